@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/* What can happen to a request: one vocabulary for the session, the server,
+   the callbacks and every binding. */
+#ifndef FASTCGI_EVENT_H
+#define FASTCGI_EVENT_H
+
+#include <fastcgi/params.h>
+#include <fastcgi/protocol.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* X(name, callback): the events in the order a request can see them. */
+#define FCGI_EVENT_MAP(X)     \
+  X(REQUEST, on_request)     \
+  X(STDIN, on_stdin)         \
+  X(STDIN_END, on_stdin_end) \
+  X(DATA, on_data)           \
+  X(DATA_END, on_data_end)   \
+  X(WRITABLE, on_writable)   \
+  X(ABORT, on_abort)         \
+  X(CLOSE, on_close)
+
+typedef enum fcgi_event_type {
+  FCGI_EVENT_NONE = 0,
+#define FCGI_EVENT_ENUM(name, callback) FCGI_EVENT_##name,
+  FCGI_EVENT_MAP(FCGI_EVENT_ENUM)
+#undef FCGI_EVENT_ENUM
+} fcgi_event_type;
+
+/* Why a request was aborted. */
+typedef enum fcgi_abort_reason {
+  FCGI_ABORT_NONE = 0,
+  FCGI_ABORT_RECORD,     /* ABORT_REQUEST came: a hint, an answer may still
+                            have a reader. */
+  FCGI_ABORT_CONNECTION, /* The connection is gone: no reader is left. */
+  FCGI_ABORT_PROTOCOL,   /* The peer broke the protocol; so are we. */
+  FCGI_ABORT_TIMEOUT,    /* The peer was silent for too long. */
+  FCGI_ABORT_STOP        /* The server was stopped at once. */
+} fcgi_abort_reason;
+
+/* One event of a session. Everything it points to is lent until the next call
+   of next, feed or free on that session; params until the CLOSE event. */
+typedef struct fcgi_event {
+  fcgi_event_type type;
+  uint16_t id;               /* The request. */
+  uint16_t role;             /* REQUEST: an fcgi_role or a custom number. */
+  int64_t content_length;    /* REQUEST: CONTENT_LENGTH, or -1 if not sent. */
+  const fcgi_params *params; /* REQUEST: the parameters. */
+  const void *data;          /* STDIN, DATA: the next bytes. */
+  size_t len;                /* STDIN, DATA: how many, never 0. */
+  int truncated;             /* STDIN_END: 1 if CONTENT_LENGTH promised more. */
+  int excess;                /* STDIN_END: 1 if bytes beyond it were dropped. */
+  fcgi_abort_reason reason;  /* ABORT: why. */
+  int refused;               /* CLOSE: the HTTP status the session itself
+                                answered with, else 0. No REQUEST came then. */
+  void *user_data;           /* What fcgi_session_set_user_data set. */
+} fcgi_event;
+
+#endif

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/* libfastcgi: all of it. */
+#ifndef FASTCGI_FASTCGI_H
+#define FASTCGI_FASTCGI_H
+
+#include <fastcgi/alloc.h>
+#include <fastcgi/error.h>
+#include <fastcgi/event.h>
+#include <fastcgi/handler.h>
+#include <fastcgi/pairs.h>
+#include <fastcgi/params.h>
+#include <fastcgi/protocol.h>
+#include <fastcgi/record.h>
+#include <fastcgi/request.h>
+#include <fastcgi/serve.h>
+#include <fastcgi/server.h>
+#include <fastcgi/session.h>
+#include <fastcgi/version.h>
+
+#endif

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/* The parameters of one request (specification 5.2): read-only, owned by the
+   request, readable from any thread. */
+#ifndef FASTCGI_PARAMS_H
+#define FASTCGI_PARAMS_H
+
+#include <fastcgi/export.h>
+#include <stddef.h>
+
+typedef struct fcgi_params fcgi_params;
+
+/* One parameter. Both texts end in a NUL that the lengths do not count. */
+typedef struct fcgi_param {
+  const char *name;
+  size_t name_len;
+  const char *value;
+  size_t value_len;
+} fcgi_param;
+
+/* The value of `name`, or NULL when there is none; `value_len` may be NULL.
+   Of duplicates the last wins; duplicate HTTP_* values are joined by ", ",
+   those of HTTP_COOKIE by "; ". Lends until the request is closed. */
+FCGI_EXPORT const char *fcgi_params_get(const fcgi_params *params,
+                                        const char *name, size_t name_len,
+                                        size_t *value_len);
+
+/* How many parameters there are, duplicates counted each. */
+FCGI_EXPORT size_t fcgi_params_count(const fcgi_params *params);
+
+/* Fill `out` with the parameter at `index`, in the order received; returns 0,
+   or FCGI_ERR_INVALID past the end. Lends until the request is closed. */
+FCGI_EXPORT int fcgi_params_at(const fcgi_params *params, size_t index,
+                               fcgi_param *out);
+
+/* 1 when some name occurs more than once, so that a table made from the
+   parameters needs fcgi_params_get for each name; otherwise 0. */
+FCGI_EXPORT int fcgi_params_duplicates(const fcgi_params *params);
+
+#endif

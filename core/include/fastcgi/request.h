@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+/* One request at a server. A handle is valid until its request is ended, in a
+   callback until that callback returns. Every function may be called from any
+   thread; two threads should not read, or write, one request at once. */
+#ifndef FASTCGI_REQUEST_H
+#define FASTCGI_REQUEST_H
+
+#include <fastcgi/event.h>
+#include <fastcgi/export.h>
+#include <fastcgi/params.h>
+#include <fastcgi/protocol.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+typedef struct fcgi_request fcgi_request;
+
+/* One response header. Neither text needs a final NUL. */
+typedef struct fcgi_header {
+  const char *name;
+  size_t name_len;
+  const char *value;
+  size_t value_len;
+} fcgi_header;
+
+/* The request id on its connection, 1 to 65535. */
+FCGI_EXPORT uint16_t fcgi_request_id(const fcgi_request *request);
+
+/* An fcgi_role, or the number of a custom role. */
+FCGI_EXPORT unsigned fcgi_request_role(const fcgi_request *request);
+
+/* The parameters, lent until the request ends. */
+FCGI_EXPORT const fcgi_params *fcgi_request_params(const fcgi_request *request);
+
+/* fcgi_params_get for a C string; NULL when there is no such parameter. */
+FCGI_EXPORT const char *fcgi_request_param(const fcgi_request *request,
+                                           const char *name);
+
+/* CONTENT_LENGTH, or -1 when the web server sent none (a chunked upload). The
+   body ends at STDIN's end all the same. */
+FCGI_EXPORT int64_t fcgi_request_content_length(const fcgi_request *request);
+
+/* Read up to `len` bytes of the body. Returns how many, 0 at its end, or an
+   error: FCGI_ERR_TRUNCATED when STDIN ended short of CONTENT_LENGTH,
+   FCGI_ERR_ABORTED when the rest can never come, FCGI_ERR_AGAIN or
+   FCGI_ERR_TIMEOUT per fcgi_request_set_timeout. */
+FCGI_EXPORT ptrdiff_t fcgi_request_read(fcgi_request *request, void *data,
+                                        size_t len);
+
+/* The same for the DATA stream of a filter. */
+FCGI_EXPORT ptrdiff_t fcgi_request_read_data(fcgi_request *request, void *data,
+                                             size_t len);
+
+/* Begin the answer: `status` (100 to 599) and headers, written with Status
+   last. FCGI_ERR_INVALID for a name that is not an HTTP token or a value with
+   CR, LF or NUL, and then nothing is written; FCGI_ERR_STATE when the answer
+   has begun. Later writes are body; for HEAD they are dropped. */
+FCGI_EXPORT int fcgi_request_start(fcgi_request *request, int status,
+                                   const fcgi_header *headers, size_t count);
+
+/* Write body bytes, or, when fcgi_request_start was not called, raw CGI output
+   (headers, an empty line, body). Small writes are gathered until 16 KiB,
+   fcgi_request_flush or the end. Returns the bytes taken: `len`, or fewer when
+   the timeout is 0; FCGI_ERR_AGAIN when none, then a WRITABLE event follows.
+   FCGI_ERR_ABORTED when the connection is gone. */
+FCGI_EXPORT ptrdiff_t fcgi_request_write(fcgi_request *request,
+                                         const void *data, size_t len);
+
+/* fcgi_request_write for several slices. */
+FCGI_EXPORT ptrdiff_t fcgi_request_writev(fcgi_request *request,
+                                          const struct iovec *iov, int count);
+
+/* Write to STDERR, which web servers put in their error log. It leaves with
+   the next STDOUT bytes: alone in a write it crashes some proxies. */
+FCGI_EXPORT int fcgi_request_write_stderr(fcgi_request *request,
+                                          const void *data, size_t len);
+
+/* Send `len` bytes of `fd` from `offset` with sendfile(2). The descriptor is
+   duplicated: the caller may close its own. Blocks like fcgi_request_write;
+   with timeout 0 it returns at once and later writes give FCGI_ERR_AGAIN until
+   it is sent. A file that shrinks meanwhile resets the connection. */
+FCGI_EXPORT int fcgi_request_send_file(fcgi_request *request, int fd,
+                                       uint64_t offset, uint64_t len);
+
+/* Send what is gathered now. */
+FCGI_EXPORT int fcgi_request_flush(fcgi_request *request);
+
+/* End the request; the handle is dead afterwards. 0 as `app_status` suits
+   every web server. An unread body is drained, never parsed as records. */
+FCGI_EXPORT int fcgi_request_end(fcgi_request *request, uint32_t app_status);
+
+/* The whole answer in one call: status, Content-Type, Content-Length, body,
+   end. The handle is dead afterwards, whatever is returned. */
+FCGI_EXPORT int fcgi_request_reply(fcgi_request *request, int status,
+                                   const char *content_type, const void *data,
+                                   size_t len);
+
+/* The handler failed: answers 500 when no output was made yet, otherwise cuts
+   the connection so that the web server sees the truncation (or ends only this
+   request where the connection carries others). The handle is dead after. */
+FCGI_EXPORT int fcgi_request_fail(fcgi_request *request);
+
+/* Why the request is aborted; FCGI_ABORT_NONE while it is not. Looks at the
+   socket when no other thread watches it. */
+FCGI_EXPORT fcgi_abort_reason fcgi_request_aborted(fcgi_request *request);
+
+/* How long one read, write or flush may wait, in milliseconds: 0 never, -1
+   without end. Starts as the server's io_timeout_ms. */
+FCGI_EXPORT void fcgi_request_set_timeout(fcgi_request *request,
+                                          int timeout_ms);
+
+/* A pointer of the program's own, never touched by the library. */
+FCGI_EXPORT void fcgi_request_set_user_data(fcgi_request *request,
+                                            void *user_data);
+FCGI_EXPORT void *fcgi_request_user_data(const fcgi_request *request);
+
+#endif

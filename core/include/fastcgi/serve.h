@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/* A whole serving process in one call. */
+#ifndef FASTCGI_SERVE_H
+#define FASTCGI_SERVE_H
+
+#include <fastcgi/export.h>
+#include <fastcgi/handler.h>
+#include <fastcgi/server.h>
+
+/* Serve `address` (NULL: the inherited listener) on the calling thread until
+   SIGTERM or SIGINT, which stop gracefully, a second one at once. Returns 0,
+   or an error after one line on stderr. Signal masks are put back. */
+FCGI_EXPORT int fcgi_serve(const char *address, const fcgi_handler *handler,
+                           void *user_data);
+
+/* fcgi_server_run on `threads` threads, the calling one among them; returns
+   when all have returned, with the first error of theirs. */
+FCGI_EXPORT int fcgi_server_run_threads(fcgi_server *server,
+                                        const fcgi_handler *handler,
+                                        void *user_data, unsigned threads);
+
+/* Stop `server` on SIGTERM, SIGINT (gracefully, a second one at once) or
+   SIGQUIT (at once) while `run(run_data)` runs on the calling thread; returns
+   what it returned. Threads it starts inherit the blocked signals. */
+FCGI_EXPORT int fcgi_serve_signals(fcgi_server *server, int (*run)(void *),
+                                   void *run_data);
+
+#endif

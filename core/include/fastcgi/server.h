@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT */
+/* A FastCGI server: listeners, connections and their requests, driven by as
+   many threads as the program likes. */
+#ifndef FASTCGI_SERVER_H
+#define FASTCGI_SERVER_H
+
+#include <fastcgi/alloc.h>
+#include <fastcgi/event.h>
+#include <fastcgi/export.h>
+#include <fastcgi/handler.h>
+#include <fastcgi/request.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct fcgi_server fcgi_server;
+
+typedef enum fcgi_poller_kind {
+  FCGI_POLLER_BEST = 0, /* epoll where there is one, else poll. */
+  FCGI_POLLER_EPOLL,    /* epoll(7), Linux. */
+  FCGI_POLLER_POLL      /* poll(2), everywhere. */
+} fcgi_poller_kind;
+
+typedef enum fcgi_body_mode {
+  FCGI_BODY_COLLECT = 0, /* A request is handed out with its whole body. */
+  FCGI_BODY_STREAM       /* It is handed out at the end of PARAMS. */
+} fcgi_body_mode;
+
+typedef enum fcgi_stop {
+  FCGI_STOP_GRACEFUL = 0, /* Accept nothing more, finish what runs. */
+  FCGI_STOP_NOW           /* Abort what runs. */
+} fcgi_stop;
+
+typedef enum fcgi_log_level {
+  FCGI_LOG_ERROR = 0,
+  FCGI_LOG_WARNING,
+  FCGI_LOG_INFO,
+  FCGI_LOG_DEBUG
+} fcgi_log_level;
+
+/* Receives one line without its newline. Called from any serving thread. */
+typedef void (*fcgi_log_fn)(fcgi_log_level level, const char *line,
+                            void *user_data);
+
+/* A field left 0 takes the default named beside it. Copied by _new. */
+typedef struct fcgi_server_config {
+  size_t size;                 /* sizeof(fcgi_server_config). */
+  fcgi_allocator allocator;    /* The C library's. */
+  fcgi_poller_kind poller;     /* FCGI_POLLER_BEST. */
+  fcgi_body_mode body;         /* FCGI_BODY_COLLECT. */
+  unsigned events;             /* fcgi_server_next: an or of 1u << type to be
+                                  told of beside REQUEST: none. */
+  size_t params_bytes;         /* Per request: 256 KiB. */
+  uint32_t params_pairs;       /* Per request: 1,024. */
+  uint32_t max_requests;       /* Open at once per connection: 1,024. */
+  uint32_t max_connections;    /* Open at once: what the limit of open files
+                                  leaves, at most 65,536. */
+  size_t body_memory;          /* Of a collected body in memory, the rest goes
+                                  to a temporary file: 256 KiB. */
+  uint64_t max_body;           /* Of a collected body, more is answered 413:
+                                  1 GiB. */
+  const char *temp_dir;        /* Directory of those files: $TMPDIR or /tmp. */
+  size_t input_window;         /* Unread bytes of a streamed body, before the
+                                  connection is no longer read: 256 KiB. */
+  size_t output_window;        /* Unsent bytes of an answer, before writes
+                                  wait: 256 KiB. */
+  int io_timeout_ms;           /* One read or write of a request: 60,000; -1
+                                  waits without end, -2 never waits. */
+  int header_timeout_ms;       /* From a record's first byte to the end of
+                                  PARAMS: 30,000. */
+  int idle_timeout_ms;         /* A kept connection without a request:
+                                  90,000. */
+  int drain_silence_ms;        /* Silence after which the unread rest of a body
+                                  is given up: 500. */
+  int drain_timeout_ms;        /* All the time for draining one: 30,000. */
+  uint64_t drain_bytes;        /* All the bytes of it: 4 GiB. */
+  int backlog;                 /* listen(2): 4,096. */
+  unsigned socket_mode;        /* Mode of a unix socket made: 0660. */
+  fcgi_log_fn log;             /* stderr. */
+  void *log_data;              /* Handed to `log`. */
+} fcgi_server_config;
+
+/* One event of a server. */
+typedef struct fcgi_server_event {
+  fcgi_event_type type;  /* REQUEST, or one asked for in `events`. */
+  fcgi_request *request; /* Yours to end after REQUEST. */
+} fcgi_server_event;
+
+/* Make a server; `config` NULL takes every default. Any thread. On failure
+   errno tells why when FCGI_ERR_SYSTEM. */
+FCGI_EXPORT int fcgi_server_new(fcgi_server **out,
+                                const fcgi_server_config *config);
+
+/* Close everything and free it; no thread may still be in a call, and request
+   handles not ended die. Unix sockets it made are removed. NULL is fine. */
+FCGI_EXPORT void fcgi_server_free(fcgi_server *server);
+
+/* Listen on `address`: unix:/path, unix:relative, unix:@abstract, host:port,
+   [::1]:port, :port (loopback), fd:N, or NULL for the inherited listener
+   (LISTEN_FDS of systemd, else descriptor 0). May be called several times. On
+   failure fcgi_server_message explains in one line. */
+FCGI_EXPORT int fcgi_server_listen(fcgi_server *server, const char *address);
+
+/* Copy listener `index`'s address, with its real port, as text into `out`;
+   FCGI_ERR_INVALID past the last one, FCGI_ERR_LIMIT when it does not fit. */
+FCGI_EXPORT int fcgi_server_address(fcgi_server *server, size_t index,
+                                    char *out, size_t len);
+
+/* What went wrong in the last failed new, listen or run: one line for a
+   person, "" if nothing. Lent until the next call that can fail. */
+FCGI_EXPORT const char *fcgi_server_message(const fcgi_server *server);
+
+/* Serve with callbacks until stopped: 0, or an error. Call it from as many
+   threads as should serve; callbacks run in them. Not beside
+   fcgi_server_next. */
+FCGI_EXPORT int fcgi_server_run(fcgi_server *server,
+                                const fcgi_handler *handler, void *user_data);
+
+/* Take the next event: 1 and `*event` filled, 0 when `timeout_ms` passed (-1
+   waits without end), FCGI_ERR_CLOSED when stopped and all is finished. From
+   any number of threads. */
+FCGI_EXPORT int fcgi_server_next(fcgi_server *server, fcgi_server_event *event,
+                                 int timeout_ms);
+
+/* A descriptor that polls readable when fcgi_server_next with timeout 0 has
+   work; for foreign event loops. Call next until it returns 0. The caller also
+   calls it after fcgi_server_wait_ms. FCGI_ERR_UNSUPPORTED with poll(2). */
+FCGI_EXPORT int fcgi_server_fd(fcgi_server *server);
+
+/* Milliseconds until fcgi_server_next has a timeout to see to; -1 for none. */
+FCGI_EXPORT int fcgi_server_wait_ms(fcgi_server *server);
+
+/* Stop serving; threads in run or next return when the rest is finished.
+   Async-signal-safe; from any thread; a second call may only hurry. */
+FCGI_EXPORT void fcgi_server_stop(fcgi_server *server, fcgi_stop how);
+
+#endif

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT */
+/* One FastCGI connection, application side, as a state machine without I/O:
+   fed bytes become events that you take, your calls become bytes that you
+   take. It never calls you. One thread at a time; sessions never meet. */
+#ifndef FASTCGI_SESSION_H
+#define FASTCGI_SESSION_H
+
+#include <fastcgi/alloc.h>
+#include <fastcgi/event.h>
+#include <fastcgi/export.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+typedef struct fcgi_session fcgi_session;
+
+/* A field left 0 takes the default named beside it. Copied by _new. */
+typedef struct fcgi_session_config {
+  size_t size;              /* sizeof(fcgi_session_config). */
+  fcgi_allocator allocator; /* The C library's. */
+  size_t params_bytes;      /* Names plus values of a request: 256 KiB. */
+  uint32_t params_pairs;    /* Parameters of a request: 1,024. */
+  uint32_t max_requests;    /* Requests open at once: 1,024. */
+  uint32_t report_conns;    /* FCGI_MAX_CONNS that GET_VALUES reports: 1,024. */
+  uint32_t report_reqs;     /* FCGI_MAX_REQS: report_conns * max_requests. */
+  int keep_http_proxy;      /* Pass HTTP_PROXY on (CVE-2016-5385): no. */
+} fcgi_session_config;
+
+/* What a connection's owner needs to know between calls. */
+typedef enum fcgi_session_flag {
+  FCGI_SESSION_OUTPUT = 1,   /* Output waits to be sent. */
+  FCGI_SESSION_ACTIVE = 2,   /* At least one request is open. */
+  FCGI_SESSION_PARAMS = 4,   /* A record, or some request's PARAMS, is
+                                unfinished: the header timeout applies. */
+  FCGI_SESSION_DRAINING = 8, /* An ended request awaits its STDIN's end. */
+  FCGI_SESSION_CLOSE = 16    /* Close once the output is sent. */
+} fcgi_session_flag;
+
+/* Make a session; `config` NULL takes every default. */
+FCGI_EXPORT int fcgi_session_new(fcgi_session **out,
+                                 const fcgi_session_config *config);
+
+/* Free it and everything it lends. NULL is fine. */
+FCGI_EXPORT void fcgi_session_free(fcgi_session *session);
+
+/* Hand over received bytes. They are not copied: keep them in place until
+   fcgi_session_next returns 0. FCGI_ERR_STATE while earlier bytes are not yet
+   used up. Any split of the bytes gives the same events. */
+FCGI_EXPORT int fcgi_session_feed(fcgi_session *session, const void *data,
+                                  size_t len);
+
+/* The connection is lost, or judged lost: every open request gets an ABORT
+   event with `reason`; output is dropped; the session stays usable for end
+   and next only. */
+FCGI_EXPORT void fcgi_session_abort(fcgi_session *session,
+                                    fcgi_abort_reason reason);
+
+/* Take the next event: 1 and `*event` set, 0 when more bytes are needed, or
+   a negative error. Errors are sticky: after FCGI_ERR_PROTOCOL or NOMEM only
+   events already due, end and free work, and the connection must close. */
+FCGI_EXPORT int fcgi_session_next(fcgi_session *session,
+                                  const fcgi_event **event);
+
+/* Attach a pointer to an open request; its events carry it. */
+FCGI_EXPORT int fcgi_session_set_user_data(fcgi_session *session, uint16_t id,
+                                           void *user_data);
+
+/* Queue bytes for STDOUT or STDERR; they are copied. FCGI_ERR_STATE when the
+   request is not open or ended, FCGI_ERR_ABORTED when its connection is
+   gone. */
+FCGI_EXPORT int fcgi_session_write(fcgi_session *session, uint16_t id,
+                                   fcgi_stream stream, const void *data,
+                                   size_t len);
+
+/* The same without a copy: `data` must stay in place until it is sent or
+   fcgi_session_keep was called for the request. */
+FCGI_EXPORT int fcgi_session_lend(fcgi_session *session, uint16_t id,
+                                  fcgi_stream stream, const void *data,
+                                  size_t len);
+
+/* Copy what is still unsent of the request's lent bytes. */
+FCGI_EXPORT int fcgi_session_keep(fcgi_session *session, uint16_t id);
+
+/* Queue `len` bytes of file `fd` from `offset` for STDOUT. The session only
+   frames them: fcgi_session_output_file tells when to send them. */
+FCGI_EXPORT int fcgi_session_write_file(fcgi_session *session, uint16_t id,
+                                        int fd, uint64_t offset, size_t len);
+
+/* Bytes queued for the request and not yet sent, headers included. */
+FCGI_EXPORT size_t fcgi_session_queued(const fcgi_session *session,
+                                       uint16_t id);
+
+/* End a request: closes STDOUT now; END_REQUEST follows at once, or when its
+   STDIN has ended (an early END_REQUEST breaks HAProxy, h2o and Apache).
+   CLOSE is its last event, after END_REQUEST was sent. */
+FCGI_EXPORT int fcgi_session_end(fcgi_session *session, uint16_t id,
+                                 uint32_t app_status,
+                                 fcgi_protocol_status protocol_status);
+
+/* Give up waiting for the STDIN of ended requests: their END_REQUEST goes out
+   now, and the session wants to close once nothing else is open. */
+FCGI_EXPORT void fcgi_session_stop_draining(fcgi_session *session);
+
+/* Finish what is open and then close: no further request is accepted. */
+FCGI_EXPORT void fcgi_session_stop(fcgi_session *session);
+
+/* Fill up to `count` slices with the next output; returns how many. They are
+   lent until fcgi_session_output_done or the next call that writes. */
+FCGI_EXPORT int fcgi_session_output(fcgi_session *session, struct iovec *iov,
+                                    int count);
+
+/* 1 when the next output is `*len` bytes of file `*fd` from `*offset`, which
+   the caller sends itself; 0 when it is not. */
+FCGI_EXPORT int fcgi_session_output_file(fcgi_session *session, int *fd,
+                                         uint64_t *offset, size_t *len);
+
+/* `bytes` of the output, slices or file, have been sent. */
+FCGI_EXPORT void fcgi_session_output_done(fcgi_session *session, size_t bytes);
+
+/* An or of fcgi_session_flag. */
+FCGI_EXPORT unsigned fcgi_session_flags(const fcgi_session *session);
+
+/* Bytes of STDIN and DATA received for requests that had ended already. */
+FCGI_EXPORT uint64_t fcgi_session_drained(const fcgi_session *session);
+
+#endif
