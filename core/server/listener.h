@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/* Listening sockets: made, or inherited. */
+#ifndef FCGI_SERVER_LISTENER_H
+#define FCGI_SERVER_LISTENER_H
+
+#include "server/address.h"
+#include <stddef.h>
+#include <sys/types.h>
+
+typedef struct fcgi__listener {
+  int fd;                /* Non-blocking only if we made it (see below). */
+  int own;               /* 1: ours to close. An inherited one is not ours. */
+  int family;            /* AF_UNIX, AF_INET, AF_INET6. */
+  char unlink_path[108]; /* The unix socket we made, "" otherwise. */
+  dev_t device;          /* Its identity, so that nobody else's file of the */
+  ino_t inode;           /* same name is removed. */
+} fcgi__listener;
+
+typedef struct fcgi__listen_options {
+  int backlog;   /* listen(2). */
+  unsigned mode; /* Mode of a unix socket. */
+} fcgi__listen_options;
+
+/* Open `address`; NULL means every inherited listener. Fills at most `max`
+   listeners and returns how many (at least 1), or a negative error with one
+   line in `why`: what happened, the address, what to do. FCGI_ERR_INVALID for
+   a bad address, FCGI_ERR_SYSTEM with errno otherwise. */
+int fcgi__listener_open(fcgi__listener *out, size_t max, const char *address,
+                        const fcgi__listen_options *options, char *why,
+                        size_t why_len);
+
+/* Close what is ours and remove the socket file if it is still the one we
+   made. */
+void fcgi__listener_close(fcgi__listener *listener);
+
+#endif
