@@ -44,6 +44,7 @@ typedef struct fcgi_event {
   fcgi_event_type type;
   uint16_t id;               /* The request. */
   uint16_t role;             /* REQUEST: an fcgi_role or a custom number. */
+  int keep;                  /* REQUEST: 1 if the connection is kept. */
   int64_t content_length;    /* REQUEST: CONTENT_LENGTH, or -1 if not sent. */
   const fcgi_params *params; /* REQUEST: the parameters. */
   const void *data;          /* STDIN, DATA: the next bytes. */

@@ -26,9 +26,10 @@ typedef struct fcgi_handler {
   fcgi_callback on_data;      /* DATA bytes can be read (filter). */
   fcgi_callback on_data_end;  /* DATA is complete (filter). */
   fcgi_callback on_writable;  /* A write that gave FCGI_ERR_AGAIN can go on. */
-  fcgi_callback on_abort;     /* fcgi_request_aborted tells why. */
+  fcgi_callback on_abort;     /* fcgi_request_aborted tells why. What it
+                                 returns is ignored. */
   fcgi_callback on_close;     /* The last one: the handle dies. Free what user
-                                 data holds; the return value is ignored. */
+                                 data holds. What it returns is ignored. */
 } fcgi_handler;
 
 #endif

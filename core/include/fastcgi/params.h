@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The parameters of one request (specification 5.2): read-only, owned by the
-   request, readable from any thread. */
+   request, readable from any thread. NULL stands for none at all. */
 #ifndef FASTCGI_PARAMS_H
 #define FASTCGI_PARAMS_H
 

@@ -29,7 +29,7 @@ FCGI_EXPORT uint16_t fcgi_request_id(const fcgi_request *request);
 /* An fcgi_role, or the number of a custom role. */
 FCGI_EXPORT unsigned fcgi_request_role(const fcgi_request *request);
 
-/* The parameters, lent until the request ends. */
+/* The parameters, lent until the request ends; NULL after that. */
 FCGI_EXPORT const fcgi_params *fcgi_request_params(const fcgi_request *request);
 
 /* fcgi_params_get for a C string; NULL when there is no such parameter. */

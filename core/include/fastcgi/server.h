@@ -82,7 +82,8 @@ typedef struct fcgi_server_config {
 /* One event of a server. */
 typedef struct fcgi_server_event {
   fcgi_event_type type;  /* REQUEST, or one asked for in `events`. */
-  fcgi_request *request; /* Yours to end after REQUEST. */
+  fcgi_request *request; /* Yours to end after REQUEST; dead after CLOSE. */
+  void *user_data;       /* What fcgi_request_set_user_data set. */
 } fcgi_server_event;
 
 /* Make a server; `config` NULL takes every default. Any thread. On failure
@@ -116,8 +117,8 @@ FCGI_EXPORT int fcgi_server_run(fcgi_server *server,
                                 const fcgi_handler *handler, void *user_data);
 
 /* Take the next event: 1 and `*event` filled, 0 when `timeout_ms` passed (-1
-   waits without end), FCGI_ERR_CLOSED when stopped and all is finished. From
-   any number of threads. */
+   waits without end) or a signal came, FCGI_ERR_CLOSED when stopped and all is
+   finished. From any number of threads. */
 FCGI_EXPORT int fcgi_server_next(fcgi_server *server, fcgi_server_event *event,
                                  int timeout_ms);
 

@@ -30,10 +30,11 @@ typedef struct fcgi_session_config {
 typedef enum fcgi_session_flag {
   FCGI_SESSION_OUTPUT = 1,   /* Output waits to be sent. */
   FCGI_SESSION_ACTIVE = 2,   /* At least one request is open. */
-  FCGI_SESSION_PARAMS = 4,   /* A record, or some request's PARAMS, is
-                                unfinished: the header timeout applies. */
+  FCGI_SESSION_PARAMS = 4,   /* A request's PARAMS, or a record outside any
+                                request, is unfinished. */
   FCGI_SESSION_DRAINING = 8, /* An ended request awaits its STDIN's end. */
-  FCGI_SESSION_CLOSE = 16    /* Close once the output is sent. */
+  FCGI_SESSION_CLOSE = 16,   /* Close once the output is sent. */
+  FCGI_SESSION_UNREAD = 32   /* And lingering: input may still come. */
 } fcgi_session_flag;
 
 /* Make a session; `config` NULL takes every default. */
@@ -72,11 +73,10 @@ FCGI_EXPORT int fcgi_session_write(fcgi_session *session, uint16_t id,
                                    fcgi_stream stream, const void *data,
                                    size_t len);
 
-/* The same without a copy: `data` must stay in place until it is sent or
-   fcgi_session_keep was called for the request. */
+/* The same for STDOUT without a copy: `data` must stay in place until it is
+   sent or fcgi_session_keep was called for the request. */
 FCGI_EXPORT int fcgi_session_lend(fcgi_session *session, uint16_t id,
-                                  fcgi_stream stream, const void *data,
-                                  size_t len);
+                                  const void *data, size_t len);
 
 /* Copy what is still unsent of the request's lent bytes. */
 FCGI_EXPORT int fcgi_session_keep(fcgi_session *session, uint16_t id);
@@ -101,7 +101,7 @@ FCGI_EXPORT int fcgi_session_end(fcgi_session *session, uint16_t id,
    now, and the session wants to close once nothing else is open. */
 FCGI_EXPORT void fcgi_session_stop_draining(fcgi_session *session);
 
-/* Finish what is open and then close: no further request is accepted. */
+/* Close as soon as no request is open; one that begins before is served. */
 FCGI_EXPORT void fcgi_session_stop(fcgi_session *session);
 
 /* Fill up to `count` slices with the next output; returns how many. They are

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT */
+#include <fastcgi/fastcgi.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+typedef struct run {
+  fcgi_server *server;         /* What to run. */
+  const fcgi_handler *handler; /* Its callbacks. */
+  void *user_data;             /* Theirs. */
+  unsigned threads;            /* On how many threads. */
+} run;
+
+static void *run_thread(void *data) {
+  const run *job = data;
+  int result = fcgi_server_run(job->server, job->handler, job->user_data);
+  return (void *)(intptr_t)result;
+}
+
+static unsigned start_threads(run *job, pthread_t *threads, unsigned count) {
+  unsigned started = 0;
+  while (started < count &&
+         pthread_create(&threads[started], NULL, run_thread, job) == 0)
+    started++;
+  return started;
+}
+
+int fcgi_server_run_threads(fcgi_server *server, const fcgi_handler *handler,
+                            void *user_data, unsigned threads) {
+  run job = {.server = server, .handler = handler, .user_data = user_data};
+  unsigned more = threads > 1 ? threads - 1 : 0, started;
+  pthread_t *others = calloc(more + 1, sizeof *others);
+  int result;
+  if (!others)
+    return FCGI_ERR_NOMEM;
+  started = start_threads(&job, others, more);
+  if (started < more)
+    fcgi_server_stop(server, FCGI_STOP_NOW);
+  result = fcgi_server_run(server, handler, user_data);
+  for (unsigned i = 0; i < started; i++) {
+    void *other = NULL;
+    pthread_join(others[i], &other);
+    if (!result)
+      result = (int)(intptr_t)other;
+  }
+  free(others);
+  return started < more ? FCGI_ERR_SYSTEM : result;
+}
+
+static sigset_t stop_signals(void) {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGINT);
+  sigaddset(&set, SIGQUIT);
+  return set;
+}
+
+/* A thread of its own takes the signals, so that no handler has to be
+   installed and no global is needed to find the server. SIGUSR1, sent to this
+   thread alone, ends it. */
+static void *wait_for_signals(void *data) {
+  fcgi_server *server = data;
+  sigset_t set = stop_signals();
+  int number = 0, stops = 0;
+  sigaddset(&set, SIGUSR1);
+  while (sigwait(&set, &number) == 0 && number != SIGUSR1) {
+    int now = stops++ > 0 || number == SIGQUIT;
+    fcgi_server_stop(server, now ? FCGI_STOP_NOW : FCGI_STOP_GRACEFUL);
+  }
+  return NULL;
+}
+
+/* The signal thread blocks every signal, so that the program's own handlers
+   run on the program's threads. */
+static int start_signal_thread(pthread_t *thread, fcgi_server *server) {
+  sigset_t all, before;
+  int error;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  error = pthread_create(thread, NULL, wait_for_signals, server);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  return error;
+}
+
+int fcgi_serve_signals(fcgi_server *server, int (*run_it)(void *),
+                       void *run_data) {
+  sigset_t set = stop_signals(), before;
+  pthread_t thread;
+  int result;
+  pthread_sigmask(SIG_BLOCK, &set, &before);
+  if (start_signal_thread(&thread, server)) {
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return FCGI_ERR_SYSTEM;
+  }
+  result = run_it(run_data);
+  pthread_kill(thread, SIGUSR1);
+  pthread_join(thread, NULL);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  return result;
+}
+
+static int run_server(void *data) {
+  const run *job = data;
+  return fcgi_server_run(job->server, job->handler, job->user_data);
+}
+
+static void complain(const fcgi_server *server, int error) {
+  const char *message = server ? fcgi_server_message(server) : "";
+  fprintf(stderr, "fastcgi: %s\n", *message ? message : fcgi_error_text(error));
+}
+
+int fcgi_serve(const char *address, const fcgi_handler *handler,
+               void *user_data) {
+  run job = {.handler = handler, .user_data = user_data};
+  int error = fcgi_server_new(&job.server, NULL);
+  if (!error)
+    error = fcgi_server_listen(job.server, address);
+  if (!error)
+    error = fcgi_serve_signals(job.server, run_server, &job);
+  if (error)
+    complain(job.server, error);
+  fcgi_server_free(job.server);
+  return error;
+}

@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: MIT */
+/* Output of a request: bytes, files, and its end. */
+#include "server/request.h"
+#include "server/server.h"
+#include <errno.h>
+#include <fastcgi/error.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+  GATHER = 16384,  /* Small writes leave together once this many wait. */
+  LEND_MIN = 16384 /* From here on a copy costs more than it saves. */
+};
+
+int fcgi__request_check(const fcgi_request *request) {
+  if (request->ended)
+    return FCGI_ERR_STATE;
+  return request->aborted > FCGI_ABORT_RECORD ? FCGI_ERR_ABORTED : 0;
+}
+
+static size_t queued(const fcgi_request *request) {
+  return fcgi_session_queued(request->connection->session, request->id);
+}
+
+static size_t window(const fcgi_request *request) {
+  return request->connection->server->config.output_window;
+}
+
+/* Send, and give out what that led to (the request may have been aborted). */
+static int send_now(fcgi_request *request) {
+  fcgi__connection_send(request->connection);
+  fcgi__connection_events(request->connection);
+  return fcgi__request_check(request);
+}
+
+/* Wait until at most `most` bytes and no file are unsent. */
+static int wait_for_room(fcgi_request *request, size_t most) {
+  long long until = 0;
+  int error = fcgi__request_check(request);
+  while (!error && (queued(request) > most || request->file_left > 0)) {
+    if (until == 0) {
+      error = send_now(request);
+      until = request->timeout_ms < 0 ? LLONG_MAX
+                                      : fcgi__now() + request->timeout_ms;
+    } else if (request->timeout_ms == 0) {
+      request->wants_room = request->connection->room_wanted = 1;
+      error = FCGI_ERR_AGAIN;
+    } else {
+      error = fcgi__connection_wait(request->connection, &request->write_wake,
+                                    until);
+      if (!error)
+        error = fcgi__request_check(request);
+    }
+  }
+  return error;
+}
+
+int fcgi__request_put(fcgi_request *request, const void *data, size_t len) {
+  return fcgi_session_write(request->connection->session, request->id,
+                            FCGI_STREAM_STDOUT, data, len);
+}
+
+static int write_copied(fcgi_request *request, const void *data, size_t len) {
+  int error = fcgi__request_put(request, data, len);
+  if (!error && queued(request) >= GATHER)
+    error = send_now(request);
+  return error;
+}
+
+/* Lend one window of the caller's bytes. If more follow, wait until these have
+   left, so that at most the last piece is ever copied. */
+static int write_lent(fcgi_request *request, const void *data, size_t len,
+                      int more) {
+  fcgi_session *session = request->connection->session;
+  int error = fcgi_session_lend(session, request->id, data, len), kept;
+  if (!error)
+    error = send_now(request);
+  if (!error && more && request->timeout_ms != 0)
+    error = wait_for_room(request, 0);
+  kept = fcgi_session_keep(session, request->id);
+  if (error == FCGI_ERR_TIMEOUT)
+    error = 0; /* These bytes are taken; the next write reports it. */
+  return error ? error : kept == FCGI_ERR_NOMEM ? kept : 0;
+}
+
+static ptrdiff_t write_bytes(fcgi_request *request, const uint8_t *data,
+                             size_t len) {
+  size_t done = 0, most = window(request) - 1;
+  while (done < len) {
+    size_t part = len - done;
+    int error = wait_for_room(request, most);
+    if (!error && part < LEND_MIN) {
+      error = write_copied(request, data + done, part);
+    } else if (!error) {
+      part = part < most ? part : most;
+      error = write_lent(request, data + done, part, done + part < len);
+    }
+    if (error)
+      return done > 0 && error != FCGI_ERR_ABORTED ? (ptrdiff_t)done : error;
+    done += part;
+  }
+  return (ptrdiff_t)done;
+}
+
+/* HEAD (RFC 9110, 9.3.2): of raw CGI output only the head passes, up to and
+   with the empty line; lines may end in LF alone (RFC 3875, 6.2). */
+size_t fcgi__request_filter(fcgi_request *request, const char *data,
+                            size_t len) {
+  size_t at = 0;
+  if (!request->head_only)
+    return len;
+  if (request->answer == FCGI__ANSWER_BODY || request->head_seen)
+    return 0;
+  while (at < len && !request->head_seen) {
+    char byte = data[at++];
+    if (byte == '\n' && request->head_line)
+      request->head_seen = 1;
+    if (byte != '\r')
+      request->head_line = byte == '\n';
+  }
+  return at;
+}
+
+ptrdiff_t fcgi__request_write(fcgi_request *request, const void *data,
+                              size_t len) {
+  int error = fcgi__request_check(request);
+  size_t pass;
+  ptrdiff_t done;
+  if (error || len == 0)
+    return error;
+  if (request->answer == FCGI__ANSWER_NONE)
+    request->answer = FCGI__ANSWER_RAW;
+  pass = fcgi__request_filter(request, data, len);
+  if (pass == 0)
+    return (ptrdiff_t)len;
+  done = write_bytes(request, data, pass);
+  return done == (ptrdiff_t)pass ? (ptrdiff_t)len : done;
+}
+
+ptrdiff_t fcgi_request_write(fcgi_request *request, const void *data,
+                             size_t len) {
+  ptrdiff_t done;
+  fcgi__connection_lock(request->connection);
+  done = fcgi__request_write(request, data, len);
+  fcgi__connection_unlock(request->connection);
+  return done;
+}
+
+ptrdiff_t fcgi_request_writev(fcgi_request *request, const struct iovec *iov,
+                              int count) {
+  ptrdiff_t total = 0, done = 0;
+  fcgi__connection_lock(request->connection);
+  for (int i = 0; i < count; i++) {
+    done = fcgi__request_write(request, iov[i].iov_base, iov[i].iov_len);
+    if (done > 0)
+      total += done;
+    if (done < 0 || (size_t)done < iov[i].iov_len)
+      break;
+  }
+  fcgi__connection_unlock(request->connection);
+  return total > 0 ? total : done;
+}
+
+int fcgi_request_write_stderr(fcgi_request *request, const void *data,
+                              size_t len) {
+  int error;
+  fcgi__connection_lock(request->connection);
+  error = fcgi__request_check(request);
+  if (!error && len > 0)
+    error = fcgi_session_write(request->connection->session, request->id,
+                               FCGI_STREAM_STDERR, data, len);
+  fcgi__connection_unlock(request->connection);
+  return error;
+}
+
+int fcgi_request_flush(fcgi_request *request) {
+  int error;
+  fcgi__connection_lock(request->connection);
+  error = fcgi__request_check(request);
+  if (!error)
+    error = send_now(request);
+  fcgi__connection_unlock(request->connection);
+  return error;
+}
+
+static void finish_file(fcgi_request *request) {
+  fcgi_request **at = &request->connection->files;
+  while (*at && *at != request)
+    at = &(*at)->file_next;
+  if (*at)
+    *at = request->file_next;
+  request->file_left = 0;
+}
+
+void fcgi__request_pump_file(fcgi_request *request) {
+  while (request->file_left > 0 && !fcgi__request_check(request) &&
+         queued(request) < window(request)) {
+    size_t part = window(request);
+    if (part > request->file_left)
+      part = (size_t)request->file_left;
+    if (fcgi_session_write_file(request->connection->session, request->id,
+                                request->file_fd, request->file_offset, part))
+      break;
+    request->file_offset += part;
+    request->file_left -= part;
+  }
+  if (request->file_left > 0 && !fcgi__request_check(request))
+    return;
+  finish_file(request);
+  if (request->end_due) {
+    request->end_due = 0;
+    fcgi__request_end(request, request->app_status);
+  }
+}
+
+static int start_file(fcgi_request *request, int fd, uint64_t offset,
+                      uint64_t len) {
+  if (request->answer == FCGI__ANSWER_NONE)
+    request->answer = FCGI__ANSWER_RAW;
+  if (request->head_only || len == 0)
+    return 0;
+  if (request->file_fd >= 0)
+    close(request->file_fd);
+  request->file_fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+  if (request->file_fd < 0)
+    return FCGI_ERR_SYSTEM;
+  request->file_offset = offset;
+  request->file_left = len;
+  request->file_next = request->connection->files;
+  request->connection->files = request;
+  return request->timeout_ms == 0 ? send_now(request)
+                                  : wait_for_room(request, 0);
+}
+
+int fcgi_request_send_file(fcgi_request *request, int fd, uint64_t offset,
+                           uint64_t len) {
+  int error;
+  fcgi__connection_lock(request->connection);
+  error = wait_for_room(request, window(request) - 1);
+  if (!error)
+    error = start_file(request, fd, offset, len);
+  fcgi__connection_unlock(request->connection);
+  return error;
+}
+
+/* A lone end: what the answer lacks is only its END_REQUEST. While a file is
+   still being sent, the end waits for it. */
+int fcgi__request_end(fcgi_request *request, uint32_t app_status) {
+  int error;
+  if (request->ended)
+    return FCGI_ERR_STATE;
+  if (request->file_left > 0 && !fcgi__request_check(request)) {
+    request->end_due = 1;
+    request->app_status = app_status;
+    request->connection->flush = 1;
+    return 0;
+  }
+  request->ended = 1;
+  fcgi__server_forget(request->connection->server, request);
+  error = fcgi_session_end(request->connection->session, request->id,
+                           app_status, FCGI_STATUS_COMPLETE);
+  request->connection->flush = 1;
+  return error;
+}
+
+int fcgi_request_end(fcgi_request *request, uint32_t app_status) {
+  fcgi__connection *connection = request->connection;
+  int error;
+  fcgi__connection_lock(connection);
+  error = fcgi__request_end(request, app_status);
+  fcgi__connection_unlock(connection);
+  return error;
+}
+
+/* The head is out, the rest cannot come: a clean end would pass the part for
+   the whole. Where other requests share the connection they go on, and this
+   one ends with appStatus 1. */
+static int cut_off(fcgi_request *request) {
+  fcgi__connection *connection = request->connection;
+  if (connection->requests > 1)
+    return fcgi__request_end(request, 1);
+  connection->reset = 1;
+  fcgi__connection_send(connection);
+  fcgi__connection_lost(connection, FCGI_ABORT_CONNECTION);
+  return request->ended ? 0 : fcgi__request_end(request, 1);
+}
+
+int fcgi__request_fail(fcgi_request *request) {
+  static const char text[] = "500 Internal Server Error\n";
+  if (request->ended)
+    return FCGI_ERR_STATE;
+  finish_file(request);
+  if (request->answer != FCGI__ANSWER_NONE && !fcgi__request_check(request))
+    return cut_off(request);
+  return fcgi__request_reply(request, 500, "text/plain", text, sizeof text - 1);
+}
+
+int fcgi_request_fail(fcgi_request *request) {
+  fcgi__connection *connection = request->connection;
+  int error;
+  fcgi__connection_lock(connection);
+  error = fcgi__request_fail(request);
+  fcgi__connection_unlock(connection);
+  return error;
+}
+
+void fcgi__request_room(fcgi_request *request) {
+  if (!request->wants_room || request->ended || request->file_left > 0 ||
+      queued(request) >= window(request))
+    return;
+  request->wants_room = 0;
+  fcgi__server_notify(request->connection->server, request,
+                      FCGI_EVENT_WRITABLE);
+}

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT */
+#include "server/body.h"
+#include <errno.h>
+#include <fastcgi/error.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* A file without a name where the file system has such, else one whose name
+   goes at once. */
+static int open_temporary(const char *dir) {
+  char path[512];
+  int fd = -1;
+#ifdef O_TMPFILE
+  fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+#endif
+  if (fd >= 0 ||
+      snprintf(path, sizeof path, "%s/fastcgi-XXXXXX", dir) >= (int)sizeof path)
+    return fd;
+  fd = mkostemp(path, O_CLOEXEC);
+  if (fd >= 0)
+    unlink(path);
+  return fd;
+}
+
+static int append_file(fcgi__body *body, const uint8_t *data, size_t len,
+                       const char *dir) {
+  if (body->fd < 0)
+    body->fd = open_temporary(dir);
+  if (body->fd < 0)
+    return FCGI_ERR_SYSTEM;
+  while (len > 0) {
+    ssize_t done = pwrite(body->fd, data, len, (off_t)body->file_len);
+    if (done < 0 && errno == EINTR)
+      continue;
+    if (done <= 0)
+      return FCGI_ERR_SYSTEM;
+    data += done;
+    len -= (size_t)done;
+    body->file_len += (uint64_t)done;
+  }
+  return 0;
+}
+
+int fcgi__body_append(fcgi__body *body, const fcgi_allocator *allocator,
+                      const void *data, size_t len, size_t limit,
+                      const char *dir) {
+  const uint8_t *bytes = data;
+  size_t room = len;
+  int error;
+  if (limit > 0)
+    room = limit > body->memory.len ? limit - body->memory.len : 0;
+  room = room < len ? room : len;
+  if (body->head > 0 && body->head == body->memory.len && limit == 0)
+    body->head = body->memory.len = 0;
+  error = fcgi__buffer_append(&body->memory, allocator, bytes, room);
+  if (!error && room < len)
+    error = append_file(body, bytes + room, len - room, dir);
+  return error;
+}
+
+/* A stream's reader that lags keeps the start of the buffer unused: move the
+   rest down once more than half is read. */
+static void compact(fcgi__body *body) {
+  fcgi__buffer *memory = &body->memory;
+  if (body->fd >= 0 || body->head < 65536 || body->head < memory->len / 2)
+    return;
+  memmove(memory->data, memory->data + body->head, memory->len - body->head);
+  memory->len -= body->head;
+  body->head = 0;
+}
+
+ptrdiff_t fcgi__body_read(fcgi__body *body, void *data, size_t len) {
+  size_t held = body->memory.len - body->head;
+  ssize_t done;
+  if (held > 0) {
+    len = len < held ? len : held;
+    memcpy(data, body->memory.data + body->head, len);
+    body->head += len;
+    compact(body);
+    return (ptrdiff_t)len;
+  }
+  if (body->fd < 0 || body->file_head == body->file_len)
+    return 0;
+  if (len > body->file_len - body->file_head)
+    len = (size_t)(body->file_len - body->file_head);
+  do
+    done = pread(body->fd, data, len, (off_t)body->file_head);
+  while (done < 0 && errno == EINTR);
+  if (done <= 0)
+    return FCGI_ERR_SYSTEM;
+  body->file_head += (uint64_t)done;
+  return done;
+}
+
+uint64_t fcgi__body_unread(const fcgi__body *body) {
+  return body->memory.len - body->head + (body->file_len - body->file_head);
+}
+
+void fcgi__body_clear(fcgi__body *body, const fcgi_allocator *allocator) {
+  fcgi__buffer_clear(&body->memory, allocator);
+  if (body->fd >= 0)
+    close(body->fd);
+  *body = (fcgi__body){.fd = -1};
+}

@@ -1,0 +1,460 @@
+/* SPDX-License-Identifier: MIT */
+#include "server/connection.h"
+#include "server/request.h"
+#include "server/server.h"
+#include <errno.h>
+#include <fastcgi/error.h>
+#include <limits.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+enum {
+  RECEIVE_BYTES = 32768, /* Of one recv(2), on the stack. */
+  RECEIVE_TURNS = 16     /* Reads before others have their turn. */
+};
+
+void fcgi__connection_lock(fcgi__connection *connection) {
+  pthread_mutex_lock(&connection->lock);
+}
+
+static void close_now(fcgi__connection *connection) {
+  struct linger linger = {.l_onoff = 1};
+  fcgi_server *server = connection->server;
+  if (connection->registered)
+    fcgi__poller_remove(server->poller, connection->fd);
+  if (connection->reset)
+    setsockopt(connection->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+  close(connection->fd);
+  connection->fd = -1;
+  fcgi_session_free(connection->session);
+  connection->session = NULL;
+  atomic_store(&connection->deadline, LLONG_MAX);
+  fcgi__server_give_back(server, connection);
+}
+
+/* Input that is still under way would make close(2) send a reset, which can
+   overtake the answer: shut our side, then wait for the peer's end. */
+static void close_politely(fcgi__connection *connection) {
+  unsigned flags = fcgi_session_flags(connection->session);
+  if (!(flags & FCGI_SESSION_UNREAD) || connection->half_closed ||
+      connection->reset || connection->lingering ||
+      shutdown(connection->fd, SHUT_WR) != 0) {
+    close_now(connection);
+    return;
+  }
+  connection->lingering = 1;
+  connection->paused = 0;
+  connection->drain_end =
+      fcgi__now() + connection->server->config.drain_timeout_ms;
+}
+
+static void register_it(fcgi__connection *connection) {
+  unsigned events = FCGI__POLL_IN;
+  if (connection->registered)
+    return;
+  if (connection->blocked)
+    events |= FCGI__POLL_OUT;
+  if (fcgi__poller_add(connection->server->poller, connection->fd, events,
+                       connection)) {
+    fcgi__server_log(connection->server, FCGI_LOG_ERROR,
+                     "cannot watch a connection: %s", strerror(errno));
+    connection->reset = 1;
+    fcgi__connection_lost(connection, FCGI_ABORT_CONNECTION);
+    return;
+  }
+  connection->registered = 1;
+  connection->polls_out = connection->blocked;
+}
+
+/* With one thread, a connection that is closed after its only request need
+   not be polled at all: nobody could take the report. */
+static int may_stay_unregistered(const fcgi__connection *connection) {
+  return !connection->keep && connection->requests > 0 &&
+         connection->reading == 0 && !connection->blocked &&
+         atomic_load_explicit(&connection->server->sleepers,
+                              memory_order_relaxed) == 0;
+}
+
+static void watch(fcgi__connection *connection) {
+  if (!connection->registered && !may_stay_unregistered(connection))
+    register_it(connection);
+  if (!connection->registered || connection->busy > 0 ||
+      connection->polls_out == connection->blocked)
+    return;
+  connection->polls_out = connection->blocked;
+  fcgi__poller_change(
+      connection->server->poller, connection->fd,
+      FCGI__POLL_IN | (connection->blocked ? FCGI__POLL_OUT : 0u), connection);
+}
+
+static fcgi__wait_kind kind_of_wait(const fcgi__connection *connection,
+                                    unsigned flags) {
+  if (connection->lingering)
+    return FCGI__WAIT_LINGER;
+  if (flags & FCGI_SESSION_DRAINING)
+    return FCGI__WAIT_DRAIN;
+  if (connection->blocked)
+    return FCGI__WAIT_OUTPUT;
+  if (flags & FCGI_SESSION_PARAMS)
+    return FCGI__WAIT_HEADER;
+  if (connection->collecting > 0)
+    return FCGI__WAIT_BODY;
+  return flags & FCGI_SESSION_ACTIVE ? FCGI__WAIT_NONE : FCGI__WAIT_IDLE;
+}
+
+static int timeout_of(const fcgi_server_config *config, fcgi__wait_kind kind) {
+  /* Calls that never wait still leave the peer some time. */
+  int transfer = config->io_timeout_ms == -2 ? 60000 : config->io_timeout_ms;
+  const int timeouts[] = {
+      [FCGI__WAIT_NONE] = -1,
+      [FCGI__WAIT_IDLE] = config->idle_timeout_ms,
+      [FCGI__WAIT_HEADER] = config->header_timeout_ms,
+      [FCGI__WAIT_BODY] = transfer,
+      [FCGI__WAIT_DRAIN] = config->drain_silence_ms,
+      [FCGI__WAIT_OUTPUT] = transfer,
+      [FCGI__WAIT_LINGER] = config->drain_silence_ms,
+  };
+  return timeouts[kind];
+}
+
+static void begin_drain(fcgi__connection *connection, long long now) {
+  connection->drain_end = now + connection->server->config.drain_timeout_ms;
+  connection->drain_start = fcgi_session_drained(connection->session);
+}
+
+/* The header timeout counts from its start, so that one byte a second gains
+   nothing; draining and lingering have an end however much comes. */
+static void set_deadline(fcgi__connection *connection, unsigned flags) {
+  fcgi__wait_kind kind = kind_of_wait(connection, flags);
+  int timeout = timeout_of(&connection->server->config, kind);
+  long long now, deadline = LLONG_MAX;
+  int same = connection->wait_kind == kind;
+  connection->wait_kind = (uint8_t)kind;
+  if (same && (kind == FCGI__WAIT_HEADER || kind == FCGI__WAIT_NONE))
+    return;
+  if (timeout >= 0) {
+    now = fcgi__now();
+    deadline = now + timeout;
+    if (kind == FCGI__WAIT_DRAIN && !same)
+      begin_drain(connection, now);
+    if ((kind == FCGI__WAIT_DRAIN || kind == FCGI__WAIT_LINGER) &&
+        deadline > connection->drain_end)
+      deadline = connection->drain_end;
+  }
+  atomic_store_explicit(&connection->deadline, deadline, memory_order_relaxed);
+  fcgi__server_deadline(connection->server, deadline);
+}
+
+static int is_finished(const fcgi__connection *connection, unsigned flags) {
+  if (connection->requests > 0 || connection->busy > 0)
+    return 0;
+  if (flags & FCGI_SESSION_CLOSE)
+    return !(flags & FCGI_SESSION_OUTPUT);
+  return connection->half_closed && !(flags & FCGI_SESSION_ACTIVE);
+}
+
+static void drain_within_limit(fcgi__connection *connection) {
+  uint64_t drained = fcgi_session_drained(connection->session);
+  if (connection->wait_kind == FCGI__WAIT_DRAIN &&
+      drained - connection->drain_start >
+          connection->server->config.drain_bytes)
+    fcgi_session_stop_draining(connection->session);
+}
+
+static void settle(fcgi__connection *connection) {
+  unsigned flags;
+  drain_within_limit(connection);
+  do {
+    if (connection->flush)
+      fcgi__connection_send(connection);
+  } while (fcgi__connection_events(connection) > 0);
+  connection->flush = 0;
+  flags = fcgi_session_flags(connection->session);
+  if (is_finished(connection, flags)) {
+    close_politely(connection);
+    if (connection->fd < 0)
+      return;
+  }
+  watch(connection);
+  set_deadline(connection, flags);
+}
+
+void fcgi__connection_unlock(fcgi__connection *connection) {
+  if (connection->fd >= 0)
+    settle(connection);
+  pthread_mutex_unlock(&connection->lock);
+}
+
+static void wake_waiters(fcgi__connection *connection) {
+  const uint64_t one = 1;
+  for (fcgi__waiter *at = connection->waiters; at; at = at->next)
+    if (at->wake >= 0 && write(at->wake, &one, sizeof one) < 0)
+      continue; /* The count is at its maximum: it is awake already. */
+}
+
+void fcgi__connection_lost(fcgi__connection *connection,
+                           fcgi_abort_reason reason) {
+  connection->blocked = 0;
+  fcgi_session_abort(connection->session, reason);
+  fcgi__connection_events(connection);
+  wake_waiters(connection);
+}
+
+/* Memory for the request is lacking: a short refusal is still possible. */
+static void refuse(fcgi__connection *connection, uint16_t id) {
+  static const char answer[] = "Content-Type: text/plain\r\n"
+                               "Status: 503 Service Unavailable\r\n\r\n"
+                               "503 Service Unavailable\n";
+  fcgi_session_write(connection->session, id, FCGI_STREAM_STDOUT, answer,
+                     sizeof answer - 1);
+  fcgi_session_end(connection->session, id, 0, FCGI_STATUS_COMPLETE);
+  connection->flush = 1;
+}
+
+static void begin_request(fcgi__connection *connection,
+                          const fcgi_event *event) {
+  fcgi_request *request = fcgi__request_new(connection, event);
+  if (!request) {
+    refuse(connection, event->id);
+    return;
+  }
+  connection->keep = (uint8_t)event->keep;
+  fcgi_session_set_user_data(connection->session, event->id, request);
+  if (request->role == FCGI_ROLE_AUTHORIZER ||
+      connection->server->config.body == FCGI_BODY_STREAM)
+    fcgi__request_dispatch(request);
+}
+
+static void give(fcgi__connection *connection, const fcgi_event *event) {
+  fcgi_request *request = event->user_data;
+  if (event->type == FCGI_EVENT_REQUEST) {
+    begin_request(connection, event);
+    return;
+  }
+  if (!request)
+    return;
+  switch (event->type) {
+  case FCGI_EVENT_STDIN:
+  case FCGI_EVENT_DATA:
+    fcgi__request_input(request, event);
+    break;
+  case FCGI_EVENT_STDIN_END:
+  case FCGI_EVENT_DATA_END:
+    fcgi__request_input_end(request, event);
+    break;
+  case FCGI_EVENT_ABORT:
+    fcgi__request_abort(request, event->reason);
+    break;
+  case FCGI_EVENT_CLOSE:
+    fcgi__request_close(request);
+    break;
+  default:
+    break;
+  }
+}
+
+int fcgi__connection_events(fcgi__connection *connection) {
+  const fcgi_event *event;
+  int count = 0;
+  while (fcgi_session_next(connection->session, &event) > 0) {
+    give(connection, event);
+    count++;
+  }
+  if (count > 0 && connection->waiters)
+    wake_waiters(connection);
+  return count;
+}
+
+static int is_hung_up(int fd) {
+  struct pollfd at = {.fd = fd};
+  return poll(&at, 1, 0) > 0 && (at.revents & (POLLHUP | POLLERR)) != 0;
+}
+
+/* The peer sends no more. That ends what it was still sending; but a peer that
+   has sent all may well be waiting for the answer. */
+static void half_close(fcgi__connection *connection) {
+  unsigned flags = fcgi_session_flags(connection->session);
+  connection->half_closed = 1;
+  if (connection->lingering)
+    close_now(connection);
+  else if (connection->reading > 0 || (flags & FCGI_SESSION_PARAMS) ||
+           is_hung_up(connection->fd))
+    fcgi__connection_lost(connection, FCGI_ABORT_CONNECTION);
+  else
+    fcgi_session_stop_draining(connection->session);
+  connection->flush = 1;
+}
+
+static void take_bytes(fcgi__connection *connection, const uint8_t *data,
+                       size_t len) {
+  if (connection->lingering ||
+      fcgi_session_feed(connection->session, data, len))
+    return;
+  fcgi__connection_events(connection);
+  connection->flush = 1;
+}
+
+/* One recv(2). 1: the socket may hold more. */
+static int receive_once(fcgi__connection *connection) {
+  uint8_t data[RECEIVE_BYTES];
+  ssize_t len;
+  do
+    len = recv(connection->fd, data, sizeof data, 0);
+  while (len < 0 && errno == EINTR);
+  if (len > 0)
+    take_bytes(connection, data, (size_t)len);
+  else if (len == 0)
+    half_close(connection);
+  else if (errno != EAGAIN && errno != EWOULDBLOCK)
+    fcgi__connection_lost(connection, FCGI_ABORT_CONNECTION);
+  return len == (ssize_t)sizeof data;
+}
+
+static int can_receive(const fcgi__connection *connection) {
+  return connection->fd >= 0 && !connection->paused && !connection->half_closed;
+}
+
+void fcgi__connection_receive(fcgi__connection *connection) {
+  int turns = RECEIVE_TURNS, more = 1;
+  while (more && turns-- > 0 && can_receive(connection))
+    more = receive_once(connection);
+  if (!can_receive(connection) || !connection->registered)
+    return;
+  if (more)
+    fcgi__poller_change(connection->server->poller, connection->fd,
+                        FCGI__POLL_IN |
+                            (connection->polls_out ? FCGI__POLL_OUT : 0u),
+                        connection);
+  else
+    fcgi__poller_rearm(connection->server->poller, connection->fd);
+}
+
+void fcgi__connection_resume(fcgi__connection *connection) {
+  if (!connection->paused)
+    return;
+  connection->paused = 0;
+  fcgi__connection_receive(connection);
+  wake_waiters(connection);
+  if (atomic_load(&connection->server->ready_count) > 0)
+    fcgi__poller_wake(connection->server->poller);
+}
+
+static void poll_socket(fcgi__connection *connection, fcgi__waiter *self,
+                        int timeout) {
+  struct pollfd fds[2] = {{.fd = connection->fd},
+                          {.fd = self->wake, .events = POLLIN}};
+  uint64_t count;
+  if (!connection->paused && !connection->half_closed)
+    fds[0].events |= POLLIN;
+  if (connection->blocked)
+    fds[0].events |= POLLOUT;
+  self->reads = (fds[0].events & POLLIN) != 0;
+  self->next = connection->waiters;
+  connection->waiters = self;
+  connection->busy++;
+  pthread_mutex_unlock(&connection->lock);
+  poll(fds, 2, timeout);
+  pthread_mutex_lock(&connection->lock);
+  connection->busy--;
+  for (fcgi__waiter **at = &connection->waiters; *at; at = &(*at)->next)
+    if (*at == self) {
+      *at = self->next;
+      break;
+    }
+  if (fds[1].revents && read(self->wake, &count, sizeof count) < 0)
+    count = 0; /* Another thread has taken it. */
+  if (fds[0].revents & POLLOUT)
+    fcgi__connection_send(connection);
+  if ((fds[0].revents & (POLLIN | POLLERR)) || connection->missed) {
+    connection->missed = 0;
+    fcgi__connection_receive(connection);
+  }
+  if ((fds[0].revents & POLLHUP) && connection->half_closed)
+    fcgi__connection_lost(connection, FCGI_ABORT_CONNECTION);
+}
+
+int fcgi__connection_wait(fcgi__connection *connection, int *wake,
+                          long long until) {
+  fcgi__waiter self = {.wake = *wake};
+  long long now = fcgi__now(), slice = until - now;
+  if (slice <= 0)
+    return FCGI_ERR_TIMEOUT;
+  if (self.wake < 0)
+    self.wake = *wake = fcgi__wake_new();
+  /* Without something to wake us we look again every little while. */
+  if (self.wake < 0 && slice > 10)
+    slice = 10;
+  poll_socket(connection, &self, slice > INT_MAX ? -1 : (int)slice);
+  fcgi__connection_events(connection);
+  if (atomic_load(&connection->server->ready_count) > 0)
+    fcgi__poller_wake(connection->server->poller);
+  return 0;
+}
+
+static int a_waiter_reads(const fcgi__connection *connection) {
+  const fcgi__waiter *at = connection->waiters;
+  while (at && !at->reads)
+    at = at->next;
+  return at != NULL;
+}
+
+void fcgi__connection_ready(fcgi__connection *connection, unsigned events) {
+  if (connection->fd < 0)
+    return;
+  if (events & FCGI__POLL_OUT)
+    fcgi__connection_send(connection);
+  if ((events & FCGI__POLL_HANGUP) && connection->half_closed)
+    fcgi__connection_lost(connection, FCGI_ABORT_CONNECTION);
+  else if (a_waiter_reads(connection))
+    connection->missed = 1;
+  else if (events & FCGI__POLL_IN)
+    fcgi__connection_receive(connection);
+}
+
+static void start_session(fcgi__connection *connection, int fd) {
+  fcgi_server *server = connection->server;
+  connection->fd = fd;
+  connection->all = connection->files = NULL;
+  connection->requests = connection->collecting = connection->reading = 0;
+  connection->keep = connection->blocked = connection->registered = 0;
+  connection->polls_out = connection->paused = connection->missed = 0;
+  connection->half_closed = connection->flush = connection->lingering = 0;
+  connection->reset = connection->room_wanted = 0;
+  connection->wait_kind = FCGI__WAIT_NONE;
+  if (atomic_load(&server->stopping))
+    fcgi_session_stop(connection->session);
+}
+
+void fcgi__connection_start(fcgi_server *server, int fd) {
+  fcgi__connection *connection = fcgi__server_take(server);
+  if (!connection) {
+    close(fd);
+    return;
+  }
+  fcgi__connection_lock(connection);
+  if (fcgi_session_new(&connection->session, &server->session_config)) {
+    close(fd);
+    fcgi__server_give_back(server, connection);
+    pthread_mutex_unlock(&connection->lock);
+    return;
+  }
+  start_session(connection, fd);
+  fcgi__connection_receive(connection);
+  fcgi__connection_unlock(connection);
+}
+
+void fcgi__connection_discard(fcgi__connection *connection) {
+  if (connection->fd < 0)
+    return;
+  while (connection->all) {
+    fcgi_request *request = connection->all;
+    fcgi__server_forget(connection->server, request);
+    fcgi__request_unlink(request);
+    fcgi__request_free(request);
+  }
+  connection->reset = 1;
+  close_now(connection);
+}

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+/* One accepted socket and its session. Every function but the first wants the
+   connection's lock held. */
+#ifndef FCGI_SERVER_CONNECTION_H
+#define FCGI_SERVER_CONNECTION_H
+
+#include <fastcgi/server.h>
+#include <fastcgi/session.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+/* Why a connection has a deadline, and so what happens when it passes. */
+typedef enum fcgi__wait_kind {
+  FCGI__WAIT_NONE,   /* A handler runs: no deadline. */
+  FCGI__WAIT_IDLE,   /* No request: close. */
+  FCGI__WAIT_HEADER, /* PARAMS are incomplete: close. */
+  FCGI__WAIT_BODY,   /* A body is being collected: abort. */
+  FCGI__WAIT_DRAIN,  /* An unread body goes on: give up waiting. */
+  FCGI__WAIT_OUTPUT, /* The peer does not read: abort. */
+  FCGI__WAIT_LINGER  /* The peer does not close: close. */
+} fcgi__wait_kind;
+
+/* A thread that waits for this connection, on its own stack. */
+typedef struct fcgi__waiter {
+  struct fcgi__waiter *next; /* Others that wait. */
+  int wake;                  /* An eventfd to write to, -1 if there is none. */
+  int reads;                 /* 1: it polls the socket for input. */
+} fcgi__waiter;
+
+typedef struct fcgi__connection {
+  fcgi_server *server;           /* Whose it is. */
+  pthread_mutex_t lock;          /* Guards what follows. */
+  int fd;                        /* -1: closed, in the list of unused. */
+  fcgi_session *session;         /* NULL when closed. */
+  struct fcgi__connection *next; /* In the list of unused. */
+  fcgi_request *all;             /* Its requests. */
+  fcgi_request *files;           /* Requests with a file to send. */
+  fcgi__waiter *waiters;         /* Threads waiting. */
+  unsigned requests;             /* Requests given out or collecting. */
+  unsigned collecting;           /* Those whose body is not yet whole. */
+  unsigned busy;                 /* Threads inside fcgi__connection_wait. */
+  unsigned reading;              /* Requests whose input goes on. */
+  uint8_t keep;                  /* 1: the web server keeps it. */
+  uint8_t room_wanted;           /* 1: some write gave AGAIN. */
+  uint8_t blocked;               /* 1: output waits for room. */
+  uint8_t registered;            /* 1: the poller knows it. */
+  uint8_t polls_out;             /* 1: and reports room to write. */
+  uint8_t paused;                /* 1: a window is full, nothing is read. */
+  uint8_t missed;                /* 1: a report was left to a waiter. */
+  uint8_t half_closed;           /* 1: the peer sends no more. */
+  uint8_t flush;                 /* 1: send all output at unlock. */
+  uint8_t lingering;             /* 1: shut, discarding input. */
+  uint8_t reset;                 /* 1: close so that the peer sees a fault. */
+  uint8_t wait_kind;             /* A fcgi__wait_kind. */
+  atomic_llong deadline;         /* When that wait ends; LLONG_MAX never. */
+  long long drain_end;           /* When draining ends at the latest. */
+  uint64_t drain_start;          /* fcgi_session_drained when it began. */
+} fcgi__connection;
+
+/* Make a connection of `fd` and read what is there. Takes over `fd`. */
+void fcgi__connection_start(fcgi_server *server, int fd);
+
+void fcgi__connection_lock(fcgi__connection *connection);
+/* Bring everything in order (events, output, deadline, close), then unlock. */
+void fcgi__connection_unlock(fcgi__connection *connection);
+
+/* Read until the socket is empty or the window is full. */
+void fcgi__connection_receive(fcgi__connection *connection);
+/* Send until all is sent or the socket is full. */
+void fcgi__connection_send(fcgi__connection *connection);
+/* Give out what the session has found. Returns how many events there were. */
+int fcgi__connection_events(fcgi__connection *connection);
+/* The connection is of no use any more. */
+void fcgi__connection_lost(fcgi__connection *connection,
+                           fcgi_abort_reason reason);
+
+/* Release the lock, wait until something may have changed for this
+   connection, `*wake` is written to, or `until` passes, and serve the socket
+   meanwhile. `*wake` is -1 at first and is kept by the caller. 0 or
+   FCGI_ERR_TIMEOUT. */
+int fcgi__connection_wait(fcgi__connection *connection, int *wake,
+                          long long until);
+
+/* Reading may go on. */
+void fcgi__connection_resume(fcgi__connection *connection);
+
+/* A report of the poller, and a deadline that may have passed. */
+void fcgi__connection_ready(fcgi__connection *connection, unsigned events);
+void fcgi__connection_expire(fcgi__connection *connection, long long now);
+/* The server is freed: close, and free its requests. No lock is needed. */
+void fcgi__connection_discard(fcgi__connection *connection);
+/* Stop as fcgi_server_stop says. */
+void fcgi__connection_stop(fcgi__connection *connection, fcgi_stop how);
+
+#endif

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: MIT */
+/* What a serving thread does between two requests. */
+#include "server/server.h"
+#include <errno.h>
+#include <fastcgi/error.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/socket.h>
+
+enum {
+  REPORTS = 16,         /* Taken from the poller at once by a lone thread. */
+  ACCEPT_PAUSE_MS = 100 /* After running out of descriptors. */
+};
+
+static void lower_to(atomic_llong *at, long long value) {
+  long long now = atomic_load(at);
+  while (value < now && !atomic_compare_exchange_weak(at, &now, value))
+    ;
+}
+
+void fcgi__server_deadline(fcgi_server *server, long long when) {
+  if (when >= atomic_load_explicit(&server->next_sweep, memory_order_relaxed))
+    return;
+  lower_to(&server->next_sweep, when);
+  if (atomic_load(&server->sleepers) > 0)
+    fcgi__poller_wake(server->poller);
+}
+
+void fcgi__server_accept_on(fcgi_server *server) {
+  pthread_mutex_lock(&server->lock);
+  if (!atomic_load(&server->accepting) && !atomic_load(&server->stopping) &&
+      server->listener_count > 0) {
+    atomic_store(&server->accepting, 1);
+    atomic_store(&server->accept_again, LLONG_MAX);
+    for (size_t i = 0; i < server->listener_count; i++)
+      fcgi__poller_add(server->poller, server->listeners[i].fd,
+                       FCGI__POLL_IN | FCGI__POLL_LISTENER,
+                       &server->listeners[i]);
+  }
+  pthread_mutex_unlock(&server->lock);
+}
+
+void fcgi__server_accept_off(fcgi_server *server) {
+  pthread_mutex_lock(&server->lock);
+  if (atomic_exchange(&server->accepting, 0))
+    for (size_t i = 0; i < server->listener_count; i++)
+      fcgi__poller_remove(server->poller, server->listeners[i].fd);
+  pthread_mutex_unlock(&server->lock);
+}
+
+/* Out of descriptors or memory: a listener that stays readable would spin, so
+   it rests a while. Connections that are open go on. */
+static void rest_from_accepting(fcgi_server *server) {
+  long long again = fcgi__now() + ACCEPT_PAUSE_MS;
+  fcgi__server_log(server, FCGI_LOG_WARNING,
+                   "cannot accept a connection: %s; trying again in %d ms",
+                   strerror(errno), ACCEPT_PAUSE_MS);
+  fcgi__server_accept_off(server);
+  lower_to(&server->accept_again, again);
+  fcgi__server_deadline(server, again);
+}
+
+void fcgi__server_accept(fcgi_server *server, fcgi__listener *listener) {
+  int fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  if (fd >= 0)
+    fcgi__connection_start(server, fd);
+  else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
+           errno == ENOMEM)
+    rest_from_accepting(server);
+}
+
+static void for_each_connection(fcgi_server *server,
+                                void (*visit)(fcgi__connection *, void *),
+                                void *data) {
+  unsigned count = atomic_load(&server->segment_count);
+  for (unsigned i = 0; i < count; i++)
+    for (unsigned j = 0; j < FCGI__POOL_SEGMENT; j++)
+      visit(&server->segments[i][j], data);
+}
+
+typedef struct sweep {
+  long long now;  /* When it began. */
+  long long next; /* The earliest deadline that lies ahead. */
+} sweep;
+
+static void sweep_one(fcgi__connection *connection, void *data) {
+  sweep *state = data;
+  long long deadline = atomic_load(&connection->deadline);
+  if (deadline <= state->now) {
+    fcgi__connection_lock(connection);
+    fcgi__connection_expire(connection, state->now);
+    fcgi__connection_unlock(connection);
+    deadline = atomic_load(&connection->deadline);
+  }
+  if (deadline < state->next)
+    state->next = deadline;
+}
+
+/* Every connection is looked at, which is cheap because it is rare: not before
+   the earliest deadline known, and by one thread. */
+void fcgi__server_sweep(fcgi_server *server) {
+  sweep state = {.now = fcgi__now(), .next = LLONG_MAX};
+  long long due = atomic_load(&server->next_sweep);
+  if (due > state.now ||
+      !atomic_compare_exchange_strong(&server->next_sweep, &due, LLONG_MAX))
+    return;
+  if (atomic_load(&server->accept_again) <= state.now)
+    fcgi__server_accept_on(server);
+  for_each_connection(server, sweep_one, &state);
+  if (state.next <= state.now)
+    state.next = state.now + 1;
+  lower_to(&server->next_sweep, state.next);
+  lower_to(&server->next_sweep, atomic_load(&server->accept_again));
+}
+
+static void stop_one(fcgi__connection *connection, void *data) {
+  const int *how = data;
+  fcgi__connection_lock(connection);
+  fcgi__connection_stop(
+      connection, *how == FCGI__ABORTING ? FCGI_STOP_NOW : FCGI_STOP_GRACEFUL);
+  fcgi__connection_unlock(connection);
+}
+
+void fcgi__server_carry_out_stop(fcgi_server *server) {
+  int wanted = atomic_load(&server->stop_wanted);
+  if (atomic_exchange(&server->stopping, wanted) == wanted)
+    return;
+  fcgi__server_accept_off(server);
+  for_each_connection(server, stop_one, &wanted);
+  if (wanted == FCGI__ABORTING || atomic_load(&server->open) == 0)
+    fcgi__poller_wake_all(server->poller);
+}
+
+static int is_over(fcgi_server *server) {
+  int stopping = atomic_load(&server->stopping);
+  return stopping && atomic_load(&server->ready_count) == 0 &&
+         (stopping == FCGI__ABORTING || atomic_load(&server->open) == 0);
+}
+
+static int is_listener(const fcgi_server *server, const void *owner) {
+  const fcgi__listener *at = owner;
+  return at >= server->listeners && at < server->listeners + FCGI__LISTENERS;
+}
+
+static void serve_report(fcgi_server *server, const fcgi__ready *report) {
+  fcgi__connection *connection = report->owner;
+  if (is_listener(server, report->owner)) {
+    fcgi__server_accept(server, report->owner);
+    return;
+  }
+  fcgi__connection_lock(connection);
+  fcgi__connection_ready(connection, report->events);
+  fcgi__connection_unlock(connection);
+}
+
+static int wait_ms(fcgi_server *server, long long until) {
+  long long sweep_at = atomic_load(&server->next_sweep), now;
+  if (sweep_at < until)
+    until = sweep_at;
+  if (until == LLONG_MAX)
+    return -1;
+  now = fcgi__now();
+  if (until <= now)
+    return 0;
+  return until - now > INT_MAX ? INT_MAX : (int)(until - now);
+}
+
+int fcgi_server_wait_ms(fcgi_server *server) {
+  return wait_ms(server, LLONG_MAX);
+}
+
+/* Wait once and serve what came. While others wait too, each takes one report
+   at a time, so that a slow handler never sits on its neighbours' work. 0 when
+   a signal came, 1 otherwise, or an error. */
+static int wait_once(fcgi_server *server, long long until) {
+  fcgi__ready reports[REPORTS];
+  int others = (int)atomic_fetch_add(&server->sleepers, 1);
+  int timeout = wait_ms(server, until), count;
+  errno = 0;
+  count =
+      fcgi__poller_wait(server->poller, reports, others ? 1 : REPORTS, timeout);
+  atomic_fetch_sub(&server->sleepers, 1);
+  if (count == 0 && errno == EINTR)
+    return 0;
+  for (int i = 0; i < count; i++)
+    serve_report(server, &reports[i]);
+  return count < 0 ? count : 1;
+}
+
+static int pop_ready(fcgi_server *server, fcgi_server_event *event, int hold) {
+  int found = 0;
+  if (atomic_load_explicit(&server->ready_count, memory_order_relaxed) == 0)
+    return 0;
+  pthread_mutex_lock(&server->lock);
+  if (server->ready_first) {
+    fcgi__server_pop(server, event, hold);
+    found = 1;
+  }
+  pthread_mutex_unlock(&server->lock);
+  if (found && atomic_load(&server->ready_count) > 0 &&
+      atomic_load(&server->sleepers) > 0)
+    fcgi__poller_wake(server->poller);
+  return found;
+}
+
+int fcgi__server_take_event(fcgi_server *server, fcgi_server_event *event,
+                            int timeout_ms, int hold) {
+  long long until = timeout_ms < 0 ? LLONG_MAX : fcgi__now() + timeout_ms;
+  int looked = 0;
+  for (;;) {
+    int result;
+    if (atomic_load(&server->stop_wanted) != atomic_load(&server->stopping))
+      fcgi__server_carry_out_stop(server);
+    if (pop_ready(server, event, hold))
+      return 1;
+    if (is_over(server)) {
+      fcgi__poller_wake_all(server->poller);
+      return FCGI_ERR_CLOSED;
+    }
+    if (looked && timeout_ms >= 0 && fcgi__now() >= until)
+      return 0;
+    result = wait_once(server, until);
+    looked = 1;
+    if (result <= 0)
+      return result;
+    if (atomic_load(&server->next_sweep) != LLONG_MAX)
+      fcgi__server_sweep(server);
+  }
+}
+
+int fcgi_server_next(fcgi_server *server, fcgi_server_event *event,
+                     int timeout_ms) {
+  return fcgi__server_take_event(server, event, timeout_ms, 0);
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+/* The list of requests that have events to give out. */
+#include "server/server.h"
+
+static void push(fcgi_server *server, fcgi_request *request) {
+  request->is_ready = 1;
+  request->ready_next = NULL;
+  request->ready_prev = server->ready_last;
+  if (server->ready_last)
+    server->ready_last->ready_next = request;
+  else
+    server->ready_first = request;
+  server->ready_last = request;
+  atomic_fetch_add(&server->ready_count, 1);
+}
+
+static void take_out(fcgi_server *server, fcgi_request *request) {
+  if (request->ready_prev)
+    request->ready_prev->ready_next = request->ready_next;
+  else
+    server->ready_first = request->ready_next;
+  if (request->ready_next)
+    request->ready_next->ready_prev = request->ready_prev;
+  else
+    server->ready_last = request->ready_prev;
+  request->is_ready = 0;
+  atomic_fetch_sub(&server->ready_count, 1);
+}
+
+void fcgi__server_notify(fcgi_server *server, fcgi_request *request,
+                         fcgi_event_type type) {
+  if (!(server->events & 1u << type))
+    return;
+  pthread_mutex_lock(&server->lock);
+  request->pending |= 1u << type;
+  if (!request->is_ready)
+    push(server, request);
+  pthread_mutex_unlock(&server->lock);
+}
+
+void fcgi__server_forget(fcgi_server *server, fcgi_request *request) {
+  pthread_mutex_lock(&server->lock);
+  request->pending = 0;
+  if (request->is_ready)
+    take_out(server, request);
+  pthread_mutex_unlock(&server->lock);
+}
+
+/* Events of one request come in the order of their numbers, CLOSE last; a
+   request with several goes to the end of the list after each. */
+void fcgi__server_pop(fcgi_server *server, fcgi_server_event *event, int hold) {
+  fcgi_request *request = server->ready_first;
+  int type = __builtin_ctz(request->pending);
+  take_out(server, request);
+  request->pending &= ~(1u << type);
+  if (request->pending)
+    push(server, request);
+  if (type == FCGI_EVENT_REQUEST)
+    request->wants_close = 1;
+  event->type = (fcgi_event_type)type;
+  event->request = request;
+  event->user_data = request->user_data;
+  if (hold)
+    atomic_fetch_add(&request->held, 1);
+  else if (type == FCGI_EVENT_CLOSE)
+    fcgi__request_free(request);
+}

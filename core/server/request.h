@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+/* A request of a server. Its connection's lock guards it. */
+#ifndef FCGI_SERVER_REQUEST_H
+#define FCGI_SERVER_REQUEST_H
+
+#include "server/body.h"
+#include "server/connection.h"
+#include <fastcgi/request.h>
+
+/* Where the answer stands. */
+typedef enum fcgi__answer {
+  FCGI__ANSWER_NONE, /* Nothing was written. */
+  FCGI__ANSWER_RAW,  /* The program writes CGI output itself. */
+  FCGI__ANSWER_BODY  /* fcgi_request_start wrote the head. */
+} fcgi__answer;
+
+struct fcgi_request {
+  fcgi__connection *connection; /* Where it came from. */
+  fcgi_request *ready_next;     /* In the server's ready list. */
+  fcgi_request *ready_prev;     /* Likewise. */
+  fcgi_request *all_next;       /* In the connection's list of requests. */
+  fcgi_request *all_prev;       /* Likewise. */
+  fcgi_request *file_next;      /* In the connection's list of files. */
+  const fcgi_params *params;    /* The session's. */
+  void *user_data;              /* The program's. */
+  unsigned pending;             /* Events to give out, 1u << type; guarded by
+                                   the server's lock, as is `is_ready`. */
+  uint8_t is_ready;             /* 1: in the ready list. */
+  uint8_t dispatched;           /* 1: the program knows of it. */
+  uint8_t wants_close;          /* 1: the program was given REQUEST. */
+  uint8_t input_done;           /* 1: every input stream has ended. */
+  uint8_t stdin_done;           /* 1: a filter's STDIN has ended. */
+  uint8_t cut;                  /* 1: the rest of the input never comes. */
+  uint8_t data_done;            /* 1: DATA has ended. */
+  uint8_t truncated;            /* 1: short of CONTENT_LENGTH. */
+  uint8_t ended;                /* 1: the program has ended it. */
+  uint8_t closed;               /* 1: the session has closed it. */
+  uint8_t head_only;         /* 1: HEAD, the body of the answer is dropped. */
+  uint8_t head_seen;         /* RAW and HEAD: 1 after the empty line. */
+  uint8_t head_line;         /* RAW and HEAD: 1 at the start of a line. */
+  uint8_t answer;            /* A fcgi__answer. */
+  uint8_t wants_room;        /* 1: a write gave AGAIN. */
+  uint8_t end_due;           /* 1: end it when its file is sent. */
+  uint16_t id;               /* On its connection. */
+  uint16_t role;             /* As asked for. */
+  fcgi_abort_reason aborted; /* Why, if so. */
+  int timeout_ms;            /* Of one read or write; -1 without end. */
+  uint32_t app_status;       /* With `end_due`. */
+  int64_t content_length;    /* -1 if not sent. */
+  fcgi__body body;           /* STDIN. */
+  fcgi__body data;           /* DATA of a filter. */
+  int read_wake;             /* eventfd of a thread that reads, or -1. */
+  int write_wake;            /* eventfd of a thread that writes, or -1. */
+  int file_fd;               /* The file being sent, or -1. */
+  uint64_t file_offset;      /* Where it goes on. */
+  uint64_t file_left;        /* How much of it. */
+  atomic_uint held;          /* Callbacks that use the handle. */
+};
+
+/* Make the request that a session's REQUEST event told of; NULL without
+   memory. */
+fcgi_request *fcgi__request_new(fcgi__connection *connection,
+                                const fcgi_event *event);
+void fcgi__request_free(fcgi_request *request);
+/* Take it out of its connection's list. */
+void fcgi__request_unlink(fcgi_request *request);
+
+/* Hand it to the program. */
+void fcgi__request_dispatch(fcgi_request *request);
+
+/* What a session's events do to it. */
+void fcgi__request_input(fcgi_request *request, const fcgi_event *event);
+void fcgi__request_input_end(fcgi_request *request, const fcgi_event *event);
+void fcgi__request_abort(fcgi_request *request, fcgi_abort_reason reason);
+void fcgi__request_close(fcgi_request *request);
+
+/* Queue more of the file, as far as the window allows. */
+void fcgi__request_pump_file(fcgi_request *request);
+
+/* Some output has left: tell a writer that got AGAIN. */
+void fcgi__request_room(fcgi_request *request);
+
+/* Public functions of the same names, with the lock held. */
+int fcgi__request_end(fcgi_request *request, uint32_t app_status);
+int fcgi__request_fail(fcgi_request *request);
+int fcgi__request_reply(fcgi_request *request, int status,
+                        const char *content_type, const void *data, size_t len);
+
+ptrdiff_t fcgi__request_write(fcgi_request *request, const void *data,
+                              size_t len);
+
+/* Queue bytes of STDOUT that are part of the head: they never wait. */
+int fcgi__request_put(fcgi_request *request, const void *data, size_t len);
+
+/* 0, FCGI_ERR_STATE when the request is over, FCGI_ERR_ABORTED when nobody is
+   left to read. */
+int fcgi__request_check(const fcgi_request *request);
+
+/* How many of `len` raw bytes pass to the wire: for HEAD those of the head. */
+size_t fcgi__request_filter(fcgi_request *request, const char *data,
+                            size_t len);
+
+/* A callback no longer uses the handle. */
+void fcgi__request_release(fcgi_request *request);
+
+#endif

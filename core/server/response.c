@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: MIT */
+/* The head of an answer, as CGI has it (RFC 3875, 6.3). */
+#include "server/request.h"
+#include "server/server.h"
+#include <fastcgi/error.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+static const struct {
+  int status;
+  const char *reason;
+} reasons[] = {{100, "Continue"},
+               {101, "Switching Protocols"},
+               {102, "Processing"},
+               {103, "Early Hints"},
+               {200, "OK"},
+               {201, "Created"},
+               {202, "Accepted"},
+               {203, "Non-Authoritative Information"},
+               {204, "No Content"},
+               {205, "Reset Content"},
+               {206, "Partial Content"},
+               {207, "Multi-Status"},
+               {208, "Already Reported"},
+               {226, "IM Used"},
+               {300, "Multiple Choices"},
+               {301, "Moved Permanently"},
+               {302, "Found"},
+               {303, "See Other"},
+               {304, "Not Modified"},
+               {307, "Temporary Redirect"},
+               {308, "Permanent Redirect"},
+               {400, "Bad Request"},
+               {401, "Unauthorized"},
+               {402, "Payment Required"},
+               {403, "Forbidden"},
+               {404, "Not Found"},
+               {405, "Method Not Allowed"},
+               {406, "Not Acceptable"},
+               {407, "Proxy Authentication Required"},
+               {408, "Request Timeout"},
+               {409, "Conflict"},
+               {410, "Gone"},
+               {411, "Length Required"},
+               {412, "Precondition Failed"},
+               {413, "Content Too Large"},
+               {414, "URI Too Long"},
+               {415, "Unsupported Media Type"},
+               {416, "Range Not Satisfiable"},
+               {417, "Expectation Failed"},
+               {421, "Misdirected Request"},
+               {422, "Unprocessable Content"},
+               {423, "Locked"},
+               {424, "Failed Dependency"},
+               {425, "Too Early"},
+               {426, "Upgrade Required"},
+               {428, "Precondition Required"},
+               {429, "Too Many Requests"},
+               {431, "Request Header Fields Too Large"},
+               {451, "Unavailable For Legal Reasons"},
+               {500, "Internal Server Error"},
+               {501, "Not Implemented"},
+               {502, "Bad Gateway"},
+               {503, "Service Unavailable"},
+               {504, "Gateway Timeout"},
+               {505, "HTTP Version Not Supported"},
+               {507, "Insufficient Storage"},
+               {508, "Loop Detected"},
+               {511, "Network Authentication Required"}};
+
+static const char *reason_of(int status) {
+  for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++)
+    if (reasons[i].status == status)
+      return reasons[i].reason;
+  return "Unknown";
+}
+
+/* A token of RFC 9110, 5.6.2. */
+static int is_token(const char *text, size_t len) {
+  static const char marks[] = "!#$%&'*+-.^_`|~";
+  for (size_t i = 0; i < len; i++) {
+    char at = text[i];
+    if (!((at >= 'a' && at <= 'z') || (at >= 'A' && at <= 'Z') ||
+          (at >= '0' && at <= '9') || (at && strchr(marks, at))))
+      return 0;
+  }
+  return len > 0;
+}
+
+static int is_line(const char *text, size_t len) {
+  return !memchr(text, '\r', len) && !memchr(text, '\n', len) &&
+         !memchr(text, '\0', len);
+}
+
+/* Status is ours to write; the rest is checked so that no value can end the
+   head or begin another field (CVE-2024-24795). */
+static int is_good_header(const fcgi_header *header) {
+  return is_token(header->name, header->name_len) &&
+         is_line(header->value, header->value_len) &&
+         !(header->name_len == 6 &&
+           strncasecmp(header->name, "Status", 6) == 0);
+}
+
+typedef struct text {
+  fcgi__buffer buffer;             /* What is written so far. */
+  const fcgi_allocator *allocator; /* Where it grows. */
+  int error;                       /* The first failure, or 0. */
+} text;
+
+static void add(text *out, const void *data, size_t len) {
+  if (!out->error)
+    out->error = fcgi__buffer_append(&out->buffer, out->allocator, data, len);
+}
+
+static void add_header(text *out, const fcgi_header *header) {
+  add(out, header->name, header->name_len);
+  add(out, ": ", 2);
+  add(out, header->value, header->value_len);
+  add(out, "\r\n", 2);
+}
+
+/* Status comes last: HAProxy 2.6 turns any status into 302 when Location
+   follows it. */
+static void add_status(text *out, int status) {
+  char line[80];
+  int len = snprintf(line, sizeof line, "Status: %d %s\r\n\r\n", status,
+                     reason_of(status));
+  add(out, line, (size_t)len);
+}
+
+static int check_start(const fcgi_request *request, int status,
+                       const fcgi_header *headers, size_t count) {
+  int error = fcgi__request_check(request);
+  if (error)
+    return error;
+  if (request->answer != FCGI__ANSWER_NONE)
+    return FCGI_ERR_STATE;
+  if (status < 100 || status > 599)
+    return FCGI_ERR_INVALID;
+  for (size_t i = 0; i < count; i++)
+    if (!is_good_header(&headers[i]))
+      return FCGI_ERR_INVALID;
+  return 0;
+}
+
+/* Put the head, and `data` in the same write, on STDOUT. */
+static int put_head(fcgi_request *request, int status,
+                    const fcgi_header *headers, size_t count, const void *data,
+                    size_t len) {
+  text out = {.allocator = &request->connection->server->allocator};
+  size_t size = 96 + len;
+  for (size_t i = 0; i < count; i++)
+    size += headers[i].name_len + headers[i].value_len + 4;
+  out.error = fcgi__buffer_reserve(&out.buffer, out.allocator, size);
+  for (size_t i = 0; i < count; i++)
+    add_header(&out, &headers[i]);
+  add_status(&out, status);
+  add(&out, data, len);
+  if (!out.error)
+    out.error = fcgi__request_put(request, out.buffer.data, out.buffer.len);
+  if (!out.error)
+    request->answer = FCGI__ANSWER_BODY;
+  fcgi__buffer_clear(&out.buffer, out.allocator);
+  return out.error;
+}
+
+int fcgi_request_start(fcgi_request *request, int status,
+                       const fcgi_header *headers, size_t count) {
+  int error;
+  fcgi__connection_lock(request->connection);
+  error = check_start(request, status, headers, count);
+  if (!error)
+    error = put_head(request, status, headers, count, NULL, 0);
+  fcgi__connection_unlock(request->connection);
+  return error;
+}
+
+static int reply_head(fcgi_request *request, int status,
+                      const char *content_type, const void *data, size_t len,
+                      size_t body_len) {
+  char number[24];
+  int digits = snprintf(number, sizeof number, "%zu", body_len);
+  const fcgi_header headers[] = {
+      {"Content-Type", 12, content_type, strlen(content_type)},
+      {"Content-Length", 14, number, (size_t)digits}};
+  int error = check_start(request, status, headers, 2);
+  return error ? error : put_head(request, status, headers, 2, data, len);
+}
+
+enum { TOGETHER = 8192 }; /* A body up to this size is copied with its head. */
+
+static int reply_body(fcgi_request *request, const void *data, size_t len) {
+  ptrdiff_t done;
+  if (len == 0 || request->head_only)
+    return 0;
+  if (request->timeout_ms == 0) /* Nobody may wait: all of it is queued. */
+    return fcgi__request_put(request, data, len);
+  done = fcgi__request_write(request, data, len);
+  if (done >= 0 && (size_t)done < len)
+    return FCGI_ERR_TIMEOUT;
+  return done < 0 ? (int)done : 0;
+}
+
+int fcgi__request_reply(fcgi_request *request, int status,
+                        const char *content_type, const void *data,
+                        size_t len) {
+  size_t together = request->head_only || len > TOGETHER ? 0 : len;
+  int error = reply_head(request, status, content_type, data, together, len);
+  if (!error && together == 0)
+    error = reply_body(request, data, len);
+  if (!error)
+    return fcgi__request_end(request, 0);
+  /* A second 500 after a failed one would only fail the same way. */
+  if (status == 500 && request->answer == FCGI__ANSWER_NONE)
+    fcgi__request_end(request, 0);
+  else
+    fcgi__request_fail(request);
+  return error;
+}
+
+int fcgi_request_reply(fcgi_request *request, int status,
+                       const char *content_type, const void *data, size_t len) {
+  fcgi__connection *connection = request->connection;
+  int error;
+  fcgi__connection_lock(connection);
+  error = fcgi__request_reply(request, status, content_type, data, len);
+  fcgi__connection_unlock(connection);
+  return error;
+}

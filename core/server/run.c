@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/* The callbacks, on top of fcgi_server_next. */
+#include "server/server.h"
+#include <fastcgi/error.h>
+#include <stdio.h>
+#include <string.h>
+
+static fcgi_callback callback_for(const fcgi_handler *handler,
+                                  fcgi_event_type type) {
+  switch (type) {
+#define CALLBACK(name, callback)                                               \
+  case FCGI_EVENT_##name:                                                      \
+    return handler->callback;
+    FCGI_EVENT_MAP(CALLBACK)
+#undef CALLBACK
+  case FCGI_EVENT_NONE:
+    break;
+  }
+  return NULL;
+}
+
+static void call(const fcgi_handler *handler, const fcgi_server_event *event,
+                 void *user_data) {
+  fcgi_request *request = event->request;
+  fcgi_callback callback = callback_for(handler, event->type);
+  int result = callback ? callback(request, user_data) : FCGI_PENDING;
+  if (event->type == FCGI_EVENT_ABORT || event->type == FCGI_EVENT_CLOSE)
+    result = FCGI_PENDING;
+  if (result == 0)
+    fcgi_request_end(request, 0); /* STATE if it has ended: fine. */
+  else if (result < 0)
+    fcgi_request_fail(request);
+  fcgi__request_release(request);
+}
+
+static unsigned events_of(const fcgi_handler *handler) {
+  unsigned events = 0;
+#define EVENT(name, callback)                                                  \
+  if (handler->callback)                                                       \
+    events |= 1u << FCGI_EVENT_##name;
+  FCGI_EVENT_MAP(EVENT)
+#undef EVENT
+  return events;
+}
+
+static int adopt(fcgi_server *server, const fcgi_handler *handler,
+                 fcgi_handler *copy) {
+  if (!handler || handler->size > sizeof *copy ||
+      handler->size < offsetof(fcgi_handler, on_stdin))
+    return FCGI_ERR_INVALID;
+  *copy = (fcgi_handler){.size = 0};
+  memcpy(copy, handler, handler->size);
+  if (!copy->on_request)
+    return FCGI_ERR_INVALID;
+  pthread_mutex_lock(&server->lock);
+  server->events |= events_of(copy);
+  pthread_mutex_unlock(&server->lock);
+  return 0;
+}
+
+int fcgi_server_run(fcgi_server *server, const fcgi_handler *handler,
+                    void *user_data) {
+  fcgi_handler copy;
+  fcgi_server_event event;
+  int result = adopt(server, handler, &copy);
+  if (result) {
+    snprintf(server->message, sizeof server->message,
+             "the handler has no on_request, or a size from another version");
+    return result;
+  }
+  for (;;) {
+    result = fcgi__server_take_event(server, &event, -1, 1);
+    if (result > 0)
+      call(&copy, &event, user_data);
+    else if (result < 0)
+      return result == FCGI_ERR_CLOSED ? 0 : result;
+  }
+}

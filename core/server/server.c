@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: MIT */
+#include "server/server.h"
+#include <errno.h>
+#include <fastcgi/error.h>
+#include <limits.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+enum {
+  SPARE_FILES = 32,        /* Descriptors left to the program. */
+  CONNECTIONS_MAX = 65536, /* What the pool can hold. */
+  MIB = 1024 * 1024
+};
+
+static unsigned files_allow(void) {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur > CONNECTIONS_MAX)
+    return CONNECTIONS_MAX;
+  if (limit.rlim_cur <= 2 * SPARE_FILES)
+    return SPARE_FILES;
+  return (unsigned)limit.rlim_cur - SPARE_FILES;
+}
+
+#define DEFAULT(field, value) ((field) = (field) ? (field) : (value))
+
+static void fill_sizes(fcgi_server_config *config) {
+  DEFAULT(config->params_bytes, 256 * 1024);
+  DEFAULT(config->params_pairs, 1024);
+  DEFAULT(config->max_requests, 1024);
+  DEFAULT(config->max_connections, files_allow());
+  DEFAULT(config->body_memory, 256 * 1024);
+  DEFAULT(config->max_body, 1024 * (uint64_t)MIB);
+  DEFAULT(config->input_window, 256 * 1024);
+  DEFAULT(config->output_window, 256 * 1024);
+  DEFAULT(config->drain_bytes, 4096 * (uint64_t)MIB);
+  if (config->max_connections > CONNECTIONS_MAX)
+    config->max_connections = CONNECTIONS_MAX;
+}
+
+static void fill_rest(fcgi_server_config *config) {
+  DEFAULT(config->io_timeout_ms, 60000);
+  DEFAULT(config->header_timeout_ms, 30000);
+  DEFAULT(config->idle_timeout_ms, 90000);
+  DEFAULT(config->drain_silence_ms, 500);
+  DEFAULT(config->drain_timeout_ms, 30000);
+  DEFAULT(config->backlog, 4096);
+  DEFAULT(config->socket_mode, 0660);
+  if (!config->temp_dir)
+    config->temp_dir = getenv("TMPDIR");
+  if (!config->temp_dir || !*config->temp_dir)
+    config->temp_dir = "/tmp";
+}
+
+static int copy_config(fcgi_server_config *out,
+                       const fcgi_server_config *given) {
+  *out = (fcgi_server_config){.size = sizeof *out};
+  if (given && (given->size > sizeof *out || given->size < sizeof(size_t)))
+    return FCGI_ERR_INVALID;
+  if (given)
+    memcpy(out, given, given->size);
+  out->size = sizeof *out;
+  out->allocator = fcgi__allocator(&out->allocator);
+  fill_sizes(out);
+  fill_rest(out);
+  return strlen(out->temp_dir) < sizeof((fcgi_server *)0)->temp_dir
+             ? 0
+             : FCGI_ERR_INVALID;
+}
+
+static void init_server(fcgi_server *server, const fcgi_server_config *config) {
+  server->config = *config;
+  server->allocator = config->allocator;
+  strcpy(server->temp_dir, config->temp_dir);
+  server->config.temp_dir = server->temp_dir;
+  server->events = config->events | 1u << FCGI_EVENT_REQUEST;
+  server->session_config = (fcgi_session_config){
+      .size = sizeof server->session_config,
+      .allocator = config->allocator,
+      .params_bytes = config->params_bytes,
+      .params_pairs = config->params_pairs,
+      .max_requests = config->max_requests,
+      .report_conns = config->max_connections,
+  };
+  pthread_mutex_init(&server->lock, NULL);
+  atomic_init(&server->next_sweep, LLONG_MAX);
+  atomic_init(&server->accept_again, LLONG_MAX);
+}
+
+int fcgi_server_new(fcgi_server **out, const fcgi_server_config *config) {
+  fcgi_server_config filled;
+  fcgi_server *server;
+  int error = copy_config(&filled, config);
+  if (error)
+    return error;
+  server = fcgi__calloc(&filled.allocator, sizeof *server);
+  if (!server)
+    return FCGI_ERR_NOMEM;
+  init_server(server, &filled);
+  error = fcgi__poller_new(&server->poller, filled.poller, &server->allocator);
+  if (error) {
+    fcgi__free(&filled.allocator, server);
+    return error;
+  }
+  *out = server;
+  return 0;
+}
+
+static void free_connections(fcgi_server *server) {
+  unsigned count = atomic_load(&server->segment_count);
+  for (unsigned i = 0; i < count; i++) {
+    for (unsigned j = 0; j < FCGI__POOL_SEGMENT; j++) {
+      fcgi__connection *connection = &server->segments[i][j];
+      fcgi__connection_discard(connection);
+      pthread_mutex_destroy(&connection->lock);
+    }
+    fcgi__free(&server->allocator, server->segments[i]);
+  }
+}
+
+void fcgi_server_free(fcgi_server *server) {
+  fcgi_allocator allocator;
+  if (!server)
+    return;
+  allocator = server->allocator;
+  atomic_store(&server->stopping, FCGI__ABORTING);
+  for (size_t i = 0; i < server->listener_count; i++)
+    fcgi__listener_close(&server->listeners[i]);
+  free_connections(server);
+  while (server->ready_first) {
+    fcgi_request *closed = server->ready_first;
+    fcgi__server_forget(server, closed);
+    fcgi__request_free(closed);
+  }
+  fcgi__poller_free(server->poller);
+  pthread_mutex_destroy(&server->lock);
+  fcgi__free(&allocator, server);
+}
+
+/* Accepted sockets inherit TCP_NODELAY from the listener, which saves a system
+   call for each: records leave at once (a delayed END_REQUEST costs HAProxy
+   200 ms a request). */
+static void no_delay(const fcgi__listener *listener) {
+  int one = 1;
+  if (listener->family != AF_UNIX)
+    setsockopt(listener->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+}
+
+int fcgi_server_listen(fcgi_server *server, const char *address) {
+  const fcgi__listen_options options = {.backlog = server->config.backlog,
+                                        .mode = server->config.socket_mode};
+  fcgi__listener *first = &server->listeners[server->listener_count];
+  size_t room = FCGI__LISTENERS - server->listener_count;
+  int count;
+  server->message[0] = '\0';
+  if (room == 0) {
+    snprintf(server->message, sizeof server->message,
+             "%s: this server listens on %d addresses already",
+             address ? address : "the inherited listener", FCGI__LISTENERS);
+    return FCGI_ERR_LIMIT;
+  }
+  count = fcgi__listener_open(first, room, address, &options, server->message,
+                              sizeof server->message);
+  if (count < 0)
+    return count;
+  server->listener_count += (size_t)count;
+  for (int i = 0; i < count; i++) {
+    no_delay(&first[i]);
+    if (fcgi__poller_add(server->poller, first[i].fd,
+                         FCGI__POLL_IN | FCGI__POLL_LISTENER, &first[i]))
+      return FCGI_ERR_SYSTEM;
+  }
+  atomic_store(&server->accepting, 1);
+  return 0;
+}
+
+int fcgi_server_address(fcgi_server *server, size_t index, char *out,
+                        size_t len) {
+  if (index >= server->listener_count)
+    return FCGI_ERR_INVALID;
+  return fcgi__address_of_socket(server->listeners[index].fd, out, len);
+}
+
+const char *fcgi_server_message(const fcgi_server *server) {
+  return server->message;
+}
+
+int fcgi_server_fd(fcgi_server *server) {
+  return fcgi__poller_fd(server->poller);
+}
+
+void fcgi_server_stop(fcgi_server *server, fcgi_stop how) {
+  int wanted = how == FCGI_STOP_NOW ? FCGI__ABORTING : FCGI__STOPPING;
+  int before = atomic_load(&server->stop_wanted);
+  while (before < wanted &&
+         !atomic_compare_exchange_weak(&server->stop_wanted, &before, wanted))
+    ;
+  fcgi__poller_wake(server->poller);
+}

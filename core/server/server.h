@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+/* The inside of a server, shared by the files of this folder.
+
+   Two locks: each connection's guards its session and requests, the server's
+   guards the ready list and the free connections. A thread that holds a
+   connection's may take the server's, never the other way round. */
+#ifndef FCGI_SERVER_SERVER_H
+#define FCGI_SERVER_SERVER_H
+
+#include "server/connection.h"
+#include "server/listener.h"
+#include "server/poller.h"
+#include "server/request.h"
+#include <fastcgi/server.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+
+enum {
+  FCGI__LISTENERS = 16,    /* Listening sockets of one server, at most. */
+  FCGI__POOL_SEGMENT = 64, /* Connections allocated together. */
+  FCGI__POOL_SEGMENTS = 1024,
+  FCGI__MESSAGE = 512
+};
+
+enum { FCGI__RUNNING = 0, FCGI__STOPPING = 1, FCGI__ABORTING = 2 };
+
+struct fcgi_server {
+  fcgi_server_config config;                 /* With every default filled in. */
+  fcgi_allocator allocator;                  /* The same as config's. */
+  fcgi_session_config session_config;        /* For new connections. */
+  fcgi__poller *poller;                      /* Who is ready. */
+  fcgi__listener listeners[FCGI__LISTENERS]; /* Where we listen. */
+  size_t listener_count;                     /* How many. */
+  pthread_mutex_t lock;                      /* See above. */
+  fcgi__connection *segments[FCGI__POOL_SEGMENTS]; /* Every connection ever
+                                              made; reused, never freed, so
+                                              that a late report from the
+                                              poller finds valid memory. */
+  atomic_uint segment_count;                       /* How many segments. */
+  fcgi__connection *unused;                        /* Closed ones, for reuse. */
+  atomic_uint open;                                /* Connections open. */
+  fcgi_request *ready_first;   /* Requests with events to give. */
+  fcgi_request *ready_last;    /* Likewise. */
+  atomic_uint ready_count;     /* How many, for a look without
+                                  the lock. */
+  atomic_uint sleepers;        /* Threads waiting in the poller. */
+  atomic_int stop_wanted;      /* What fcgi_server_stop asked. */
+  atomic_int stopping;         /* What has been carried out. */
+  atomic_int accepting;        /* 1: listeners are polled. */
+  atomic_llong next_sweep;     /* When some deadline may be due. */
+  atomic_llong accept_again;   /* When to accept after EMFILE. */
+  unsigned events;             /* 1u << type to give out. */
+  char temp_dir[256];          /* Copied. */
+  char message[FCGI__MESSAGE]; /* For fcgi_server_message. */
+};
+
+/* Milliseconds of the monotonic clock. */
+long long fcgi__now(void);
+
+/* A descriptor to wake a waiting thread with, or -1 if there is none. */
+int fcgi__wake_new(void);
+
+/* Hand one line to the log. */
+void fcgi__server_log(fcgi_server *server, fcgi_log_level level,
+                      const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* A connection for reuse, or a new one; NULL without memory. */
+fcgi__connection *fcgi__server_take(fcgi_server *server);
+/* The connection is closed: it may be reused. Its lock is held. */
+void fcgi__server_give_back(fcgi_server *server, fcgi__connection *connection);
+
+/* Give out `type` for `request`, if anyone asked for it. */
+void fcgi__server_notify(fcgi_server *server, fcgi_request *request,
+                         fcgi_event_type type);
+/* Take the request out of the ready list; nothing more is given out. */
+void fcgi__server_forget(fcgi_server *server, fcgi_request *request);
+
+/* Take the next event out; the server's lock is held and there is one. A
+   request whose CLOSE is taken out unheld is freed. */
+void fcgi__server_pop(fcgi_server *server, fcgi_server_event *event, int hold);
+
+/* Some deadline lies at `when`: sleeping threads must know. */
+void fcgi__server_deadline(fcgi_server *server, long long when);
+
+/* Accept from listeners, or stop to. */
+void fcgi__server_accept_on(fcgi_server *server);
+void fcgi__server_accept_off(fcgi_server *server);
+void fcgi__server_accept(fcgi_server *server, fcgi__listener *listener);
+
+/* Carry out a stop that was asked for. */
+void fcgi__server_carry_out_stop(fcgi_server *server);
+/* See to deadlines that have passed. */
+void fcgi__server_sweep(fcgi_server *server);
+
+/* fcgi_server_next; `hold` 1 keeps the request's memory until
+   fcgi__request_release. */
+int fcgi__server_take_event(fcgi_server *server, fcgi_server_event *event,
+                            int timeout_ms, int hold);
+
+#endif

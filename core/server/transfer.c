@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: MIT */
+/* Output of a connection, and what its deadlines do. */
+#include "server/connection.h"
+#include "server/request.h"
+#include "server/server.h"
+#include <errno.h>
+#include <limits.h>
+#include <sys/socket.h>
+#ifdef __linux__
+#include <sys/sendfile.h>
+#endif
+#include <unistd.h>
+
+enum { SLICES = 64, FILE_CHUNK = 32768 };
+
+/* sendfile(2), or a copy through memory where a descriptor cannot do it. */
+static ssize_t send_file_bytes(int socket, int fd, uint64_t offset,
+                               size_t len) {
+  char data[FILE_CHUNK];
+  ssize_t got;
+#ifdef __linux__
+  off_t at = (off_t)offset;
+  ssize_t sent = sendfile(socket, fd, &at, len);
+  if (sent > 0 || (errno != EINVAL && errno != ENOSYS && sent < 0))
+    return sent;
+  if (sent == 0)
+    return 0;
+#endif
+  got = pread(fd, data, len < sizeof data ? len : sizeof data, (off_t)offset);
+  return got > 0 ? send(socket, data, (size_t)got, MSG_NOSIGNAL) : got;
+}
+
+static ssize_t send_some(fcgi__connection *connection) {
+  struct iovec slices[SLICES];
+  struct msghdr message = {.msg_iov = slices};
+  uint64_t offset;
+  size_t len;
+  int fd, flags = MSG_NOSIGNAL;
+  int count = fcgi_session_output(connection->session, slices, SLICES);
+  if (count == 0) {
+    if (!fcgi_session_output_file(connection->session, &fd, &offset, &len))
+      return 0;
+    ssize_t sent = send_file_bytes(connection->fd, fd, offset, len);
+    /* The record promised more than the file still has. */
+    if (sent == 0)
+      errno = EIO;
+    return sent == 0 ? -1 : sent;
+  }
+  message.msg_iovlen = (size_t)count;
+#ifdef MSG_MORE
+  if (connection->files)
+    flags |= MSG_MORE;
+#endif
+  return sendmsg(connection->fd, &message, flags);
+}
+
+static void pump_files(fcgi__connection *connection) {
+  for (fcgi_request *at = connection->files, *next; at; at = next) {
+    next = at->file_next;
+    fcgi__request_pump_file(at);
+  }
+}
+
+/* After END, EPIPE and ECONNRESET are how some web servers hang up; before, the
+   requests learn of it as an abort. Neither is worth a log line. */
+static void send_failed(fcgi__connection *connection) {
+  if (errno == EIO) {
+    fcgi__server_log(connection->server, FCGI_LOG_ERROR,
+                     "a file got shorter while it was sent: connection reset");
+    connection->reset = 1;
+  }
+  fcgi__connection_lost(connection, FCGI_ABORT_CONNECTION);
+}
+
+/* Send until nothing is left or possible. */
+static void send_all(fcgi__connection *connection) {
+  ssize_t sent;
+  do {
+    if (connection->files)
+      pump_files(connection);
+    sent = send_some(connection);
+    if (sent > 0)
+      fcgi_session_output_done(connection->session, (size_t)sent);
+  } while (sent > 0 || (sent < 0 && errno == EINTR));
+  if (sent == 0)
+    return;
+  if (errno == EAGAIN || errno == EWOULDBLOCK)
+    connection->blocked = 1;
+  else
+    send_failed(connection);
+}
+
+void fcgi__connection_send(fcgi__connection *connection) {
+  connection->blocked = 0;
+  send_all(connection);
+  if (!connection->room_wanted || connection->blocked)
+    return;
+  connection->room_wanted = 0;
+  for (fcgi_request *at = connection->all; at; at = at->all_next)
+    fcgi__request_room(at);
+}
+
+static void expire_bodies(fcgi__connection *connection) {
+  fcgi__server_log(connection->server, FCGI_LOG_INFO,
+                   "a request body stopped coming: request dropped");
+  fcgi__connection_lost(connection, FCGI_ABORT_TIMEOUT);
+}
+
+void fcgi__connection_expire(fcgi__connection *connection, long long now) {
+  if (connection->fd < 0 || atomic_load(&connection->deadline) > now)
+    return;
+  switch ((fcgi__wait_kind)connection->wait_kind) {
+  case FCGI__WAIT_NONE:
+    break;
+  case FCGI__WAIT_IDLE:
+    fcgi_session_stop(connection->session);
+    break;
+  case FCGI__WAIT_HEADER:
+    fcgi__server_log(connection->server, FCGI_LOG_INFO,
+                     "a request's parameters stopped coming: closed");
+    fcgi__connection_lost(connection, FCGI_ABORT_TIMEOUT);
+    break;
+  case FCGI__WAIT_BODY:
+    expire_bodies(connection);
+    break;
+  case FCGI__WAIT_DRAIN:
+    fcgi_session_stop_draining(connection->session);
+    break;
+  case FCGI__WAIT_OUTPUT:
+    fcgi__connection_lost(connection, FCGI_ABORT_TIMEOUT);
+    break;
+  case FCGI__WAIT_LINGER:
+    connection->half_closed = 1;
+    break;
+  }
+  connection->flush = 1;
+}
+
+void fcgi__connection_stop(fcgi__connection *connection, fcgi_stop how) {
+  if (connection->fd < 0)
+    return;
+  fcgi_session_stop(connection->session);
+  if (how == FCGI_STOP_NOW) {
+    connection->reset = 1;
+    fcgi__connection_lost(connection, FCGI_ABORT_STOP);
+  }
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/* One request id of a session, from BEGIN_REQUEST to our END_REQUEST. */
+#ifndef FCGI_SESSION_EXCHANGE_H
+#define FCGI_SESSION_EXCHANGE_H
+
+#include "session/output.h"
+#include "session/params.h"
+#include <fastcgi/session.h>
+
+/* Which input stream is due (FastCGI 1.0, 6.1: one after another). */
+typedef enum fcgi__input {
+  FCGI__INPUT_PARAMS,
+  FCGI__INPUT_STDIN,
+  FCGI__INPUT_DATA,
+  FCGI__INPUT_DONE
+} fcgi__input;
+
+enum { FCGI__INLINE_ROOM = 512 }; /* A small answer needs no allocation. */
+
+typedef struct fcgi__exchange {
+  struct fcgi__exchange *bucket_next; /* In the table of ids. */
+  struct fcgi__exchange *all_next;    /* In the list of all open ones. */
+  struct fcgi__exchange *all_prev;    /* Likewise. */
+  struct fcgi__exchange *turn_next;   /* In the ring of those with output. */
+  struct fcgi__exchange *due_next;    /* In the list of events due. */
+  void *user_data;                    /* The session owner's. */
+  uint16_t id;                        /* The request id. */
+  uint16_t role;                      /* As BEGIN_REQUEST said. */
+  uint8_t keep;                       /* 1: FCGI_BEGIN_KEEP was set. */
+  uint8_t input;                      /* A fcgi__input. */
+  uint8_t announced;                  /* 1: REQUEST was given out. */
+  uint8_t ended;                      /* 1: the application (or we) ended it. */
+  uint8_t end_queued;                 /* 1: END_REQUEST is queued. */
+  uint8_t draining;                   /* 1: ended, awaiting STDIN's end. */
+  uint8_t streams_closed;             /* 1: their empty records are queued. */
+  uint8_t in_turns;                   /* 1: in the ring. */
+  uint8_t is_due;                     /* 1: in the list of events due. */
+  uint8_t abort_due;                  /* 1: ABORT is to be given out. */
+  uint8_t close_due;                  /* 1: CLOSE is to be given out. */
+  uint8_t stderr_used;                /* 1: STDERR needs its empty record. */
+  uint8_t abort_reason;               /* A fcgi_abort_reason. */
+  uint8_t protocol_status;            /* For END_REQUEST. */
+  uint8_t excess;                     /* 1: bytes over CONTENT_LENGTH came. */
+  int refused;                        /* The HTTP status of our refusal. */
+  uint32_t app_status;                /* For END_REQUEST. */
+  int64_t content_length;             /* -1 when not sent. */
+  uint64_t received;                  /* STDIN bytes so far. */
+  size_t queued;                      /* Output bytes not yet sent. */
+  fcgi_params params;                 /* As collected. */
+  fcgi__queue queue;                  /* Output not yet on the wire. */
+  fcgi__item item;                    /* The first BYTES item, fixed. */
+  uint8_t item_free;                  /* 1: `item` is in no list. */
+  uint8_t bytes[FCGI__INLINE_ROOM];   /* Its storage. */
+} fcgi__exchange;
+
+/* A new exchange for `id`, or NULL. */
+fcgi__exchange *fcgi__exchange_new(const fcgi_allocator *allocator, uint16_t id,
+                                   uint16_t role, int keep);
+void fcgi__exchange_free(fcgi__exchange *exchange,
+                         const fcgi_allocator *allocator);
+
+/* Close the streams that are open, without END_REQUEST. */
+int fcgi__exchange_close_streams(fcgi__exchange *exchange,
+                                 const fcgi_allocator *allocator);
+
+/* Queue END_REQUEST (5.5). */
+int fcgi__exchange_put_end(fcgi__exchange *exchange,
+                           const fcgi_allocator *allocator);
+
+/* Answer `status` by ourselves: the head and a line of text on STDOUT. */
+int fcgi__exchange_refuse(fcgi__exchange *exchange,
+                          const fcgi_allocator *allocator, int status);
+
+#endif

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: MIT */
+/* The life of one exchange: begin, refuse, abort, end, forget. */
+#include "session/session.h"
+#include <fastcgi/error.h>
+
+static void link_all(fcgi_session *session, fcgi__exchange *exchange) {
+  exchange->all_next = session->all;
+  if (session->all)
+    session->all->all_prev = exchange;
+  session->all = exchange;
+}
+
+static void unlink_all(fcgi_session *session, fcgi__exchange *exchange) {
+  if (exchange->all_prev)
+    exchange->all_prev->all_next = exchange->all_next;
+  else
+    session->all = exchange->all_next;
+  if (exchange->all_next)
+    exchange->all_next->all_prev = exchange->all_prev;
+}
+
+static void leave_params(fcgi_session *session, fcgi__exchange *exchange,
+                         fcgi__input next) {
+  if (exchange->input == FCGI__INPUT_PARAMS)
+    session->in_params--;
+  exchange->input = (uint8_t)next;
+}
+
+static void stop_draining_one(fcgi_session *session, fcgi__exchange *exchange) {
+  session->draining -= exchange->draining;
+  exchange->draining = 0;
+}
+
+void fcgi__session_forget(fcgi_session *session, fcgi__exchange *exchange) {
+  if (session->current == exchange)
+    session->current = NULL;
+  leave_params(session, exchange, FCGI__INPUT_DONE);
+  stop_draining_one(session, exchange);
+  unlink_all(session, exchange);
+  fcgi__table_remove(&session->table, exchange);
+  fcgi__exchange_free(exchange, &session->allocator);
+}
+
+/* Roles are known by their number; anything else is UNKNOWN_ROLE (5.5). */
+static int knows_role(uint16_t role) {
+  return role >= FCGI_ROLE_RESPONDER && role <= FCGI_ROLE_FILTER;
+}
+
+static void reject(fcgi_session *session, fcgi__exchange *exchange,
+                   fcgi_protocol_status status) {
+  exchange->protocol_status = (uint8_t)status;
+  exchange->ended = 1;
+  session->unread = 1;
+  fcgi__session_input_done(session, exchange);
+  fcgi__session_end_one(session, exchange);
+}
+
+/* FastCGI 1.0, 5.1. */
+void fcgi__session_begin(fcgi_session *session) {
+  const uint8_t *body = session->begin;
+  uint16_t role = (uint16_t)(body[0] << 8 | body[1]);
+  fcgi__exchange *exchange = fcgi__exchange_new(
+      &session->allocator, session->record.id, role, body[2] & FCGI_BEGIN_KEEP);
+  if (!exchange) {
+    fcgi__session_fail(session, FCGI_ERR_NOMEM);
+    return;
+  }
+  link_all(session, exchange);
+  fcgi__table_put(&session->table, &session->allocator, exchange);
+  session->in_params++;
+  if (!knows_role(role))
+    reject(session, exchange, FCGI_STATUS_UNKNOWN_ROLE);
+  else if (session->table.count > session->max_requests)
+    fcgi__session_refuse(session, exchange, 503);
+}
+
+/* PARAMS and STDIN of a refused request are still to be taken from the wire;
+   its answer goes out at PARAMS's end (6.2: not before). */
+void fcgi__session_refuse(fcgi_session *session, fcgi__exchange *exchange,
+                          int status) {
+  exchange->refused = status;
+  fcgi__params_clear(&exchange->params, &session->allocator);
+}
+
+static void answer_refused(fcgi_session *session, fcgi__exchange *exchange) {
+  exchange->ended = 1;
+  if (fcgi__exchange_refuse(exchange, &session->allocator, exchange->refused))
+    fcgi__session_fail(session, FCGI_ERR_NOMEM);
+  else
+    fcgi__session_end_one(session, exchange);
+}
+
+static int status_for(int error) {
+  return error == FCGI_ERR_NOMEM ? 503 : 400;
+}
+
+void fcgi__session_params_end(fcgi_session *session, fcgi__exchange *exchange) {
+  int error = 0;
+  int authorizer = exchange->role == FCGI_ROLE_AUTHORIZER;
+  leave_params(session, exchange,
+               authorizer ? FCGI__INPUT_DONE : FCGI__INPUT_STDIN);
+  if (!exchange->refused) {
+    error = fcgi__params_finish(&exchange->params, &session->allocator);
+    if (!error)
+      error = fcgi__params_content_length(&exchange->params,
+                                          &exchange->content_length);
+    if (error)
+      fcgi__session_refuse(session, exchange, status_for(error));
+  }
+  if (exchange->refused) {
+    answer_refused(session, exchange);
+    return;
+  }
+  exchange->announced = 1;
+  fcgi__session_emit(session, FCGI_EVENT_REQUEST, exchange);
+}
+
+/* Nothing more will be read for this exchange. */
+void fcgi__session_input_done(fcgi_session *session, fcgi__exchange *exchange) {
+  leave_params(session, exchange, FCGI__INPUT_DONE);
+  if (!exchange->draining)
+    return;
+  stop_draining_one(session, exchange);
+  fcgi__session_end_one(session, exchange);
+}
+
+static void close_it(fcgi_session *session, fcgi__exchange *exchange) {
+  if (exchange->announced || exchange->refused) {
+    exchange->close_due = 1;
+    fcgi__session_due(session, exchange);
+  } else {
+    fcgi__session_forget(session, exchange);
+  }
+}
+
+void fcgi__session_sent(fcgi_session *session, fcgi__exchange *exchange) {
+  if (exchange->end_queued && exchange->queued == 0)
+    close_it(session, exchange);
+}
+
+/* The exchange has ended and its streams are closed: queue END_REQUEST if its
+   input is over, else wait for that (an END_REQUEST before STDIN's end stalls
+   or confuses several web servers). */
+int fcgi__session_end_one(fcgi_session *session, fcgi__exchange *exchange) {
+  int error = 0;
+  if (exchange->end_queued)
+    return 0;
+  if (!exchange->draining && exchange->input != FCGI__INPUT_DONE) {
+    exchange->draining = 1;
+    session->draining++;
+    error = fcgi__exchange_close_streams(exchange, &session->allocator);
+  } else {
+    if (!exchange->streams_closed)
+      error = fcgi__exchange_close_streams(exchange, &session->allocator);
+    if (!error)
+      error = fcgi__exchange_put_end(exchange, &session->allocator);
+    exchange->end_queued = 1;
+    if (!exchange->keep)
+      session->closing = 1;
+  }
+  exchange->streams_closed = 1;
+  if (error)
+    fcgi__session_fail(session, error);
+  else
+    fcgi__session_touch(session, exchange);
+  return error;
+}
+
+void fcgi__session_abort_one(fcgi_session *session, fcgi__exchange *exchange,
+                             fcgi_abort_reason reason) {
+  if (exchange->abort_reason > FCGI_ABORT_RECORD ||
+      exchange->abort_reason == (uint8_t)reason)
+    return;
+  exchange->abort_reason = (uint8_t)reason;
+  if (session->gone && (exchange->ended || !exchange->announced)) {
+    close_it(session, exchange);
+  } else if (exchange->announced && !exchange->ended) {
+    fcgi__session_input_done(session, exchange);
+    exchange->abort_due = 1;
+    fcgi__session_due(session, exchange);
+  } else {
+    exchange->ended = 1;
+    fcgi__session_input_done(session, exchange);
+    fcgi__session_end_one(session, exchange);
+  }
+}
+
+void fcgi_session_abort(fcgi_session *session, fcgi_abort_reason reason) {
+  fcgi__exchange *next;
+  if (session->gone)
+    return;
+  session->gone = 1;
+  session->in_len = 0;
+  fcgi__session_drop_output(session);
+  for (fcgi__exchange *at = session->all; at; at = next) {
+    next = at->all_next;
+    if (at != session->closed)
+      fcgi__session_abort_one(session, at, reason);
+  }
+}
+
+int fcgi_session_end(fcgi_session *session, uint16_t id, uint32_t app_status,
+                     fcgi_protocol_status protocol_status) {
+  fcgi__exchange *exchange = fcgi__table_get(&session->table, id);
+  if (!exchange || !exchange->announced || exchange->ended)
+    return FCGI_ERR_STATE;
+  exchange->ended = 1;
+  exchange->app_status = app_status;
+  exchange->protocol_status = (uint8_t)protocol_status;
+  if (session->gone) {
+    close_it(session, exchange);
+    return 0;
+  }
+  return fcgi__session_end_one(session, exchange);
+}
+
+void fcgi_session_stop_draining(fcgi_session *session) {
+  fcgi__exchange *next;
+  for (fcgi__exchange *at = session->all; at; at = next) {
+    next = at->all_next;
+    if (!at->draining)
+      continue;
+    session->closing = 1;
+    session->unread = 1;
+    fcgi__session_input_done(session, at);
+  }
+}
+
+void fcgi_session_stop(fcgi_session *session) {
+  session->closing = 1;
+}

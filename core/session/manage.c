@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+#include "session/session.h"
+#include <fastcgi/error.h>
+#include <string.h>
+
+/* Answers that a peer who never reads may pile up. */
+enum { MANAGE_MAX = 65536 };
+
+static const char *const known[] = {"FCGI_MAX_CONNS", "FCGI_MAX_REQS",
+                                    "FCGI_MPXS_CONNS"};
+enum { KNOWN = sizeof known / sizeof *known };
+
+static void match_name(fcgi__values *values) {
+  for (unsigned i = 0; i < KNOWN; i++)
+    if (values->name_len == strlen(known[i]) &&
+        memcmp(values->name, known[i], values->name_len) == 0)
+      values->wanted |= (uint8_t)(1u << i);
+  values->name_len = 0;
+}
+
+void fcgi__values_content(fcgi_session *session, const uint8_t *data,
+                          size_t len) {
+  fcgi__values *values = &session->values;
+  for (;;) {
+    const uint8_t *part = NULL;
+    size_t part_len = 0, room = sizeof values->name - values->name_len;
+    switch (fcgi_pairs_next(&values->pairs, &data, &len, &part, &part_len)) {
+    case FCGI_PAIRS_MORE:
+      return;
+    case FCGI_PAIRS_NAME:
+      part_len = part_len < room ? part_len : room;
+      memcpy(values->name + values->name_len, part, part_len);
+      values->name_len = (uint8_t)(values->name_len + part_len);
+      break;
+    case FCGI_PAIRS_END:
+      match_name(values);
+      break;
+    case FCGI_PAIRS_LENGTHS:
+    case FCGI_PAIRS_VALUE:
+      break;
+    }
+  }
+}
+
+static size_t put_decimal(char *out, uint32_t value) {
+  char digits[10];
+  size_t count = 0;
+  do {
+    digits[count++] = (char)('0' + value % 10);
+    value /= 10;
+  } while (value);
+  for (size_t i = 0; i < count; i++)
+    out[i] = digits[count - 1 - i];
+  return count;
+}
+
+/* Management answers go straight onto the wire: it holds whole records. */
+static void answer(fcgi_session *session, fcgi_record_type type,
+                   const uint8_t *content, size_t len) {
+  size_t pad = (8 - len % 8) % 8, size = FCGI_RECORD_HEADER + len + pad;
+  fcgi__item *item;
+  fcgi_record record = {.version = FCGI_WIRE_VERSION,
+                        .type = (uint8_t)type,
+                        .content_len = (uint16_t)len,
+                        .padding_len = (uint8_t)pad};
+  if (session->gone)
+    return;
+  if (session->manage_bytes + size > MANAGE_MAX) {
+    fcgi__session_fail(session, FCGI_ERR_LIMIT);
+    return;
+  }
+  item = fcgi__item_new(&session->allocator, size);
+  if (!item) {
+    fcgi__session_fail(session, FCGI_ERR_NOMEM);
+    return;
+  }
+  fcgi_record_encode(item->bytes, &record);
+  memset(item->bytes + FCGI_RECORD_HEADER, 0, len + pad);
+  if (len > 0)
+    memcpy(item->bytes + FCGI_RECORD_HEADER, content, len);
+  item->len = size;
+  fcgi__queue_append(&session->wire, item);
+  session->wire_bytes += size;
+  session->manage_bytes += size;
+}
+
+/* FastCGI 1.0, 4.1: known names only, one record, at any time. A name asked
+   for a thousand times is answered once. */
+void fcgi__values_finish(fcgi_session *session) {
+  const uint32_t numbers[KNOWN] = {session->report_conns, session->report_reqs,
+                                   1};
+  uint8_t content[KNOWN * (2 + FCGI__VALUE_NAME + 10)];
+  size_t len = 0;
+  for (unsigned i = 0; i < KNOWN; i++) {
+    char text[10];
+    if (session->values.wanted & (1u << i))
+      len += fcgi_pair_encode(content + len, known[i], strlen(known[i]), text,
+                              put_decimal(text, numbers[i]));
+  }
+  answer(session, FCGI_RECORD_GET_VALUES_RESULT, content, len);
+  session->values = (fcgi__values){.wanted = 0};
+}
+
+/* FastCGI 1.0, 4.2. */
+void fcgi__unknown_type_finish(fcgi_session *session) {
+  uint8_t content[8] = {session->record.type};
+  answer(session, FCGI_RECORD_UNKNOWN_TYPE, content, sizeof content);
+}

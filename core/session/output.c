@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: MIT */
+#include "session/exchange.h"
+#include <fastcgi/error.h>
+#include <fastcgi/record.h>
+#include <string.h>
+
+enum {
+  CONTENT_MAX = 65528, /* The largest content that needs no padding. */
+  ALIGN = 8,           /* FastCGI 1.0, 3.3: records on 8-byte boundaries. */
+  ITEM_MIN = 1024,     /* Room of a BYTES item, at least and */
+  ITEM_MAX = 16384     /* at most, so that turns stay short. */
+};
+
+static size_t min_size(size_t a, size_t b) {
+  return a < b ? a : b;
+}
+
+static uint8_t pad_of(size_t content) {
+  return (uint8_t)((ALIGN - content % ALIGN) % ALIGN);
+}
+
+static void put_header(uint8_t *out, uint16_t id, uint8_t type, size_t len,
+                       uint8_t pad) {
+  fcgi_record record = {.version = FCGI_WIRE_VERSION,
+                        .type = type,
+                        .id = id,
+                        .content_len = (uint16_t)len,
+                        .padding_len = pad};
+  fcgi_record_encode(out, &record);
+}
+
+fcgi__item *fcgi__item_new(const fcgi_allocator *allocator, size_t room) {
+  fcgi__item *item = fcgi__realloc(allocator, NULL, sizeof *item + room);
+  if (!item)
+    return NULL;
+  memset(item, 0, sizeof *item);
+  item->bytes = (uint8_t *)(item + 1);
+  item->cap = room;
+  return item;
+}
+
+void fcgi__item_free(fcgi__item *item, const fcgi_allocator *allocator) {
+  if (item->fixed)
+    item->owner->item_free = 1;
+  else
+    fcgi__free(allocator, item);
+}
+
+size_t fcgi__item_size(const fcgi__item *item) {
+  if (item->kind == FCGI__ITEM_BYTES)
+    return item->len;
+  return FCGI_RECORD_HEADER + item->len + item->pad;
+}
+
+void fcgi__queue_append(fcgi__queue *queue, fcgi__item *item) {
+  item->next = NULL;
+  if (queue->last)
+    queue->last->next = item;
+  else
+    queue->first = item;
+  queue->last = item;
+}
+
+/* Room for content in the last item, what must stay free set aside: padding
+   of the open record, and the end records where the item is the fixed one. */
+static size_t room_of(const fcgi__queue *queue, int final) {
+  const fcgi__item *last = queue->last;
+  size_t aside = ALIGN - 1;
+  if (!last || last->kind != FCGI__ITEM_BYTES)
+    return 0;
+  if (last->fixed && !final)
+    aside += FCGI__FINAL_ROOM;
+  return last->cap - last->len > aside ? last->cap - last->len - aside : 0;
+}
+
+static void close_record(fcgi__queue *queue) {
+  fcgi__item *last = queue->last;
+  uint8_t *header;
+  uint8_t pad;
+  if (!queue->open_type)
+    return;
+  header = last->bytes + queue->open_at;
+  pad = pad_of(last->len - queue->open_at);
+  header[6] = pad;
+  memset(last->bytes + last->len, 0, pad);
+  last->len += pad;
+  last->owner->queued += pad;
+  queue->open_type = 0;
+}
+
+/* A BYTES item at the end: the exchange's fixed one if that is free. */
+static int add_item(fcgi__queue *queue, const fcgi_allocator *allocator,
+                    fcgi__exchange *owner, size_t wanted) {
+  fcgi__item *item = &owner->item;
+  size_t room = wanted + 4 * ALIGN;
+  if (owner->item_free && room + FCGI__FINAL_ROOM <= FCGI__INLINE_ROOM) {
+    owner->item_free = 0;
+    *item = (fcgi__item){
+        .bytes = owner->bytes, .cap = FCGI__INLINE_ROOM, .fixed = 1};
+  } else {
+    room = room < ITEM_MIN ? ITEM_MIN : min_size(room, ITEM_MAX);
+    item = fcgi__item_new(allocator, room);
+    if (!item)
+      return FCGI_ERR_NOMEM;
+  }
+  item->owner = owner;
+  fcgi__queue_append(queue, item);
+  return 0;
+}
+
+static int open_record(fcgi__queue *queue, const fcgi_allocator *allocator,
+                       fcgi__exchange *owner, uint8_t type, size_t wanted) {
+  size_t least = FCGI_RECORD_HEADER + min_size(wanted, ALIGN * ALIGN);
+  close_record(queue);
+  if (room_of(queue, 0) < least &&
+      add_item(queue, allocator, owner, wanted + FCGI_RECORD_HEADER))
+    return FCGI_ERR_NOMEM;
+  queue->open_at = queue->last->len;
+  queue->open_type = type;
+  put_header(queue->last->bytes + queue->open_at, owner->id, type, 0, 0);
+  queue->last->len += FCGI_RECORD_HEADER;
+  owner->queued += FCGI_RECORD_HEADER;
+  return 0;
+}
+
+static size_t content_room(const fcgi__queue *queue, uint8_t type) {
+  size_t content;
+  if (queue->open_type != type)
+    return 0;
+  content = queue->last->len - queue->open_at - FCGI_RECORD_HEADER;
+  return min_size(CONTENT_MAX - content, room_of(queue, 0));
+}
+
+static void append_content(fcgi__queue *queue, fcgi__exchange *owner,
+                           const uint8_t *data, size_t len) {
+  fcgi__item *last = queue->last;
+  size_t content;
+  memcpy(last->bytes + last->len, data, len);
+  last->len += len;
+  owner->queued += len;
+  content = last->len - queue->open_at - FCGI_RECORD_HEADER;
+  last->bytes[queue->open_at + 4] = (uint8_t)(content >> 8);
+  last->bytes[queue->open_at + 5] = (uint8_t)content;
+}
+
+int fcgi__queue_write(fcgi__queue *queue, const fcgi_allocator *allocator,
+                      fcgi__exchange *owner, uint8_t type, const uint8_t *data,
+                      size_t len) {
+  while (len > 0) {
+    size_t part = min_size(len, content_room(queue, type));
+    if (part == 0) {
+      if (open_record(queue, allocator, owner, type, len))
+        return FCGI_ERR_NOMEM;
+      continue;
+    }
+    append_content(queue, owner, data, part);
+    data += part;
+    len -= part;
+  }
+  return 0;
+}
+
+static int refer_record(fcgi__queue *queue, const fcgi_allocator *allocator,
+                        fcgi__exchange *owner, const fcgi__item *model) {
+  fcgi__item *item = fcgi__item_new(allocator, 0);
+  if (!item)
+    return FCGI_ERR_NOMEM;
+  *item = *model;
+  item->owner = owner;
+  item->pad = pad_of(item->len);
+  put_header(item->header, owner->id, FCGI_RECORD_STDOUT, item->len, item->pad);
+  fcgi__queue_append(queue, item);
+  owner->queued += fcgi__item_size(item);
+  return 0;
+}
+
+int fcgi__queue_refer(fcgi__queue *queue, const fcgi_allocator *allocator,
+                      fcgi__exchange *owner, const uint8_t *data, int fd,
+                      uint64_t offset, size_t len) {
+  fcgi__item model = {.kind = data ? FCGI__ITEM_LENT : FCGI__ITEM_FILE,
+                      .data = data,
+                      .fd = fd,
+                      .offset = offset};
+  close_record(queue);
+  while (len > 0) {
+    model.len = min_size(len, CONTENT_MAX);
+    if (refer_record(queue, allocator, owner, &model))
+      return FCGI_ERR_NOMEM;
+    if (data)
+      model.data += model.len;
+    model.offset += model.len;
+    len -= model.len;
+  }
+  return 0;
+}
+
+int fcgi__queue_record(fcgi__queue *queue, const fcgi_allocator *allocator,
+                       fcgi__exchange *owner, uint8_t type,
+                       const uint8_t *content, size_t len) {
+  size_t size = FCGI_RECORD_HEADER + len;
+  close_record(queue);
+  if (room_of(queue, 1) < size && add_item(queue, allocator, owner, size))
+    return FCGI_ERR_NOMEM;
+  put_header(queue->last->bytes + queue->last->len, owner->id, type, len, 0);
+  if (len > 0)
+    memcpy(queue->last->bytes + queue->last->len + FCGI_RECORD_HEADER, content,
+           len);
+  queue->last->len += size;
+  owner->queued += size;
+  return 0;
+}
+
+fcgi__item *fcgi__queue_take(fcgi__queue *queue) {
+  fcgi__item *item = queue->first;
+  if (!item)
+    return NULL;
+  if (item == queue->last) {
+    close_record(queue);
+    queue->last = NULL;
+  }
+  queue->first = item->next;
+  item->next = NULL;
+  return item;
+}
+
+/* Whatever is unsent becomes plain bytes: the rest of the header, of the
+   content, and the padding. */
+int fcgi__item_keep(fcgi__item **link, const fcgi_allocator *allocator) {
+  fcgi__item *lent = *link, *copy;
+  struct iovec rest[3];
+  int file, count;
+  if (lent->kind != FCGI__ITEM_LENT)
+    return 0;
+  copy = fcgi__item_new(allocator, fcgi__item_size(lent) - lent->sent);
+  if (!copy)
+    return FCGI_ERR_NOMEM;
+  count = fcgi__item_slices(lent, rest, 3, &file);
+  for (int i = 0; i < count; i++) {
+    memcpy(copy->bytes + copy->len, rest[i].iov_base, rest[i].iov_len);
+    copy->len += rest[i].iov_len;
+  }
+  copy->owner = lent->owner;
+  copy->next = lent->next;
+  *link = copy;
+  fcgi__item_free(lent, allocator);
+  return 0;
+}
+
+static const uint8_t zeros[ALIGN];
+
+/* Add the part of [data, data + len) beyond the first `*skip` bytes. */
+static int add_slice(struct iovec *iov, const void *data, size_t len,
+                     size_t *skip) {
+  size_t from = min_size(len, *skip);
+  *skip -= from;
+  if (from == len)
+    return 0;
+  iov->iov_base = (void *)((uintptr_t)data + from);
+  iov->iov_len = len - from;
+  return 1;
+}
+
+int fcgi__item_slices(fcgi__item *item, struct iovec *iov, int room,
+                      int *file) {
+  size_t skip = item->sent;
+  int count = 0;
+  *file = 0;
+  if (item->kind == FCGI__ITEM_BYTES)
+    return room < 1 ? 0 : add_slice(iov, item->bytes, item->len, &skip);
+  if (room < 3)
+    return 0;
+  count += add_slice(iov, item->header, FCGI_RECORD_HEADER, &skip);
+  if (item->kind == FCGI__ITEM_FILE) {
+    if (skip < item->len) {
+      *file = 1;
+      return count;
+    }
+    skip -= item->len;
+  } else {
+    count += add_slice(iov + count, item->data, item->len, &skip);
+  }
+  return count + add_slice(iov + count, zeros, item->pad, &skip);
+}

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+/* Outgoing records. Each exchange queues items; the session takes one item
+   from each exchange in turn onto its wire, so that no answer starves
+   another. An item is whole records, so turns change at record ends only. */
+#ifndef FCGI_SESSION_OUTPUT_H
+#define FCGI_SESSION_OUTPUT_H
+
+#include "base/alloc.h"
+#include <stdint.h>
+#include <sys/uio.h>
+
+struct fcgi__exchange;
+
+typedef enum fcgi__item_kind {
+  FCGI__ITEM_BYTES, /* Framed records, copied. */
+  FCGI__ITEM_LENT,  /* One record; its content is the caller's memory. */
+  FCGI__ITEM_FILE   /* One record; its content is in a file. */
+} fcgi__item_kind;
+
+typedef struct fcgi__item {
+  struct fcgi__item *next;      /* In the queue or on the wire. */
+  struct fcgi__exchange *owner; /* NULL for management answers. */
+  uint8_t *bytes;               /* BYTES: the storage, `cap` long. */
+  const uint8_t *data;          /* LENT: the content. */
+  size_t cap;                   /* BYTES: room in all. */
+  size_t len;                   /* BYTES: framed bytes; else content bytes. */
+  size_t sent;                  /* Of the whole item, header included. */
+  uint64_t offset;              /* FILE: where the content starts. */
+  int fd;                       /* FILE: the descriptor. */
+  uint8_t kind;                 /* A fcgi__item_kind. */
+  uint8_t pad;                  /* LENT, FILE: padding after the content. */
+  uint8_t fixed;                /* 1: part of its exchange, never freed. */
+  uint8_t header[8];            /* LENT, FILE: the record header. */
+} fcgi__item;
+
+typedef struct fcgi__queue {
+  fcgi__item *first; /* Next to go. */
+  fcgi__item *last;  /* Records are appended here. */
+  size_t open_at;    /* Where in `last` the open record's header is. */
+  uint8_t open_type; /* Its record type; 0 when none is open. */
+} fcgi__queue;
+
+enum { FCGI__FINAL_ROOM = 48 }; /* Kept in the fixed item for end records. */
+
+/* Append `data` as content of stream `type`: it joins the open record or makes
+   new ones. Grows the owner's `queued`, as all of these do. 0 or
+   FCGI_ERR_NOMEM. */
+int fcgi__queue_write(fcgi__queue *queue, const fcgi_allocator *allocator,
+                      struct fcgi__exchange *owner, uint8_t type,
+                      const uint8_t *data, size_t len);
+
+/* Append STDOUT records whose content is lent (`data`) or in a file (`data`
+   NULL). */
+int fcgi__queue_refer(fcgi__queue *queue, const fcgi_allocator *allocator,
+                      struct fcgi__exchange *owner, const uint8_t *data, int fd,
+                      uint64_t offset, size_t len);
+
+/* Append one record as it is, at most 16 bytes of content. */
+int fcgi__queue_record(fcgi__queue *queue, const fcgi_allocator *allocator,
+                       struct fcgi__exchange *owner, uint8_t type,
+                       const uint8_t *content, size_t len);
+
+/* Replace the item at `link`, if lent, by a copy of what is unsent of it. */
+int fcgi__item_keep(fcgi__item **link, const fcgi_allocator *allocator);
+
+/* Append a whole item. */
+void fcgi__queue_append(fcgi__queue *queue, fcgi__item *item);
+
+/* Take the first item off, its last record closed; NULL when empty. */
+fcgi__item *fcgi__queue_take(fcgi__queue *queue);
+
+/* A BYTES item of its own with `room` bytes, or NULL. */
+fcgi__item *fcgi__item_new(const fcgi_allocator *allocator, size_t room);
+void fcgi__item_free(fcgi__item *item, const fcgi_allocator *allocator);
+
+/* All bytes of the item, sent or not. */
+size_t fcgi__item_size(const fcgi__item *item);
+
+/* Add the unsent slices of `item` to `iov`, at most `room`; `*file` becomes 1
+   when file content stands in the way. Returns the slices added. */
+int fcgi__item_slices(fcgi__item *item, struct iovec *iov, int room, int *file);
+
+#endif
