@@ -292,9 +292,12 @@ int fcgi__request_fail(fcgi_request *request) {
   if (request->ended)
     return FCGI_ERR_STATE;
   finish_file(request);
-  if (request->answer != FCGI__ANSWER_NONE && !fcgi__request_check(request))
+  if (fcgi__request_check(request)) /* Nobody is left to read an answer. */
+    return fcgi__request_end(request, 0);
+  if (request->answer != FCGI__ANSWER_NONE)
     return cut_off(request);
-  return fcgi__request_reply(request, 500, "text/plain", text, sizeof text - 1);
+  return fcgi__request_reply(request, 500, "text/plain", text,
+                             sizeof text - 1);
 }
 
 int fcgi_request_fail(fcgi_request *request) {

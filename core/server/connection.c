@@ -297,7 +297,8 @@ static void take_bytes(fcgi__connection *connection, const uint8_t *data,
   connection->flush = 1;
 }
 
-/* One recv(2). 1: the socket may hold more. */
+/* One recv(2). 1: the socket may hold more. A short read has emptied it, but
+   the peer's end may still be there, and no further edge announces that. */
 static int receive_once(fcgi__connection *connection) {
   uint8_t data[RECEIVE_BYTES];
   ssize_t len;
@@ -310,7 +311,7 @@ static int receive_once(fcgi__connection *connection) {
     half_close(connection);
   else if (errno != EAGAIN && errno != EWOULDBLOCK)
     fcgi__connection_lost(connection, FCGI_ABORT_CONNECTION);
-  return len == (ssize_t)sizeof data;
+  return len == (ssize_t)sizeof data || (len > 0 && connection->ending);
 }
 
 static int can_receive(const fcgi__connection *connection) {
@@ -406,6 +407,8 @@ void fcgi__connection_ready(fcgi__connection *connection, unsigned events) {
     return;
   if (events & FCGI__POLL_OUT)
     fcgi__connection_send(connection);
+  if (events & FCGI__POLL_END)
+    connection->ending = 1;
   if ((events & FCGI__POLL_HANGUP) && connection->half_closed)
     fcgi__connection_lost(connection, FCGI_ABORT_CONNECTION);
   else if (a_waiter_reads(connection))
@@ -421,7 +424,8 @@ static void start_session(fcgi__connection *connection, int fd) {
   connection->requests = connection->collecting = connection->reading = 0;
   connection->keep = connection->blocked = connection->registered = 0;
   connection->polls_out = connection->paused = connection->missed = 0;
-  connection->half_closed = connection->flush = connection->lingering = 0;
+  connection->half_closed = connection->ending = connection->flush =
+      connection->lingering = 0;
   connection->reset = connection->room_wanted = 0;
   connection->wait_kind = FCGI__WAIT_NONE;
   if (atomic_load(&server->stopping))

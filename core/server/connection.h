@@ -47,6 +47,7 @@ typedef struct fcgi__connection {
   uint8_t polls_out;             /* 1: and reports room to write. */
   uint8_t paused;                /* 1: a window is full, nothing is read. */
   uint8_t missed;                /* 1: a report was left to a waiter. */
+  uint8_t ending;                /* 1: the peer's end is there to be read. */
   uint8_t half_closed;           /* 1: the peer sends no more. */
   uint8_t flush;                 /* 1: send all output at unlock. */
   uint8_t lingering;             /* 1: shut, discarding input. */

@@ -16,14 +16,16 @@ enum {
   FCGI__POLL_HANGUP = 4,   /* Reported only: both directions are shut. */
   FCGI__POLL_LISTENER = 8, /* Wanted only: a listener, level-triggered, and
                               with EPOLLEXCLUSIVE where there is epoll. */
-  FCGI__POLL_LEVEL = 16    /* Wanted only: level-triggered, no rearm. */
+  FCGI__POLL_LEVEL = 16,   /* Wanted only: level-triggered, no rearm. */
+  FCGI__POLL_END = 32      /* Reported only, with IN: the peer sends no more.
+                              Read until recv(2) gives 0: no edge follows. */
 };
 
 typedef struct fcgi__poller fcgi__poller;
 
 typedef struct fcgi__ready {
   void *owner;     /* What fcgi__poller_add was given. */
-  unsigned events; /* IN, OUT, HANGUP. */
+  unsigned events; /* IN, OUT, HANGUP, END. */
 } fcgi__ready;
 
 /* 0, FCGI_ERR_NOMEM, FCGI_ERR_UNSUPPORTED (epoll asked for where there is

@@ -46,6 +46,8 @@ static unsigned from_epoll(uint32_t events) {
     ready |= FCGI__POLL_OUT;
   if (events & (EPOLLHUP | EPOLLERR))
     ready |= FCGI__POLL_IN | FCGI__POLL_HANGUP;
+  if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+    ready |= FCGI__POLL_END;
   return ready;
 }
 

@@ -190,6 +190,8 @@ static unsigned from_poll(short events) {
     ready |= FCGI__POLL_OUT;
   if (events & (POLLHUP | POLLERR | POLLNVAL))
     ready |= FCGI__POLL_IN | FCGI__POLL_HANGUP;
+  if (events & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL))
+    ready |= FCGI__POLL_END;
   return ready;
 }
 
@@ -217,8 +219,8 @@ static int report(poll_poller *poller, const struct pollfd *found,
   unsigned events = from_poll(found->revents);
   /* A hang-up is news for a reader even while it is disarmed. */
   if ((events & FCGI__POLL_HANGUP) == 0)
-    events &= w->armed;
-  if (events == 0 || w->armed == 0)
+    events &= w->armed | FCGI__POLL_END;
+  if ((events & ~(unsigned)FCGI__POLL_END) == 0 || w->armed == 0)
     return 0;
   *ready = (fcgi__ready){w->owner, events};
   if (events & FCGI__POLL_HANGUP && !is_level(w))
