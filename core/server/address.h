@@ -3,10 +3,10 @@
 #ifndef FCGI_SERVER_ADDRESS_H
 #define FCGI_SERVER_ADDRESS_H
 
+#include <netinet/in.h>
 #include <stddef.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <netinet/in.h>
 
 enum { FCGI__ADDRESS_TEXT = 160 }; /* Room for any address as text. */
 
@@ -19,8 +19,8 @@ typedef enum fcgi__address_kind {
 
 typedef struct fcgi__address {
   fcgi__address_kind kind;
-  int fd;             /* FD: its number. */
-  socklen_t len;      /* The others: bytes of `sockaddr` in use. */
+  int fd;        /* FD: its number. */
+  socklen_t len; /* The others: bytes of `sockaddr` in use. */
   union {
     struct sockaddr any;
     struct sockaddr_un un;

@@ -296,8 +296,7 @@ int fcgi__request_fail(fcgi_request *request) {
     return fcgi__request_end(request, 0);
   if (request->answer != FCGI__ANSWER_NONE)
     return cut_off(request);
-  return fcgi__request_reply(request, 500, "text/plain", text,
-                             sizeof text - 1);
+  return fcgi__request_reply(request, 500, "text/plain", text, sizeof text - 1);
 }
 
 int fcgi_request_fail(fcgi_request *request) {

@@ -48,8 +48,8 @@ void fcgi__server_accept_off(fcgi_server *server) {
   pthread_mutex_unlock(&server->lock);
 }
 
-/* Out of descriptors or memory: a listener that stays readable would spin, so
-   it rests a while. Connections that are open go on. */
+/* Out of descriptors or memory, or a listener that is no more: one that stays
+   readable would spin, so it rests a while. Connections that are open go on. */
 static void rest_from_accepting(fcgi_server *server) {
   long long again = fcgi__now() + ACCEPT_PAUSE_MS;
   fcgi__server_log(server, FCGI_LOG_WARNING,
@@ -64,8 +64,8 @@ void fcgi__server_accept(fcgi_server *server, fcgi__listener *listener) {
   int fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
   if (fd >= 0)
     fcgi__connection_start(server, fd);
-  else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
-           errno == ENOMEM)
+  else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR &&
+           errno != ECONNABORTED && errno != EPROTO)
     rest_from_accepting(server);
 }
 

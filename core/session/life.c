@@ -223,6 +223,8 @@ void fcgi_session_stop_draining(fcgi_session *session) {
     session->closing = 1;
     session->unread = 1;
     fcgi__session_input_done(session, at);
+    if (session->gone) /* Out of memory: everything was aborted. */
+      return;
   }
 }
 
