@@ -309,9 +309,12 @@ int fcgi_request_fail(fcgi_request *request) {
 }
 
 void fcgi__request_room(fcgi_request *request) {
-  if (!request->wants_room || request->ended || request->file_left > 0 ||
-      queued(request) >= window(request))
+  if (!request->wants_room || request->ended)
     return;
+  if (request->file_left > 0 || queued(request) >= window(request)) {
+    request->connection->room_wanted = 1;
+    return;
+  }
   request->wants_room = 0;
   fcgi__server_notify(request->connection->server, request,
                       FCGI_EVENT_WRITABLE);

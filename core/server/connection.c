@@ -51,14 +51,18 @@ static void close_politely(fcgi__connection *connection) {
       fcgi__now() + connection->server->config.drain_timeout_ms;
 }
 
+static unsigned events_wanted(const fcgi__connection *connection) {
+  unsigned events = 0;
+  if (!connection->paused && !connection->half_closed)
+    events |= FCGI__POLL_IN;
+  return connection->blocked ? events | FCGI__POLL_OUT : events;
+}
+
 static void register_it(fcgi__connection *connection) {
-  unsigned events = FCGI__POLL_IN;
   if (connection->registered)
     return;
-  if (connection->blocked)
-    events |= FCGI__POLL_OUT;
-  if (fcgi__poller_add(connection->server->poller, connection->fd, events,
-                       connection)) {
+  if (fcgi__poller_add(connection->server->poller, connection->fd,
+                       events_wanted(connection), connection)) {
     fcgi__server_log(connection->server, FCGI_LOG_ERROR,
                      "cannot watch a connection: %s", strerror(errno));
     connection->reset = 1;
@@ -67,6 +71,7 @@ static void register_it(fcgi__connection *connection) {
   }
   connection->registered = 1;
   connection->polls_out = connection->blocked;
+  connection->reported = 0;
 }
 
 /* With one thread, a connection that is closed after its only request need
@@ -78,16 +83,22 @@ static int may_stay_unregistered(const fcgi__connection *connection) {
                               memory_order_relaxed) == 0;
 }
 
+/* Edges of epoll go on by themselves; it is told only when output begins or
+   ceases to wait for room, or when bytes were left in the socket on purpose. */
 static void watch(fcgi__connection *connection) {
+  fcgi__poller *poller = connection->server->poller;
+  unsigned events = events_wanted(connection);
   if (!connection->registered && !may_stay_unregistered(connection))
     register_it(connection);
-  if (!connection->registered || connection->busy > 0 ||
-      connection->polls_out == connection->blocked)
+  if (!connection->registered || connection->busy > 0)
     return;
-  connection->polls_out = connection->blocked;
-  fcgi__poller_change(
-      connection->server->poller, connection->fd,
-      FCGI__POLL_IN | (connection->blocked ? FCGI__POLL_OUT : 0u), connection);
+  if (connection->polls_out != connection->blocked || connection->unread) {
+    connection->polls_out = connection->blocked;
+    fcgi__poller_change(poller, connection->fd, events, connection);
+  } else if (connection->reported) {
+    fcgi__poller_rearm(poller, connection->fd, events);
+  }
+  connection->unread = connection->reported = 0;
 }
 
 static fcgi__wait_kind kind_of_wait(const fcgi__connection *connection,
@@ -182,10 +193,23 @@ static void settle(fcgi__connection *connection) {
   set_deadline(connection, flags);
 }
 
-void fcgi__connection_unlock(fcgi__connection *connection) {
+void fcgi__connection_settle(fcgi__connection *connection) {
   if (connection->fd >= 0)
     settle(connection);
+  connection->notified = 0;
   pthread_mutex_unlock(&connection->lock);
+}
+
+void fcgi__connection_unlock(fcgi__connection *connection) {
+  fcgi_server *server = connection->server;
+  int notified;
+  if (connection->fd >= 0)
+    settle(connection);
+  notified = connection->notified;
+  connection->notified = 0;
+  pthread_mutex_unlock(&connection->lock);
+  if (notified)
+    fcgi__server_nudge(server);
 }
 
 static void wake_waiters(fcgi__connection *connection) {
@@ -322,25 +346,16 @@ void fcgi__connection_receive(fcgi__connection *connection) {
   int turns = RECEIVE_TURNS, more = 1;
   while (more && turns-- > 0 && can_receive(connection))
     more = receive_once(connection);
-  if (!can_receive(connection) || !connection->registered)
-    return;
-  if (more)
-    fcgi__poller_change(connection->server->poller, connection->fd,
-                        FCGI__POLL_IN |
-                            (connection->polls_out ? FCGI__POLL_OUT : 0u),
-                        connection);
-  else
-    fcgi__poller_rearm(connection->server->poller, connection->fd);
+  connection->unread = (uint8_t)(more && can_receive(connection));
 }
 
 void fcgi__connection_resume(fcgi__connection *connection) {
   if (!connection->paused)
     return;
   connection->paused = 0;
+  connection->reported = 1;
   fcgi__connection_receive(connection);
   wake_waiters(connection);
-  if (atomic_load(&connection->server->ready_count) > 0)
-    fcgi__poller_wake(connection->server->poller);
 }
 
 static void poll_socket(fcgi__connection *connection, fcgi__waiter *self,
@@ -388,10 +403,11 @@ int fcgi__connection_wait(fcgi__connection *connection, int *wake,
   /* Without something to wake us we look again every little while. */
   if (self.wake < 0 && slice > 10)
     slice = 10;
+  if (connection->notified)
+    fcgi__server_nudge(connection->server);
+  connection->notified = 0;
   poll_socket(connection, &self, slice > INT_MAX ? -1 : (int)slice);
   fcgi__connection_events(connection);
-  if (atomic_load(&connection->server->ready_count) > 0)
-    fcgi__poller_wake(connection->server->poller);
   return 0;
 }
 
@@ -405,6 +421,7 @@ static int a_waiter_reads(const fcgi__connection *connection) {
 void fcgi__connection_ready(fcgi__connection *connection, unsigned events) {
   if (connection->fd < 0)
     return;
+  connection->reported = 1;
   if (events & FCGI__POLL_OUT)
     fcgi__connection_send(connection);
   if (events & FCGI__POLL_END)
@@ -424,6 +441,7 @@ static void start_session(fcgi__connection *connection, int fd) {
   connection->requests = connection->collecting = connection->reading = 0;
   connection->keep = connection->blocked = connection->registered = 0;
   connection->polls_out = connection->paused = connection->missed = 0;
+  connection->reported = connection->unread = connection->notified = 0;
   connection->half_closed = connection->ending = connection->flush =
       connection->lingering = 0;
   connection->reset = connection->room_wanted = 0;
@@ -447,7 +465,7 @@ void fcgi__connection_start(fcgi_server *server, int fd) {
   }
   start_session(connection, fd);
   fcgi__connection_receive(connection);
-  fcgi__connection_unlock(connection);
+  fcgi__connection_settle(connection);
 }
 
 void fcgi__connection_discard(fcgi__connection *connection) {

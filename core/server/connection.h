@@ -46,6 +46,9 @@ typedef struct fcgi__connection {
   uint8_t registered;            /* 1: the poller knows it. */
   uint8_t polls_out;             /* 1: and reports room to write. */
   uint8_t paused;                /* 1: a window is full, nothing is read. */
+  uint8_t reported;              /* 1: a report of the poller was taken. */
+  uint8_t unread;                /* 1: the socket may hold more bytes. */
+  uint8_t notified;              /* 1: an event is ready to be given out. */
   uint8_t missed;                /* 1: a report was left to a waiter. */
   uint8_t ending;                /* 1: the peer's end is there to be read. */
   uint8_t half_closed;           /* 1: the peer sends no more. */
@@ -62,7 +65,10 @@ typedef struct fcgi__connection {
 void fcgi__connection_start(fcgi_server *server, int fd);
 
 void fcgi__connection_lock(fcgi__connection *connection);
-/* Bring everything in order (events, output, deadline, close), then unlock. */
+/* Bring everything in order (events, output, deadline, close), then unlock;
+   a thread that takes events next calls settle, any other unlock, which wakes
+   one that does. */
+void fcgi__connection_settle(fcgi__connection *connection);
 void fcgi__connection_unlock(fcgi__connection *connection);
 
 /* Read until the socket is empty or the window is full. */

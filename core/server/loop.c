@@ -26,6 +26,14 @@ void fcgi__server_deadline(fcgi_server *server, long long when) {
     fcgi__poller_wake(server->poller);
 }
 
+/* Threads of fcgi_server_run look at the ready list before they sleep, and
+   wait_once once more after it is known that they will; only a sleeper, or a
+   foreign event loop, has to be told. */
+void fcgi__server_nudge(fcgi_server *server) {
+  if (atomic_load(&server->sleepers) > 0 || atomic_load(&server->running) == 0)
+    fcgi__poller_wake(server->poller);
+}
+
 void fcgi__server_accept_on(fcgi_server *server) {
   pthread_mutex_lock(&server->lock);
   if (!atomic_load(&server->accepting) && !atomic_load(&server->stopping) &&
@@ -89,7 +97,7 @@ static void sweep_one(fcgi__connection *connection, void *data) {
   if (deadline <= state->now) {
     fcgi__connection_lock(connection);
     fcgi__connection_expire(connection, state->now);
-    fcgi__connection_unlock(connection);
+    fcgi__connection_settle(connection);
     deadline = atomic_load(&connection->deadline);
   }
   if (deadline < state->next)
@@ -118,7 +126,7 @@ static void stop_one(fcgi__connection *connection, void *data) {
   fcgi__connection_lock(connection);
   fcgi__connection_stop(
       connection, *how == FCGI__ABORTING ? FCGI_STOP_NOW : FCGI_STOP_GRACEFUL);
-  fcgi__connection_unlock(connection);
+  fcgi__connection_settle(connection);
 }
 
 void fcgi__server_carry_out_stop(fcgi_server *server) {
@@ -150,7 +158,7 @@ static void serve_report(fcgi_server *server, const fcgi__ready *report) {
   }
   fcgi__connection_lock(connection);
   fcgi__connection_ready(connection, report->events);
-  fcgi__connection_unlock(connection);
+  fcgi__connection_settle(connection);
 }
 
 static int wait_ms(fcgi_server *server, long long until) {
@@ -176,6 +184,8 @@ static int wait_once(fcgi_server *server, long long until) {
   fcgi__ready reports[REPORTS];
   int others = (int)atomic_fetch_add(&server->sleepers, 1);
   int timeout = wait_ms(server, until), count;
+  if (atomic_load(&server->ready_count) > 0)
+    timeout = 0; /* It came after the look at the list. */
   errno = 0;
   count =
       fcgi__poller_wait(server->poller, reports, others ? 1 : REPORTS, timeout);

@@ -40,8 +40,8 @@ void fcgi__poller_remove(fcgi__poller *poller, int fd) {
   poller->ops->remove(poller, fd);
 }
 
-void fcgi__poller_rearm(fcgi__poller *poller, int fd) {
-  poller->ops->rearm(poller, fd);
+void fcgi__poller_rearm(fcgi__poller *poller, int fd, unsigned events) {
+  poller->ops->rearm(poller, fd, events);
 }
 
 int fcgi__poller_wait(fcgi__poller *poller, fcgi__ready *ready, int count,

@@ -45,9 +45,10 @@ int fcgi__poller_change(fcgi__poller *poller, int fd, unsigned events,
 /* Stop watching; call it before close(2). */
 void fcgi__poller_remove(fcgi__poller *poller, int fd);
 
-/* The receiver of a report has read until the socket was empty: report anew.
-   Nothing to do for epoll; poll(2) has the descriptor disarmed until then. */
-void fcgi__poller_rearm(fcgi__poller *poller, int fd);
+/* The receiver of a report has dealt with it and wants to hear of `events`
+   again. Nothing to do for epoll, whose edges go on by themselves; poll(2)
+   has the descriptor disarmed until then. */
+void fcgi__poller_rearm(fcgi__poller *poller, int fd, unsigned events);
 
 /* Wait up to `timeout_ms` (-1 without end) for at most `count` reports: how
    many, 0 after the timeout, a signal or a wake, or a negative error. */

@@ -79,9 +79,10 @@ static int epoll_change(fcgi__poller *base, int fd, unsigned events,
 }
 
 /* An edge-triggered descriptor needs no rearming. */
-static void epoll_rearm(fcgi__poller *base, int fd) {
+static void epoll_rearm(fcgi__poller *base, int fd, unsigned events) {
   (void)base;
   (void)fd;
+  (void)events;
 }
 
 /* Take one wake away, so that it wakes no other thread. A neighbour may have

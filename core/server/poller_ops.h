@@ -11,7 +11,7 @@ typedef struct fcgi__poller_ops {
   int (*add)(fcgi__poller *poller, int fd, unsigned events, void *owner);
   int (*change)(fcgi__poller *poller, int fd, unsigned events, void *owner);
   void (*remove)(fcgi__poller *poller, int fd);
-  void (*rearm)(fcgi__poller *poller, int fd);
+  void (*rearm)(fcgi__poller *poller, int fd, unsigned events);
   int (*wait)(fcgi__poller *poller, fcgi__ready *ready, int count,
               int timeout_ms);
   void (*wake)(fcgi__poller *poller);

@@ -148,11 +148,12 @@ static void poll_remove(fcgi__poller *base, int fd) {
   pthread_mutex_unlock(&poller->lock);
 }
 
-static void poll_rearm(fcgi__poller *base, int fd) {
+static void poll_rearm(fcgi__poller *base, int fd, unsigned events) {
   poll_poller *poller = (poll_poller *)base;
   pthread_mutex_lock(&poller->lock);
   watch *w = find(poller, fd);
   if (w != NULL && !is_level(w)) {
+    w->wanted = (unsigned short)events;
     arm(w);
     nudge(poller);
   }

@@ -29,8 +29,9 @@ static void take_out(fcgi_server *server, fcgi_request *request) {
 
 void fcgi__server_notify(fcgi_server *server, fcgi_request *request,
                          fcgi_event_type type) {
-  if (!(server->events & 1u << type))
+  if (!(atomic_load(&server->events) & 1u << type))
     return;
+  request->connection->notified = 1;
   pthread_mutex_lock(&server->lock);
   request->pending |= 1u << type;
   if (!request->is_ready)

@@ -191,7 +191,8 @@ void fcgi__request_close(fcgi_request *request) {
   request->params = NULL;
   fcgi__request_unlink(request);
   fcgi__server_forget(server, request);
-  if (request->wants_close && (server->events & 1u << FCGI_EVENT_CLOSE))
+  if (request->wants_close &&
+      (atomic_load(&server->events) & 1u << FCGI_EVENT_CLOSE))
     fcgi__server_notify(server, request, FCGI_EVENT_CLOSE);
   else if (atomic_load(&request->held) == 0)
     fcgi__request_free(request);

@@ -53,7 +53,7 @@ static int adopt(fcgi_server *server, const fcgi_handler *handler,
   if (!copy->on_request)
     return FCGI_ERR_INVALID;
   pthread_mutex_lock(&server->lock);
-  server->events |= events_of(copy);
+  atomic_fetch_or(&server->events, events_of(copy));
   pthread_mutex_unlock(&server->lock);
   return 0;
 }
@@ -68,11 +68,12 @@ int fcgi_server_run(fcgi_server *server, const fcgi_handler *handler,
              "the handler has no on_request, or a size from another version");
     return result;
   }
-  for (;;) {
+  atomic_fetch_add(&server->running, 1);
+  do {
     result = fcgi__server_take_event(server, &event, -1, 1);
     if (result > 0)
       call(&copy, &event, user_data);
-    else if (result < 0)
-      return result == FCGI_ERR_CLOSED ? 0 : result;
-  }
+  } while (result >= 0);
+  atomic_fetch_sub(&server->running, 1);
+  return result == FCGI_ERR_CLOSED ? 0 : result;
 }

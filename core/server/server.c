@@ -121,6 +121,16 @@ static void free_connections(fcgi_server *server) {
   }
 }
 
+/* Requests whose CLOSE nobody took; the others go with their connections. */
+static void free_ready(fcgi_server *server) {
+  while (server->ready_first) {
+    fcgi_request *request = server->ready_first;
+    fcgi__server_forget(server, request);
+    if (request->closed)
+      fcgi__request_free(request);
+  }
+}
+
 void fcgi_server_free(fcgi_server *server) {
   fcgi_allocator allocator;
   if (!server)
@@ -129,12 +139,8 @@ void fcgi_server_free(fcgi_server *server) {
   atomic_store(&server->stopping, FCGI__ABORTING);
   for (size_t i = 0; i < server->listener_count; i++)
     fcgi__listener_close(&server->listeners[i]);
+  free_ready(server);
   free_connections(server);
-  while (server->ready_first) {
-    fcgi_request *closed = server->ready_first;
-    fcgi__server_forget(server, closed);
-    fcgi__request_free(closed);
-  }
   fcgi__poller_free(server->poller);
   pthread_mutex_destroy(&server->lock);
   fcgi__free(&allocator, server);

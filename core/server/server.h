@@ -44,13 +44,14 @@ struct fcgi_server {
   fcgi_request *ready_last;    /* Likewise. */
   atomic_uint ready_count;     /* How many, for a look without
                                   the lock. */
+  atomic_uint running;         /* Threads in fcgi_server_run. */
   atomic_uint sleepers;        /* Threads waiting in the poller. */
   atomic_int stop_wanted;      /* What fcgi_server_stop asked. */
   atomic_int stopping;         /* What has been carried out. */
   atomic_int accepting;        /* 1: listeners are polled. */
   atomic_llong next_sweep;     /* When some deadline may be due. */
   atomic_llong accept_again;   /* When to accept after EMFILE. */
-  unsigned events;             /* 1u << type to give out. */
+  atomic_uint events;          /* 1u << type to give out. */
   char temp_dir[256];          /* Copied. */
   char message[FCGI__MESSAGE]; /* For fcgi_server_message. */
 };
@@ -80,6 +81,9 @@ void fcgi__server_forget(fcgi_server *server, fcgi_request *request);
 /* Take the next event out; the server's lock is held and there is one. A
    request whose CLOSE is taken out unheld is freed. */
 void fcgi__server_pop(fcgi_server *server, fcgi_server_event *event, int hold);
+
+/* An event is ready, and this thread will not take it. */
+void fcgi__server_nudge(fcgi_server *server);
 
 /* Some deadline lies at `when`: sleeping threads must know. */
 void fcgi__server_deadline(fcgi_server *server, long long when);

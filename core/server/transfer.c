@@ -93,7 +93,7 @@ static void send_all(fcgi__connection *connection) {
 void fcgi__connection_send(fcgi__connection *connection) {
   connection->blocked = 0;
   send_all(connection);
-  if (!connection->room_wanted || connection->blocked)
+  if (!connection->room_wanted)
     return;
   connection->room_wanted = 0;
   for (fcgi_request *at = connection->all; at; at = at->all_next)

@@ -59,7 +59,7 @@ static void test_poller_reports_again_after_new_bytes(void **state) {
     assert_int_equal(polling_wait(f, LONG_MS), FCGI__POLL_IN);
     assert_int_equal(recv(f->near, &byte, 1, 0), 1);
     assert_int_equal(recv(f->near, &byte, 1, 0), -1);
-    fcgi__poller_rearm(f->poller, f->near);
+    fcgi__poller_rearm(f->poller, f->near, FCGI__POLL_IN);
   }
 }
 
@@ -71,7 +71,7 @@ static void test_poller_rearm_finds_bytes_of_meanwhile(void **state) {
   assert_int_equal(polling_wait(f, LONG_MS), FCGI__POLL_IN);
   assert_int_equal(recv(f->near, bytes, sizeof bytes, 0), 1);
   polling_send(f);
-  fcgi__poller_rearm(f->poller, f->near);
+  fcgi__poller_rearm(f->poller, f->near, FCGI__POLL_IN);
   assert_int_equal(polling_wait(f, LONG_MS), FCGI__POLL_IN);
 }
 

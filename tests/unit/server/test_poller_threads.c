@@ -165,7 +165,7 @@ static void read_all(crowd *c, counted *pair) {
     atomic_fetch_add(&pair->seen, (int)got);
     atomic_fetch_add(&c->total, (int)got);
   }
-  fcgi__poller_rearm(c->poller, pair->near);
+  fcgi__poller_rearm(c->poller, pair->near, FCGI__POLL_IN);
 }
 
 static void *work(void *arg) {

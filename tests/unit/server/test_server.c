@@ -87,7 +87,7 @@ static void test_early_end_waits_for_stdin(void **state) {
   records_get(&f->text->sent, 1);
   serving_send(f);
   answer(serving_take(f, FCGI_EVENT_REQUEST));
-  serving_expect(f, HELLO);
+  serving_expect(f, HELLO_END);
   assert_false(serving_is_closed(f, 0));
 }
 

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/* How failures reach Lua: nil, a message for a person, and a name for the
+   program. */
+#include "lua_fcgi.h"
+#include <errno.h>
+#include <string.h>
+
+static void push_message(lua_State *L, int code, const char *what, int error) {
+  if (what && *what)
+    lua_pushstring(L, what);
+  else if (code == FCGI_ERR_SYSTEM && error)
+    lua_pushstring(L, strerror(error));
+  else
+    lua_pushstring(L, fcgi_error_text(code));
+}
+
+int fcgi_lua_fail(lua_State *L, int code, const char *what) {
+  int error = errno;
+  lua_pushnil(L);
+  push_message(L, code, what, error);
+  lua_pushstring(L, fcgi_error_name(code));
+  return 3;
+}
+
+int fcgi_lua_server_fail(lua_State *L, fcgi_server *server, int code) {
+  return fcgi_lua_fail(L, code, server ? fcgi_server_message(server) : NULL);
+}
+
+void fcgi_lua_error_text(lua_State *L) {
+  luaL_tolstring(L, -1, NULL);
+  lua_replace(L, -2);
+}

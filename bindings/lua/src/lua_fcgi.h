@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files of the Lua module share. A function that can raise says so;
+   none is ever called from inside a core function. */
+#ifndef LUA_FCGI_H
+#define LUA_FCGI_H
+
+#include "compat.h"
+#include <fastcgi/fastcgi.h>
+
+#define FCGI_LUA_SERVER  "fcgi.server"
+#define FCGI_LUA_REQUEST "fcgi.request"
+#define FCGI_LUA_PARAMS  "fcgi.params"
+
+/* The value of fcgi.server. A borrowed one belongs to a serving thread's own
+   state and leaves the core server alone. */
+typedef struct fcgi_lua_server {
+  fcgi_server *handle; /* NULL once closed. */
+  int borrowed;        /* Another state frees the handle. */
+  int serving;         /* A serve or requests loop is running. */
+} fcgi_lua_server;
+
+/* The value of fcgi.request. User value 1 caches its params, 2 is the guard
+   that ends it when it is collected. */
+typedef struct fcgi_lua_request {
+  fcgi_request *handle;    /* NULL until taken and once finished. */
+  fcgi_lua_server *server; /* Whose closing ends the handle's life too. */
+  int answered;            /* Output has begun. */
+  char *ahead;             /* Body bytes read before they were asked for. */
+  size_t ahead_at;         /* The first of them not yet handed out. */
+  size_t ahead_len;        /* Where they end. */
+  size_t ahead_size;       /* Bytes allocated. */
+} fcgi_lua_request;
+
+/* What the options tables of fcgi.serve and fcgi.server say. The texts are
+   lent by the table, which stays on the stack. */
+typedef struct fcgi_lua_options {
+  fcgi_server_config config; /* The core's part. */
+  lua_Integer threads;       /* Serving threads, at least 1. */
+  const char *app;           /* A file that returns the handler, or NULL. */
+  int inherit;               /* Without `bind`, serve what was inherited. */
+} fcgi_lua_options;
+
+/* error.c */
+
+/* Push nil, a message and the code's name; returns 3. `what` may be NULL and
+   then the code's own text is the message. Can raise. */
+int fcgi_lua_fail(lua_State *L, int code, const char *what);
+
+/* Push fcgi_lua_fail with the server's own message where it has one. */
+int fcgi_lua_server_fail(lua_State *L, fcgi_server *server, int code);
+
+/* Replace the value at the top by a text, as the lua program shows errors. */
+void fcgi_lua_error_text(lua_State *L);
+
+/* options.c */
+
+/* Read the table at `index`; `serve` tells whether the options of fcgi.serve
+   are known beside those of fcgi.server. Raises on anything wrong. */
+void fcgi_lua_options_read(lua_State *L, int index, int serve,
+                           fcgi_lua_options *options);
+
+/* server.c */
+
+/* Leave the server class on the registry. Can raise. */
+void fcgi_lua_server_class(lua_State *L);
+
+/* Push a closed server value and return it; fill in `handle` at once. */
+fcgi_lua_server *fcgi_lua_server_new(lua_State *L);
+
+/* fcgi.server{...}: 1 server, or nil, message, code. */
+int fcgi_lua_server_open(lua_State *L);
+
+/* Make a server from `options` and listen on the addresses that the table at
+   `index` gives as `bind`: 1 and the server is pushed, or 3 values of failure
+   are pushed. */
+int fcgi_lua_server_make(lua_State *L, int index,
+                         const fcgi_lua_options *options);
+
+/* request.c */
+
+void fcgi_lua_request_class(lua_State *L);
+
+/* Push a request value that has no request yet. It keeps the server value at
+   `server_index` alive and ends its request when collected; 0 does neither,
+   for callers that finish the request themselves. Can raise. */
+fcgi_lua_request *fcgi_lua_request_new(lua_State *L, fcgi_lua_server *server,
+                                       int server_index);
+
+/* The open request that is argument 1 of a method; raises when finished. */
+fcgi_lua_request *fcgi_lua_request_check(lua_State *L);
+
+/* 1 while the request can be used. */
+int fcgi_lua_request_open(const fcgi_lua_request *request);
+
+/* End it, or fail it, if still open, and free what it holds. A request that
+   nothing was written for fails even when `failed` is 0. Never raises. */
+void fcgi_lua_request_release(fcgi_lua_request *request, int failed);
+
+/* End it with `app_status` and free what it holds; the core's result. */
+int fcgi_lua_request_end(fcgi_lua_request *request, uint32_t app_status);
+
+/* read.c and response.c: the methods of a request. */
+int fcgi_lua_read(lua_State *L);
+int fcgi_lua_read_some(lua_State *L);
+int fcgi_lua_lines(lua_State *L);
+int fcgi_lua_start(lua_State *L);
+int fcgi_lua_write(lua_State *L);
+int fcgi_lua_flush(lua_State *L);
+int fcgi_lua_log(lua_State *L);
+int fcgi_lua_send_file(lua_State *L);
+
+/* req:reply(status, headers, body) with exactly these on the stack. May yield
+   in a body that is an iterator. Leaves the request ended. */
+int fcgi_lua_reply(lua_State *L);
+
+/* Begin the answer with the status at 2 and the headers at 3; raises when they
+   are wrong. `length` is added as Content-Length unless negative, not allowed
+   for the status or given already. Returns the core's result. */
+int fcgi_lua_begin(lua_State *L, fcgi_lua_request *request, lua_Integer length);
+
+/* params.c */
+
+void fcgi_lua_params_class(lua_State *L);
+
+/* Push the params of the request at `index`. */
+void fcgi_lua_params_push(lua_State *L, int index);
+
+/* serve.c */
+
+/* A protected function: serve server 1 with handler 2 until stopped, then
+   return true, or nil, message, code. */
+int fcgi_lua_loop(lua_State *L);
+
+/* fcgi.serve{...}. */
+int fcgi_lua_serve(lua_State *L);
+
+/* app.c */
+
+/* Load file `app` with the texts of `args` as its arguments and push the
+   handler: 1, or 0 and one line of text is pushed. `*stream` becomes 1 when
+   the file asks for stream mode. What the file raises is caught. */
+int fcgi_lua_app_load(lua_State *L, const char *app, const char *const *args,
+                      int *stream);
+
+/* 1 when the value at `index` can be called. */
+int fcgi_lua_callable(lua_State *L, int index);
+
+/* thread.c */
+
+/* The states that serve one call of fcgi.serve with several threads. */
+typedef struct fcgi_lua_crew fcgi_lua_crew;
+
+void fcgi_lua_crew_class(lua_State *L);
+
+/* Push a crew whose first state has loaded `app`; NULL, and one line of text
+   is pushed, when it does not load. `args` ends in NULL and stays lent. */
+fcgi_lua_crew *fcgi_lua_crew_new(lua_State *L, const char *app,
+                                 const char *const *args, int *stream);
+
+/* Serve with `threads` threads until stopped; pushes what fcgi.serve
+   returns. */
+int fcgi_lua_crew_serve(lua_State *L, fcgi_lua_crew *crew, fcgi_server *server,
+                        unsigned threads);
+
+/* module.c */
+
+FCGI_LUA_API int luaopen_fcgi(lua_State *L);
+
+#endif

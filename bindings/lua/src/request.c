@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: MIT */
+/* fcgi.request: its life and its fields. The value is made before the request
+   is taken from the core, so that no error can lose one in between. */
+#include "lua_fcgi.h"
+#include <stdlib.h>
+#include <string.h>
+
+/* The fields, in the order of the functions that push them. */
+typedef enum field {
+  FIELD_PARAMS,
+  FIELD_METHOD,
+  FIELD_ID,
+  FIELD_ROLE,
+  FIELD_CONTENT_LENGTH,
+  FIELD_ABORTED
+} field;
+
+/* A request that the program holds itself ends when it is collected. A serving
+   loop finishes its requests, so that they are spared a finalizer: one costs
+   the collector more than all the rest of the value. Hence this value of its
+   own. User value 1 is the request, 2 the server. */
+typedef struct request_guard {
+  fcgi_lua_request *request;
+} request_guard;
+
+#define GUARD "fcgi.guard"
+
+static int guard_gc(lua_State *L) {
+  request_guard *guard = luaL_checkudata(L, 1, GUARD);
+  if (guard->request)
+    fcgi_lua_request_release(guard->request, 0);
+  guard->request = NULL;
+  return 0;
+}
+
+/* Guard the request at the top of the stack. */
+static void add_guard(lua_State *L, fcgi_lua_request *request,
+                      int server_index) {
+  request_guard *guard = lua_newuserdatauv(L, sizeof *guard, 2);
+  guard->request = request;
+  luaL_setmetatable(L, GUARD);
+  lua_pushvalue(L, -2);
+  lua_setiuservalue(L, -2, 1);
+  lua_pushvalue(L, server_index);
+  lua_setiuservalue(L, -2, 2);
+  lua_setiuservalue(L, -2, 2);
+}
+
+fcgi_lua_request *fcgi_lua_request_new(lua_State *L, fcgi_lua_server *server,
+                                       int server_index) {
+  int user_values = server_index ? 2 : 1;
+  fcgi_lua_request *request =
+      lua_newuserdatauv(L, sizeof *request, user_values);
+  *request = (fcgi_lua_request){.server = server};
+  luaL_setmetatable(L, FCGI_LUA_REQUEST);
+  if (server_index)
+    add_guard(L, request, server_index);
+  return request;
+}
+
+/* A closed server has taken its requests with it. */
+int fcgi_lua_request_open(const fcgi_lua_request *request) {
+  return request->handle && request->server->handle;
+}
+
+static fcgi_lua_request *check_any(lua_State *L) {
+  return luaL_checkudata(L, 1, FCGI_LUA_REQUEST);
+}
+
+/* Upvalue 1 of every method is the metatable: comparing it takes half the
+   time of luaL_checkudata, which looks a name up. */
+fcgi_lua_request *fcgi_lua_request_check(lua_State *L) {
+  fcgi_lua_request *request = lua_touserdata(L, 1);
+  if (!request || !lua_getmetatable(L, 1) ||
+      !lua_rawequal(L, -1, lua_upvalueindex(1)))
+    luaL_typeerror(L, 1, FCGI_LUA_REQUEST);
+  lua_pop(L, 1);
+  if (!fcgi_lua_request_open(request))
+    luaL_error(L, "the request is finished");
+  return request;
+}
+
+/* Forget the core's request and free what was read ahead. */
+static fcgi_request *detach(fcgi_lua_request *request) {
+  fcgi_request *handle = NULL;
+  if (fcgi_lua_request_open(request))
+    handle = request->handle;
+  request->handle = NULL;
+  free(request->ahead);
+  request->ahead = NULL;
+  request->ahead_at = request->ahead_len = request->ahead_size = 0;
+  return handle;
+}
+
+int fcgi_lua_request_end(fcgi_lua_request *request, uint32_t app_status) {
+  fcgi_request *handle = detach(request);
+  return handle ? fcgi_request_end(handle, app_status) : 0;
+}
+
+void fcgi_lua_request_release(fcgi_lua_request *request, int failed) {
+  fcgi_request *handle = detach(request);
+  if (!handle)
+    return;
+  if (failed || !request->answered)
+    fcgi_request_fail(handle);
+  else
+    fcgi_request_end(handle, 0);
+}
+
+static int request_finish(lua_State *L) {
+  fcgi_lua_request *request = check_any(L);
+  lua_Integer app_status = luaL_optinteger(L, 2, 0);
+  luaL_argcheck(L, app_status >= 0 && app_status <= UINT32_MAX, 2,
+                "an application status is 0 to 4294967295");
+  int code = fcgi_lua_request_end(request, (uint32_t)app_status);
+  if (code < 0)
+    return fcgi_lua_fail(L, code, NULL);
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+/* Argument 2 of __close is the error that ends the scope, if one does. */
+static int request_close(lua_State *L) {
+  fcgi_lua_request_release(check_any(L), !lua_isnoneornil(L, 2));
+  return 0;
+}
+
+static int request_tostring(lua_State *L) {
+  const fcgi_lua_request *request = check_any(L);
+  if (fcgi_lua_request_open(request))
+    lua_pushfstring(L, "%s: %p", FCGI_LUA_REQUEST, (const void *)request);
+  else
+    lua_pushliteral(L, FCGI_LUA_REQUEST " (finished)");
+  return 1;
+}
+
+static int push_role(lua_State *L, unsigned role) {
+  switch (role) {
+  case FCGI_ROLE_RESPONDER:
+    lua_pushliteral(L, "responder");
+    break;
+  case FCGI_ROLE_AUTHORIZER:
+    lua_pushliteral(L, "authorizer");
+    break;
+  case FCGI_ROLE_FILTER:
+    lua_pushliteral(L, "filter");
+    break;
+  default:
+    lua_pushinteger(L, role);
+  }
+  return 1;
+}
+
+static int push_aborted(lua_State *L, fcgi_request *request) {
+  static const char *const reasons[] = {NULL,       "record",  "connection",
+                                        "protocol", "timeout", "stop"};
+  unsigned reason = (unsigned)fcgi_request_aborted(request);
+  if (!reason)
+    lua_pushboolean(L, 0);
+  else
+    lua_pushstring(L, reason < sizeof reasons / sizeof *reasons
+                          ? reasons[reason]
+                          : "unknown");
+  return 1;
+}
+
+static int push_content_length(lua_State *L, const fcgi_request *request) {
+  int64_t length = fcgi_request_content_length(request);
+  if (length < 0)
+    lua_pushnil(L);
+  else
+    lua_pushinteger(L, length);
+  return 1;
+}
+
+static int push_method(lua_State *L, const fcgi_request *request) {
+  size_t len;
+  const char *method =
+      fcgi_params_get(fcgi_request_params(request), "REQUEST_METHOD", 14, &len);
+  if (method)
+    lua_pushlstring(L, method, len);
+  else
+    lua_pushnil(L);
+  return 1;
+}
+
+static int push_field(lua_State *L, field which) {
+  fcgi_request *request = fcgi_lua_request_check(L)->handle;
+  switch (which) {
+  case FIELD_PARAMS:
+    fcgi_lua_params_push(L, 1);
+    return 1;
+  case FIELD_METHOD:
+    return push_method(L, request);
+  case FIELD_ID:
+    lua_pushinteger(L, fcgi_request_id(request));
+    return 1;
+  case FIELD_ROLE:
+    return push_role(L, fcgi_request_role(request));
+  case FIELD_CONTENT_LENGTH:
+    return push_content_length(L, request);
+  case FIELD_ABORTED:
+    return push_aborted(L, request);
+  }
+  return 0;
+}
+
+/* Upvalue 2 maps a name to a method, or to the number of a field. */
+static int request_index(lua_State *L) {
+  lua_settop(L, 2);
+  if (lua_rawget(L, lua_upvalueindex(2)) == LUA_TNUMBER)
+    return push_field(L, (field)lua_tointeger(L, -1));
+  return 1;
+}
+
+static const luaL_Reg methods[] = {{"read", fcgi_lua_read},
+                                   {"read_some", fcgi_lua_read_some},
+                                   {"lines", fcgi_lua_lines},
+                                   {"start", fcgi_lua_start},
+                                   {"write", fcgi_lua_write},
+                                   {"reply", fcgi_lua_reply},
+                                   {"send_file", fcgi_lua_send_file},
+                                   {"flush", fcgi_lua_flush},
+                                   {"log", fcgi_lua_log},
+                                   {"finish", request_finish},
+                                   {"close", request_finish},
+                                   {NULL, NULL}};
+
+static const luaL_Reg metamethods[] = {
+    {"__close", request_close}, {"__tostring", request_tostring}, {NULL, NULL}};
+
+static void add_fields(lua_State *L) {
+  static const char *const names[] = {"params", "method",         "id",
+                                      "role",   "content_length", "aborted"};
+  for (int i = 0; i < (int)(sizeof names / sizeof *names); i++) {
+    lua_pushinteger(L, i);
+    lua_setfield(L, -2, names[i]);
+  }
+}
+
+void fcgi_lua_request_class(lua_State *L) {
+  luaL_newmetatable(L, FCGI_LUA_REQUEST);
+  luaL_setfuncs(L, metamethods, 0);
+  lua_pushvalue(L, -1);
+  luaL_newlibtable(L, methods);
+  lua_pushvalue(L, -2);
+  luaL_setfuncs(L, methods, 1);
+  add_fields(L);
+  lua_pushcclosure(L, request_index, 2);
+  lua_setfield(L, -2, "__index");
+  lua_pushboolean(L, 0);
+  lua_setfield(L, -2, "__metatable");
+  luaL_newmetatable(L, GUARD);
+  lua_pushcfunction(L, guard_gc);
+  lua_setfield(L, -2, "__gc");
+  lua_pop(L, 2);
+}

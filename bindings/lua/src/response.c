@@ -1,0 +1,444 @@
+/* SPDX-License-Identifier: MIT */
+/* Writing an answer: headers from a Lua table, bodies from strings, lists,
+   iterators and files. */
+#include "lua_fcgi.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { BATCH = 32 };
+
+/* The headers of one answer while they are collected. Their texts stay
+   anchored in the caller's table or on the stack. */
+typedef struct header_list {
+  fcgi_header *items;  /* `few`, or a block that the stack anchors. */
+  size_t count;        /* How many are filled. */
+  size_t room;         /* How many fit. */
+  int block;           /* The place on the stack of such a block. */
+  int has_length;      /* Content-Length is among them. */
+  char length[24];     /* The text of an added Content-Length. */
+  fcgi_header few[24]; /* Enough for nearly every answer. */
+} header_list;
+
+/* The bytes of an HTTP token (RFC 9110, 5.6.2). */
+static int is_token(const char *text, size_t len) {
+  static const char others[] = "!#$%&'*+-.^_`|~";
+  for (size_t i = 0; i < len; i++) {
+    char c = text[i];
+    int letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+    int digit = c >= '0' && c <= '9';
+    if (!letter && !digit && (!c || !strchr(others, c)))
+      return 0;
+  }
+  return len > 0;
+}
+
+/* A line break in a value would start a header of the sender's choice. */
+static int has_break(const char *text, size_t len) {
+  for (size_t i = 0; i < len; i++)
+    if (text[i] == '\r' || text[i] == '\n' || text[i] == '\0')
+      return 1;
+  return 0;
+}
+
+/* Raise for the first header that the core refuses, saying which it is. The
+   core has looked already: only a refused answer is looked at again. */
+static void explain_refusal(lua_State *L, const header_list *list) {
+  for (size_t i = 0; i < list->count; i++) {
+    const fcgi_header *header = &list->items[i];
+    if (!is_token(header->name, header->name_len))
+      luaL_error(L, "'%s' is not a header name", header->name);
+    if (has_break(header->value, header->value_len))
+      luaL_error(L, "header '%s' has a line break or NUL in its value",
+                 header->name);
+  }
+}
+
+static void append(lua_State *L, header_list *list, fcgi_header header) {
+  if (list->count == list->room) {
+    size_t room = list->room * 2;
+    fcgi_header *items = lua_newuserdatauv(L, room * sizeof *items, 0);
+    memcpy(items, list->items, list->count * sizeof *items);
+    lua_replace(L, list->block);
+    list->items = items;
+    list->room = room;
+  }
+  list->items[list->count++] = header;
+}
+
+/* Add the value at the top. The table keeps a string alive, so that it is
+   popped; the text of a number stays on the stack for that. */
+static void add_header(lua_State *L, header_list *list, const char *name,
+                       size_t name_len) {
+  size_t len;
+  int type = lua_type(L, -1);
+  if (type != LUA_TSTRING && type != LUA_TNUMBER)
+    luaL_error(L,
+               "header '%s' is a %s; it must be a string, a number or a "
+               "list of them",
+               name, lua_typename(L, type));
+  const char *value = lua_tolstring(L, -1, &len);
+  append(L, list, (fcgi_header){name, name_len, value, len});
+  if (type == LUA_TSTRING)
+    lua_pop(L, 1);
+  else
+    luaL_checkstack(L, 8, "too many headers");
+}
+
+static void add_list(lua_State *L, header_list *list, const char *name,
+                     size_t name_len) {
+  int values = lua_gettop(L);
+  lua_Integer count = (lua_Integer)lua_rawlen(L, values);
+  luaL_checkstack(L, 8, "too many headers");
+  for (lua_Integer i = 1; i <= count; i++) {
+    lua_rawgeti(L, values, i);
+    add_header(L, list, name, name_len);
+  }
+}
+
+/* Collect the table at `index`. What the stack holds above it when this
+   returns anchors the texts of numbers. */
+static void collect(lua_State *L, int index, header_list *list) {
+  lua_pushnil(L);
+  while (lua_next(L, index)) {
+    size_t len;
+    if (lua_type(L, -2) != LUA_TSTRING)
+      luaL_error(L, "a header's name must be a string (got a %s)",
+                 luaL_typename(L, -2));
+    const char *name = lua_tolstring(L, -2, &len);
+    int key = lua_gettop(L) - 1;
+    list->has_length |= len == 14 && !strcasecmp(name, "Content-Length");
+    if (lua_istable(L, -1))
+      add_list(L, list, name, len);
+    else
+      add_header(L, list, name, len);
+    if (lua_gettop(L) != key)
+      lua_pushvalue(L, key);
+  }
+}
+
+/* Write a number that is not negative; returns its length. snprintf takes
+   longer than the rest of a small answer's headers. */
+static size_t digits(char *out, lua_Integer number) {
+  char backwards[24];
+  size_t len = 0;
+  do
+    backwards[len++] = (char)('0' + number % 10);
+  while (number /= 10);
+  for (size_t i = 0; i < len; i++)
+    out[i] = backwards[len - 1 - i];
+  return len;
+}
+
+/* RFC 9110, 8.6: no Content-Length with 1xx and 204, none of ours with 304. */
+static void add_length(lua_State *L, header_list *list, lua_Integer status,
+                       lua_Integer length) {
+  if (length < 0 || list->has_length || status < 200 || status == 204 ||
+      status == 304)
+    return;
+  size_t len = digits(list->length, length);
+  append(L, list, (fcgi_header){"Content-Length", 14, list->length, len});
+}
+
+int fcgi_lua_begin(lua_State *L, fcgi_lua_request *request,
+                   lua_Integer length) {
+  int top = lua_gettop(L);
+  int exact;
+  lua_Integer status = lua_tointegerx(L, 2, &exact);
+  if (!exact || lua_type(L, 2) != LUA_TNUMBER || status < 100 || status > 599)
+    luaL_error(L, "the status must be a number from 100 to 599 (got %s)",
+               luaL_tolstring(L, 2, NULL));
+  if (request->answered)
+    luaL_error(L, "the answer has begun already");
+  header_list list;
+  list.items = list.few;
+  list.count = 0;
+  list.room = sizeof list.few / sizeof *list.few;
+  list.has_length = 0;
+  lua_pushnil(L);
+  list.block = lua_gettop(L);
+  if (!lua_isnoneornil(L, 3)) {
+    if (!lua_istable(L, 3))
+      luaL_error(L, "the headers must be a table (got a %s)",
+                 luaL_typename(L, 3));
+    collect(L, 3, &list);
+  }
+  add_length(L, &list, status, length);
+  int code =
+      fcgi_request_start(request->handle, (int)status, list.items, list.count);
+  if (code == FCGI_ERR_INVALID)
+    explain_refusal(L, &list);
+  request->answered |= code >= 0;
+  lua_settop(L, top);
+  return code;
+}
+
+int fcgi_lua_start(lua_State *L) {
+  fcgi_lua_request *request = fcgi_lua_request_check(L);
+  lua_settop(L, 3);
+  int code = fcgi_lua_begin(L, request, -1);
+  if (code < 0)
+    return fcgi_lua_fail(L, code, NULL);
+  lua_settop(L, 1);
+  return 1;
+}
+
+/* Write slices; 0, or an error. With timeout 0 a part may be taken only: that
+   is an error as well, and `*taken` says how much. */
+static int send_slices(fcgi_lua_request *request, const struct iovec *slices,
+                       int count, size_t *taken) {
+  size_t want = 0;
+  for (int i = 0; i < count; i++)
+    want += slices[i].iov_len;
+  if (want == 0)
+    return 0;
+  ptrdiff_t sent = fcgi_request_writev(request->handle, slices, count);
+  if (sent < 0)
+    return (int)sent;
+  request->answered = 1;
+  *taken += (size_t)sent;
+  return (size_t)sent < want ? FCGI_ERR_AGAIN : 0;
+}
+
+/* Point a slice at the text of the string or number at `index`. */
+static struct iovec slice_at(lua_State *L, int index) {
+  size_t len;
+  const char *text = lua_tolstring(L, index, &len);
+  union {
+    const char *read;
+    void *base;
+  } text_base = {text}; /* iovec has no const; nothing is written through it. */
+  return (struct iovec){text_base.base, len};
+}
+
+int fcgi_lua_write(lua_State *L) {
+  fcgi_lua_request *request = fcgi_lua_request_check(L);
+  int top = lua_gettop(L);
+  struct iovec slices[BATCH];
+  size_t taken = 0;
+  int code = 0;
+  for (int i = 2; i <= top; i++)
+    luaL_checkstring(L, i);
+  for (int i = 2; i <= top && code >= 0;) {
+    int count = 0;
+    while (count < BATCH && i <= top)
+      slices[count++] = slice_at(L, i++);
+    code = send_slices(request, slices, count, &taken);
+  }
+  if (code < 0) {
+    fcgi_lua_fail(L, code, NULL);
+    lua_pushinteger(L, (lua_Integer)taken);
+    return 4;
+  }
+  lua_settop(L, 1);
+  return 1;
+}
+
+int fcgi_lua_flush(lua_State *L) {
+  int code = fcgi_request_flush(fcgi_lua_request_check(L)->handle);
+  if (code < 0)
+    return fcgi_lua_fail(L, code, NULL);
+  lua_settop(L, 1);
+  return 1;
+}
+
+/* Each call is a line of its own in the web server's log. */
+int fcgi_lua_log(lua_State *L) {
+  fcgi_lua_request *request = fcgi_lua_request_check(L);
+  size_t len;
+  const char *text = luaL_checklstring(L, 2, &len);
+  int code = fcgi_request_write_stderr(request->handle, text, len);
+  if (code >= 0 && (len == 0 || text[len - 1] != '\n'))
+    code = fcgi_request_write_stderr(request->handle, "\n", 1);
+  if (code < 0)
+    return fcgi_lua_fail(L, code, NULL);
+  lua_settop(L, 1);
+  return 1;
+}
+
+/* The descriptor of the path or open Lua file at 2, or -1. */
+static int file_descriptor(lua_State *L) {
+  luaL_Stream *stream = luaL_testudata(L, 2, LUA_FILEHANDLE);
+  if (!stream)
+    return open(luaL_checkstring(L, 2), O_RDONLY | O_CLOEXEC);
+  luaL_argcheck(L, stream->closef, 2, "the file is closed");
+  return fileno(stream->f);
+}
+
+/* Send `len` bytes, or all from `offset` on when negative; 0 or an error. */
+static int send_range(fcgi_lua_request *request, int fd, lua_Integer offset,
+                      lua_Integer len) {
+  struct stat file;
+  if (fstat(fd, &file) < 0)
+    return FCGI_ERR_SYSTEM;
+  if (S_ISDIR(file.st_mode)) {
+    errno = EISDIR;
+    return FCGI_ERR_SYSTEM;
+  }
+  if (len < 0)
+    len = file.st_size > offset ? file.st_size - offset : 0;
+  if (len == 0)
+    return 0;
+  int code = fcgi_request_send_file(request->handle, fd, (uint64_t)offset,
+                                    (uint64_t)len);
+  request->answered |= code >= 0;
+  return code;
+}
+
+int fcgi_lua_send_file(lua_State *L) {
+  fcgi_lua_request *request = fcgi_lua_request_check(L);
+  lua_Integer offset = luaL_optinteger(L, 3, 0);
+  lua_Integer len = luaL_optinteger(L, 4, -1);
+  luaL_argcheck(L, offset >= 0, 3, "an offset cannot be negative");
+  luaL_argcheck(L, len >= 0 || lua_isnoneornil(L, 4), 4,
+                "a length cannot be negative");
+  int fd = file_descriptor(L);
+  int code = fd < 0 ? FCGI_ERR_SYSTEM : send_range(request, fd, offset, len);
+  int error = errno;
+  int path = lua_type(L, 2) == LUA_TSTRING;
+  if (path && fd >= 0)
+    close(fd);
+  if (code == FCGI_ERR_SYSTEM && path)
+    return fcgi_lua_fail(
+        L, code,
+        lua_pushfstring(L, "%s: %s", lua_tostring(L, 2), strerror(error)));
+  if (code < 0)
+    return fcgi_lua_fail(L, code, NULL);
+  lua_settop(L, 1);
+  return 1;
+}
+
+/* The bytes of the list at 4; raises unless all are strings or numbers. */
+static lua_Integer list_length(lua_State *L) {
+  lua_Integer count = (lua_Integer)lua_rawlen(L, 4);
+  lua_Integer total = 0;
+  for (lua_Integer i = 1; i <= count; i++) {
+    size_t len;
+    lua_rawgeti(L, 4, i);
+    if (!lua_tolstring(L, -1, &len))
+      return luaL_error(L, "body[%I] is a %s; it must be a string or a number",
+                        (LUAI_UACINT)i, luaL_typename(L, -1));
+    total += (lua_Integer)len;
+    lua_pop(L, 1);
+  }
+  return total;
+}
+
+static int send_list(lua_State *L, fcgi_lua_request *request) {
+  lua_Integer count = (lua_Integer)lua_rawlen(L, 4);
+  struct iovec slices[BATCH];
+  size_t taken = 0;
+  int code = 0;
+  luaL_checkstack(L, BATCH, "body");
+  for (lua_Integer i = 1; i <= count && code >= 0;) {
+    int filled = 0;
+    for (; filled < BATCH && i <= count; i++) {
+      lua_rawgeti(L, 4, i);
+      slices[filled++] = slice_at(L, -1);
+    }
+    code = send_slices(request, slices, filled, &taken);
+    lua_settop(L, 4);
+  }
+  return code;
+}
+
+/* End a whole answer. One that could not be written whole fails, so that the
+   web server sees that it is cut. */
+static int finish(lua_State *L, fcgi_lua_request *request, int code) {
+  int error = errno;
+  if (code < 0)
+    fcgi_lua_request_release(request, 1);
+  else
+    code = fcgi_lua_request_end(request, 0);
+  errno = error;
+  if (code < 0)
+    return fcgi_lua_fail(L, code, NULL);
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+/* Send what the iterator gave, at the top; an empty text flushes. 1 goes on,
+   0 is the end, or an error. */
+static int send_piece(lua_State *L, fcgi_lua_request *request) {
+  size_t taken = 0;
+  if (lua_isnil(L, -1))
+    return 0;
+  if (!lua_isstring(L, -1))
+    return luaL_error(L,
+                      "the body's iterator returned a %s; it must return a "
+                      "string, or nil at the end",
+                      luaL_typename(L, -1));
+  struct iovec piece = slice_at(L, -1);
+  int code = piece.iov_len ? send_slices(request, &piece, 1, &taken)
+                           : fcgi_request_flush(request->handle);
+  return code < 0 ? code : 1;
+}
+
+/* Draw the body from the iterator at 4. It may yield, and then Lua comes back
+   in here with the piece at the top. */
+static int send_pieces(lua_State *L, int status, lua_KContext context) {
+  fcgi_lua_request *request = lua_touserdata(L, 1);
+  int code = 1;
+  (void)context;
+  while (code > 0) {
+    if (status == LUA_OK) {
+      lua_pushvalue(L, 4);
+      lua_callk(L, 0, 1, 0, send_pieces);
+    }
+    status = LUA_OK;
+    if (!fcgi_lua_request_open(request))
+      return luaL_error(L, "the body's iterator finished the request");
+    code = send_piece(L, request);
+    lua_settop(L, 4);
+  }
+  return finish(L, request, code);
+}
+
+static int reply_list(lua_State *L, fcgi_lua_request *request) {
+  int code = fcgi_lua_begin(L, request, list_length(L));
+  if (code >= 0)
+    code = send_list(L, request);
+  return finish(L, request, code);
+}
+
+static int reply_text(lua_State *L, fcgi_lua_request *request) {
+  struct iovec body = {NULL, 0};
+  size_t taken = 0;
+  if (!lua_isnil(L, 4))
+    body = slice_at(L, 4);
+  int code = fcgi_lua_begin(L, request, (lua_Integer)body.iov_len);
+  if (code >= 0)
+    code = send_slices(request, &body, 1, &taken);
+  return finish(L, request, code);
+}
+
+int fcgi_lua_reply(lua_State *L) {
+  fcgi_lua_request *request = luaL_checkudata(L, 1, FCGI_LUA_REQUEST);
+  if (!fcgi_lua_request_open(request))
+    return luaL_error(L, "the request is finished");
+  lua_settop(L, 4);
+  switch (lua_type(L, 4)) {
+  case LUA_TNIL:
+  case LUA_TSTRING:
+  case LUA_TNUMBER:
+    return reply_text(L, request);
+  case LUA_TTABLE:
+    if (!fcgi_lua_callable(L, 4))
+      return reply_list(L, request);
+    break;
+  default:
+    if (!fcgi_lua_callable(L, 4))
+      return luaL_error(L,
+                        "the body must be a string, a list of strings or "
+                        "an iterator (got a %s)",
+                        luaL_typename(L, 4));
+  }
+  int code = fcgi_lua_begin(L, request, -1);
+  if (code < 0)
+    return finish(L, request, code);
+  return send_pieces(L, LUA_OK, 0);
+}

@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: MIT */
+/* The serving loop: requests are pulled from the core and handlers run as
+   coroutines. The lua_State is bound here, when the loop is entered, and no
+   core frame is ever below a call into Lua that is not protected. */
+#include "lua_fcgi.h"
+#include <stdio.h>
+#include <string.h>
+
+/* Stack of the loop: the server, the handler, the coroutine that every
+   request reuses, and the request. */
+enum { SERVER = 1, HANDLER, COROUTINE, REQUEST };
+
+/* The rest of a request, once the handler has returned: the request is at 1,
+   what the handler returned above it. */
+static int conclude(lua_State *L, fcgi_lua_request *request) {
+  int wrote = request->answered;
+  if (!fcgi_lua_request_open(request))
+    return 0;
+  if (lua_rawequal(L, 1, 2))
+    lua_settop(L, 1); /* The handler ended in `return req:write(...)`. */
+  lua_settop(L, 4);
+  if (!lua_isnil(L, 2) && wrote)
+    return luaL_error(L, "the handler returned a status, but had begun the "
+                         "answer itself");
+  if (!lua_isnil(L, 2))
+    return fcgi_lua_reply(L);
+  if (!lua_isnil(L, 3) &&
+      fcgi_request_aborted(request->handle) == FCGI_ABORT_NONE)
+    return luaL_error(L, "the handler returned nil: %s",
+                      luaL_tolstring(L, 3, NULL));
+  if (!wrote && lua_isnil(L, 3))
+    return luaL_error(L, "the handler returned nothing and wrote nothing");
+  fcgi_lua_request_release(request, !lua_isnil(L, 3));
+  return 0;
+}
+
+static int handler_returned(lua_State *L, int status, lua_KContext context) {
+  fcgi_lua_request *request = lua_touserdata(L, 1);
+  (void)status;
+  (void)context;
+  return conclude(L, request);
+}
+
+/* The body of a coroutine: the handler with one request. */
+static int answer(lua_State *L) {
+  lua_insert(L, 1);
+  lua_pushvalue(L, 1);
+  lua_rotate(L, 2, 1); /* request, request, handler */
+  lua_rotate(L, 2, 1); /* request, handler, request */
+  lua_callk(L, 1, LUA_MULTRET, 0, handler_returned);
+  return handler_returned(L, LUA_OK, 0);
+}
+
+/* Write the traceback of a failed coroutine, with the request that met it, as
+   one piece of text. Protected: it allocates. */
+static int report(lua_State *L) {
+  lua_State *co = lua_touserdata(L, 1);
+  const fcgi_lua_request *request = lua_touserdata(L, 2);
+  const char *method = NULL;
+  const char *uri = NULL;
+  lua_xmove(co, L, 1);
+  fcgi_lua_error_text(L);
+  if (fcgi_lua_request_open(request)) {
+    method = fcgi_request_param(request->handle, "REQUEST_METHOD");
+    uri = fcgi_request_param(request->handle, "REQUEST_URI");
+  }
+  luaL_traceback(L, co, lua_tostring(L, -1), 0);
+  const char *text = lua_pushfstring(L, "fcgi: %s %s failed: %s\n",
+                                     method ? method : "a request",
+                                     uri ? uri : "", lua_tostring(L, -1));
+  fwrite(text, 1, strlen(text), stderr);
+  fflush(stderr);
+  return 0;
+}
+
+/* The handler failed: a traceback for us, a 500 for the client. */
+static void failed(lua_State *L, lua_State *co, fcgi_lua_request *request,
+                   int status) {
+  if (status == LUA_YIELD) {
+    lua_settop(co, 0);
+    lua_pushliteral(co, "the handler yielded, but nothing resumes it here");
+  }
+  lua_pushcfunction(L, report);
+  lua_pushlightuserdata(L, co);
+  lua_pushlightuserdata(L, request);
+  if (lua_pcall(L, 2, 0, 0) != LUA_OK) {
+    fputs("fcgi: a request failed, and so did its traceback\n", stderr);
+    lua_pop(L, 1);
+  }
+  fcgi_lua_reset(co, L); /* Closes what the handler left open. */
+  lua_settop(co, 0);
+  fcgi_lua_request_release(request, 1);
+}
+
+/* Run the handler for the request at the top. */
+static void handle(lua_State *L, lua_State *co, fcgi_lua_request *request) {
+  int results;
+  lua_pushcfunction(co, answer);
+  lua_pushvalue(L, HANDLER);
+  lua_pushvalue(L, REQUEST);
+  lua_xmove(L, co, 2);
+  int status = lua_resume(co, L, 2, &results);
+  if (status != LUA_OK)
+    failed(L, co, request, status);
+  else
+    lua_settop(co, 0);
+}
+
+/* Wait for one request and answer it: 1, or what stopped the server. The
+   value for the request is on the stack before there is one. */
+static int serve_one(lua_State *L, lua_State *co, fcgi_lua_server *server) {
+  fcgi_lua_request *request = fcgi_lua_request_new(L, server, 0);
+  fcgi_server_event event;
+  int code;
+  do
+    code = fcgi_server_next(server->handle, &event, -1);
+  while (code == 0);
+  if (code < 0)
+    return code;
+  request->handle = event.request;
+  handle(L, co, request);
+  lua_settop(L, COROUTINE);
+  return 1;
+}
+
+int fcgi_lua_loop(lua_State *L) {
+  fcgi_lua_server *server = lua_touserdata(L, SERVER);
+  lua_settop(L, HANDLER);
+  lua_State *co = lua_newthread(L);
+  int code;
+  do
+    code = serve_one(L, co, server);
+  while (code > 0);
+  if (code != FCGI_ERR_CLOSED)
+    return fcgi_lua_server_fail(L, server->handle, code);
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+/* One state that serves under fcgi_serve_signals: the loop, the server and the
+   handler are on its stack. */
+static int run_loop(void *data) {
+  return lua_pcall(data, 2, 3, 0);
+}
+
+/* Serve on this thread and in this state. */
+static int serve_here(lua_State *L, int server_index, int handler) {
+  fcgi_lua_server *server = lua_touserdata(L, server_index);
+  lua_pushcfunction(L, fcgi_lua_loop);
+  lua_pushvalue(L, server_index);
+  lua_pushvalue(L, handler);
+  server->serving = 1;
+  int status = fcgi_serve_signals(server->handle, run_loop, L);
+  server->serving = 0;
+  if (status > 0)
+    return lua_error(L);
+  if (status < 0)
+    return fcgi_lua_server_fail(L, server->handle, status);
+  if (lua_toboolean(L, -3)) {
+    lua_pushboolean(L, 1);
+    return 1;
+  }
+  return 3;
+}
+
+/* The texts of option `args` as a C array that ends in NULL, anchored by a
+   block pushed on the stack and by the table itself. */
+static const char *const *arguments(lua_State *L) {
+  int type = lua_getfield(L, 1, "args");
+  luaL_argcheck(L, type == LUA_TNIL || type == LUA_TTABLE, 1,
+                "option 'args' must be a list of strings");
+  lua_Integer count = type == LUA_TNIL ? 0 : luaL_len(L, -1);
+  const char **list =
+      lua_newuserdatauv(L, (size_t)(count + 1) * sizeof *list, 0);
+  for (lua_Integer i = 1; i <= count; i++) {
+    if (lua_geti(L, -2, i) != LUA_TSTRING)
+      luaL_error(L, "option 'args' must be a list of strings");
+    list[i - 1] = lua_tostring(L, -1);
+    lua_pop(L, 1);
+  }
+  list[count] = NULL;
+  return list;
+}
+
+/* Which of handler and app there is; a handler cannot cross states. */
+static void check_work(lua_State *L, const fcgi_lua_options *options) {
+  int type = lua_getfield(L, 1, "handler");
+  if (type != LUA_TNIL && options->app)
+    luaL_error(L, "give either 'handler' or 'app', not both");
+  if (type == LUA_TNIL && !options->app)
+    luaL_error(L, "a 'handler' function or an 'app' file is needed");
+  if (type != LUA_TNIL && !fcgi_lua_callable(L, -1))
+    luaL_error(L, "option 'handler' must be a function (got a %s)",
+               luaL_typename(L, -1));
+  if (type != LUA_TNIL && options->threads > 1)
+    luaL_error(L,
+               "a handler function cannot be shared by %I threads: each has "
+               "a Lua state of its own; put it into a file and give its "
+               "name as 'app'",
+               (LUAI_UACINT)options->threads);
+}
+
+/* The application did not load; its one line is at the top. */
+static int load_failed(lua_State *L) {
+  lua_pushnil(L);
+  lua_insert(L, -2);
+  lua_pushstring(L, fcgi_error_name(FCGI_ERR_STATE));
+  return 3;
+}
+
+/* Push the server that the options ask for; it is closed when the running
+   function returns. NULL, and the 3 values of failure are pushed. */
+static fcgi_lua_server *open_server(lua_State *L, fcgi_lua_options *options,
+                                    int stream) {
+  if (stream)
+    options->config.body = FCGI_BODY_STREAM;
+  if (fcgi_lua_server_make(L, 1, options) != 1)
+    return NULL;
+  lua_toclose(L, -1);
+  return lua_touserdata(L, -1);
+}
+
+static int serve_threads(lua_State *L, fcgi_lua_options *options,
+                         const char *const *args) {
+  int stream = 0;
+  fcgi_lua_crew *crew = fcgi_lua_crew_new(L, options->app, args, &stream);
+  if (!crew)
+    return load_failed(L);
+  lua_toclose(L, -1);
+  fcgi_lua_server *server = open_server(L, options, stream);
+  if (!server)
+    return 3;
+  return fcgi_lua_crew_serve(L, crew, server->handle,
+                             (unsigned)options->threads);
+}
+
+int fcgi_lua_serve(lua_State *L) {
+  fcgi_lua_options options;
+  int stream = 0;
+  fcgi_lua_options_read(L, 1, 1, &options);
+  lua_settop(L, 1);
+  check_work(L, &options); /* The handler is at 2 now. */
+  const char *const *args = arguments(L);
+  if (options.threads > 1)
+    return serve_threads(L, &options, args);
+  if (!options.app)
+    lua_pushvalue(L, 2);
+  else if (!fcgi_lua_app_load(L, options.app, args, &stream))
+    return load_failed(L);
+  int handler = lua_gettop(L);
+  if (!open_server(L, &options, stream))
+    return 3;
+  return serve_here(L, lua_gettop(L), handler);
+}

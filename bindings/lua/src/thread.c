@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: MIT */
+/* Serving with several threads. Each has a lua_State of its own, made, used
+   and closed on that thread, because some libraries care. The states share
+   nothing but the core server. */
+#include "lua_fcgi.h"
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+#define CREW "fcgi.crew"
+
+/* What the threads are told once all have loaded the application. */
+typedef enum orders { WAIT, SERVE, GIVE_UP } orders;
+
+struct fcgi_lua_crew {
+  fcgi_server *server;     /* What they serve. */
+  lua_State *first;        /* The calling thread's serving state, or NULL. */
+  const char *app;         /* The file each of them loads. */
+  const char *const *args; /* Its arguments. */
+  const char *path;        /* The caller's package.path. */
+  const char *cpath;       /* The caller's package.cpath. */
+  pthread_mutex_t lock;    /* Guards what follows. */
+  pthread_cond_t changed;  /* Some of it has changed. */
+  unsigned loaded;         /* Threads that are ready, or have failed. */
+  orders orders;           /* What they do then. */
+  int stream;              /* The application asks for stream mode. */
+  char error[512];         /* The first failure, "" for none. */
+};
+
+static void note_error(fcgi_lua_crew *crew, const char *text) {
+  pthread_mutex_lock(&crew->lock);
+  if (!crew->error[0])
+    snprintf(crew->error, sizeof crew->error, "%s", text ? text : "unknown");
+  pthread_mutex_unlock(&crew->lock);
+}
+
+static int has_error(fcgi_lua_crew *crew) {
+  pthread_mutex_lock(&crew->lock);
+  int error = crew->error[0] != '\0';
+  pthread_mutex_unlock(&crew->lock);
+  return error;
+}
+
+/* The global table `arg`, as the lua program gives it to a script. */
+static void set_arg(lua_State *L, const fcgi_lua_crew *crew) {
+  lua_newtable(L);
+  lua_pushstring(L, crew->app);
+  lua_rawseti(L, -2, 0);
+  for (int i = 0; crew->args[i]; i++) {
+    lua_pushstring(L, crew->args[i]);
+    lua_rawseti(L, -2, i + 1);
+  }
+  lua_setglobal(L, "arg");
+}
+
+static void set_paths(lua_State *L, const fcgi_lua_crew *crew) {
+  lua_getglobal(L, "package");
+  lua_pushstring(L, crew->path);
+  lua_setfield(L, -2, "path");
+  lua_pushstring(L, crew->cpath);
+  lua_setfield(L, -2, "cpath");
+  lua_pop(L, 1);
+}
+
+static void note_stream(fcgi_lua_crew *crew, int stream) {
+  pthread_mutex_lock(&crew->lock);
+  crew->stream |= stream;
+  pthread_mutex_unlock(&crew->lock);
+}
+
+/* Protected: fill a new state and leave what the loop needs, the server and
+   the handler. */
+static int prepare(lua_State *L) {
+  fcgi_lua_crew *all = lua_touserdata(L, 1);
+  int stream = 0;
+  luaL_openlibs(L);
+  luaL_requiref(L, "fcgi", luaopen_fcgi, 0);
+  lua_settop(L, 0);
+  set_paths(L, all);
+  set_arg(L, all);
+  fcgi_lua_server *server = fcgi_lua_server_new(L);
+  server->borrowed = 1;
+  if (!fcgi_lua_app_load(L, all->app, all->args, &stream))
+    return lua_error(L);
+  note_stream(all, stream);
+  lua_copy(L, -1, 2);
+  lua_settop(L, 2);
+  return 2;
+}
+
+/* A state that is ready to serve, or NULL after noting why not. */
+static lua_State *state_new(fcgi_lua_crew *crew) {
+  lua_State *L = luaL_newstate();
+  if (!L) {
+    note_error(crew, "out of memory for a Lua state");
+    return NULL;
+  }
+  lua_pushcfunction(L, prepare);
+  lua_pushlightuserdata(L, crew);
+  if (lua_pcall(L, 1, 2, 0) == LUA_OK)
+    return L;
+  note_error(crew, lua_tostring(L, -1));
+  lua_close(L);
+  return NULL;
+}
+
+/* Serve until stopped. A thread that fails takes the others with it: half a
+   service is worse to find than none. */
+static void state_serve(fcgi_lua_crew *crew, lua_State *L) {
+  fcgi_lua_server *server = lua_touserdata(L, 1);
+  lua_pushcfunction(L, fcgi_lua_loop);
+  lua_pushvalue(L, 1);
+  lua_pushvalue(L, 2);
+  server->handle = crew->server;
+  int status = lua_pcall(L, 2, 2, 0);
+  server->handle = NULL;
+  if (status == LUA_OK && lua_toboolean(L, -2))
+    return;
+  note_error(crew, lua_tostring(L, -1));
+  fcgi_server_stop(crew->server, FCGI_STOP_GRACEFUL);
+}
+
+static orders report_loaded(fcgi_lua_crew *crew) {
+  pthread_mutex_lock(&crew->lock);
+  crew->loaded++;
+  pthread_cond_broadcast(&crew->changed);
+  while (crew->orders == WAIT)
+    pthread_cond_wait(&crew->changed, &crew->lock);
+  orders told = crew->orders;
+  pthread_mutex_unlock(&crew->lock);
+  return told;
+}
+
+static void *thread_main(void *data) {
+  fcgi_lua_crew *crew = data;
+  lua_State *L = state_new(crew);
+  if (report_loaded(crew) == SERVE && L)
+    state_serve(crew, L);
+  if (L)
+    lua_close(L);
+  return NULL;
+}
+
+static void wait_loaded(fcgi_lua_crew *crew, unsigned count) {
+  pthread_mutex_lock(&crew->lock);
+  while (crew->loaded < count)
+    pthread_cond_wait(&crew->changed, &crew->lock);
+  pthread_mutex_unlock(&crew->lock);
+}
+
+/* The threads that a call starts beside its own. */
+typedef struct helper_threads {
+  fcgi_lua_crew *crew; /* What they belong to. */
+  pthread_t *threads;  /* Room for `wanted`. */
+  unsigned wanted;     /* How many to start. */
+  unsigned started;    /* How many run. */
+} helper_threads;
+
+/* Start them one by one: an application that makes its tables on loading does
+   not race with itself. */
+static void start_all(helper_threads *helpers) {
+  fcgi_lua_crew *crew = helpers->crew;
+  while (helpers->started < helpers->wanted && !has_error(crew)) {
+    int error = pthread_create(&helpers->threads[helpers->started], NULL,
+                               thread_main, crew);
+    if (error) {
+      note_error(crew, strerror(error));
+      return;
+    }
+    helpers->started++;
+    wait_loaded(crew, helpers->started);
+  }
+}
+
+static orders give_orders(fcgi_lua_crew *crew) {
+  orders told = has_error(crew) ? GIVE_UP : SERVE;
+  pthread_mutex_lock(&crew->lock);
+  crew->orders = told;
+  pthread_cond_broadcast(&crew->changed);
+  pthread_mutex_unlock(&crew->lock);
+  return told;
+}
+
+/* Run by fcgi_serve_signals: no Lua error leaves it. */
+static int run_all(void *data) {
+  helper_threads *helpers = data;
+  start_all(helpers);
+  if (give_orders(helpers->crew) == SERVE)
+    state_serve(helpers->crew, helpers->crew->first);
+  for (unsigned i = 0; i < helpers->started; i++)
+    pthread_join(helpers->threads[i], NULL);
+  return 0;
+}
+
+/* A text of the caller's package table, left on the stack. */
+static const char *package_text(lua_State *L, const char *name) {
+  lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+  lua_getfield(L, -1, LUA_LOADLIBNAME);
+  lua_getfield(L, -1, name);
+  const char *text = lua_tostring(L, -1);
+  return text ? text : "";
+}
+
+static int crew_close(lua_State *L) {
+  fcgi_lua_crew *crew = luaL_checkudata(L, 1, CREW);
+  if (crew->app) {
+    if (crew->first)
+      lua_close(crew->first);
+    pthread_cond_destroy(&crew->changed);
+    pthread_mutex_destroy(&crew->lock);
+  }
+  crew->first = NULL;
+  crew->app = NULL;
+  return 0;
+}
+
+void fcgi_lua_crew_class(lua_State *L) {
+  static const luaL_Reg metamethods[] = {
+      {"__gc", crew_close}, {"__close", crew_close}, {NULL, NULL}};
+  luaL_newmetatable(L, CREW);
+  luaL_setfuncs(L, metamethods, 0);
+  lua_pop(L, 1);
+}
+
+fcgi_lua_crew *fcgi_lua_crew_new(lua_State *L, const char *app,
+                                 const char *const *args, int *stream) {
+  const char *path = package_text(L, "path");
+  const char *cpath = package_text(L, "cpath");
+  fcgi_lua_crew *crew = lua_newuserdatauv(L, sizeof *crew, 0);
+  *crew = (fcgi_lua_crew){.args = args, .path = path, .cpath = cpath};
+  luaL_setmetatable(L, CREW);
+  pthread_mutex_init(&crew->lock, NULL);
+  pthread_cond_init(&crew->changed, NULL);
+  crew->app = app;
+  crew->first = state_new(crew);
+  *stream = crew->stream;
+  if (crew->first)
+    return crew;
+  lua_pushstring(L, crew->error);
+  return NULL;
+}
+
+int fcgi_lua_crew_serve(lua_State *L, fcgi_lua_crew *crew, fcgi_server *server,
+                        unsigned threads) {
+  helper_threads helpers = {.crew = crew, .wanted = threads - 1};
+  helpers.threads = lua_newuserdatauv(L, threads * sizeof(pthread_t), 0);
+  crew->server = server;
+  int code = fcgi_serve_signals(server, run_all, &helpers);
+  if (crew->error[0])
+    return fcgi_lua_fail(L, FCGI_ERR_STATE, crew->error);
+  if (code < 0)
+    return fcgi_lua_server_fail(L, server, code);
+  lua_pushboolean(L, 1);
+  return 1;
+}

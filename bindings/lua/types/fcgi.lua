@@ -1,0 +1,260 @@
+---@meta
+-- SPDX-License-Identifier: MIT
+-- luacheck: ignore 212 241
+-- Types of the module `fcgi` for LuaCATS (lua-language-server).
+
+--- FastCGI for Lua: a program that stays alive behind a web server.
+---
+--- Wrong arguments raise. What can fail at run time returns nil, a message and
+--- the name of a code. A server, and every request of it, belongs to the Lua
+--- state, and so to the one thread, that made it.
+---@class fcgi
+---@field _VERSION string
+---@field _DESCRIPTION string
+local fcgi = {}
+
+---@alias fcgi.code
+---| "NOMEM"       # out of memory
+---| "INVALID"     # invalid argument
+---| "STATE"       # not allowed in this state; the application did not load
+---| "PROTOCOL"    # the peer broke the FastCGI protocol
+---| "LIMIT"       # a configured limit was reached
+---| "AGAIN"       # not possible now without blocking
+---| "TIMEOUT"     # timed out
+---| "CLOSED"      # closed, or stopped and finished
+---| "ABORTED"     # the request was aborted
+---| "TRUNCATED"   # the body ended before CONTENT_LENGTH bytes
+---| "SYSTEM"      # a system call failed
+---| "UNSUPPORTED" # not supported here
+
+---@alias fcgi.status integer A status from 100 to 599.
+
+--- Names and values; a list of values sends the header several times. Line
+--- breaks and NUL in a value are refused.
+---@alias fcgi.headers table<string, string|number|(string|number)[]>
+
+--- A whole body, a list of its parts, or an iterator that returns the next part
+--- and nil at the end; an empty part flushes what was gathered.
+---@alias fcgi.body string|number|(string|number)[]|fun(): string?
+
+--- Answers a request: returns status, headers and body, or writes with the
+--- request's methods and returns nothing. What it raises becomes a traceback on
+--- stderr and a 500 for the client.
+---@alias fcgi.handler fun(req: fcgi.request): fcgi.status?, fcgi.headers?, fcgi.body?
+
+--- Options left out take the default named. Unknown keys are refused.
+---@class fcgi.server_options
+---@field bind? string|string[] unix:/path, unix:@name, host:port, [::1]:port, :port, fd:N
+---@field stream? boolean a request starts before its body is whole: false
+---@field poller? "best"|"epoll"|"poll" how to wait: "best"
+---@field params_bytes? integer parameters of a request, in bytes: 256 KiB
+---@field params_pairs? integer parameters of a request: 1024
+---@field max_requests? integer requests open at once on a connection: 1024
+---@field max_connections? integer connections open at once: what open files leave, at most 65536
+---@field body_memory? integer bytes of a collected body in memory, the rest goes to a file: 256 KiB
+---@field max_body? integer bytes of a collected body, more is answered 413: 1 GiB
+---@field temp_dir? string directory of those files: $TMPDIR or /tmp
+---@field input_window? integer unread bytes of a streamed body: 256 KiB
+---@field output_window? integer unsent bytes of an answer: 256 KiB
+---@field io_timeout? number seconds for one read or write, 0 never waits, math.huge without end: 60
+---@field header_timeout? number seconds for the parameters of a request: 30
+---@field idle_timeout? number seconds for a kept connection without a request: 90
+---@field drain_silence? number seconds of silence that end the draining of an unread body: 0.5
+---@field drain_timeout? number seconds for draining one: 30
+---@field drain_bytes? integer bytes of it: 4 GiB
+---@field backlog? integer connections that wait to be accepted: 4096
+---@field socket_mode? string mode of a unix socket in octal digits: "0660"
+
+--- One of `handler` and `app` is needed. Without `bind` it serves the listener
+--- that it inherits: LISTEN_FDS of systemd, else descriptor 0.
+---@class fcgi.serve_options: fcgi.server_options
+---@field handler? fcgi.handler answers every request, on this thread and in this state
+---@field app? string a Lua file that returns the handler, or a table {handler = function, stream = boolean?}
+---@field args? string[] arguments of that file
+---@field threads? integer threads; above 1 each loads `app` in a state of its own: 1
+
+--- Serve until SIGTERM or SIGINT, which finish what runs; a second one, or
+--- SIGQUIT, aborts it. Blocks the calling thread. Signal masks are put back.
+---@param options fcgi.serve_options
+---@return true? served
+---@return string? message
+---@return fcgi.code? code
+function fcgi.serve(options) end
+
+--- Make a server whose requests the program takes itself. Without `bind` it
+--- listens nowhere until `listen` is called.
+---@param options? fcgi.server_options
+---@return fcgi.server? server
+---@return string? message
+---@return fcgi.code? code
+function fcgi.server(options) end
+
+--- A server. It closes when collected and at the end of a `<close>` scope.
+---@class fcgi.server
+local server = {}
+
+--- Listen on one more address; nil means the inherited listener.
+---@param address? string
+---@return fcgi.server? self
+---@return string? message
+---@return fcgi.code? code
+function server:listen(address) end
+
+--- The address of a listener, with its real port.
+---@param index? integer which, from 1 on: 1
+---@return string? address
+---@return string? message
+---@return fcgi.code? code
+function server:address(index) end
+
+--- Take the next request: it is the caller's to finish.
+---@param seconds? number how long to wait: without end
+---@return fcgi.request? request
+---@return string? message
+---@return fcgi.code? code "TIMEOUT", or "CLOSED" when stopped and finished
+function server:accept(seconds) end
+
+--- `for req in server:requests() do`: each request until the server is stopped.
+--- One that the body leaves unfinished is finished, or answered 500 when it
+--- wrote nothing or raised.
+---@return fun(): fcgi.request?
+function server:requests() end
+
+--- Answer requests with a handler until stopped; no signals are handled.
+---@param handler fcgi.handler
+---@return true? served
+---@return string? message
+---@return fcgi.code? code
+function server:serve(handler) end
+
+--- Accept nothing more and finish what runs, or abort it.
+---@param how? "graceful"|"now"
+---@return fcgi.server self
+function server:stop(how) end
+
+--- A descriptor that polls readable when `accept(0)` has something to do; call
+--- accept until it returns nil. With `events` and `timeout` a cqueues object.
+---@return integer? descriptor
+---@return string? message
+---@return fcgi.code? code
+function server:pollfd() end
+
+---@return "r"
+function server:events() end
+
+--- Seconds until `accept(0)` has a timeout to see to; nil for none.
+---@return number?
+function server:timeout() end
+
+--- Close everything; requests not finished are dead. A server that is serving
+--- is stopped at once instead.
+function server:close() end
+
+--- A request. Its methods raise once it is finished. Left alone, it finishes
+--- when collected and at the end of a `<close>` scope.
+---@class fcgi.request
+---@field params fcgi.params
+---@field method string? REQUEST_METHOD
+---@field id integer its number on the connection
+---@field role "responder"|"authorizer"|"filter"|integer
+---@field content_length integer? CONTENT_LENGTH; nil when none was sent
+---@field aborted false|"record"|"connection"|"protocol"|"timeout"|"stop"
+local request = {}
+
+--- Read the body as io files are read. A number reads that many bytes, fewer
+--- only at the end; nil at the end, except "a" which gives "". A failed read
+--- loses nothing: what had come is read again next.
+---@param format? integer|"a"|"l"|"L" a line without its end when left out
+---@return string? data
+---@return string? message
+---@return fcgi.code? code "TRUNCATED" when the body ended too early
+function request:read(format) end
+
+--- Read what has come of the body, or wait for the next bytes; nil at the end.
+---@param most? integer at most so many bytes: 65536
+---@return string? data
+---@return string? message
+---@return fcgi.code? code
+function request:read_some(most) end
+
+--- Iterate over lines, or over what `read(format)` gives; raises when reading
+--- fails.
+---@param format? integer|"l"|"L"
+---@return fun(): string?
+function request:lines(format) end
+
+--- Begin the answer; what is written after it is the body.
+---@param status fcgi.status
+---@param headers? fcgi.headers
+---@return fcgi.request? self
+---@return string? message
+---@return fcgi.code? code
+function request:start(status, headers) end
+
+--- Write body bytes; or raw CGI output when `start` was not called. Small
+--- writes are gathered until `flush` or the end.
+---@param ... string|number
+---@return fcgi.request? self
+---@return string? message
+---@return fcgi.code? code
+---@return integer? taken bytes taken before the failure
+function request:write(...) end
+
+--- The whole answer: start, body, finish. Content-Length is added when the
+--- body is not an iterator.
+---@param status fcgi.status
+---@param headers? fcgi.headers
+---@param body? fcgi.body
+---@return true? done
+---@return string? message
+---@return fcgi.code? code
+function request:reply(status, headers, body) end
+
+--- Send a file, given by path or open, without reading it into memory.
+---@param file string|file*
+---@param offset? integer first byte: 0
+---@param len? integer bytes: to the file's end
+---@return fcgi.request? self
+---@return string? message
+---@return fcgi.code? code
+function request:send_file(file, offset, len) end
+
+--- Send what was gathered now.
+---@return fcgi.request? self
+---@return string? message
+---@return fcgi.code? code
+function request:flush() end
+
+--- Write a line to the web server's error log; it leaves with the next output.
+---@param text string
+---@return fcgi.request? self
+---@return string? message
+---@return fcgi.code? code
+function request:log(text) end
+
+--- End the request. Does nothing on one that is finished.
+---@param app_status? integer 0 suits every web server
+---@return true? done
+---@return string? message
+---@return fcgi.code? code
+function request:finish(app_status) end
+
+--- The same as `finish`.
+---@param app_status? integer
+---@return true? done
+---@return string? message
+---@return fcgi.code? code
+function request:close(app_status) end
+
+--- The parameters of a request: index it by name, `#` counts, `pairs` goes
+--- through all as received. nil for a name that was not sent; the process's
+--- own environment is never looked at.
+---@class fcgi.params
+---@field [string] string?
+local params = {}
+
+--- A table of names and values, yours to keep.
+---@return table<string, string>
+function params:copy() end
+
+return fcgi

@@ -1,0 +1,294 @@
+-- SPDX-License-Identifier: MIT
+-- A guestbook that keeps its database connection open.
+--
+--   fcgi-lua app.lua --bind unix:guestbook.sock --threads 4
+--
+-- Each thread has a Lua state of its own, which opens SQLite once, at its first
+-- request, and never again.
+local sqlite3 = require "luasql.sqlite3"
+
+local DATABASE = os.getenv "GUESTBOOK_DB" or "guestbook.db"
+local LONGEST = { name = 80, message = 2000 }
+local FIELDS = { "name", "message" }
+local LONGEST_FORM = 64 * 1024
+local SHOWN = 50
+
+local function read_whole(path, what)
+  local file <close> = assert(io.open(path, "rb"))
+  return file:read(what or "a")
+end
+
+local folder = (debug.getinfo(1, "S").source:match "^@(.*/)" or "./") .. "../"
+local PAGE = read_whole(folder .. "page.html")
+local CSS = read_whole(folder .. "page.css")
+
+-- The connection ---------------------------------------------------------
+
+-- Run one statement that gives no rows; raises a table {database = why}.
+local function execute(database, statement)
+  local result, problem = database:execute(statement)
+  if not result then
+    error({ database = (problem:gsub("^LuaSQL: ", "")) }, 0)
+  end
+  if type(result) == "userdata" then
+    result:close()
+  end
+end
+
+local function select_rows(database, query)
+  local cursor, problem = database:execute(query)
+  if not cursor then
+    error({ database = (problem:gsub("^LuaSQL: ", "")) }, 0)
+  end
+  local rows = {}
+  local row = cursor:fetch({}, "a")
+  while row do
+    rows[#rows + 1] = row
+    row = cursor:fetch({}, "a")
+  end
+  cursor:close()
+  return rows
+end
+
+local function worker_name()
+  local fine, process = pcall(read_whole, "/proc/self/stat", "n")
+  local state = ("Lua state %p"):format(_G)
+  return fine and ("%s, process %d"):format(state, process) or state
+end
+
+local function open_connection()
+  local database, problem = sqlite3.sqlite3():connect(DATABASE)
+  if not database then
+    error({ database = (problem:gsub("^LuaSQL: ", "")) }, 0)
+  end
+  execute(database, "PRAGMA busy_timeout = 2000")
+  -- Of several states that open a new file at once, one sets its mode and the
+  -- others are told that it is locked, whatever the timeout. One is enough.
+  pcall(execute, database, "PRAGMA journal_mode = WAL")
+  execute(database, "CREATE TABLE IF NOT EXISTS entries (id INTEGER PRIMARY KEY, " ..
+    "at INTEGER NOT NULL, name TEXT NOT NULL, message TEXT NOT NULL)")
+  local id = read_whole("/dev/urandom", 4):gsub(".", function(byte)
+    return ("%02x"):format(byte:byte())
+  end)
+  return { id = id, opened = os.time(), requests = 0, worker = worker_name(), database = database }
+end
+
+local kept
+
+-- This state's connection, opened at its first request.
+local function connection()
+  kept = kept or open_connection()
+  kept.requests = kept.requests + 1
+  return kept
+end
+
+-- LuaSQL's driver for SQLite binds no parameters, so that texts are quoted by
+-- SQLite's own function. It stops at NUL, which clean() has removed.
+local function quoted(database, text)
+  return "'" .. database:escape(text) .. "'"
+end
+
+local function add(conn, form)
+  local database = conn.database
+  execute(database, ("INSERT INTO entries (at, name, message) VALUES (%d, %s, %s)"):format(
+    os.time(), quoted(database, form.name), quoted(database, form.message)))
+end
+
+-- The page ---------------------------------------------------------------
+
+local ESCAPES = { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ['"'] = "&quot;", ["'"] = "&#x27;" }
+
+local function escape(text)
+  return (text:gsub("[&<>\"']", ESCAPES))
+end
+
+-- 8 s, 3 min 12 s, 2 h 5 min.
+local function age_text(seconds)
+  local minutes = seconds // 60
+  if minutes == 0 then
+    return ("%d s"):format(seconds)
+  elseif minutes < 60 then
+    return ("%d min %d s"):format(minutes, seconds % 60)
+  end
+  return ("%d h %d min"):format(minutes // 60, minutes % 60)
+end
+
+local function entry_html(entry)
+  local at = math.floor(entry.at)
+  return ('<article class="entry"><header><h3>%s</h3>\n<time datetime="%s">%s</time></header>\n<p>%s</p></article>')
+    :format(escape(entry.name), os.date("!%Y-%m-%dT%H:%M:%SZ", at),
+      (os.date("!%d %B %Y, %H:%M UTC", at):gsub("^0", "")), escape(entry.message))
+end
+
+local function entries_html(conn)
+  local list = select_rows(conn.database,
+    "SELECT at, name, message FROM entries ORDER BY id DESC LIMIT " .. SHOWN)
+  if #list == 0 then
+    return '<p class="empty">Be the first to sign.</p>'
+  end
+  for i, entry in ipairs(list) do
+    list[i] = entry_html(entry)
+  end
+  return table.concat(list, "\n")
+end
+
+local function count_text(conn)
+  local count = math.floor(select_rows(conn.database, "SELECT count(*) AS n FROM entries")[1].n)
+  if count == 0 then
+    return "No entries yet"
+  end
+  return count == 1 and "1 entry" or count .. " entries"
+end
+
+-- What the page tells about a connection; without one it still shows what is
+-- wrong.
+local function facts(conn)
+  if not conn then
+    return { connection_id = "none", connection_age_s = 0, connection_age = "not open", requests = 0,
+      worker = "nobody", count = "The entries cannot be shown", entries = "" }
+  end
+  local age = os.time() - conn.opened
+  return { connection_id = conn.id, connection_age_s = age, connection_age = age_text(age),
+    requests = conn.requests, worker = escape(conn.worker), count = count_text(conn),
+    entries = entries_html(conn) }
+end
+
+local function page(conn, path, notice, form)
+  local words = facts(conn)
+  words.title = "Guestbook in Lua"
+  words.language = "Lua"
+  words.css = CSS
+  words.notice = notice and '<p class="notice" role="alert">' .. escape(notice) .. "</p>" or ""
+  words.action = escape(path)
+  words.name = escape(form and form.name or "")
+  words.message = escape(form and form.message or "")
+  words.status_url = escape((path:match "^(.*)/" or "") .. "/status")
+  return (PAGE:gsub("%$([a-z_]+)", words))
+end
+
+-- The form ---------------------------------------------------------------
+
+-- Valid UTF-8 without NUL and surrounding white space.
+local function clean(text)
+  local parts, from = {}, 1
+  text = text:gsub("%z", "")
+  while true do
+    local length, bad = utf8.len(text, from)
+    parts[#parts + 1] = text:sub(from, length and -1 or bad - 1)
+    if length then
+      break
+    end
+    parts[#parts + 1] = "\u{FFFD}"
+    from = bad + 1
+  end
+  return (table.concat(parts):gsub("\r\n", "\n"):match "^%s*(.-)%s*$")
+end
+
+local function decode(text)
+  return (text:gsub("%+", " "):gsub("%%(%x%x)", function(hex)
+    return string.char(tonumber(hex, 16))
+  end))
+end
+
+-- Something the visitor can put right.
+local function mistake(text, status)
+  return { mistake = text, status = status or 400 }
+end
+
+local function read_form(req, form)
+  local body, problem = req:read(LONGEST_FORM + 1)
+  if problem then
+    error(mistake("The form did not arrive whole."), 0)
+  elseif body and #body > LONGEST_FORM then
+    error(mistake("The form is too large.", 413), 0)
+  end
+  for name, value in (body or ""):gmatch "([^&=]+)=([^&]*)" do
+    name = decode(name)
+    if LONGEST[name] then
+      form[name] = form[name] or clean(decode(value))
+    end
+  end
+end
+
+local function check_form(form)
+  for _, name in ipairs(FIELDS) do
+    local text, longest = form[name] or "", LONGEST[name]
+    if text == "" then
+      error(mistake(("Please write your %s."):format(name)), 0)
+    elseif utf8.len(text) > longest then
+      local shown = tostring(longest):gsub("(%d)(%d%d%d)$", "%1,%2")
+      error(mistake(("Your %s is longer than %s characters."):format(name, shown)), 0)
+    end
+  end
+end
+
+-- Answers ----------------------------------------------------------------
+
+local HTML = "text/html; charset=utf-8"
+
+local function answer_with(status, content_type, body, more)
+  local headers = more or {}
+  headers["Content-Type"] = content_type
+  headers["Cache-Control"] = "no-store"
+  return status, headers, body
+end
+
+-- The path of this page as the visitor's browser has it.
+local function own_path(params)
+  local raw = params.REQUEST_URI
+  if not raw or raw == "" then
+    raw = (params.SCRIPT_NAME or "") .. (params.PATH_INFO or "")
+  end
+  return "/" .. raw:match "^/*([^?]*)"
+end
+
+local function status(conn)
+  return answer_with(200, "application/json",
+    ('{"connection_id": "%s", "connection_age_s": %d, "requests": %d}'):format(
+      conn.id, os.time() - conn.opened, conn.requests))
+end
+
+local function sign(req, conn, path)
+  local form = {}
+  local fine, problem = pcall(function()
+    read_form(req, form)
+    check_form(form)
+    add(conn, form)
+  end)
+  if fine then
+    return answer_with(303, HTML, "", { Location = path })
+  elseif type(problem) ~= "table" then
+    error(problem, 0)
+  elseif problem.mistake then
+    return answer_with(problem.status, HTML, page(conn, path, problem.mistake, form))
+  end
+  local notice = ("Your entry could not be saved, please try again: %s."):format(problem.database)
+  return answer_with(503, HTML, page(conn, path, notice, form))
+end
+
+local function answer(req, path)
+  local conn, method = connection(), req.method
+  if path:match "/status$" then
+    return status(conn)
+  elseif method == "GET" or method == "HEAD" then
+    return answer_with(200, HTML, page(conn, path))
+  elseif method == "POST" then
+    return sign(req, conn, path)
+  end
+  return answer_with(405, HTML, page(conn, path, "This page can be read and signed, nothing else."),
+    { Allow = "GET, HEAD, POST" })
+end
+
+return function(req)
+  local path = own_path(req.params)
+  local results = table.pack(pcall(answer, req, path))
+  if results[1] then
+    return table.unpack(results, 2, results.n)
+  end
+  local problem = results[2]
+  if type(problem) ~= "table" or not problem.database then
+    error(problem, 0)
+  end
+  req:log(("guestbook: %s: %s"):format(DATABASE, problem.database))
+  return answer_with(503, HTML, page(nil, path, ("The database cannot be used now: %s."):format(problem.database)))
+end

@@ -1,0 +1,138 @@
+-- SPDX-License-Identifier: MIT
+package.path = debug.getinfo(1, "S").source:match("^@(.*/)") .. "?.lua;" .. package.path
+local client = require "client"
+local support = require "support"
+
+local directory
+local good = "return function() return 200, {}, 'hi' end"
+
+-- Runs the launcher to its end; returns its exit status and its output.
+local function run(arguments)
+  local output, status = support.shell(("cd %s; timeout 20 %s %s </dev/null 2>&1"):format(
+    directory, support.launcher, arguments))
+  return status, output
+end
+
+-- The one line of a launcher that must fail.
+local function fails(status, pattern, arguments)
+  local got, output = run(arguments)
+  assert.equal(status, got, output)
+  assert.matches("^fcgi%-lua: [^\n]+\n$", output)
+  assert.matches(pattern, output, 1, true)
+end
+
+describe("fcgi-lua", function()
+  setup(function()
+    directory = support.directory()
+    support.write_file(directory .. "/good.lua", good)
+    support.write_file(directory .. "/broken.lua", "return function(\n")
+    support.write_file(directory .. "/raises.lua", "error('no database')\n")
+    support.write_file(directory .. "/requires.lua", "require 'not_there_at_all'\n")
+    support.write_file(directory .. "/number.lua", "return 42\n")
+    support.write_file(directory .. "/table.lua", "return {run = print}\n")
+  end)
+  teardown(function() support.remove(directory) end)
+
+  it("shows help and its version", function()
+    local status, output = run("--help")
+    assert.equal(0, status)
+    assert.matches("usage: fcgi-lua [options] app.lua", output, 1, true)
+    assert.matches("--threads N", output, 1, true)
+    status, output = run("--version")
+    assert.equal(0, status)
+    assert.equal(require("fcgi")._VERSION .. "\n", output)
+  end)
+
+  it("exits with 2 for a wrong command line", function()
+    fails(2, "unknown option --bogus", "good.lua --bogus --bind unix:x.sock")
+    fails(2, "unknown option -x", "good.lua -x")
+    fails(2, "no application given", "--bind unix:x.sock")
+    fails(2, "--bind needs a value", "good.lua --bind")
+    fails(2, "--threads needs a number, not 'many'", "good.lua --threads many")
+    fails(2, "option 'threads' must be a whole number from 1 to 1024 (got 0)", "good.lua --threads 0")
+    fails(2, "--stream takes no value", "good.lua --stream=yes")
+    fails(2, "option 'socket_mode' must be octal digits", "good.lua --bind unix:x.sock --socket-mode 999")
+    fails(2, "one application only", "good.lua other.lua")
+  end)
+
+  for _, threads in ipairs { "1", "2" } do
+    local options = " --bind unix:x.sock --threads " .. threads
+
+    it("exits with 1 when the application does not load, threads " .. threads, function()
+      fails(1, "cannot open no_such_file.lua", "no_such_file.lua" .. options)
+      fails(1, "broken.lua:2:", "broken.lua" .. options)
+      fails(1, "raises.lua:1: no database", "raises.lua" .. options)
+      fails(1, "module 'not_there_at_all' not found", "requires.lua" .. options)
+      fails(1, "number.lua returned a number; it must return the handler function", "number.lua" .. options)
+      fails(1, "table.lua returned a table without a handler", "table.lua" .. options)
+      assert.is_falsy(support.exists(directory .. "/x.sock"))
+    end)
+
+    it("exits with 1 when it cannot listen, threads " .. threads, function()
+      local server <close> = support.launch(good)
+      fails(1, server.path, "good.lua --bind unix:" .. server.path .. " --threads " .. threads)
+      assert.equal("hi", server:ask().body)
+      fails(1, "nonsense", "good.lua --bind nonsense --threads " .. threads)
+      fails(1, "--bind", "good.lua --threads " .. threads)
+    end)
+
+    it("replaces a stale socket, threads " .. threads, function()
+      local first <close> = support.launch(good)
+      first:signal("KILL")
+      support.wait_for(function() return not client.try(first.path) end, "its death")
+      local path = first.path
+      assert.equal("socket\n", (support.shell("stat -c %F " .. path)))
+      local pid = support.shell(("%s --bind unix:%s --threads %s %s/good.lua >/dev/null 2>&1 & echo $!"):format(
+        support.launcher, path, threads, directory)):match("%d+")
+      local peer = support.wait_for(function() return client.try(path) end, "the next one")
+      peer:request {}
+      assert.equal("hi", peer:response().body)
+      peer:close()
+      os.execute("kill " .. pid)
+      support.wait_for(function() return not os.execute("kill -0 " .. pid .. " 2>/dev/null") end, "its end")
+    end)
+  end
+
+  it("stops on SIGTERM and on SIGINT with status 0", function()
+    for _, name in ipairs { "TERM", "INT" } do
+      local server <close> = support.launch(good)
+      assert.equal("hi", server:ask().body)
+      server:signal(name)
+      assert.equal("0", support.wait_for(function()
+        return support.read_file(server.status_path):match("%d+")
+      end, "its end"))
+      assert.is_falsy(support.exists(server.path))
+      assert.equal("", server:log())
+    end
+  end)
+
+  it("gives the application its arguments", function()
+    local path = support.write_file(directory .. "/args.lua", [[
+      local words = { arg[0], table.concat(arg, ","), table.concat({ ... }, ",") }
+      return function() return 200, {}, table.concat(words, "|") end]])
+    for _, threads in ipairs { "1", "2" } do
+      local server <close> = support.launch(path .. " -- one '--two x'", "--threads " .. threads)
+      assert.equal(path .. "|one,--two x|one,--two x", server:ask().body)
+    end
+  end)
+
+  it("takes the options of a server", function()
+    local server <close> = support.launch(good, "--socket-mode 0600 --backlog=7 --max-body 10 --io-timeout inf")
+    assert.equal("600\n", (support.shell("stat -c %a " .. server.path)))
+    assert.equal(413, server:ask({ body = "12345678901" }).status)
+    assert.equal("hi", server:ask({ body = "1234567890" }).body)
+  end)
+
+  it("streams with --stream, or when the application asks for it", function()
+    local handler = "function(req) return 200, {}, req:read_some() end"
+    for option, app in pairs { ["--stream"] = "return " .. handler,
+      ["--threads 1"] = "return { stream = true, handler = " .. handler .. " }",
+      ["--threads 2"] = "return { stream = true, handler = " .. handler .. " }" } do
+      local server <close> = support.launch(app, option)
+      local peer <close> = server:connect()
+      peer:begin { method = "POST", params = { CONTENT_LENGTH = "100" } }
+      peer:stdin("early")
+      assert.matches("early$", peer:stdout())
+    end
+  end)
+end)

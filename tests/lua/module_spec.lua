@@ -1,0 +1,130 @@
+-- SPDX-License-Identifier: MIT
+package.path = debug.getinfo(1, "S").source:match("^@(.*/)") .. "?.lua;" .. package.path
+local fcgi = require "fcgi"
+local support = require "support"
+
+local function refused(pattern, options, make)
+  local fine, message = pcall(make or fcgi.server, options)
+  assert.is_false(fine)
+  assert.matches(pattern, message, 1, true)
+end
+
+describe("the module", function()
+  it("tells its version", function()
+    local header = support.read_file(support.source .. "/core/include/fastcgi/version.h")
+    assert.equal("fcgi " .. header:match('VERSION_TEXT "([^"]+)"'), fcgi._VERSION)
+  end)
+
+  it("sets no global", function()
+    local script = [[
+      local before = {}
+      for name in pairs(_G) do before[name] = true end
+      require "fcgi"
+      for name in pairs(_G) do if not before[name] then print(name) end end]]
+    assert.equal("", (support.shell("lua5.4 -e '" .. script .. "'")))
+  end)
+
+  it("exports its entry point only", function()
+    local path = package.searchpath("fcgi", package.cpath)
+    local names = support.shell("nm -D --defined-only --format=posix " .. path)
+    for name in names:gmatch("(%S+)[^\n]*\n") do
+      assert.is_truthy(name == "luaopen_fcgi" or name:match("^_"), name)
+    end
+    assert.matches("luaopen_fcgi", names)
+  end)
+
+  -- What the C runtime itself needs, no more: two states never meet in it.
+  it("holds no mutable data", function()
+    local sizes = support.shell("size -A " .. package.searchpath("fcgi", package.cpath))
+    assert.is_true(tonumber(sizes:match("%.bss%s+(%d+)")) <= 16, sizes)
+    assert.is_true(tonumber(sizes:match("%.data%s+(%d+)")) <= 16, sizes)
+  end)
+
+  it("locks its metatables", function()
+    local server <close> = fcgi.server {}
+    assert.is_false(getmetatable(server))
+  end)
+end)
+
+describe("options", function()
+  it("that are unknown are refused with the nearest name", function()
+    refused("unknown option 'backlgo', did you mean 'backlog'?", { backlgo = 1 })
+    refused("unknown option 'thread', did you mean 'threads'?", { thread = 2 }, fcgi.serve)
+  end)
+
+  it("that resemble none are refused with the list", function()
+    refused("unknown option 'zzzzzzzz'; known are: bind, stream, poller,", { zzzzzzzz = 1 })
+    refused("unknown option 'threads'", { threads = 1 })
+  end)
+
+  it("of a wrong kind are refused", function()
+    refused("option 'backlog' must be a whole number from 1 to 2147483647 (got many)", { backlog = "many" })
+    refused("option 'max_body' must be a whole number", { max_body = 1.5 })
+    refused("option 'io_timeout' must be a number of seconds (got -1)", { io_timeout = -1 })
+    refused("option 'idle_timeout' must be a number of seconds (got 0)", { idle_timeout = 0 })
+    refused("option 'temp_dir' must be a string (got a boolean)", { temp_dir = true })
+    refused("option 'poller' must be", { poller = "select" })
+    refused("option 'bind' must be an address or a list of them (got a number)", { bind = 80 })
+    refused("option 'bind' is an empty list", { bind = {} })
+    refused("option 'stream' must be true or false (got a string)", { stream = "yes" })
+    refused("options are named", { "unix:x.sock" })
+    refused("table expected", "unix:x.sock")
+  end)
+
+  it("take a socket's mode as octal text", function()
+    refused("octal digits in a string", { socket_mode = 660 })
+    refused("octal digits in a string", { socket_mode = "0888" })
+    support.with_server({ socket_mode = "0600" }, function(_, path)
+      assert.equal("600\n", (support.shell("stat -c %a " .. path)))
+    end)
+  end)
+
+  it("of every kind are taken", function()
+    local server <close> = assert(fcgi.server {
+      stream = true, poller = "poll", params_bytes = 4096, params_pairs = 10, max_requests = 2,
+      max_connections = 5, body_memory = 1024, max_body = 1 << 40, temp_dir = "/tmp", input_window = 4096,
+      output_window = 4096, io_timeout = math.huge, header_timeout = 0.5, idle_timeout = 10, drain_silence = 0.1,
+      drain_timeout = 1, drain_bytes = 1 << 20, backlog = 16, socket_mode = "0666" })
+    assert.matches("^fcgi.server: 0x", tostring(server))
+  end)
+end)
+
+describe("fcgi.serve", function()
+  local function handler() end
+
+  it("needs a handler or an application, not both", function()
+    refused("a 'handler' function or an 'app' file is needed", {}, fcgi.serve)
+    refused("give either 'handler' or 'app', not both", { handler = handler, app = "x.lua" }, fcgi.serve)
+    refused("option 'handler' must be a function (got a string)", { handler = "x" }, fcgi.serve)
+  end)
+
+  it("refuses to share a function between threads", function()
+    refused("a handler function cannot be shared by 2 threads", { handler = handler, threads = 2 }, fcgi.serve)
+  end)
+
+  it("refuses numbers of threads that make no sense", function()
+    refused("option 'threads' must be a whole number from 1 to 1024 (got 0)", { handler = handler, threads = 0 },
+      fcgi.serve)
+  end)
+
+  it("returns nil, a message and a code when it cannot listen", function()
+    local served, message, code = fcgi.serve { bind = "unix:/no/such/place/x.sock", handler = handler }
+    assert.is_nil(served)
+    assert.matches("/no/such/place/x.sock", message, 1, true)
+    assert.equal("SYSTEM", code)
+  end)
+
+  for _, threads in ipairs { 1, 2 } do
+    it("returns one line when the application does not load on " .. threads .. " thread(s)", function()
+      local directory = support.directory()
+      local path = support.write_file(directory .. "/broken.lua", "local x =\n")
+      local served, message, code = fcgi.serve { bind = "unix:" .. directory .. "/s", app = path, threads = threads }
+      assert.is_nil(served)
+      assert.equal("STATE", code)
+      assert.matches("broken.lua:%d: unexpected symbol near <eof>", message)
+      assert.is_nil(message:find("\n"))
+      assert.is_falsy(support.exists(directory .. "/s"))
+      support.remove(directory)
+    end)
+  end
+end)
