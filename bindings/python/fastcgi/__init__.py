@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: MIT
+"""FastCGI for Python: native handlers and WSGI applications.
+
+import fastcgi
+
+def hello(request):
+    return 200, {"Content-Type": "text/plain"}, b"Hello\\n"
+
+fastcgi.serve(hello, bind="unix:hello.sock")
+"""
+
+from ._core import (
+    Aborted,
+    Closed,
+    Error,
+    FileWrapper,
+    LimitError,
+    ProtocolError,
+    Request,
+    StateError,
+    Timeout,
+    Truncated,
+    Unsupported,
+    WouldBlock,
+    __version__,
+)
+from ._server import Server, detect_interface, serve
+
+__all__ = [
+    "Aborted",
+    "Closed",
+    "Error",
+    "FileWrapper",
+    "LimitError",
+    "ProtocolError",
+    "Request",
+    "Server",
+    "StateError",
+    "Timeout",
+    "Truncated",
+    "Unsupported",
+    "WouldBlock",
+    "__version__",
+    "detect_interface",
+    "serve",
+]

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: MIT
+"""The command ``fastcgi module:app``, also as ``python -m fastcgi``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+from . import __version__, _core
+from ._app import AppError, add_path, load_app
+from ._server import Server, detect_interface
+from ._signals import stop_on_signals
+
+START_FAILED = 1
+USAGE = 2
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(USAGE, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def positive(text: str) -> int:
+    """A whole number from 1, with an optional unit of bytes: 64K, 10M, 1G."""
+    units = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+    unit = units.get(text[-1:].upper(), 1)
+    number = int(text[:-1] if unit > 1 else text) * unit
+    if number < 1:
+        raise ValueError
+    return number
+
+
+def seconds(text: str) -> float | None:
+    """Seconds, or a number with a unit: 30, 0.5, 30s, 5m, 1h; 0 is no limit."""
+    units = {"s": 1.0, "m": 60.0, "h": 3600.0}
+    unit = units.get(text[-1:])
+    number = float(text[:-1] if unit else text) * (unit or 1.0)
+    if number < 0:
+        raise ValueError
+    return number or None
+
+
+def octal(text: str) -> int:
+    """A mode in octal, such as 660."""
+    mode = int(text, 8)
+    if not 0 < mode <= 0o777:
+        raise ValueError
+    return mode
+
+
+def mount(text: str) -> str:
+    """A path that begins with '/'."""
+    if text and not text.startswith("/"):
+        raise argparse.ArgumentTypeError("must begin with '/'")
+    return text
+
+
+# Name, type, placeholder, help: these go to Server as they are.
+SERVER_OPTIONS: list[tuple[str, Callable[[str], Any], str, str]] = [
+    ("root-path", mount, "PATH", "where the application is mounted, such as /shop"),
+    ("backlog", positive, "N", "connections that wait to be accepted (4096)"),
+    ("socket-mode", octal, "MODE", "mode of a unix socket (660)"),
+    ("limit-params-size", positive, "BYTES", "parameters of a request (256K)"),
+    ("limit-params", positive, "N", "parameters of a request (1024)"),
+    ("limit-request-body", positive, "BYTES", "body of a request (1G)"),
+    ("limit-connections", positive, "N", "connections at once"),
+    ("limit-multiplexed", positive, "N", "requests at once on a connection (1024)"),
+    ("body-memory", positive, "BYTES", "of a body in memory, more goes to a file (256K)"),
+    ("temp-dir", str, "DIR", "directory of those files ($TMPDIR or /tmp)"),
+    ("io-timeout", seconds, "TIME", "for one read or write of a request (60s)"),
+    ("header-timeout", seconds, "TIME", "for the head of a request (30s)"),
+    ("idle-timeout", seconds, "TIME", "of a kept connection without a request (90s)"),
+]
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = Parser(
+        prog="fastcgi",
+        description="Serve a Python application over FastCGI.",
+        epilog="Sizes take K, M or G, times s, m or h. SIGTERM and SIGINT finish what runs and "
+        "stop, a second one stops at once.",
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("app", metavar="MODULE:APP", help="the application: module:name, module:factory()")
+    add(
+        "-b",
+        "--bind",
+        action="append",
+        metavar="ADDRESS",
+        help="unix:PATH, unix:@NAME, HOST:PORT, [::1]:PORT or fd:N; may be repeated "
+        "(the inherited listener)",
+    )
+    add("--threads", type=positive, default=1, metavar="N", help="threads that serve (1)")
+    add(
+        "--interface",
+        choices=["auto", "handler", "wsgi"],
+        default="auto",
+        help="how the application is called (auto)",
+    )
+    add("--factory", action="store_true", help="call the named object for the application")
+    add("--stream", action="store_true", help="start a request before its body has come")
+    add("--chdir", metavar="DIR", help="change to this directory first")
+    add("--pythonpath", metavar="DIRS", help="comma-separated directories to import from")
+    add("--graceful-timeout", type=seconds, metavar="TIME", help="to finish what runs (30s)")
+    add(
+        "--log-level",
+        choices=["error", "warning", "info", "debug"],
+        default="info",
+        help="what goes to stderr (info)",
+    )
+    for name, kind, placeholder, text in SERVER_OPTIONS:
+        add(f"--{name}", type=kind, default=argparse.SUPPRESS, metavar=placeholder, help=text)
+    add("--version", action="version", version=f"fastcgi {__version__}")
+    parser.set_defaults(graceful_timeout=30.0)
+    return parser
+
+
+def fail(line: str) -> int:
+    sys.stderr.write(f"fastcgi: {line}\n")
+    return START_FAILED
+
+
+def plural(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def run(args: argparse.Namespace) -> int:
+    """Load the application and serve it until stopped."""
+    names = [name.replace("-", "_") for name, *_ in SERVER_OPTIONS]
+    options = {name: getattr(args, name) for name in names if hasattr(args, name)}
+    if args.chdir:
+        os.chdir(args.chdir)
+    add_path(args.pythonpath)
+    app = load_app(args.app, args.factory)
+    try:
+        interface = detect_interface(app) if args.interface == "auto" else args.interface
+    except TypeError as error:
+        return fail(f"{args.app}: {error}")
+    server = Server(threads=args.threads, stream=args.stream, log_level=args.log_level, **options)
+    with server, stop_on_signals(server, args.graceful_timeout):
+        for address in args.bind or [None]:
+            server.listen(address)
+        if args.log_level in ("info", "debug"):
+            sys.stderr.write(
+                f"fastcgi: serving {args.app} ({interface}) on {', '.join(server.addresses)} "
+                f"with {plural(args.threads, 'thread')}, pid {os.getpid()}\n"
+            )
+        server.serve(app, interface=interface)
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit status."""
+    args = make_parser().parse_args(argv)
+    try:
+        return run(args)
+    except AppError as error:
+        sys.stderr.write(error.details)
+        return fail(str(error))
+    except OSError as error:
+        name = f"{error.filename}: " if error.filename else ""
+        return fail(f"{name}{error.strerror or error}")
+    except (_core.Error, ValueError, MemoryError) as error:
+        return fail(str(error))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

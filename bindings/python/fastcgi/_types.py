@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: MIT
+"""Types for annotations; nothing imports this at run time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Literal, TypeAlias, TypedDict
+
+from typing_extensions import Buffer
+
+from ._core import Request
+
+Headers: TypeAlias = Mapping[str, str | Sequence[str]] | Iterable[tuple[str, str]] | None
+Body: TypeAlias = Buffer | str | Iterable[Buffer | str] | None
+Answer: TypeAlias = tuple[int, Headers, Body] | None
+Handler: TypeAlias = Callable[[Request], Answer]
+WSGI: TypeAlias = Callable[[dict[str, Any], Any], Iterable[bytes]]
+Application: TypeAlias = Handler | WSGI
+
+
+class Options(TypedDict, total=False):
+    """The options of a server; one left out has the default named here."""
+
+    root_path: str | None  # Where the application is mounted: found out.
+    poller: Literal["best", "epoll", "poll"]
+    log_level: Literal["error", "warning", "info", "debug"]  # "info".
+    limit_params_size: int  # Bytes of parameters of a request: 256 KiB.
+    limit_params: int  # Parameters of a request: 1,024.
+    limit_request_body: int  # Bytes of a collected body: 1 GiB.
+    limit_connections: int  # Open at once: what the limit of files leaves.
+    limit_multiplexed: int  # Requests at once on a connection: 1,024.
+    body_memory: int  # Of a collected body, the rest goes to a file: 256 KiB.
+    temp_dir: str  # Where those files are: $TMPDIR or /tmp.
+    input_window: int  # Unread bytes of a streamed body: 256 KiB.
+    output_window: int  # Unsent bytes of an answer: 256 KiB.
+    io_timeout: float | None  # One read or write of a request: 60.
+    header_timeout: float | None  # To the end of a request's head: 30.
+    idle_timeout: float | None  # A kept connection without a request: 90.
+    drain_silence: float | None  # Until an unread body is given up: 0.5.
+    drain_timeout: float | None  # All the time for an unread body: 30.
+    drain_bytes: int  # All the bytes of it: 4 GiB.
+    backlog: int  # Connections that wait to be accepted: 4,096.
+    socket_mode: int  # Mode of a unix socket: 0o660.
+
+
+class ServerOptions(Options, total=False):
+    """What Server takes beside them."""
+
+    stream: bool  # Hand requests out before their body has come: False.

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: MIT */
+/* The methods of Request that answer it. */
+#include "reply.h"
+#include <sys/stat.h>
+
+static PyObject *done(request_object *self, int code) {
+  if (code < 0)
+    return error_set(self->state, code, NULL);
+  Py_RETURN_NONE;
+}
+
+PyObject *answer_method_start(PyObject *object, PyObject *args,
+                              PyObject *kwargs) {
+  static const char *const names[] = {"status", "headers", NULL};
+  PyObject *headers = Py_None, *result = NULL;
+  int status = 200;
+  reply answer;
+  if (!args_parse(args, kwargs, "|iO:start", names, &status, &headers))
+    return NULL;
+  reply_init(&answer, status);
+  if (reply_headers(&answer, headers) == 0 &&
+      reply_start(&answer, (request_object *)object) == 0)
+    result = Py_NewRef(Py_None);
+  reply_clear(&answer);
+  return result;
+}
+
+PyObject *answer_method_write(PyObject *object, PyObject *data) {
+  request_object *self = (request_object *)object;
+  Py_buffer view;
+  if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0)
+    return NULL;
+  Py_ssize_t len = view.len;
+  fcgi_request *handle = request_enter(self);
+  int code = 0;
+  if (handle != NULL) {
+    self->begun = 1;
+    Py_BEGIN_ALLOW_THREADS
+    code = reply_write_bytes(handle, view.buf, (size_t)len);
+    request_leave(self);
+    Py_END_ALLOW_THREADS
+  }
+  PyBuffer_Release(&view);
+  if (handle == NULL)
+    return NULL;
+  return code < 0 ? error_set(self->state, code, NULL)
+                  : PyLong_FromSsize_t(len);
+}
+
+PyObject *answer_method_flush(PyObject *object, PyObject *unused) {
+  request_object *self = (request_object *)object;
+  (void)unused;
+  fcgi_request *handle = request_enter(self);
+  if (handle == NULL)
+    return NULL;
+  int code;
+  Py_BEGIN_ALLOW_THREADS
+  code = fcgi_request_flush(handle);
+  request_leave(self);
+  Py_END_ALLOW_THREADS
+  return done(self, code);
+}
+
+static PyObject *end_core(request_object *self, unsigned app_status) {
+  fcgi_request *handle = request_claim(self, 0);
+  if (handle == NULL)
+    return NULL;
+  int code;
+  Py_BEGIN_ALLOW_THREADS
+  code = fcgi_request_end(handle, app_status);
+  request_closed(self);
+  Py_END_ALLOW_THREADS
+  return done(self, code);
+}
+
+PyObject *answer_method_end(PyObject *object, PyObject *args,
+                            PyObject *kwargs) {
+  static const char *const names[] = {"app_status", NULL};
+  unsigned app_status = 0;
+  if (!args_parse(args, kwargs, "|I:end", names, &app_status))
+    return NULL;
+  return end_core((request_object *)object, app_status);
+}
+
+PyObject *answer_method_fail(PyObject *object, PyObject *unused) {
+  request_object *self = (request_object *)object;
+  (void)unused;
+  fcgi_request *handle = request_claim(self, 0);
+  if (handle == NULL)
+    return NULL;
+  int code;
+  Py_BEGIN_ALLOW_THREADS
+  code = fcgi_request_fail(handle);
+  request_closed(self);
+  Py_END_ALLOW_THREADS
+  return done(self, code);
+}
+
+/* Begin, write and end an answer whose body is whole. */
+static PyObject *reply_core(request_object *self, reply *answer) {
+  fcgi_request *handle = request_enter(self);
+  if (handle == NULL)
+    return NULL;
+  int head = reply_is_head(handle), code = 0;
+  int failed = reply_add_length(answer, reply_body_len(answer), head) < 0 ||
+               reply_start(answer, self) < 0;
+  if (!failed) {
+    Py_BEGIN_ALLOW_THREADS
+    code = reply_write(answer, handle);
+    Py_END_ALLOW_THREADS
+  }
+  request_leave(self);
+  if (failed)
+    return NULL;
+  return code < 0 ? error_set(self->state, code, NULL) : end_core(self, 0);
+}
+
+PyObject *answer_method_reply(PyObject *object, PyObject *args,
+                              PyObject *kwargs) {
+  static const char *const names[] = {"body", "status", "headers",
+                                      "content_type", NULL};
+  PyObject *body = Py_None, *headers = Py_None, *result = NULL;
+  const char *type = NULL;
+  int status = 200;
+  reply answer;
+  if (!args_parse(args, kwargs, "|OiOz:reply", names, &body, &status, &headers,
+                  &type))
+    return NULL;
+  if (type == NULL && headers == Py_None)
+    type = "text/plain; charset=utf-8";
+  reply_init(&answer, status);
+  int taken = reply_headers(&answer, headers);
+  if (taken == 0 && type != NULL)
+    taken = reply_header(&answer, "Content-Type", type);
+  taken = taken < 0 ? -1 : reply_body(&answer, body);
+  if (taken == 0)
+    PyErr_Format(PyExc_TypeError,
+                 "the body must be bytes-like, str, or a list of those, not "
+                 "%.100s",
+                 Py_TYPE(body)->tp_name);
+  if (taken > 0)
+    result = reply_core((request_object *)object, &answer);
+  reply_clear(&answer);
+  return result;
+}
+
+/* The bytes of `fd` from `offset` to its end; -1 with an exception. */
+static long long rest_of_file(int fd, long long offset) {
+  struct stat status;
+  if (fstat(fd, &status) < 0) {
+    PyErr_SetFromErrno(PyExc_OSError);
+    return -1;
+  }
+  long long rest = (long long)status.st_size - offset;
+  if (rest < 0)
+    PyErr_Format(PyExc_ValueError, "the file ends before offset %lld", offset);
+  return rest < 0 ? -1 : rest;
+}
+
+static PyObject *send_core(request_object *self, int fd, long long offset,
+                           long long length) {
+  fcgi_request *handle = request_enter(self);
+  if (handle == NULL)
+    return NULL;
+  int code;
+  self->begun = 1;
+  Py_BEGIN_ALLOW_THREADS
+  code = fcgi_request_send_file(handle, fd, (uint64_t)offset, (uint64_t)length);
+  request_leave(self);
+  Py_END_ALLOW_THREADS
+  return done(self, code);
+}
+
+PyObject *answer_method_send_file(PyObject *object, PyObject *args,
+                                  PyObject *kwargs) {
+  static const char *const names[] = {"file", "offset", "length", NULL};
+  PyObject *file, *length = Py_None;
+  long long offset = 0, bytes;
+  if (!args_parse(args, kwargs, "O|LO:send_file", names, &file, &offset,
+                  &length))
+    return NULL;
+  int fd = PyObject_AsFileDescriptor(file);
+  if (fd < 0)
+    return NULL;
+  bytes =
+      length == Py_None ? rest_of_file(fd, offset) : PyLong_AsLongLong(length);
+  if (bytes < 0 || offset < 0) {
+    if (!PyErr_Occurred())
+      PyErr_SetString(PyExc_ValueError,
+                      "offset and length must not be negative");
+    return NULL;
+  }
+  return send_core((request_object *)object, fd, offset, bytes);
+}

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT */
+/* The native interface: def handler(request) -> (status, headers, body). */
+#include "loop.h"
+
+/* Write one block and let it go out: the next one may take its time. */
+static int send_block(request_object *request, PyObject *block) {
+  Py_buffer view;
+  if (reply_block(block, &view) < 0)
+    return -1;
+  fcgi_request *handle = request_enter(request);
+  int code = 0;
+  if (handle != NULL) {
+    Py_BEGIN_ALLOW_THREADS
+    code = reply_write_bytes(handle, view.buf, (size_t)view.len);
+    if (view.len > 0 && code >= 0)
+      code = fcgi_request_flush(handle);
+    request_leave(request);
+    Py_END_ALLOW_THREADS
+  }
+  PyBuffer_Release(&view);
+  if (code < 0)
+    error_set(request->state, code, NULL);
+  return handle == NULL || code < 0 ? -1 : 0;
+}
+
+static int stream(serve_loop *loop, PyObject *body) {
+  PyObject *iterator = PyObject_GetIter(body), *block;
+  if (iterator == NULL) {
+    PyErr_Format(PyExc_TypeError,
+                 "the body must be bytes-like, str, None or an iterable of "
+                 "those, not %.100s",
+                 Py_TYPE(body)->tp_name);
+    return -1;
+  }
+  int failed = reply_start(&loop->answer, loop->request) < 0;
+  while (!failed && (block = PyIter_Next(iterator)) != NULL) {
+    failed = send_block(loop->request, block) < 0;
+    Py_DECREF(block);
+  }
+  Py_DECREF(iterator);
+  failed = loop_close(loop, body) < 0 || failed || PyErr_Occurred();
+  return failed ? -1 : 0;
+}
+
+static int answer(serve_loop *loop, PyObject *result) {
+  long status = PyLong_AsLong(PyTuple_GET_ITEM(result, 0));
+  PyObject *body = PyTuple_GET_ITEM(result, 2);
+  if (status == -1 && PyErr_Occurred())
+    return -1;
+  reply_init(&loop->answer, status > 0 && status < 1000 ? (int)status : 0);
+  if (reply_headers(&loop->answer, PyTuple_GET_ITEM(result, 1)) < 0)
+    return -1;
+  int whole = reply_body(&loop->answer, body);
+  if (whole < 0)
+    return -1;
+  return whole ? loop_answer(loop) : stream(loop, body);
+}
+
+/* None says that the handler has answered by itself. */
+static int answered(request_object *request) {
+  if (request->begun || !request_open(request))
+    return 0;
+  PyErr_SetString(PyExc_TypeError,
+                  "the handler returned None and wrote nothing; return "
+                  "(status, headers, body)");
+  return -1;
+}
+
+int handler_serve(serve_loop *loop) {
+  PyObject *args[2] = {NULL, (PyObject *)loop->request};
+  PyObject *result = PyObject_Vectorcall(
+      loop->app, args + 1, 1 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+  int rc = -1;
+  if (result == NULL)
+    return -1;
+  if (result == Py_None)
+    rc = answered(loop->request);
+  else if (PyTuple_Check(result) && PyTuple_GET_SIZE(result) == 3)
+    rc = answer(loop, result);
+  else
+    PyErr_Format(PyExc_TypeError,
+                 "the handler must return (status, headers, body) or None, "
+                 "not %.100s",
+                 Py_TYPE(result)->tp_name);
+  Py_DECREF(result);
+  return rc;
+}

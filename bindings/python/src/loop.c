@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: MIT */
+#include "loop.h"
+
+int loop_answer(serve_loop *loop) {
+  request_object *request = loop->request;
+  fcgi_request *handle = request_enter(request);
+  if (handle == NULL)
+    return -1;
+  int head = reply_is_head(handle);
+  request_leave(request);
+  size_t len = reply_body_len(&loop->answer);
+  if (reply_add_length(&loop->answer, len, head) < 0 ||
+      reply_start(&loop->answer, request) < 0)
+    return -1;
+  loop->pending = request_claim(request, 0);
+  return loop->pending == NULL ? -1 : 1;
+}
+
+int loop_close(serve_loop *loop, PyObject *body) {
+  PyObject *type, *value, *traceback;
+  if (PyList_CheckExact(body) || PyTuple_CheckExact(body))
+    return 0;
+  PyErr_Fetch(&type, &value, &traceback);
+  PyObject *close = PyObject_GetAttr(body, loop->state->close);
+  if (close == NULL)
+    PyErr_Clear();
+  PyObject *closed = close == NULL ? NULL : PyObject_CallNoArgs(close);
+  int failed = close != NULL && closed == NULL;
+  Py_XDECREF(closed);
+  Py_XDECREF(close);
+  if (type != NULL)
+    PyErr_Restore(type, value, traceback);
+  return failed ? -1 : 0;
+}
+
+/* Needs no GIL. Whatever is wrong with the connection is no affair of the
+   application, which has done its part. */
+static void send_pending(serve_loop *loop) {
+  if (reply_write(&loop->answer, loop->pending) < 0)
+    fcgi_request_fail(loop->pending);
+  else
+    fcgi_request_end(loop->pending, 0);
+  loop->pending = NULL;
+  request_closed(loop->request);
+}
+
+/* "fastcgi: GET '/path': what" on stderr, while the request is open. */
+static void print_line(request_object *request, const char *what) {
+  PyObject *method = PyObject_GetAttrString((PyObject *)request, "method");
+  PyObject *path = PyObject_GetAttrString((PyObject *)request, "path");
+  if (method != NULL && path != NULL)
+    PySys_FormatStderr("fastcgi: %A %A: %s\n", method, path, what);
+  else
+    PySys_FormatStderr("fastcgi: request %d: %s\n", (int)request->id, what);
+  PyErr_Clear();
+  Py_XDECREF(method);
+  Py_XDECREF(path);
+}
+
+/* An exception of the application ends its own request only: 500, or a cut
+   connection, and the traceback on stderr. A client that is gone is no news.
+   What is no Exception (SystemExit, KeyboardInterrupt) ends the loop: -1. */
+static int report(serve_loop *loop) {
+  PyObject *type, *value, *traceback;
+  int ours = PyErr_ExceptionMatches(PyExc_Exception);
+  int gone = error_is_disconnect(loop->state);
+  PyErr_Fetch(&type, &value, &traceback);
+  if (ours && !gone) {
+    print_line(loop->request, "the application failed");
+    PyErr_Restore(type, value, traceback);
+    PyErr_PrintEx(0);
+    PyErr_Fetch(&type, &value, &traceback);
+  }
+  request_abandon(loop->request);
+  PyErr_Restore(type, value, traceback);
+  if (ours)
+    PyErr_Clear();
+  return ours ? 0 : -1;
+}
+
+static int end_served(serve_loop *loop) {
+  fcgi_request *handle = request_claim(loop->request, 1);
+  if (handle == NULL)
+    return 0;
+  Py_BEGIN_ALLOW_THREADS
+  fcgi_request_end(handle, 0);
+  request_closed(loop->request);
+  Py_END_ALLOW_THREADS
+  return 0;
+}
+
+/* Let go of the request that has been served. */
+static void settle(serve_loop *loop) {
+  reply_clear(&loop->answer);
+  Py_CLEAR(loop->request);
+}
+
+static int serve_one(serve_loop *loop, fcgi_request *handle) {
+  loop->request = request_new(loop->server, handle);
+  if (loop->request == NULL)
+    return PyErr_ExceptionMatches(PyExc_MemoryError) ? (PyErr_Clear(), 0) : -1;
+  int rc = loop->serve(loop);
+  if (rc == 1)
+    return 0; /* Sent and settled at the next turn. */
+  if (rc < 0 && loop->pending == NULL)
+    rc = report(loop);
+  else
+    rc = end_served(loop);
+  settle(loop);
+  return rc;
+}
+
+/* Send what is pending and wait for the next request: 1 and `*handle`, 0, or a
+   negative error code. */
+static int turn(serve_loop *loop, fcgi_request **handle) {
+  fcgi_server_event event = {0};
+  int code;
+  Py_BEGIN_ALLOW_THREADS
+  if (loop->pending != NULL)
+    send_pending(loop);
+  code = fcgi_server_next(loop->server->core, &event, loop->wait_ms);
+  Py_END_ALLOW_THREADS
+  if (loop->request != NULL)
+    settle(loop);
+  *handle = event.request;
+  return code == 1 && event.type != FCGI_EVENT_REQUEST ? 0 : code;
+}
+
+static int serve_all(serve_loop *loop) {
+  for (;;) {
+    fcgi_request *handle = NULL;
+    int code = turn(loop, &handle);
+    if (code == FCGI_ERR_CLOSED) {
+      atomic_store(&loop->server->stopped, 1);
+      return 0;
+    }
+    if (code < 0) {
+      error_set(loop->state, code, fcgi_server_message(loop->server->core));
+      return -1;
+    }
+    if (PyErr_CheckSignals() < 0) {
+      if (handle != NULL)
+        fcgi_request_fail(handle);
+      return -1;
+    }
+    if (code == 1 && serve_one(loop, handle) < 0)
+      return -1;
+  }
+}
+
+/* Only the main thread runs Python's signal handlers; the others need not wake
+   up for them. */
+static int choose_wait(serve_loop *loop) {
+  PyObject *threading = PyImport_ImportModule("threading");
+  PyObject *main = threading == NULL
+                       ? NULL
+                       : PyObject_CallMethod(threading, "main_thread", NULL);
+  PyObject *ident = main == NULL ? NULL : PyObject_GetAttrString(main, "ident");
+  unsigned long number = ident == NULL ? 0 : PyLong_AsUnsignedLongMask(ident);
+  loop->wait_ms = number == PyThread_get_thread_ident() ? SERVER_SIGNAL_MS : -1;
+  Py_XDECREF(ident);
+  Py_XDECREF(main);
+  Py_XDECREF(threading);
+  return PyErr_Occurred() ? -1 : 0;
+}
+
+static int choose_interface(serve_loop *loop, const char *interface) {
+  if (strcmp(interface, "handler") == 0)
+    loop->serve = handler_serve;
+  else if (strcmp(interface, "wsgi") == 0)
+    loop->serve = wsgi_serve;
+  else
+    PyErr_Format(PyExc_ValueError,
+                 "unknown interface '%s', use 'handler' or 'wsgi'", interface);
+  return loop->serve == NULL ? -1 : 0;
+}
+
+static int run(serve_loop *loop, const char *interface, int multithread) {
+  int rc = -1;
+  if (choose_interface(loop, interface) == 0 && choose_wait(loop) == 0 &&
+      environ_init(&loop->memo, loop->state, multithread) == 0)
+    rc = serve_all(loop);
+  if (loop->request != NULL)
+    settle(loop);
+  environ_clear(&loop->memo);
+  return rc;
+}
+
+PyObject *loop_method_run(PyObject *object, PyObject *args, PyObject *kwargs) {
+  static const char *const names[] = {"app", "interface", "multithread", NULL};
+  server_object *self = (server_object *)object;
+  const char *interface = "handler";
+  int multithread = 0;
+  PyObject *app;
+  if (!args_parse(args, kwargs, "O|$sp:run", names, &app, &interface,
+                  &multithread) ||
+      !server_enter(self))
+    return NULL;
+  serve_loop *loop = PyMem_Calloc(1, sizeof *loop);
+  int rc = -1;
+  if (loop == NULL) {
+    PyErr_NoMemory();
+  } else {
+    loop->state = self->state;
+    loop->server = self;
+    loop->app = app;
+    reply_init(&loop->answer, 0);
+    rc = run(loop, interface, multithread);
+  }
+  PyMem_Free(loop);
+  server_drop(self);
+  if (rc < 0)
+    return NULL;
+  Py_RETURN_NONE;
+}

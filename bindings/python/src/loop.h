@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/* One thread that serves: takes a request, calls the application, sends what
+   it answers. The GIL is taken once a request: the answer is sent and the next
+   request awaited in one stretch without it. */
+#ifndef FASTCGI_PYTHON_LOOP_H
+#define FASTCGI_PYTHON_LOOP_H
+
+#include "environ.h"
+#include "reply.h"
+
+typedef struct serve_loop serve_loop;
+
+/* Call the application with `loop->request`: 0 when nothing is left to do but
+   to end the request, 1 when `loop->answer` has begun and its body is to be
+   written, -1 with an exception. */
+typedef int (*serve_fn)(serve_loop *loop);
+
+struct serve_loop {
+  core_state *state;       /* The module's. */
+  server_object *server;   /* Lent by the caller, held. */
+  PyObject *app;           /* Lent by the caller. */
+  serve_fn serve;          /* The interface. */
+  request_object *request; /* Being served, or NULL. */
+  fcgi_request *pending;   /* Claimed: write `answer` and end it, or NULL. */
+  int wait_ms;             /* How long one wait for a request lasts. */
+  environ_memo memo;       /* WSGI only. */
+  reply answer;            /* In use while `pending` or being made. */
+};
+
+int handler_serve(serve_loop *loop); /* def app(request) */
+int wsgi_serve(serve_loop *loop);    /* def app(environ, start_response) */
+
+/* Begin `loop->answer`, whose body is whole: 1, or -1 with an exception. */
+int loop_answer(serve_loop *loop);
+
+/* Call body.close() where there is one, whatever happened (PEP 3333). An
+   exception raised before stays, one raised by close() gives -1. */
+int loop_close(serve_loop *loop, PyObject *body);
+
+/* If `body` wraps a real file, send it: 1; 0 when it must be iterated over, -1
+   with an exception. `length` receives the bytes to send, `fd` and `offset`
+   where they are. */
+int file_wrapper_open(core_state *state, PyObject *body, int *fd,
+                      int64_t *offset, int64_t *length);
+
+#endif

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+/* An answer taken out of Python objects, so that it can be sent without the
+   GIL. It keeps references to everything its pointers point into. */
+#ifndef FASTCGI_PYTHON_REPLY_H
+#define FASTCGI_PYTHON_REPLY_H
+
+#include "request.h"
+
+#define REPLY_HEADERS 32 /* More than these go to allocated memory. */
+#define REPLY_PARTS   16 /* Longer lists of blocks are joined first. */
+
+typedef struct reply {
+  int status;                       /* HTTP status. */
+  char has_length;                  /* 1 when Content-Length is given. */
+  char bytes_only;                  /* 1 when str is no body (WSGI). */
+  char length_text[24];             /* The one that is added. */
+  size_t count;                     /* Headers in use. */
+  size_t room;                      /* Headers there is room for. */
+  fcgi_header *headers;             /* `fixed`, or allocated. */
+  PyObject **owners;                /* Two strings a header, or NULL. */
+  fcgi_header fixed[REPLY_HEADERS]; /* Room for most answers. */
+  PyObject *fixed_owners[2 * REPLY_HEADERS]; /* Their strings. */
+  int64_t length;              /* The Content-Length given, or -1. */
+  int parts;                   /* Blocks of body. */
+  Py_buffer part[REPLY_PARTS]; /* The blocks. */
+} reply;
+
+/* Begin with `status` and nothing else; a reply is cleared before it is used
+   again. */
+void reply_init(reply *self, int status);
+void reply_clear(reply *self);
+
+/* Take headers from a dict of str to str or a sequence of (name, value); None
+   adds nothing. -1 with an exception. */
+int reply_headers(reply *self, PyObject *headers);
+
+/* Take one header from C strings that outlive the reply. */
+int reply_header(reply *self, const char *name, const char *value);
+
+/* Take the whole body when it is there at once: bytes-like, str (as UTF-8),
+   None, or a list or tuple of those: 1. 0 when it must be iterated over, -1
+   with an exception. */
+int reply_body(reply *self, PyObject *body);
+
+/* Bytes of body taken. */
+size_t reply_body_len(const reply *self);
+
+/* Add Content-Length `len` when the status allows one and none is given. */
+int reply_add_length(reply *self, size_t len, int is_head);
+
+/* Whether the method is HEAD, whose answer may leave its body out. */
+int reply_is_head(fcgi_request *handle);
+
+/* Begin the answer with the status and the headers: 0, or -1 with an
+   exception. It does not block. */
+int reply_start(const reply *self, request_object *request);
+
+/* Write the body; needs no GIL. 0, or an error code of the core. */
+int reply_write(const reply *self, fcgi_request *handle);
+
+/* Write all the bytes; needs no GIL. 0, or an error code of the core. */
+int reply_write_bytes(fcgi_request *handle, const void *data, size_t len);
+
+/* Take one block of a body into `view`: bytes-like, or str as UTF-8. */
+int reply_block(PyObject *block, Py_buffer *view);
+
+#endif

@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: MIT */
+#include "request.h"
+#include "params.h"
+#include "path.h"
+#include <stddef.h>
+#include <structmember.h>
+
+request_object *request_new(server_object *server, fcgi_request *handle) {
+  core_state *state = server->state;
+  request_object *self = PyObject_GC_New(request_object, state->request_type);
+  if (self == NULL) {
+    fcgi_request_fail(handle);
+    return NULL;
+  }
+  server_hold(server); /* The caller holds it too, so it cannot be gone. */
+  memset((char *)self + offsetof(request_object, state), 0,
+         sizeof *self - offsetof(request_object, state));
+  self->state = state;
+  self->server = (server_object *)Py_NewRef((PyObject *)server);
+  self->handle = handle;
+  atomic_init(&self->uses, 0);
+  atomic_flag_clear_explicit(&self->reading, memory_order_relaxed);
+  self->length = fcgi_request_content_length(handle);
+  self->role = fcgi_request_role(handle);
+  self->id = fcgi_request_id(handle);
+  PyObject_GC_Track(self);
+  return self;
+}
+
+fcgi_request *request_enter(request_object *self) {
+  int uses = atomic_load_explicit(&self->uses, memory_order_relaxed);
+  while (uses != REQUEST_ENDED)
+    if (atomic_compare_exchange_weak(&self->uses, &uses, uses + 1))
+      return self->handle;
+  PyErr_SetString(self->state->errors[ERROR_STATE], "the request has ended");
+  return NULL;
+}
+
+void request_leave(request_object *self) {
+  atomic_fetch_sub(&self->uses, 1);
+}
+
+int request_open(request_object *self) {
+  return atomic_load(&self->uses) != REQUEST_ENDED;
+}
+
+fcgi_request *request_claim(request_object *self, int quiet) {
+  int uses = 0;
+  if (atomic_compare_exchange_strong(&self->uses, &uses, REQUEST_ENDED))
+    return self->handle;
+  if (!quiet)
+    PyErr_SetString(self->state->errors[ERROR_STATE],
+                    uses == REQUEST_ENDED
+                        ? "the request has ended"
+                        : "another thread is using the request");
+  return NULL;
+}
+
+void request_closed(request_object *self) {
+  server_drop(self->server);
+}
+
+void request_abandon(request_object *self) {
+  fcgi_request *handle = request_claim(self, 1);
+  if (handle == NULL)
+    return;
+  Py_BEGIN_ALLOW_THREADS
+  fcgi_request_fail(handle);
+  Py_END_ALLOW_THREADS
+  request_closed(self);
+}
+
+/* A request that nobody can end any more is an application's mistake: its
+   client gets 500, its author a ResourceWarning. */
+static void request_finalize(PyObject *object) {
+  request_object *self = (request_object *)object;
+  if (!request_open(self))
+    return;
+  PyObject *type, *value, *traceback;
+  PyErr_Fetch(&type, &value, &traceback);
+  if (PyErr_ResourceWarning(object, 1, "%R was dropped without end()", object))
+    PyErr_WriteUnraisable(object);
+  request_abandon(self);
+  PyErr_Restore(type, value, traceback);
+}
+
+static int request_traverse(PyObject *object, visitproc visit, void *arg) {
+  request_object *self = (request_object *)object;
+  Py_VISIT(Py_TYPE(object));
+  Py_VISIT(self->server);
+  Py_VISIT(self->params);
+  return 0;
+}
+
+static int request_clear(PyObject *object) {
+  Py_CLEAR(((request_object *)object)->params);
+  return 0;
+}
+
+static void request_dealloc(PyObject *object) {
+  request_object *self = (request_object *)object;
+  if (request_open(self) && PyObject_CallFinalizerFromDealloc(object) < 0)
+    return;
+  PyTypeObject *type = Py_TYPE(object);
+  PyObject_GC_UnTrack(object);
+  Py_CLEAR(self->params);
+  Py_CLEAR(self->server);
+  PyMem_Free(self->ahead);
+  PyObject_GC_Del(object);
+  Py_DECREF(type);
+}
+
+static PyObject *request_repr(PyObject *object) {
+  request_object *self = (request_object *)object;
+  return PyUnicode_FromFormat("<fastcgi.Request id %d, %s>", (int)self->id,
+                              request_open(self) ? "open" : "ended");
+}
+
+static PyObject *get_params(PyObject *object, void *unused) {
+  request_object *self = (request_object *)object;
+  (void)unused;
+  PyObject *params = NULL;
+  Py_BEGIN_CRITICAL_SECTION(object);
+  params = Py_XNewRef(self->params);
+  fcgi_request *handle = params == NULL ? request_enter(self) : NULL;
+  if (handle != NULL) {
+    params = PyDict_New();
+    if (params != NULL &&
+        params_fill(self->state, params, fcgi_request_params(handle)) < 0)
+      Py_CLEAR(params);
+    request_leave(self);
+    self->params = Py_XNewRef(params);
+  }
+  Py_END_CRITICAL_SECTION();
+  return params;
+}
+
+/* The value of a parameter, "" when it is absent. */
+static PyObject *get_param(PyObject *object, void *name) {
+  request_object *self = (request_object *)object;
+  fcgi_request *handle = request_enter(self);
+  if (handle == NULL)
+    return NULL;
+  size_t len = 0;
+  const char *key = name;
+  const char *value =
+      fcgi_params_get(fcgi_request_params(handle), key, strlen(key), &len);
+  PyObject *made = params_value(value == NULL ? "" : value, len);
+  request_leave(self);
+  return made;
+}
+
+static PyObject *get_path(PyObject *object, void *unused) {
+  request_object *self = (request_object *)object;
+  path_pair pair = {NULL, NULL};
+  (void)unused;
+  fcgi_request *handle = request_enter(self);
+  if (handle == NULL)
+    return NULL;
+  path_split(fcgi_request_params(handle), self->server->root, &pair);
+  request_leave(self);
+  Py_XDECREF(pair.script_name);
+  return pair.path_info;
+}
+
+static const char *reason_name(fcgi_abort_reason reason) {
+  switch (reason) {
+  case FCGI_ABORT_RECORD:
+    return "record";
+  case FCGI_ABORT_CONNECTION:
+    return "connection";
+  case FCGI_ABORT_PROTOCOL:
+    return "protocol";
+  case FCGI_ABORT_TIMEOUT:
+    return "timeout";
+  case FCGI_ABORT_STOP:
+    return "stop";
+  case FCGI_ABORT_NONE:
+    break;
+  }
+  return NULL;
+}
+
+static PyObject *get_aborted(PyObject *object, void *unused) {
+  request_object *self = (request_object *)object;
+  (void)unused;
+  fcgi_request *handle = request_enter(self);
+  if (handle == NULL)
+    return NULL;
+  const char *name = reason_name(fcgi_request_aborted(handle));
+  request_leave(self);
+  /* The core tells of a stop only when some thread waits for requests. */
+  if (name == NULL && atomic_load(&self->server->hurried))
+    name = reason_name(FCGI_ABORT_STOP);
+  if (name == NULL)
+    Py_RETURN_NONE;
+  return PyUnicode_FromString(name);
+}
+
+static PyObject *get_role(PyObject *object, void *unused) {
+  unsigned role = ((request_object *)object)->role;
+  (void)unused;
+  switch (role) {
+  case FCGI_ROLE_RESPONDER:
+    return PyUnicode_FromString("responder");
+  case FCGI_ROLE_AUTHORIZER:
+    return PyUnicode_FromString("authorizer");
+  case FCGI_ROLE_FILTER:
+    return PyUnicode_FromString("filter");
+  default:
+    return PyLong_FromUnsignedLong(role);
+  }
+}
+
+static PyObject *get_content_length(PyObject *object, void *unused) {
+  (void)unused;
+  int64_t length = ((request_object *)object)->length;
+  if (length < 0)
+    Py_RETURN_NONE;
+  return PyLong_FromLongLong(length);
+}
+
+static PyObject *get_ended(PyObject *object, void *unused) {
+  (void)unused;
+  return PyBool_FromLong(!request_open((request_object *)object));
+}
+
+static PyObject *get_id(PyObject *object, void *unused) {
+  (void)unused;
+  return PyLong_FromLong(((request_object *)object)->id);
+}
+
+static PyGetSetDef request_getset[] = {
+    {"params", get_params, NULL,
+     "The parameters: a dict of str to str, one character a byte (Latin-1).",
+     NULL},
+    {"method", get_param, NULL, "REQUEST_METHOD.",
+     (void *)(uintptr_t) "REQUEST_METHOD"},
+    {"query", get_param, NULL, "QUERY_STRING, not decoded.",
+     (void *)(uintptr_t) "QUERY_STRING"},
+    {"path", get_path, NULL,
+     "The decoded path below the root path, one character a byte.", NULL},
+    {"content_length", get_content_length, NULL,
+     "CONTENT_LENGTH, or None when none was sent.", NULL},
+    {"aborted", get_aborted, NULL,
+     "None, or why nobody waits any more: 'record', 'connection', 'protocol', "
+     "'timeout' or 'stop'.",
+     NULL},
+    {"ended", get_ended, NULL, "True once the request has ended.", NULL},
+    {"id", get_id, NULL, "The request id on its connection.", NULL},
+    {"role", get_role, NULL,
+     "'responder', 'authorizer', 'filter', or the number of another role.",
+     NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+#define FAST(name) ((PyCFunction)(void (*)(void))(name))
+
+static PyMethodDef request_methods[] = {
+    {"read", FAST(body_method_read), METH_FASTCALL,
+     "read($self, size=-1, /)\n--\n\n"
+     "Read the body: size bytes, fewer only at its end; all of it without "
+     "size."},
+    {"read1", FAST(body_method_read1), METH_FASTCALL,
+     "read1($self, size=65536, /)\n--\n\n"
+     "Read up to size bytes of the body, as soon as there are some."},
+    {"readinto", body_method_readinto, METH_O,
+     "readinto($self, buffer, /)\n--\n\n"
+     "Read the body into a writable buffer; returns how many bytes."},
+    {"readline", FAST(body_method_readline), METH_FASTCALL,
+     "readline($self, size=-1, /)\n--\n\n"
+     "Read one line of the body, its newline included."},
+    {"readlines", FAST(body_method_readlines), METH_FASTCALL,
+     "readlines($self, hint=-1, /)\n--\n\n"
+     "Read the lines of the body, as many as reach hint bytes."},
+    {"start", FAST(answer_method_start), METH_VARARGS | METH_KEYWORDS,
+     "start($self, status=200, headers=None)\n--\n\n"
+     "Begin the answer. headers is a dict or a list of (name, value)."},
+    {"write", answer_method_write, METH_O,
+     "write($self, data, /)\n--\n\n"
+     "Write bytes of the answer's body, or raw CGI output without start()."},
+    {"flush", answer_method_flush, METH_NOARGS,
+     "flush($self)\n--\n\nSend what has been written."},
+    {"reply", FAST(answer_method_reply), METH_VARARGS | METH_KEYWORDS,
+     "reply($self, body=b'', status=200, headers=None, content_type=None)\n"
+     "--\n\nSend the whole answer and end the request."},
+    {"send_file", FAST(answer_method_send_file), METH_VARARGS | METH_KEYWORDS,
+     "send_file($self, file, offset=0, length=None)\n--\n\n"
+     "Send a file, given as a descriptor or an object with fileno()."},
+    {"end", FAST(answer_method_end), METH_VARARGS | METH_KEYWORDS,
+     "end($self, app_status=0)\n--\n\nEnd the request."},
+    {"fail", answer_method_fail, METH_NOARGS,
+     "fail($self)\n--\n\n"
+     "Give the request up: 500, or a cut connection after output began."},
+    {NULL, NULL, 0, NULL},
+};
+
+PyDoc_STRVAR(request_doc,
+             "One request. Made by Server; iterating over it gives the lines "
+             "of its body.\nEvery use after its end raises StateError.");
+
+static PyType_Slot request_slots[] = {
+    {Py_tp_doc, (void *)(uintptr_t)request_doc},
+    {Py_tp_dealloc, request_dealloc},
+    {Py_tp_finalize, request_finalize},
+    {Py_tp_traverse, request_traverse},
+    {Py_tp_clear, request_clear},
+    {Py_tp_repr, request_repr},
+    {Py_tp_iter, PyObject_SelfIter},
+    {Py_tp_iternext, body_next_line},
+    {Py_tp_getset, request_getset},
+    {Py_tp_methods, request_methods},
+    {0, NULL},
+};
+
+PyType_Spec request_spec = {
+    .name = "fastcgi._core.Request",
+    .basicsize = sizeof(request_object),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC |
+             Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = request_slots,
+};

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT */
+/* The Python object for one request. It may outlive the request: then every
+   use of it raises StateError. */
+#ifndef FASTCGI_PYTHON_REQUEST_H
+#define FASTCGI_PYTHON_REQUEST_H
+
+#include "server.h"
+#include <stdatomic.h>
+
+/* `uses` once the request has ended. */
+#define REQUEST_ENDED (-1)
+
+typedef struct request_object {
+  PyObject_HEAD
+  core_state *state;     /* The module's. */
+  server_object *server; /* Owned; held until the request ends. */
+  fcgi_request *handle;  /* Valid while `uses` is 0 or more. */
+  atomic_int uses;       /* Calls that use the handle now, or ENDED. */
+  atomic_flag reading;   /* Set while one thread reads the body. */
+  PyObject *params;      /* The dict, or NULL until it is asked for. */
+  char *ahead;           /* Bytes readline has read beyond its line. */
+  size_t ahead_at;       /* Where they begin in `ahead`. */
+  size_t ahead_len;      /* How many they are. */
+  int64_t length;        /* CONTENT_LENGTH, or -1. */
+  unsigned role;         /* An fcgi_role or a custom number. */
+  uint16_t id;           /* The id on its connection. */
+  char begun;            /* 1 once the answer has begun. */
+  char exhausted;        /* 1 when reading after the end gives b"". */
+} request_object;
+
+/* Make the object for a request just handed out; on failure the request is
+   failed and NULL returned with an exception. */
+request_object *request_new(server_object *server, fcgi_request *handle);
+
+/* Begin a use of the handle; NULL with StateError when the request has ended.
+   Each success is matched by request_leave. Neither needs the GIL to be safe
+   against a thread that ends the request meanwhile. */
+fcgi_request *request_enter(request_object *self);
+void request_leave(request_object *self);
+
+/* Take the handle for good, to end it: from now on all uses raise. NULL when
+   it has ended, or when another thread uses it; `quiet` sets no exception. */
+fcgi_request *request_claim(request_object *self, int quiet);
+
+/* Call it when the claimed handle is dead. Needs no GIL. */
+void request_closed(request_object *self);
+
+/* Claim the request and fail it, when it is still open. */
+void request_abandon(request_object *self);
+
+/* 1 while it has not ended. */
+int request_open(request_object *self);
+
+/* Read into `data` until it is full or the body ends; with `once`, at most one
+   read. -1 with an exception. */
+Py_ssize_t body_read(request_object *self, char *data, Py_ssize_t len,
+                     int once);
+
+/* Methods of the type, by file. */
+PyObject *body_method_read(PyObject *self, PyObject *const *args,
+                           Py_ssize_t count);
+PyObject *body_method_read1(PyObject *self, PyObject *const *args,
+                            Py_ssize_t count);
+PyObject *body_method_readinto(PyObject *self, PyObject *target);
+PyObject *body_method_readline(PyObject *self, PyObject *const *args,
+                               Py_ssize_t count);
+PyObject *body_method_readlines(PyObject *self, PyObject *const *args,
+                                Py_ssize_t count);
+PyObject *body_next_line(PyObject *self);
+PyObject *answer_method_start(PyObject *self, PyObject *args, PyObject *kwargs);
+PyObject *answer_method_write(PyObject *self, PyObject *data);
+PyObject *answer_method_flush(PyObject *self, PyObject *unused);
+PyObject *answer_method_reply(PyObject *self, PyObject *args, PyObject *kwargs);
+PyObject *answer_method_send_file(PyObject *self, PyObject *args,
+                                  PyObject *kwargs);
+PyObject *answer_method_end(PyObject *self, PyObject *args, PyObject *kwargs);
+PyObject *answer_method_fail(PyObject *self, PyObject *unused);
+
+#endif

@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: MIT */
+#include "server.h"
+#include "request.h"
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+int server_hold(server_object *self) {
+  int holds = atomic_load_explicit(&self->holds, memory_order_relaxed);
+  while (holds > 0)
+    if (atomic_compare_exchange_weak(&self->holds, &holds, holds + 1))
+      return 1;
+  return 0;
+}
+
+void server_drop(server_object *self) {
+  if (atomic_fetch_sub(&self->holds, 1) == 1)
+    fcgi_server_free(self->core);
+}
+
+int server_enter(server_object *self) {
+  if (!atomic_load(&self->closed) && server_hold(self))
+    return 1;
+  PyErr_SetString(self->state->errors[ERROR_CLOSED], "the server is closed");
+  return 0;
+}
+
+/* One write for a line, so that lines of several threads do not mix. */
+static void log_line(fcgi_log_level level, const char *line, void *user_data) {
+  const server_object *self = user_data;
+  char text[1024];
+  if ((int)level > self->log_level)
+    return;
+  int len = snprintf(text, sizeof text, "fastcgi: %s\n", line);
+  if (len >= (int)sizeof text) {
+    len = sizeof text - 1;
+    text[len - 1] = '\n';
+  }
+  ssize_t written = write(STDERR_FILENO, text, (size_t)len);
+  (void)written; /* There is no other place to tell. */
+}
+
+static PyObject *server_new(PyTypeObject *type, PyObject *args,
+                            PyObject *kwargs) {
+  (void)args;
+  (void)kwargs;
+  core_state *state = state_of_type(type);
+  server_object *self =
+      state == NULL ? NULL : (server_object *)type->tp_alloc(type, 0);
+  if (self != NULL)
+    self->state = state;
+  return (PyObject *)self;
+}
+
+static int server_init(PyObject *object, PyObject *args, PyObject *kwargs) {
+  server_object *self = (server_object *)object;
+  fcgi_server_config config = {.size = sizeof config};
+  if (!PyArg_ParseTuple(args, ":Server"))
+    return -1;
+  if (atomic_load(&self->holds) != 0 || atomic_load(&self->closed)) {
+    PyErr_SetString(self->state->errors[ERROR_STATE],
+                    "the server is initialised already");
+    return -1;
+  }
+  self->log_level = FCGI_LOG_INFO;
+  config.log = log_line;
+  config.log_data = self;
+  if (options_parse(kwargs, self, &config) < 0)
+    return -1;
+  int code = fcgi_server_new(&self->core, &config);
+  if (code < 0) {
+    error_set(self->state, code, NULL);
+    return -1;
+  }
+  atomic_store(&self->holds, 1);
+  return 0;
+}
+
+static PyObject *server_close(PyObject *object, PyObject *unused) {
+  server_object *self = (server_object *)object;
+  (void)unused;
+  if (server_hold(self)) {
+    atomic_store(&self->hurried, 1);
+    fcgi_server_stop(self->core, FCGI_STOP_NOW);
+    if (atomic_exchange(&self->closed, 1) == 0)
+      server_drop(self);
+    server_drop(self);
+  }
+  Py_RETURN_NONE;
+}
+
+static int server_traverse(PyObject *object, visitproc visit, void *arg) {
+  Py_VISIT(Py_TYPE(object));
+  Py_VISIT(((server_object *)object)->root);
+  return 0;
+}
+
+/* Requests and running calls own a reference, so here only the object's own
+   hold can be left. */
+static void server_dealloc(PyObject *object) {
+  server_object *self = (server_object *)object;
+  PyTypeObject *type = Py_TYPE(object);
+  PyObject_GC_UnTrack(object);
+  if (atomic_load(&self->holds) > 0)
+    server_drop(self);
+  Py_CLEAR(self->root);
+  type->tp_free(object);
+  Py_DECREF(type);
+}
+
+static PyObject *server_listen(PyObject *object, PyObject *address) {
+  server_object *self = (server_object *)object;
+  const char *text = NULL;
+  if (address != Py_None && (text = PyUnicode_AsUTF8(address)) == NULL)
+    return NULL;
+  if (!server_enter(self))
+    return NULL;
+  int code = fcgi_server_listen(self->core, text);
+  if (code < 0)
+    error_set(self->state, code, fcgi_server_message(self->core));
+  server_drop(self);
+  if (code < 0)
+    return NULL;
+  Py_RETURN_NONE;
+}
+
+static PyObject *get_addresses(PyObject *object, void *unused) {
+  server_object *self = (server_object *)object;
+  char text[512];
+  (void)unused;
+  if (!server_enter(self))
+    return NULL;
+  PyObject *all = PyList_New(0);
+  for (size_t i = 0; all != NULL; i++) {
+    if (fcgi_server_address(self->core, i, text, sizeof text) < 0)
+      break;
+    PyObject *one = PyUnicode_DecodeFSDefault(text);
+    if (one == NULL || PyList_Append(all, one) < 0)
+      Py_CLEAR(all);
+    Py_XDECREF(one);
+  }
+  server_drop(self);
+  return all;
+}
+
+static PyObject *get_address(PyObject *object, void *unused) {
+  PyObject *all = get_addresses(object, unused);
+  if (all == NULL)
+    return NULL;
+  PyObject *first =
+      PyList_GET_SIZE(all) > 0 ? PyList_GET_ITEM(all, 0) : Py_None;
+  Py_INCREF(first);
+  Py_DECREF(all);
+  return first;
+}
+
+static PyObject *get_stopped(PyObject *object, void *unused) {
+  server_object *self = (server_object *)object;
+  (void)unused;
+  return PyBool_FromLong(atomic_load(&self->stopped) ||
+                         atomic_load(&self->closed));
+}
+
+static PyObject *server_fileno(PyObject *object, PyObject *unused) {
+  server_object *self = (server_object *)object;
+  (void)unused;
+  if (!server_enter(self))
+    return NULL;
+  int fd = fcgi_server_fd(self->core);
+  server_drop(self);
+  return fd < 0 ? error_set(self->state, fd, NULL) : PyLong_FromLong(fd);
+}
+
+static PyObject *server_wait(PyObject *object, PyObject *unused) {
+  server_object *self = (server_object *)object;
+  (void)unused;
+  if (!server_enter(self))
+    return NULL;
+  int ms = fcgi_server_wait_ms(self->core);
+  server_drop(self);
+  if (ms < 0)
+    Py_RETURN_NONE;
+  return PyFloat_FromDouble(ms / 1000.0);
+}
+
+static PyObject *server_stop(PyObject *object, PyObject *args,
+                             PyObject *kwargs) {
+  server_object *self = (server_object *)object;
+  static const char *const names[] = {"graceful", NULL};
+  int graceful = 1;
+  if (!args_parse(args, kwargs, "|p:stop", names, &graceful))
+    return NULL;
+  if (!graceful)
+    atomic_store(&self->hurried, 1);
+  if (server_hold(self)) {
+    fcgi_server_stop(self->core, graceful ? FCGI_STOP_GRACEFUL : FCGI_STOP_NOW);
+    server_drop(self);
+  }
+  Py_RETURN_NONE;
+}
+
+int server_take(server_object *self, fcgi_request **out, int timeout_ms) {
+  fcgi_server_event event = {0};
+  int code;
+  Py_BEGIN_ALLOW_THREADS
+  code = fcgi_server_next(self->core, &event, timeout_ms);
+  Py_END_ALLOW_THREADS
+  if (code == FCGI_ERR_CLOSED) {
+    atomic_store(&self->stopped, 1);
+    return -2;
+  }
+  if (code < 0) {
+    error_set(self->state, code, fcgi_server_message(self->core));
+    return -1;
+  }
+  *out = event.request;
+  if (code == 1 && event.type == FCGI_EVENT_REQUEST)
+    return 1;
+  return PyErr_CheckSignals() < 0 ? -1 : 0;
+}
+
+static double now(void) {
+  struct timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
+}
+
+/* Milliseconds of the next wait: what is left of `until`, rounded up, and not
+   so long that a signal waits. */
+static int wait_ms(double until) {
+  double left = (until - now()) * 1000.0 + 0.999;
+  if (until < 0 || left > SERVER_SIGNAL_MS)
+    return SERVER_SIGNAL_MS;
+  return left > 0 ? (int)left : 0;
+}
+
+/* Wait for a request until a time, or for ever when that is negative. */
+static PyObject *accept_until(server_object *self, double until) {
+  fcgi_request *handle = NULL;
+  PyObject *request = NULL;
+  if (!server_enter(self))
+    return NULL;
+  for (;;) {
+    int ms = wait_ms(until);
+    int taken = server_take(self, &handle, ms);
+    if (taken == 1)
+      request = (PyObject *)request_new(self, handle);
+    if (taken != 0 || ms == 0)
+      break;
+  }
+  server_drop(self);
+  return request;
+}
+
+static PyObject *server_accept(PyObject *object, PyObject *args,
+                               PyObject *kwargs) {
+  static const char *const names[] = {"timeout", NULL};
+  PyObject *timeout = Py_None;
+  double until = -1;
+  if (!args_parse(args, kwargs, "|O:accept", names, &timeout))
+    return NULL;
+  if (timeout != Py_None) {
+    double seconds = PyFloat_AsDouble(timeout);
+    if (seconds == -1.0 && PyErr_Occurred())
+      return NULL;
+    until = now() + (seconds > 0 ? seconds : 0);
+  }
+  PyObject *request = accept_until((server_object *)object, until);
+  if (request == NULL && !PyErr_Occurred())
+    Py_RETURN_NONE;
+  return request;
+}
+
+static PyObject *server_next_request(PyObject *object) {
+  return accept_until((server_object *)object, -1);
+}
+
+static PyObject *server_enter_with(PyObject *object, PyObject *unused) {
+  (void)unused;
+  return Py_NewRef(object);
+}
+
+static PyObject *server_exit_with(PyObject *object, PyObject *args) {
+  (void)args;
+  return server_close(object, NULL);
+}
+
+static PyGetSetDef server_getset[] = {
+    {"address", get_address, NULL,
+     "The first address listened on, with its real port; None without one.",
+     NULL},
+    {"addresses", get_addresses, NULL, "Every address listened on.", NULL},
+    {"stopped", get_stopped, NULL,
+     "True once stopped with every request finished.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+#define FAST(name) ((PyCFunction)(void (*)(void))(name))
+
+static PyMethodDef server_methods[] = {
+    {"listen", server_listen, METH_O,
+     "listen($self, address, /)\n--\n\n"
+     "Listen on 'unix:/path', 'unix:@name', 'host:port', '[::1]:port', "
+     "'fd:N',\nor None for the inherited listener. May be called again."},
+    {"accept", FAST(server_accept), METH_VARARGS | METH_KEYWORDS,
+     "accept($self, timeout=None)\n--\n\n"
+     "Wait for a request; None after timeout seconds or when stopped."},
+    {"run", FAST(loop_method_run), METH_VARARGS | METH_KEYWORDS,
+     "run($self, app, *, interface='handler', multithread=False)\n--\n\n"
+     "Serve app on the calling thread until stopped. Other threads may call "
+     "it too."},
+    {"stop", FAST(server_stop), METH_VARARGS | METH_KEYWORDS,
+     "stop($self, graceful=True)\n--\n\n"
+     "Accept nothing more and finish what runs, or abort it."},
+    {"close", server_close, METH_NOARGS,
+     "close($self)\n--\n\nStop at once and give every resource back."},
+    {"fileno", server_fileno, METH_NOARGS,
+     "fileno($self)\n--\n\n"
+     "A descriptor that is readable when accept(0) has work."},
+    {"wait", server_wait, METH_NOARGS,
+     "wait($self)\n--\n\n"
+     "Seconds until accept(0) has a timeout to see to; None for none."},
+    {"__enter__", server_enter_with, METH_NOARGS,
+     "__enter__($self)\n--\n\nReturn the server."},
+    {"__exit__", server_exit_with, METH_VARARGS,
+     "__exit__($self, *exc_info)\n--\n\nClose the server."},
+    {NULL, NULL, 0, NULL},
+};
+
+PyDoc_STRVAR(server_doc,
+             "Server(**options)\n--\n\n"
+             "A FastCGI server. Any number of threads may use it at once.\n"
+             "Iterating over it gives its requests.");
+
+static PyType_Slot server_slots[] = {
+    {Py_tp_doc, (void *)(uintptr_t)server_doc},
+    {Py_tp_new, server_new},
+    {Py_tp_init, server_init},
+    {Py_tp_dealloc, server_dealloc},
+    {Py_tp_traverse, server_traverse},
+    {Py_tp_iter, PyObject_SelfIter},
+    {Py_tp_iternext, server_next_request},
+    {Py_tp_getset, server_getset},
+    {Py_tp_methods, server_methods},
+    {0, NULL},
+};
+
+PyType_Spec server_spec = {
+    .name = "fastcgi._core.Server",
+    .basicsize = sizeof(server_object),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE |
+             Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = server_slots,
+};

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/* The Python object for a server. */
+#ifndef FASTCGI_PYTHON_SERVER_H
+#define FASTCGI_PYTHON_SERVER_H
+
+#include "state.h"
+#include <stdatomic.h>
+
+/* How long a wait that must notice Python's signals lasts at most: a signal
+   that arrives just before the wait begins does not interrupt it. */
+#define SERVER_SIGNAL_MS 500
+
+typedef struct server_object {
+  PyObject_HEAD
+  core_state *state;  /* The module's. */
+  fcgi_server *core;  /* NULL before __init__ and after the last hold. */
+  atomic_int holds;   /* The object itself, open requests, running calls. */
+  atomic_int closed;  /* 1 once close() gave up the object's own hold. */
+  atomic_int stopped; /* 1 once the core said that all is finished. */
+  atomic_int hurried; /* 1 once stopped at once: what runs is aborted. */
+  PyObject *root;     /* The mount point, or NULL. */
+  int log_level;      /* Lines above it are dropped. */
+} server_object;
+
+/* Keep the core server alive; 0 when it is already gone. Needs no GIL. */
+int server_hold(server_object *self);
+
+/* Give a hold back; the last one frees the core server. Needs no GIL. */
+void server_drop(server_object *self);
+
+/* server_hold, or 0 with an exception. */
+int server_enter(server_object *self);
+
+/* Take the next request into `*out`: 1, 0 when `timeout_ms` passed, or -1 with
+   an exception, or -2 when the server has stopped. Called with the GIL, waits
+   without it, runs Python's signal handlers. */
+int server_take(server_object *self, fcgi_request **out, int timeout_ms);
+
+/* Fill `config` from the keyword arguments of Server(); those not known raise
+   TypeError. Texts are lent by `kwargs`. */
+int options_parse(PyObject *kwargs, server_object *self,
+                  fcgi_server_config *config);
+
+/* Server.run: serve on the calling thread. */
+PyObject *loop_method_run(PyObject *self, PyObject *args, PyObject *kwargs);
+
+#endif

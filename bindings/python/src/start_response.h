@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/* The callable start_response of one WSGI request, which also knows how far
+   its answer is. */
+#ifndef FASTCGI_PYTHON_START_RESPONSE_H
+#define FASTCGI_PYTHON_START_RESPONSE_H
+
+#include "reply.h"
+
+typedef struct start_response {
+  PyObject_HEAD
+  vectorcallfunc call;     /* start_response(status, headers[, exc_info]). */
+  request_object *request; /* Owned. */
+  PyObject *headers;       /* The list given, or NULL before the call. */
+  int64_t left; /* Bytes that Content-Length still promises, or -1. */
+  int status;   /* The status given. */
+  char begun;   /* 1 once the headers are on their way. */
+  char no_body; /* 1 when the answer has no body: HEAD, 204, 304. */
+} start_response;
+
+start_response *start_response_new(request_object *request);
+
+/* Take status and headers as given into `out`. -1 with an exception, also
+   when start_response was not called. */
+int start_response_take(start_response *self, reply *out);
+
+/* Begin the answer if it has not begun; `known` is the whole length of its
+   body, or -1. */
+int start_response_begin(start_response *self, int64_t known);
+
+/* Transmit one block of body (PEP 3333: before the next is asked for). */
+int start_response_write(start_response *self, PyObject *block);
+
+/* End the answer; an error when Content-Length promised more. */
+int start_response_end(start_response *self);
+
+#endif

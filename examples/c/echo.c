@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+/* Sends a request's body back: `echo [address [threads [stream]]]`. With the
+   word `stream` it answers while the body arrives. GET and HEAD list a few
+   parameters instead. */
+#include <fastcgi/fastcgi.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct job {
+  fcgi_server *server;         /* Where requests come from. */
+  const fcgi_handler *handler; /* What answers them. */
+  unsigned threads;            /* On how many threads, at least 1. */
+} job;
+
+static fcgi_header header(const char *name, const char *value) {
+  return (fcgi_header){name, strlen(name), value, strlen(value)};
+}
+
+static const char *param(const fcgi_request *request, const char *name,
+                         const char *otherwise) {
+  const char *value = fcgi_request_param(request, name);
+  return value && *value ? value : otherwise;
+}
+
+/* A write may take fewer bytes than it was given. */
+static int write_all(fcgi_request *request, const char *data, size_t len) {
+  while (len > 0) {
+    ptrdiff_t took = fcgi_request_write(request, data, len);
+    if (took < 0)
+      return (int)took;
+    data += took;
+    len -= (size_t)took;
+  }
+  return 0;
+}
+
+static int write_text(fcgi_request *request, const char *text) {
+  return write_all(request, text, strlen(text));
+}
+
+static int list_params(fcgi_request *request) {
+  static const char *const names[] = {
+      "REQUEST_METHOD", "SCRIPT_NAME",     "PATH_INFO",   "QUERY_STRING",
+      "CONTENT_LENGTH", "SERVER_PROTOCOL", "HTTP_X_TEST",
+  };
+  const fcgi_header type = header("Content-Type", "text/plain");
+  int failed = fcgi_request_start(request, 200, &type, 1);
+  for (size_t i = 0; !failed && i < sizeof names / sizeof *names; i++) {
+    failed = write_text(request, names[i]);
+    if (!failed)
+      failed = write_text(request, "=");
+    if (!failed)
+      failed = write_text(request, param(request, names[i], ""));
+    if (!failed)
+      failed = write_text(request, "\n");
+  }
+  return failed;
+}
+
+static int copy_body(fcgi_request *request) {
+  const fcgi_header headers[] = {
+      header("Content-Type",
+             param(request, "CONTENT_TYPE", "application/octet-stream")),
+      header("X-Echo-Length", param(request, "CONTENT_LENGTH", "")),
+  };
+  int failed = fcgi_request_start(request, 200, headers, 2);
+  char data[65536];
+  while (!failed) {
+    ptrdiff_t len = fcgi_request_read(request, data, sizeof data);
+    if (len <= 0)
+      return (int)len;
+    failed = write_all(request, data, (size_t)len);
+  }
+  return failed;
+}
+
+/* Returning 0 ends the request, a negative error fails it. */
+static int echo(fcgi_request *request, void *user_data) {
+  const char *method = param(request, "REQUEST_METHOD", "GET");
+  (void)user_data;
+  if (strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0)
+    return list_params(request);
+  return copy_body(request);
+}
+
+static int run(void *data) {
+  const job *work = data;
+  return fcgi_server_run_threads(work->server, work->handler, NULL,
+                                 work->threads);
+}
+
+int main(int argc, char **argv) {
+  const int stream = argc > 3 && strcmp(argv[3], "stream") == 0;
+  const fcgi_server_config config = {.size = sizeof config,
+                                     .body = stream ? FCGI_BODY_STREAM
+                                                    : FCGI_BODY_COLLECT};
+  const fcgi_handler handler = {.size = sizeof handler, .on_request = echo};
+  const int threads = argc > 2 ? atoi(argv[2]) : 1;
+  job work = {NULL, &handler, threads > 0 ? (unsigned)threads : 1};
+  int failed = fcgi_server_new(&work.server, &config);
+  if (failed) {
+    fprintf(stderr, "echo: %s\n", fcgi_error_text(failed));
+    return 1;
+  }
+  failed = fcgi_server_listen(work.server, argc > 1 ? argv[1] : NULL);
+  if (!failed)
+    failed = fcgi_serve_signals(work.server, run, &work);
+  if (failed)
+    fprintf(stderr, "echo: %s\n", fcgi_server_message(work.server));
+  fcgi_server_free(work.server);
+  return failed ? 1 : 0;
+}

@@ -1,0 +1,339 @@
+# SPDX-License-Identifier: MIT
+"""Server: addresses, options, taking requests by hand, stopping."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import select
+import socket
+import stat
+import threading
+import time
+
+import fastcgi
+import pytest
+from client import Client, request
+
+TEXT = {"Content-Type": "text/plain"}
+
+
+def hello(request):
+    return 200, TEXT, b"hello"
+
+
+def background(target, *args):
+    thread = threading.Thread(target=target, args=args)
+    thread.start()
+    return thread
+
+
+def test_listens_on_several_addresses(tmp_path):
+    binds = [f"unix:{tmp_path}/a", "127.0.0.1:0", "[::1]:0", f"unix:@fastcgi-{os.getpid()}"]
+    with fastcgi.Server(binds) as server:
+        assert server.address == server.addresses[0] == binds[0]
+        assert server.addresses[3] == binds[3]
+        assert not any(address.endswith(":0") for address in server.addresses)
+        thread = background(server.serve, hello)
+        for address in server.addresses:
+            assert request(address).body == b"hello"
+        server.stop()
+        thread.join()
+        assert server.stopped
+    assert not (tmp_path / "a").exists()
+
+
+def test_inherited_descriptor():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        with fastcgi.Server(f"fd:{listener.fileno()}") as server:
+            thread = background(server.serve, hello)
+            assert request(f"127.0.0.1:{port}").body == b"hello"
+            server.stop()
+            thread.join()
+
+
+def test_socket_mode(tmp_path):
+    with fastcgi.Server(f"unix:{tmp_path}/default"):
+        assert stat.S_IMODE((tmp_path / "default").stat().st_mode) == 0o660
+    with fastcgi.Server(f"unix:{tmp_path}/open", socket_mode=0o666):
+        assert stat.S_IMODE((tmp_path / "open").stat().st_mode) == 0o666
+
+
+def test_a_stale_socket_is_replaced_and_a_live_one_is_not(tmp_path):
+    path = tmp_path / "s"
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(str(path))
+    with fastcgi.Server(f"unix:{path}") as server:
+        with pytest.raises(OSError, match=str(path)):
+            fastcgi.Server(f"unix:{path}")
+        thread = background(server.serve, hello)
+        assert request(server.address).body == b"hello"
+        server.stop()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    "address", ["", "nonsense", "unix:", "host:port", "1.2.3.4:99999", "fd:-1", "fd:x", "[::1"]
+)
+def test_a_bad_address_says_which(address):
+    with pytest.raises((ValueError, OSError)) as caught:
+        fastcgi.Server(address)
+    assert repr(address)[1:-1] in str(caught.value)
+
+
+def test_what_is_no_socket_is_left_alone(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("precious")
+    with pytest.raises(OSError, match=str(path)):
+        fastcgi.Server(f"unix:{path}")
+    assert path.read_text() == "precious"
+
+
+@pytest.mark.parametrize(
+    ("options", "exception", "complaint"),
+    [
+        ({"bogus": 1}, TypeError, "Server() has no option 'bogus'"),
+        ({"backlog": 0}, ValueError, "backlog must be from 1 to"),
+        ({"backlog": -5}, ValueError, "backlog must be from 1 to"),
+        ({"backlog": "9"}, TypeError, "backlog must be an int, not str"),
+        ({"limit_params": 1 << 70}, ValueError, "limit_params must be from 1 to"),
+        ({"io_timeout": 0}, ValueError, "io_timeout must be more than 0"),
+        ({"io_timeout": float("nan")}, ValueError, "io_timeout must be more than 0"),
+        ({"idle_timeout": "x"}, ValueError, "idle_timeout must be a number of seconds"),
+        ({"socket_mode": 0o1777}, ValueError, "socket_mode must be from 1 to 511"),
+        ({"poller": "kqueue"}, ValueError, "poller: unknown value 'kqueue'"),
+        ({"log_level": 3}, ValueError, "log_level: unknown value 3"),
+        ({"root_path": "pre"}, ValueError, "root_path must be a path that begins with '/'"),
+        ({"temp_dir": 3}, ValueError, "temp_dir must be a path as str"),
+        ({"threads": 0}, ValueError, "threads must be 1 or more"),
+    ],
+)
+def test_wrong_options(options, exception, complaint):
+    with pytest.raises(exception) as caught:
+        fastcgi.Server(**options)
+    assert complaint in str(caught.value)
+
+
+@pytest.mark.parametrize("poller", ["best", "epoll", "poll"])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_pollers(serve, poller, threads):
+    serving = serve(hello, threads=threads, poller=poller)
+    with Client(serving.address) as client:
+        for _ in range(3):
+            assert client.request().body == b"hello"
+
+
+def test_requests_are_taken_by_hand(tmp_path):
+    with fastcgi.Server(f"unix:{tmp_path}/s") as server:
+        assert server.accept(timeout=0) is None
+        before = time.monotonic()
+        assert server.accept(timeout=0.1) is None
+        assert 0.1 <= time.monotonic() - before < 5
+        with Client(server.address) as client:
+            client.send_request(uri="/1")
+            first = server.accept()
+            client.send_request(uri="/2", request_id=2)
+            second = server.accept(timeout=5)
+            second.reply("second")
+            first.reply("first")
+            assert client.collect(1).body == b"first"
+            assert client.collect(2).body == b"second"
+
+
+def test_iteration_ends_when_stopped(tmp_path):
+    with fastcgi.Server(f"unix:{tmp_path}/s") as server:
+
+        def loop():
+            for each in server:
+                each.reply(each.path)
+
+        thread = background(loop)
+        assert request(server.address, uri="/x").body == b"/x"
+        server.stop()
+        thread.join(10)
+        assert not thread.is_alive()
+        assert server.accept() is None
+
+
+def test_the_descriptor_embeds_in_a_foreign_loop(tmp_path):
+    with fastcgi.Server(f"unix:{tmp_path}/s") as server:
+        assert not select.select([server], [], [], 0)[0]
+        with Client(server.address) as client:
+            client.send_request()
+            taken = None
+            while taken is None:
+                assert select.select([server], [], [], 10)[0]
+                taken = server.accept(0)
+            taken.reply("embedded")
+            wait = server.wait()
+            assert wait is None or wait > 0
+            assert client.collect().body == b"embedded"
+
+
+def test_a_dropped_request_is_answered_500_and_warned_about(tmp_path):
+    with fastcgi.Server(f"unix:{tmp_path}/s") as server, Client(server.address) as client:
+        client.send_request()
+        taken = server.accept()
+        held = [taken]
+        del taken
+        with pytest.warns(ResourceWarning, match="dropped without end"):
+            held.clear()
+        assert client.collect().status == 500
+
+
+def test_a_graceful_stop_finishes_what_runs(serve):
+    entered, leave = threading.Event(), threading.Event()
+
+    def handler(request):
+        entered.set()
+        assert leave.wait(10)
+        return 200, TEXT, b"finished"
+
+    serving = serve(handler, threads=2)
+    with Client(serving.address) as client:
+        client.send_request()
+        assert entered.wait(10)
+        serving.server.stop()
+        time.sleep(0.1)
+        leave.set()
+        assert client.collect().body == b"finished"
+    serving.join()
+
+
+def test_stop_now_aborts(serve):
+    reasons = []
+    entered = threading.Event()
+
+    def handler(request):
+        entered.set()
+        until = time.monotonic() + 10
+        while not request.aborted and time.monotonic() < until:
+            time.sleep(0.01)
+        reasons.append(request.aborted)
+
+    serving = serve(handler, threads=2)
+    with Client(serving.address) as client:
+        client.send_request()
+        assert entered.wait(10)
+        serving.server.stop(graceful=False)
+        serving.join()
+    assert reasons == ["stop"]
+
+
+def test_a_closed_server_raises_and_does_not_crash(tmp_path):
+    server = fastcgi.Server(f"unix:{tmp_path}/s")
+    with Client(server.address) as client:
+        client.send_request()
+        taken = server.accept()
+        server.close()
+        server.close()
+        server.stop()
+        assert server.stopped
+        for use in (server.accept, lambda: server.run(hello), lambda: server.listen("127.0.0.1:0"),
+                    lambda: server.addresses, server.fileno, lambda: next(server)):  # fmt: skip
+            with pytest.raises(fastcgi.Closed, match="the server is closed"):
+                use()
+        assert taken.aborted == "stop"
+        taken.end()
+    assert not (tmp_path / "s").exists()
+
+
+def test_uninitialised_objects_do_not_crash():
+    bare = fastcgi.Server.__new__(fastcgi.Server)
+    with pytest.raises(fastcgi.Closed):
+        bare.accept()
+    bare.stop()
+    bare.close()
+    server = fastcgi.Server()
+    with pytest.raises(fastcgi.StateError):
+        server.__init__()
+    for cls in (fastcgi.Request, type(server).__mro__[1]):
+        if cls is fastcgi.Request:
+            with pytest.raises(TypeError):
+                cls()
+
+
+def test_idle_connections_hold_no_thread(serve):
+    serving = serve(hello, threads=2)
+    idle = [Client(serving.address) for _ in range(200)]
+    for client in idle:
+        assert client.request().body == b"hello"
+    before = time.monotonic()
+    assert request(serving.address).body == b"hello"
+    assert time.monotonic() - before < 2
+    for client in idle:
+        client.close()
+
+
+def test_serve_runs_until_stopped_elsewhere_than_in_the_main_thread(tmp_path):
+    raised = []
+
+    def stop(request):
+        raise SystemExit(3)
+
+    def run():
+        try:
+            fastcgi.serve(stop, bind=f"unix:{tmp_path}/s", threads=2, interface="handler")
+        except SystemExit as error:
+            raised.append(error.code)
+
+    thread = background(run)
+    while not pathlib.Path(tmp_path, "s").exists():
+        time.sleep(0.01)
+    assert request(f"unix:{tmp_path}/s").status == 500
+    thread.join(10)
+    assert raised == [3]
+
+
+class Callable:
+    def __call__(self, environ, start_response):
+        pass
+
+    def method(self, request):
+        pass
+
+    async def coroutine(self, request):
+        pass
+
+
+async def asgi(scope, receive, send):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("app", "interface"),
+    [
+        (hello, "handler"),
+        (lambda environ, start_response: [], "wsgi"),
+        (lambda request, option=1: [], "handler"),
+        (lambda *args: [], "wsgi"),
+        (Callable(), "wsgi"),
+        (Callable().method, "handler"),
+        (type("App", (), {"__init__": lambda self, environ, start: None}), "wsgi"),
+        (dict.get, "wsgi"),
+    ],
+)
+def test_the_interface_is_found_out(app, interface):
+    assert fastcgi.detect_interface(app) == interface
+
+
+@pytest.mark.parametrize("app", [asgi, Callable().coroutine, lambda a, b, c: None, 3, "name"])
+def test_what_is_no_application_is_refused(app):
+    with pytest.raises(TypeError):
+        fastcgi.detect_interface(app)
+
+
+def test_exceptions_fit_pythons_own():
+    fits = {
+        fastcgi.Aborted: ConnectionError,
+        fastcgi.Truncated: ConnectionError,
+        fastcgi.Timeout: TimeoutError,
+        fastcgi.WouldBlock: BlockingIOError,
+        fastcgi.StateError: RuntimeError,
+        fastcgi.Unsupported: NotImplementedError,
+    }
+    for ours, pythons in fits.items():
+        assert issubclass(ours, fastcgi.Error)
+        assert issubclass(ours, pythons)
+        assert ours.__module__ == "fastcgi"
