@@ -17,7 +17,8 @@ enum {
 int fcgi__request_check(const fcgi_request *request) {
   if (request->ended)
     return FCGI_ERR_STATE;
-  return request->aborted > FCGI_ABORT_RECORD ? FCGI_ERR_ABORTED : 0;
+  return fcgi__request_reason(request) > FCGI_ABORT_RECORD ? FCGI_ERR_ABORTED
+                                                           : 0;
 }
 
 static size_t queued(const fcgi_request *request) {
@@ -238,7 +239,9 @@ int fcgi_request_send_file(fcgi_request *request, int fd, uint64_t offset,
                            uint64_t len) {
   int error;
   fcgi__connection_lock(request->connection);
-  error = wait_for_room(request, window(request) - 1);
+  /* The one before must have left: its descriptor is closed now. */
+  error =
+      wait_for_room(request, request->file_fd >= 0 ? 0 : window(request) - 1);
   if (!error)
     error = start_file(request, fd, offset, len);
   fcgi__connection_unlock(request->connection);
@@ -258,6 +261,7 @@ int fcgi__request_end(fcgi_request *request, uint32_t app_status) {
     return 0;
   }
   request->ended = 1;
+  fcgi__connection_resume(request->connection); /* To drain the rest. */
   fcgi__server_forget(request->connection->server, request);
   error = fcgi_session_end(request->connection->session, request->id,
                            app_status, FCGI_STATUS_COMPLETE);

@@ -13,7 +13,8 @@
 
 enum {
   RECEIVE_BYTES = 32768, /* Of one recv(2), on the stack. */
-  RECEIVE_TURNS = 16     /* Reads before others have their turn. */
+  RECEIVE_TURNS = 16,    /* Reads before others have their turn. */
+  LOOK_MS = 500          /* A waiting thread's look at the world. */
 };
 
 void fcgi__connection_lock(fcgi__connection *connection) {
@@ -51,18 +52,25 @@ static void close_politely(fcgi__connection *connection) {
       fcgi__now() + connection->server->config.drain_timeout_ms;
 }
 
-static unsigned events_wanted(const fcgi__connection *connection) {
-  unsigned events = 0;
-  if (!connection->paused && !connection->half_closed)
-    events |= FCGI__POLL_IN;
-  return connection->blocked ? events | FCGI__POLL_OUT : events;
+/* What to watch for. IN is there even while nothing is read: an edge costs
+   nothing then, and adding IN later would. */
+static unsigned events_watched(const fcgi__connection *connection) {
+  return FCGI__POLL_IN | (connection->blocked ? FCGI__POLL_OUT : 0u);
+}
+
+/* What a level would be reported for without end must not be asked for. */
+static unsigned events_to_rearm(const fcgi__connection *connection) {
+  unsigned events = events_watched(connection);
+  if (connection->paused || connection->half_closed)
+    events &= ~(unsigned)FCGI__POLL_IN;
+  return events;
 }
 
 static void register_it(fcgi__connection *connection) {
   if (connection->registered)
     return;
   if (fcgi__poller_add(connection->server->poller, connection->fd,
-                       events_wanted(connection), connection)) {
+                       events_watched(connection), connection)) {
     fcgi__server_log(connection->server, FCGI_LOG_ERROR,
                      "cannot watch a connection: %s", strerror(errno));
     connection->reset = 1;
@@ -87,16 +95,16 @@ static int may_stay_unregistered(const fcgi__connection *connection) {
    ceases to wait for room, or when bytes were left in the socket on purpose. */
 static void watch(fcgi__connection *connection) {
   fcgi__poller *poller = connection->server->poller;
-  unsigned events = events_wanted(connection);
   if (!connection->registered && !may_stay_unregistered(connection))
     register_it(connection);
   if (!connection->registered || connection->busy > 0)
     return;
   if (connection->polls_out != connection->blocked || connection->unread) {
     connection->polls_out = connection->blocked;
-    fcgi__poller_change(poller, connection->fd, events, connection);
+    fcgi__poller_change(poller, connection->fd, events_watched(connection),
+                        connection);
   } else if (connection->reported) {
-    fcgi__poller_rearm(poller, connection->fd, events);
+    fcgi__poller_rearm(poller, connection->fd, events_to_rearm(connection));
   }
   connection->unread = connection->reported = 0;
 }
@@ -175,8 +183,26 @@ static void drain_within_limit(fcgi__connection *connection) {
     fcgi_session_stop_draining(connection->session);
 }
 
+static void wake_waiters(fcgi__connection *connection) {
+  const uint64_t one = 1;
+  for (fcgi__waiter *at = connection->waiters; at; at = at->next)
+    if (at->wake >= 0 && write(at->wake, &one, sizeof one) < 0)
+      continue; /* The count is at its maximum: it is awake already. */
+}
+
+static void take_up_reading(fcgi__connection *connection) {
+  connection->resumed = 0;
+  connection->reported = 1;
+  fcgi__connection_receive(connection);
+  wake_waiters(connection);
+}
+
 static void settle(fcgi__connection *connection) {
   unsigned flags;
+  if (connection->resumed)
+    take_up_reading(connection);
+  if (connection->fd < 0)
+    return;
   drain_within_limit(connection);
   do {
     if (connection->flush)
@@ -210,13 +236,6 @@ void fcgi__connection_unlock(fcgi__connection *connection) {
   pthread_mutex_unlock(&connection->lock);
   if (notified)
     fcgi__server_nudge(server);
-}
-
-static void wake_waiters(fcgi__connection *connection) {
-  const uint64_t one = 1;
-  for (fcgi__waiter *at = connection->waiters; at; at = at->next)
-    if (at->wake >= 0 && write(at->wake, &one, sizeof one) < 0)
-      continue; /* The count is at its maximum: it is awake already. */
 }
 
 void fcgi__connection_lost(fcgi__connection *connection,
@@ -349,13 +368,12 @@ void fcgi__connection_receive(fcgi__connection *connection) {
   connection->unread = (uint8_t)(more && can_receive(connection));
 }
 
+/* The receiving itself is left to settle: events may be under way here. */
 void fcgi__connection_resume(fcgi__connection *connection) {
   if (!connection->paused)
     return;
   connection->paused = 0;
-  connection->reported = 1;
-  fcgi__connection_receive(connection);
-  wake_waiters(connection);
+  connection->resumed = 1;
 }
 
 static void poll_socket(fcgi__connection *connection, fcgi__waiter *self,
@@ -442,6 +460,7 @@ static void start_session(fcgi__connection *connection, int fd) {
   connection->keep = connection->blocked = connection->registered = 0;
   connection->polls_out = connection->paused = connection->missed = 0;
   connection->reported = connection->unread = connection->notified = 0;
+  connection->resumed = 0;
   connection->half_closed = connection->ending = connection->flush =
       connection->lingering = 0;
   connection->reset = connection->room_wanted = 0;

@@ -46,6 +46,7 @@ typedef struct fcgi__connection {
   uint8_t registered;            /* 1: the poller knows it. */
   uint8_t polls_out;             /* 1: and reports room to write. */
   uint8_t paused;                /* 1: a window is full, nothing is read. */
+  uint8_t resumed;               /* 1: it no longer is; read at unlock. */
   uint8_t reported;              /* 1: a report of the poller was taken. */
   uint8_t unread;                /* 1: the socket may hold more bytes. */
   uint8_t notified;              /* 1: an event is ready to be given out. */

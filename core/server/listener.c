@@ -391,11 +391,23 @@ int fcgi__listener_open(fcgi__listener *out, size_t max, const char *address,
   return error < 0 ? error : 1;
 }
 
+static void unlink_own(fcgi__listener *listener) {
+  if (listener->unlink_path[0] != '\0' && is_same_socket(listener))
+    unlink(listener->unlink_path);
+  listener->unlink_path[0] = '\0';
+}
+
+void fcgi__listener_retire(fcgi__listener *listener, int instead) {
+  if (!listener->own)
+    return;
+  unlink_own(listener);
+  dup3(instead, listener->fd, O_CLOEXEC);
+}
+
 void fcgi__listener_close(fcgi__listener *listener) {
   if (!listener->own)
     return;
-  if (listener->unlink_path[0] != '\0' && is_same_socket(listener))
-    unlink(listener->unlink_path);
+  unlink_own(listener);
   close(listener->fd);
   *listener = (fcgi__listener){.fd = -1};
 }

@@ -29,6 +29,10 @@ int fcgi__listener_open(fcgi__listener *out, size_t max, const char *address,
                         const fcgi__listen_options *options, char *why,
                         size_t why_len);
 
+/* Stop listening, if it is ours, and remove the socket file; the descriptor's
+   number stays taken, by a copy of `instead`, until it is closed. */
+void fcgi__listener_retire(fcgi__listener *listener, int instead);
+
 /* Close what is ours and remove the socket file if it is still the one we
    made. */
 void fcgi__listener_close(fcgi__listener *listener);

@@ -3,9 +3,11 @@
 #include "server/server.h"
 #include <errno.h>
 #include <fastcgi/error.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 enum {
   REPORTS = 16,         /* Taken from the poller at once by a lone thread. */
@@ -129,11 +131,23 @@ static void stop_one(fcgi__connection *connection, void *data) {
   fcgi__connection_settle(connection);
 }
 
+/* A client that connects now shall learn at once that nobody accepts. Another
+   thread may be about to call accept4(2), so the numbers stay taken, by
+   something that cannot accept. */
+static void close_listeners(fcgi_server *server) {
+  int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
+  for (size_t i = 0; nothing >= 0 && i < server->listener_count; i++)
+    fcgi__listener_retire(&server->listeners[i], nothing);
+  if (nothing >= 0)
+    close(nothing);
+}
+
 void fcgi__server_carry_out_stop(fcgi_server *server) {
   int wanted = atomic_load(&server->stop_wanted);
   if (atomic_exchange(&server->stopping, wanted) == wanted)
     return;
   fcgi__server_accept_off(server);
+  close_listeners(server);
   for_each_connection(server, stop_one, &wanted);
   if (wanted == FCGI__ABORTING || atomic_load(&server->open) == 0)
     fcgi__poller_wake_all(server->poller);

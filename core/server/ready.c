@@ -47,6 +47,14 @@ void fcgi__server_forget(fcgi_server *server, fcgi_request *request) {
   pthread_mutex_unlock(&server->lock);
 }
 
+int fcgi__server_let_go(fcgi_server *server, fcgi_request *request) {
+  int free_of_all;
+  pthread_mutex_lock(&server->lock);
+  free_of_all = atomic_fetch_sub(&request->held, 1) == 1 && !request->is_ready;
+  pthread_mutex_unlock(&server->lock);
+  return free_of_all;
+}
+
 /* Events of one request come in the order of their numbers, CLOSE last; a
    request with several goes to the end of the list after each. */
 void fcgi__server_pop(fcgi_server *server, fcgi_server_event *event, int hold) {

@@ -202,11 +202,18 @@ void fcgi__request_release(fcgi_request *request) {
   fcgi__connection *connection = request->connection;
   int gone;
   fcgi__connection_lock(connection);
-  gone = atomic_fetch_sub(&request->held, 1) == 1 && request->closed &&
-         !request->is_ready;
+  gone = fcgi__server_let_go(connection->server, request) && request->closed;
   fcgi__connection_unlock(connection);
   if (gone)
     fcgi__request_free(request);
+}
+
+fcgi_abort_reason fcgi__request_reason(const fcgi_request *request) {
+  const fcgi_server *server = request->connection->server;
+  if (request->aborted <= FCGI_ABORT_RECORD &&
+      atomic_load(&server->stop_wanted) == FCGI__ABORTING)
+    return FCGI_ABORT_STOP;
+  return request->aborted;
 }
 
 static long long until_of(const fcgi_request *request) {
@@ -218,7 +225,8 @@ static long long until_of(const fcgi_request *request) {
 static ptrdiff_t end_of_input(const fcgi_request *request, int is_data) {
   int done =
       is_data ? request->data_done : request->input_done || request->stdin_done;
-  if (request->cut)
+  if (request->cut ||
+      (!done && fcgi__request_reason(request) == FCGI_ABORT_STOP))
     return FCGI_ERR_ABORTED;
   if (!done)
     return FCGI_ERR_AGAIN;
@@ -296,7 +304,7 @@ fcgi_abort_reason fcgi_request_aborted(fcgi_request *request) {
     fcgi__connection_receive(connection);
     fcgi__connection_events(connection);
   }
-  reason = request->aborted;
+  reason = fcgi__request_reason(request);
   fcgi__connection_unlock(connection);
   return reason;
 }

@@ -92,6 +92,9 @@ ptrdiff_t fcgi__request_write(fcgi_request *request, const void *data,
 /* Queue bytes of STDOUT that are part of the head: they never wait. */
 int fcgi__request_put(fcgi_request *request, const void *data, size_t len);
 
+/* Why it is aborted: its own reason, or that the server stops at once. */
+fcgi_abort_reason fcgi__request_reason(const fcgi_request *request);
+
 /* 0, FCGI_ERR_STATE when the request is over, FCGI_ERR_ABORTED when nobody is
    left to read. */
 int fcgi__request_check(const fcgi_request *request);

@@ -144,17 +144,26 @@ static int check_start(const fcgi_request *request, int status,
   return 0;
 }
 
-/* Put the head, and `data` in the same write, on STDOUT. */
+static void add_length(text *out, size_t length) {
+  char line[48];
+  int len = snprintf(line, sizeof line, "Content-Length: %zu\r\n", length);
+  add(out, line, (size_t)len);
+}
+
+/* Put the head, with Content-Length if `length` is given, and `data` in the
+   same write, on STDOUT. */
 static int put_head(fcgi_request *request, int status,
-                    const fcgi_header *headers, size_t count, const void *data,
-                    size_t len) {
+                    const fcgi_header *headers, size_t count,
+                    const size_t *length, const void *data, size_t len) {
   text out = {.allocator = &request->connection->server->allocator};
-  size_t size = 96 + len;
+  size_t size = 144 + len;
   for (size_t i = 0; i < count; i++)
     size += headers[i].name_len + headers[i].value_len + 4;
   out.error = fcgi__buffer_reserve(&out.buffer, out.allocator, size);
   for (size_t i = 0; i < count; i++)
     add_header(&out, &headers[i]);
+  if (length)
+    add_length(&out, *length);
   add_status(&out, status);
   add(&out, data, len);
   if (!out.error)
@@ -171,21 +180,9 @@ int fcgi_request_start(fcgi_request *request, int status,
   fcgi__connection_lock(request->connection);
   error = check_start(request, status, headers, count);
   if (!error)
-    error = put_head(request, status, headers, count, NULL, 0);
+    error = put_head(request, status, headers, count, NULL, NULL, 0);
   fcgi__connection_unlock(request->connection);
   return error;
-}
-
-static int reply_head(fcgi_request *request, int status,
-                      const char *content_type, const void *data, size_t len,
-                      size_t body_len) {
-  char number[24];
-  int digits = snprintf(number, sizeof number, "%zu", body_len);
-  const fcgi_header headers[] = {
-      {"Content-Type", 12, content_type, strlen(content_type)},
-      {"Content-Length", 14, number, (size_t)digits}};
-  int error = check_start(request, status, headers, 2);
-  return error ? error : put_head(request, status, headers, 2, data, len);
 }
 
 enum { TOGETHER = 8192 }; /* A body up to this size is copied with its head. */
@@ -202,11 +199,30 @@ static int reply_body(fcgi_request *request, const void *data, size_t len) {
   return done < 0 ? (int)done : 0;
 }
 
-int fcgi__request_reply(fcgi_request *request, int status,
-                        const char *content_type, const void *data,
-                        size_t len) {
+static int names_length(const fcgi_header *header) {
+  return header->name_len == 14 &&
+         strncasecmp(header->name, "Content-Length", 14) == 0;
+}
+
+/* RFC 9110, 8.6: no length for answers that never have a body. */
+static int wants_length(int status, const fcgi_header *headers, size_t count) {
+  if (status < 200 || status == 204 || status == 304)
+    return 0;
+  for (size_t i = 0; i < count; i++)
+    if (names_length(&headers[i]))
+      return 0;
+  return 1;
+}
+
+static int respond(fcgi_request *request, int status,
+                   const fcgi_header *headers, size_t count, const void *data,
+                   size_t len) {
   size_t together = request->head_only || len > TOGETHER ? 0 : len;
-  int error = reply_head(request, status, content_type, data, together, len);
+  int error = check_start(request, status, headers, count);
+  if (!error)
+    error = put_head(request, status, headers, count,
+                     wants_length(status, headers, count) ? &len : NULL, data,
+                     together);
   if (!error && together == 0)
     error = reply_body(request, data, len);
   if (!error)
@@ -219,12 +235,31 @@ int fcgi__request_reply(fcgi_request *request, int status,
   return error;
 }
 
+int fcgi__request_reply(fcgi_request *request, int status,
+                        const char *content_type, const void *data,
+                        size_t len) {
+  const fcgi_header type = {"Content-Type", 12, content_type,
+                            strlen(content_type)};
+  return respond(request, status, &type, 1, data, len);
+}
+
 int fcgi_request_reply(fcgi_request *request, int status,
                        const char *content_type, const void *data, size_t len) {
   fcgi__connection *connection = request->connection;
   int error;
   fcgi__connection_lock(connection);
   error = fcgi__request_reply(request, status, content_type, data, len);
+  fcgi__connection_unlock(connection);
+  return error;
+}
+
+int fcgi_request_respond(fcgi_request *request, int status,
+                         const fcgi_header *headers, size_t count,
+                         const void *data, size_t len) {
+  fcgi__connection *connection = request->connection;
+  int error;
+  fcgi__connection_lock(connection);
+  error = respond(request, status, headers, count, data, len);
   fcgi__connection_unlock(connection);
   return error;
 }

@@ -82,6 +82,10 @@ void fcgi__server_forget(fcgi_server *server, fcgi_request *request);
    request whose CLOSE is taken out unheld is freed. */
 void fcgi__server_pop(fcgi_server *server, fcgi_server_event *event, int hold);
 
+/* A callback no longer holds the request: 1 when nobody else does and no event
+   of it waits. */
+int fcgi__server_let_go(fcgi_server *server, fcgi_request *request);
+
 /* An event is ready, and this thread will not take it. */
 void fcgi__server_nudge(fcgi_server *server);
 

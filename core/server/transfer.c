@@ -5,13 +5,38 @@
 #include "server/server.h"
 #include <errno.h>
 #include <limits.h>
+#include <signal.h>
 #include <sys/socket.h>
 #ifdef __linux__
 #include <sys/sendfile.h>
 #endif
+#include <time.h>
 #include <unistd.h>
 
 enum { SLICES = 64, FILE_CHUNK = 32768 };
+
+#ifdef __linux__
+/* sendfile(2) knows no MSG_NOSIGNAL: hold SIGPIPE back meanwhile, and take the
+   one it may raise, unless one was pending before. */
+static ssize_t quiet_sendfile(int socket, int fd, uint64_t offset, size_t len) {
+  const struct timespec at_once = {.tv_sec = 0};
+  off_t at = (off_t)offset;
+  sigset_t broken, before, pending;
+  ssize_t sent;
+  int error;
+  sigemptyset(&broken);
+  sigaddset(&broken, SIGPIPE);
+  pthread_sigmask(SIG_BLOCK, &broken, &before);
+  sigpending(&pending);
+  sent = sendfile(socket, fd, &at, len);
+  error = errno;
+  if (sent < 0 && error == EPIPE && !sigismember(&pending, SIGPIPE))
+    sigtimedwait(&broken, NULL, &at_once);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  errno = error;
+  return sent;
+}
+#endif
 
 /* sendfile(2), or a copy through memory where a descriptor cannot do it. */
 static ssize_t send_file_bytes(int socket, int fd, uint64_t offset,
@@ -19,33 +44,36 @@ static ssize_t send_file_bytes(int socket, int fd, uint64_t offset,
   char data[FILE_CHUNK];
   ssize_t got;
 #ifdef __linux__
-  off_t at = (off_t)offset;
-  ssize_t sent = sendfile(socket, fd, &at, len);
-  if (sent > 0 || (errno != EINVAL && errno != ENOSYS && sent < 0))
-    return sent;
-  if (sent == 0)
-    return 0;
+  got = quiet_sendfile(socket, fd, offset, len);
+  if (got >= 0 || (errno != EINVAL && errno != ENOSYS))
+    return got;
 #endif
   got = pread(fd, data, len < sizeof data ? len : sizeof data, (off_t)offset);
   return got > 0 ? send(socket, data, (size_t)got, MSG_NOSIGNAL) : got;
 }
 
+static ssize_t send_file(fcgi__connection *connection) {
+  uint64_t offset;
+  size_t len;
+  int fd;
+  ssize_t sent;
+  if (!fcgi_session_output_file(connection->session, &fd, &offset, &len))
+    return 0;
+  sent = send_file_bytes(connection->fd, fd, offset, len);
+  if (sent > 0)
+    return sent;
+  if (sent == 0)
+    errno = EIO; /* The record promised more than the file still has. */
+  return -1;
+}
+
 static ssize_t send_some(fcgi__connection *connection) {
   struct iovec slices[SLICES];
   struct msghdr message = {.msg_iov = slices};
-  uint64_t offset;
-  size_t len;
-  int fd, flags = MSG_NOSIGNAL;
+  int flags = MSG_NOSIGNAL;
   int count = fcgi_session_output(connection->session, slices, SLICES);
-  if (count == 0) {
-    if (!fcgi_session_output_file(connection->session, &fd, &offset, &len))
-      return 0;
-    ssize_t sent = send_file_bytes(connection->fd, fd, offset, len);
-    /* The record promised more than the file still has. */
-    if (sent == 0)
-      errno = EIO;
-    return sent == 0 ? -1 : sent;
-  }
+  if (count == 0)
+    return send_file(connection);
   message.msg_iovlen = (size_t)count;
 #ifdef MSG_MORE
   if (connection->files)

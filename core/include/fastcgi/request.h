@@ -61,8 +61,9 @@ FCGI_EXPORT int fcgi_request_start(fcgi_request *request, int status,
 /* Write body bytes, or, when fcgi_request_start was not called, raw CGI output
    (headers, an empty line, body). Small writes are gathered until 16 KiB,
    fcgi_request_flush or the end. Returns the bytes taken: `len`, or fewer when
-   the timeout is 0; FCGI_ERR_AGAIN when none, then a WRITABLE event follows.
-   FCGI_ERR_ABORTED when the connection is gone. */
+   the timeout has passed. When none: FCGI_ERR_TIMEOUT, or with timeout 0
+   FCGI_ERR_AGAIN and a WRITABLE event later. FCGI_ERR_ABORTED when the
+   connection is gone. */
 FCGI_EXPORT ptrdiff_t fcgi_request_write(fcgi_request *request,
                                          const void *data, size_t len);
 
@@ -94,6 +95,13 @@ FCGI_EXPORT int fcgi_request_end(fcgi_request *request, uint32_t app_status);
 FCGI_EXPORT int fcgi_request_reply(fcgi_request *request, int status,
                                    const char *content_type, const void *data,
                                    size_t len);
+
+/* The same with headers of the caller's, checked as by fcgi_request_start.
+   Content-Length is added when it is not among them and the status allows it.
+   Headers that are refused lead to 500. The handle is dead afterwards. */
+FCGI_EXPORT int fcgi_request_respond(fcgi_request *request, int status,
+                                     const fcgi_header *headers, size_t count,
+                                     const void *data, size_t len);
 
 /* The handler failed: answers 500 when no output was made yet, otherwise cuts
    the connection so that the web server sees the truncation (or ends only this

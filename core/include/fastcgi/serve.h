@@ -21,7 +21,8 @@ FCGI_EXPORT int fcgi_server_run_threads(fcgi_server *server,
 
 /* Stop `server` on SIGTERM, SIGINT (gracefully, a second one at once) or
    SIGQUIT (at once) while `run(run_data)` runs on the calling thread; returns
-   what it returned. Threads it starts inherit the blocked signals. */
+   what it returned. Its threads, and children they start, inherit the signals
+   blocked: a child that should react to them unblocks them first. */
 FCGI_EXPORT int fcgi_serve_signals(fcgi_server *server, int (*run)(void *),
                                    void *run_data);
 

@@ -286,6 +286,40 @@ static void test_bad_headers_are_refused(void **state) {
   assert_int_equal(fcgi_request_start(request, 204, NULL, 0), FCGI_ERR_STATE);
 }
 
+static void test_respond_with_headers(void **state) {
+  serving *f = *state;
+  const fcgi_header headers[] = {{"X-A", 3, "1", 1}, {"X-B", 3, "", 0}};
+  assert_int_equal(fcgi_request_respond(take_get(f), 404, headers, 2, "no", 2),
+                   0);
+  serving_expect(f, "stdout 1 X-A: 1\r\nX-B: \r\nContent-Length: 2\r\n"
+                    "Status: 404 Not Found\r\n\r\nno\n"
+                    "stdout_end 1\nend 1 app=0 status=0\n");
+}
+
+static void test_respond_without_length(void **state) {
+  serving *f = *state;
+  const fcgi_header header = {"content-length", 14, "7", 1};
+  assert_int_equal(fcgi_request_respond(take_get(f), 204, NULL, 0, NULL, 0), 0);
+  serving_expect(f, "stdout 1 Status: 204 No Content\r\n\r\n\n"
+                    "stdout_end 1\nend 1 app=0 status=0\n");
+  assert_int_equal(
+      fcgi_request_respond(take_get(f), 200, &header, 1, "1234567", 7), 0);
+  serving_expect(f, "stdout 1 content-length: 7\r\nStatus: 200 OK\r\n\r\n"
+                    "1234567\nstdout_end 1\nend 1 app=0 status=0\n");
+}
+
+static void test_respond_with_a_bad_header_gives_500(void **state) {
+  serving *f = *state;
+  const fcgi_header header = {"X", 1, "a\nb", 3};
+  assert_int_equal(fcgi_request_respond(take_get(f), 200, &header, 1, "x", 1),
+                   FCGI_ERR_INVALID);
+  serving_expect(f, "stdout 1 Content-Type: text/plain\r\n"
+                    "Content-Length: 26\r\n"
+                    "Status: 500 Internal Server Error\r\n\r\n"
+                    "500 Internal Server Error\n\n"
+                    "stdout_end 1\nend 1 app=0 status=0\n");
+}
+
 static void test_status_follows_location(void **state) {
   serving *f = *state;
   const fcgi_header header = {"Location", 8, "/x", 2};
@@ -374,6 +408,32 @@ static void test_file_that_shrank_resets(void **state) {
   assert_true(serving_is_closed(f, 1000));
 }
 
+/* SIGPIPE would end the test. */
+static void test_file_for_a_client_that_left(void **state) {
+  serving *f = *state;
+  FILE *file = tmpfile();
+  assert_int_equal(ftruncate(fileno(file), BIG), 0);
+  fcgi_request *request = take_get(f);
+  close(f->client);
+  f->client = -1;
+  assert_int_equal(fcgi_request_send_file(request, fileno(file), 0, BIG),
+                   FCGI_ERR_ABORTED);
+  assert_int_equal(fcgi_request_end(request, 0), 0);
+  fclose(file);
+}
+
+static void test_two_files_follow_each_other(void **state) {
+  serving *f = *state;
+  FILE *one = file_of("one"), *two = file_of("two");
+  fcgi_request *request = take_get(f);
+  assert_int_equal(fcgi_request_send_file(request, fileno(one), 0, 3), 0);
+  assert_int_equal(fcgi_request_send_file(request, fileno(two), 0, 3), 0);
+  fclose(one);
+  fclose(two);
+  assert_int_equal(fcgi_request_end(request, 0), 0);
+  serving_expect(f, "stdout 1 onetwo\nstdout_end 1\nend 1 app=0 status=0\n");
+}
+
 static void test_ended_request_ends_after_its_file(void **state) {
   serving *f = *state;
   FILE *file = tmpfile();
@@ -412,6 +472,9 @@ static int run(const char *group, void *kind) {
       SERVING_TEST(test_head_answer_has_no_body),
       SERVING_TEST(test_head_answer_written_raw_has_no_body),
       SERVING_TEST(test_bad_headers_are_refused),
+      SERVING_TEST(test_respond_with_headers),
+      SERVING_TEST(test_respond_without_length),
+      SERVING_TEST(test_respond_with_a_bad_header_gives_500),
       SERVING_TEST(test_status_follows_location),
       SERVING_TEST(test_stderr_leaves_with_stdout),
       SERVING_TEST(test_failure_before_output_gives_500),
@@ -419,6 +482,8 @@ static int run(const char *group, void *kind) {
       SERVING_TEST(test_failure_spares_other_requests),
       SERVING_TEST(test_file_is_sent),
       SERVING_TEST(test_file_that_shrank_resets),
+      SERVING_TEST(test_file_for_a_client_that_left),
+      SERVING_TEST(test_two_files_follow_each_other),
       SERVING_TEST(test_ended_request_ends_after_its_file),
   };
   return cmocka_run_group_tests_name(group, tests, NULL, NULL);

@@ -260,6 +260,54 @@ static void test_stop_now_aborts_what_runs(void **state) {
   fcgi_request_end(request, 0);
 }
 
+static void test_stopped_server_refuses_at_once(void **state) {
+  serving *f = *state;
+  fcgi_server_event event;
+  fcgi_server_stop(f->server, FCGI_STOP_GRACEFUL);
+  assert_int_equal(fcgi_server_next(f->server, &event, 1000), FCGI_ERR_CLOSED);
+  char address[160];
+  assert_true(fcgi_server_address(f->server, 0, address, sizeof address) < 0);
+}
+
+/* A handler in the only thread: nobody takes events meanwhile. */
+static void test_stop_now_is_seen_without_taking_events(void **state) {
+  serving *f = *state;
+  char byte;
+  f->config.body = FCGI_BODY_STREAM;
+  serving_restart(f);
+  records_open(&f->text->sent, 1);
+  serving_send(f);
+  fcgi_request *request = serving_take(f, FCGI_EVENT_REQUEST);
+  fcgi_server_stop(f->server, FCGI_STOP_NOW);
+  assert_int_equal(fcgi_request_aborted(request), FCGI_ABORT_STOP);
+  assert_int_equal(fcgi_request_read(request, &byte, 1), FCGI_ERR_ABORTED);
+  assert_int_equal(fcgi_request_write(request, "x", 1), FCGI_ERR_ABORTED);
+  fcgi_request_end(request, 0);
+}
+
+/* The handler ends without reading what has filled the window. */
+static void test_full_window_is_drained_after_the_end(void **state) {
+  serving *f = *state;
+  static char piece[60000];
+  f->config.body = FCGI_BODY_STREAM;
+  f->config.input_window = 50000;
+  serving_restart(f);
+  records_open(&f->text->sent, 1);
+  records_put(&f->text->sent, FCGI_RECORD_STDIN, 1, piece, sizeof piece, 0);
+  serving_send(f);
+  answer(serving_take(f, FCGI_EVENT_REQUEST));
+  for (int i = 0; i < 20; i++) {
+    records_put(&f->text->sent, FCGI_RECORD_STDIN, 1, piece, sizeof piece, 0);
+    serving_send(f);
+    serving_idle(f, 1);
+  }
+  records_stdin_end(&f->text->sent, 1);
+  serving_send(f);
+  serving_idle(f, 10);
+  serving_expect(f, HELLO_END);
+  assert_false(serving_is_closed(f, 0));
+}
+
 static void test_connections_are_limited(void **state) {
   serving *f = *state;
   f->config.max_connections = 1;
@@ -302,6 +350,9 @@ static int run(const char *group, void *kind) {
       SERVING_TEST(test_stalled_body_is_dropped),
       SERVING_TEST(test_graceful_stop_finishes_what_runs),
       SERVING_TEST(test_stop_now_aborts_what_runs),
+      SERVING_TEST(test_stopped_server_refuses_at_once),
+      SERVING_TEST(test_stop_now_is_seen_without_taking_events),
+      SERVING_TEST(test_full_window_is_drained_after_the_end),
       SERVING_TEST(test_connections_are_limited),
       SERVING_TEST(test_listen_explains_a_failure),
   };

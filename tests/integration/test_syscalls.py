@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: MIT
+"""How many system calls the C hello makes for a request."""
+
+import re
+import socket
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from support.fcgi_client import Client, get_params, request, wait_until
+from support.paths import EXAMPLES, tool
+from support.process import Process
+
+REQUESTS = 200
+SLACK = 8  # Calls that belong to no request: attaching, the first and the last wait.
+LATE = (
+    4  # More calls for a request that came after its connection: look, watch twice, wait once more.
+)
+
+
+def trace(directory: Path, name: str, work: Callable[[str], None]) -> tuple[Counter, int]:
+    """The calls that hello makes during work(address), and how many found nothing to read."""
+    address = f"unix:{directory}/{name}.sock"
+    calls = directory / f"{name}.strace"
+    with Process([EXAMPLES / "hello", address], directory / f"{name}.log") as hello:
+        hello.wait_for_address(address)
+        work(address)  # What is done once is done before counting.
+        command = [tool("strace"), "-f", "-o", calls, "-p", hello.pid]
+        with Process(command, directory / f"{name}-strace.log") as strace:
+            wait_until(
+                lambda: "attached" in strace.output() or not strace.running(),
+                10,
+                "strace attaching",
+            )
+            assert strace.running(), strace.output()
+            work(address)
+    text = calls.read_text()
+    return Counter(re.findall(r"^\d+ +(\w+)\(", text, re.M)), len(
+        re.findall(r"recv\w*\(.* EAGAIN", text)
+    )
+
+
+def test_new_connections(directory: Path):
+    """Wait, accept, receive, send, close."""
+    data = request(1, get_params(), keep=False)
+
+    def work(address: str) -> None:
+        for _ in range(REQUESTS):
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect(address.removeprefix("unix:"))
+                client.sendall(data)
+                answer = b"".join(iter(lambda: client.recv(4096), b""))
+                assert b"\r\n\r\nHello\n" in answer
+
+    calls, late = trace(directory, "new", work)
+    assert REQUESTS <= calls["accept4"] <= REQUESTS + SLACK, calls
+    assert late <= REQUESTS / 2, calls
+    assert calls.total() <= 5 * REQUESTS + LATE * late + SLACK, calls
+
+
+def test_kept_connection(directory: Path):
+    """Wait, receive, send."""
+
+    def work(address: str) -> None:
+        with Client(address) as client:
+            for _ in range(REQUESTS):
+                assert client.ask(get_params()).body == b"Hello\n"
+
+    calls, _ = trace(directory, "kept", work)
+    assert calls["sendmsg"] + calls["writev"] + calls["write"] + calls["sendto"] >= REQUESTS, calls
+    assert calls.total() <= 3 * REQUESTS + SLACK, calls

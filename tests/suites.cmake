@@ -1,0 +1,79 @@
+# Every suite but the unit tests of this very build.
+set(tests_dir ${CMAKE_CURRENT_SOURCE_DIR})
+set(lua_dir ${PROJECT_BINARY_DIR}/lua)
+
+# What a test finds in its environment; support/paths.py reads FASTCGI_*.
+set(test_environment
+  "FASTCGI_BUILD=${PROJECT_BINARY_DIR}"
+  "FASTCGI_CC=${CMAKE_C_COMPILER}"
+  "PYTHONDONTWRITEBYTECODE=1"
+  "PYTHONPATH=${PROJECT_BINARY_DIR}/python:${tests_dir}"
+  "LUA_PATH=${lua_dir}/?.lua\;${lua_dir}/?/init.lua\;\;"
+  "LUA_CPATH=${lua_dir}/?.so\;\;")
+
+# usage: fcgi_add_test(NAME LABELS SECONDS COMMAND...)
+function(fcgi_add_test name labels seconds)
+  add_test(NAME ${name} COMMAND ${ARGN} WORKING_DIRECTORY ${tests_dir})
+  set_tests_properties(${name} PROPERTIES LABELS "${labels}"
+    TIMEOUT ${seconds} ENVIRONMENT "${test_environment}")
+endfunction()
+
+# usage: fcgi_add_pytest(NAME LABELS SECONDS FILE [PYTEST ARGUMENTS])
+function(fcgi_add_pytest name labels seconds file)
+  fcgi_add_test(${name} "${labels}" ${seconds} ${Python_EXECUTABLE} -m pytest
+    -q -p no:cacheprovider ${file} ${ARGN})
+endfunction()
+
+# tests/python/test_params.py becomes python.params, and so on.
+function(fcgi_add_pytest_folder folder seconds)
+  file(GLOB files CONFIGURE_DEPENDS RELATIVE ${tests_dir} ${folder}/test_*.py)
+  foreach(file ${files})
+    string(REGEX REPLACE ".*/test_(.*)\\.py" "\\1" thing ${file})
+    fcgi_add_pytest(${folder}.${thing} ${folder} ${seconds} ${file})
+  endforeach()
+endfunction()
+
+fcgi_add_pytest_folder(hygiene 120)
+fcgi_add_pytest_folder(python 180)
+fcgi_add_pytest_folder(install 240)
+
+file(GLOB lua_files CONFIGURE_DEPENDS RELATIVE ${tests_dir} lua/*_spec.lua)
+foreach(file ${lua_files})
+  string(REGEX REPLACE "lua/(.*)_spec\\.lua" "\\1" thing ${file})
+  fcgi_add_test(lua.${thing} lua 180 ${FCGI_PROGRAM_lua5_4}
+                ${FCGI_PROGRAM_busted} ${file})
+endforeach()
+
+# These run once for each language's echo application.
+set(echo_tests nginx_requests nginx_clients direct long_body)
+foreach(thing ${echo_tests})
+  foreach(language c python lua)
+    set(name integration.${thing}.${language})
+    set(labels integration)
+    if(thing STREQUAL long_body)
+      list(APPEND labels long)
+    endif()
+    fcgi_add_pytest(${name} "${labels}" 300 integration/test_${thing}.py)
+    set_property(TEST ${name} APPEND PROPERTY ENVIRONMENT
+                 "FASTCGI_LANGUAGES=${language}")
+  endforeach()
+endforeach()
+
+foreach(thing syscalls send_file c_examples command_line flask demo)
+  fcgi_add_pytest(integration.${thing} integration 300
+                  integration/test_${thing}.py)
+endforeach()
+
+# The unit tests once more in the builds of the sanitizers' presets, which
+# ./dev test makes beforehand.
+get_property(unit_tests DIRECTORY unit PROPERTY TESTS)
+foreach(sanitizer asan tsan)
+  foreach(test ${unit_tests})
+    fcgi_add_test(${sanitizer}.${test} ${sanitizer} 120 ${CMAKE_CTEST_COMMAND}
+      --test-dir ${PROJECT_SOURCE_DIR}/build/${sanitizer}
+      --tests-regex "^${test}$" --output-on-failure --no-tests=error)
+  endforeach()
+endforeach()
+
+# It counts what a quiet machine does.
+set_tests_properties(integration.syscalls PROPERTIES RUN_SERIAL ON)
