@@ -59,7 +59,7 @@ foreach(thing ${echo_tests})
   endforeach()
 endforeach()
 
-foreach(thing syscalls send_file c_examples command_line flask demo)
+foreach(thing syscalls send_file c_examples command_line flask demo readme)
   fcgi_add_pytest(integration.${thing} integration 300
                   integration/test_${thing}.py)
 endforeach()

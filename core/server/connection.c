@@ -13,8 +13,7 @@
 
 enum {
   RECEIVE_BYTES = 32768, /* Of one recv(2), on the stack. */
-  RECEIVE_TURNS = 16,    /* Reads before others have their turn. */
-  LOOK_MS = 500          /* A waiting thread's look at the world. */
+  RECEIVE_TURNS = 16     /* Reads before others have their turn. */
 };
 
 void fcgi__connection_lock(fcgi__connection *connection) {
@@ -109,64 +108,6 @@ static void watch(fcgi__connection *connection) {
   connection->unread = connection->reported = 0;
 }
 
-static fcgi__wait_kind kind_of_wait(const fcgi__connection *connection,
-                                    unsigned flags) {
-  if (connection->lingering)
-    return FCGI__WAIT_LINGER;
-  if (flags & FCGI_SESSION_DRAINING)
-    return FCGI__WAIT_DRAIN;
-  if (connection->blocked)
-    return FCGI__WAIT_OUTPUT;
-  if (flags & FCGI_SESSION_PARAMS)
-    return FCGI__WAIT_HEADER;
-  if (connection->collecting > 0)
-    return FCGI__WAIT_BODY;
-  return flags & FCGI_SESSION_ACTIVE ? FCGI__WAIT_NONE : FCGI__WAIT_IDLE;
-}
-
-static int timeout_of(const fcgi_server_config *config, fcgi__wait_kind kind) {
-  /* Calls that never wait still leave the peer some time. */
-  int transfer = config->io_timeout_ms == -2 ? 60000 : config->io_timeout_ms;
-  const int timeouts[] = {
-      [FCGI__WAIT_NONE] = -1,
-      [FCGI__WAIT_IDLE] = config->idle_timeout_ms,
-      [FCGI__WAIT_HEADER] = config->header_timeout_ms,
-      [FCGI__WAIT_BODY] = transfer,
-      [FCGI__WAIT_DRAIN] = config->drain_silence_ms,
-      [FCGI__WAIT_OUTPUT] = transfer,
-      [FCGI__WAIT_LINGER] = config->drain_silence_ms,
-  };
-  return timeouts[kind];
-}
-
-static void begin_drain(fcgi__connection *connection, long long now) {
-  connection->drain_end = now + connection->server->config.drain_timeout_ms;
-  connection->drain_start = fcgi_session_drained(connection->session);
-}
-
-/* The header timeout counts from its start, so that one byte a second gains
-   nothing; draining and lingering have an end however much comes. */
-static void set_deadline(fcgi__connection *connection, unsigned flags) {
-  fcgi__wait_kind kind = kind_of_wait(connection, flags);
-  int timeout = timeout_of(&connection->server->config, kind);
-  long long now, deadline = LLONG_MAX;
-  int same = connection->wait_kind == kind;
-  connection->wait_kind = (uint8_t)kind;
-  if (same && (kind == FCGI__WAIT_HEADER || kind == FCGI__WAIT_NONE))
-    return;
-  if (timeout >= 0) {
-    now = fcgi__now();
-    deadline = now + timeout;
-    if (kind == FCGI__WAIT_DRAIN && !same)
-      begin_drain(connection, now);
-    if ((kind == FCGI__WAIT_DRAIN || kind == FCGI__WAIT_LINGER) &&
-        deadline > connection->drain_end)
-      deadline = connection->drain_end;
-  }
-  atomic_store_explicit(&connection->deadline, deadline, memory_order_relaxed);
-  fcgi__server_deadline(connection->server, deadline);
-}
-
 static int is_finished(const fcgi__connection *connection, unsigned flags) {
   if (connection->requests > 0 || connection->busy > 0)
     return 0;
@@ -183,18 +124,11 @@ static void drain_within_limit(fcgi__connection *connection) {
     fcgi_session_stop_draining(connection->session);
 }
 
-static void wake_waiters(fcgi__connection *connection) {
-  const uint64_t one = 1;
-  for (fcgi__waiter *at = connection->waiters; at; at = at->next)
-    if (at->wake >= 0 && write(at->wake, &one, sizeof one) < 0)
-      continue; /* The count is at its maximum: it is awake already. */
-}
-
 static void take_up_reading(fcgi__connection *connection) {
   connection->resumed = 0;
   connection->reported = 1;
   fcgi__connection_receive(connection);
-  wake_waiters(connection);
+  fcgi__connection_wake(connection);
 }
 
 static void settle(fcgi__connection *connection) {
@@ -216,7 +150,7 @@ static void settle(fcgi__connection *connection) {
       return;
   }
   watch(connection);
-  set_deadline(connection, flags);
+  fcgi__connection_set_deadline(connection, flags);
 }
 
 void fcgi__connection_settle(fcgi__connection *connection) {
@@ -243,7 +177,7 @@ void fcgi__connection_lost(fcgi__connection *connection,
   connection->blocked = 0;
   fcgi_session_abort(connection->session, reason);
   fcgi__connection_events(connection);
-  wake_waiters(connection);
+  fcgi__connection_wake(connection);
 }
 
 /* Memory for the request is lacking: a short refusal is still possible. */
@@ -307,7 +241,7 @@ int fcgi__connection_events(fcgi__connection *connection) {
     count++;
   }
   if (count > 0 && connection->waiters)
-    wake_waiters(connection);
+    fcgi__connection_wake(connection);
   return count;
 }
 
@@ -376,66 +310,6 @@ void fcgi__connection_resume(fcgi__connection *connection) {
   connection->resumed = 1;
 }
 
-static void poll_socket(fcgi__connection *connection, fcgi__waiter *self,
-                        int timeout) {
-  struct pollfd fds[2] = {{.fd = connection->fd},
-                          {.fd = self->wake, .events = POLLIN}};
-  uint64_t count;
-  if (!connection->paused && !connection->half_closed)
-    fds[0].events |= POLLIN;
-  if (connection->blocked)
-    fds[0].events |= POLLOUT;
-  self->reads = (fds[0].events & POLLIN) != 0;
-  self->next = connection->waiters;
-  connection->waiters = self;
-  connection->busy++;
-  pthread_mutex_unlock(&connection->lock);
-  poll(fds, 2, timeout);
-  pthread_mutex_lock(&connection->lock);
-  connection->busy--;
-  for (fcgi__waiter **at = &connection->waiters; *at; at = &(*at)->next)
-    if (*at == self) {
-      *at = self->next;
-      break;
-    }
-  if (fds[1].revents && read(self->wake, &count, sizeof count) < 0)
-    count = 0; /* Another thread has taken it. */
-  if (fds[0].revents & POLLOUT)
-    fcgi__connection_send(connection);
-  if ((fds[0].revents & (POLLIN | POLLERR)) || connection->missed) {
-    connection->missed = 0;
-    fcgi__connection_receive(connection);
-  }
-  if ((fds[0].revents & POLLHUP) && connection->half_closed)
-    fcgi__connection_lost(connection, FCGI_ABORT_CONNECTION);
-}
-
-int fcgi__connection_wait(fcgi__connection *connection, int *wake,
-                          long long until) {
-  fcgi__waiter self = {.wake = *wake};
-  long long now = fcgi__now(), slice = until - now;
-  if (slice <= 0)
-    return FCGI_ERR_TIMEOUT;
-  if (self.wake < 0)
-    self.wake = *wake = fcgi__wake_new();
-  /* Without something to wake us we look again every little while. */
-  if (self.wake < 0 && slice > 10)
-    slice = 10;
-  if (connection->notified)
-    fcgi__server_nudge(connection->server);
-  connection->notified = 0;
-  poll_socket(connection, &self, slice > INT_MAX ? -1 : (int)slice);
-  fcgi__connection_events(connection);
-  return 0;
-}
-
-static int a_waiter_reads(const fcgi__connection *connection) {
-  const fcgi__waiter *at = connection->waiters;
-  while (at && !at->reads)
-    at = at->next;
-  return at != NULL;
-}
-
 void fcgi__connection_ready(fcgi__connection *connection, unsigned events) {
   if (connection->fd < 0)
     return;
@@ -446,7 +320,7 @@ void fcgi__connection_ready(fcgi__connection *connection, unsigned events) {
     connection->ending = 1;
   if ((events & FCGI__POLL_HANGUP) && connection->half_closed)
     fcgi__connection_lost(connection, FCGI_ABORT_CONNECTION);
-  else if (a_waiter_reads(connection))
+  else if (fcgi__connection_is_read(connection))
     connection->missed = 1;
   else if (events & FCGI__POLL_IN)
     fcgi__connection_receive(connection);
@@ -498,4 +372,14 @@ void fcgi__connection_discard(fcgi__connection *connection) {
   }
   connection->reset = 1;
   close_now(connection);
+}
+
+void fcgi__connection_stop(fcgi__connection *connection, fcgi_stop how) {
+  if (connection->fd < 0)
+    return;
+  fcgi_session_stop(connection->session);
+  if (how == FCGI_STOP_NOW) {
+    connection->reset = 1;
+    fcgi__connection_lost(connection, FCGI_ABORT_STOP);
+  }
 }

@@ -89,9 +89,17 @@ void fcgi__connection_lost(fcgi__connection *connection,
 int fcgi__connection_wait(fcgi__connection *connection, int *wake,
                           long long until);
 
+/* Make every waiting thread look at what has changed. */
+void fcgi__connection_wake(fcgi__connection *connection);
+/* 1: a waiting thread will see whatever arrives. */
+int fcgi__connection_is_read(const fcgi__connection *connection);
+
 /* Reading may go on. */
 void fcgi__connection_resume(fcgi__connection *connection);
 
+/* Set the deadline that the session's `flags` call for. */
+void fcgi__connection_set_deadline(fcgi__connection *connection,
+                                   unsigned flags);
 /* A report of the poller, and a deadline that may have passed. */
 void fcgi__connection_ready(fcgi__connection *connection, unsigned events);
 void fcgi__connection_expire(fcgi__connection *connection, long long now);

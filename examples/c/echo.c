@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Sends a request's body back: `echo [address [threads [stream]]]`. With the
-   word `stream` it answers while the body arrives. GET and HEAD list a few
-   parameters instead. */
+/* Sends a request's body back while it arrives: `echo [address [threads]]`.
+   GET and HEAD list a few parameters instead. Behind nginx the body is kept in
+   a file first: nginx stops sending it once it has the head of an answer. */
+#define _POSIX_C_SOURCE 200809L /* fileno */
 #include <fastcgi/fastcgi.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -58,20 +59,52 @@ static int list_params(fcgi_request *request) {
   return failed;
 }
 
-static int copy_body(fcgi_request *request) {
+static int stream_body(fcgi_request *request) {
+  char data[65536];
+  ptrdiff_t len;
+  while ((len = fcgi_request_read(request, data, sizeof data)) > 0) {
+    int failed = write_all(request, data, (size_t)len);
+    if (failed)
+      return failed;
+  }
+  return (int)len;
+}
+
+static int keep_body(fcgi_request *request, FILE *file, uint64_t *total) {
+  char data[65536];
+  ptrdiff_t len;
+  while ((len = fcgi_request_read(request, data, sizeof data)) > 0) {
+    if (fwrite(data, 1, (size_t)len, file) != (size_t)len)
+      return FCGI_ERR_SYSTEM;
+    *total += (uint64_t)len;
+  }
+  return len == 0 && fflush(file) == 0 ? 0 : FCGI_ERR_SYSTEM;
+}
+
+static int send_body(fcgi_request *request, FILE *file, uint64_t total) {
+  int failed = file ? fcgi_request_send_file(request, fileno(file), 0, total)
+                    : stream_body(request);
+  if (file)
+    fclose(file);
+  return failed;
+}
+
+static int echo_body(fcgi_request *request) {
   const fcgi_header headers[] = {
       header("Content-Type",
              param(request, "CONTENT_TYPE", "application/octet-stream")),
       header("X-Echo-Length", param(request, "CONTENT_LENGTH", "")),
   };
-  int failed = fcgi_request_start(request, 200, headers, 2);
-  char data[65536];
-  while (!failed) {
-    ptrdiff_t len = fcgi_request_read(request, data, sizeof data);
-    if (len <= 0)
-      return (int)len;
-    failed = write_all(request, data, (size_t)len);
-  }
+  const char *server = param(request, "SERVER_SOFTWARE", "");
+  FILE *file = strncmp(server, "nginx", 5) == 0 ? tmpfile() : NULL;
+  uint64_t total = 0;
+  int failed = file ? keep_body(request, file, &total) : 0;
+  if (!failed)
+    failed = fcgi_request_start(request, 200, headers, 2);
+  if (!failed)
+    return send_body(request, file, total);
+  if (file)
+    fclose(file);
   return failed;
 }
 
@@ -81,7 +114,7 @@ static int echo(fcgi_request *request, void *user_data) {
   (void)user_data;
   if (strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0)
     return list_params(request);
-  return copy_body(request);
+  return echo_body(request);
 }
 
 static int run(void *data) {
@@ -91,10 +124,8 @@ static int run(void *data) {
 }
 
 int main(int argc, char **argv) {
-  const int stream = argc > 3 && strcmp(argv[3], "stream") == 0;
   const fcgi_server_config config = {.size = sizeof config,
-                                     .body = stream ? FCGI_BODY_STREAM
-                                                    : FCGI_BODY_COLLECT};
+                                     .body = FCGI_BODY_STREAM};
   const fcgi_handler handler = {.size = sizeof handler, .on_request = echo};
   const int threads = argc > 2 ? atoi(argv[2]) : 1;
   job work = {NULL, &handler, threads > 0 ? (unsigned)threads : 1};

@@ -1,21 +1,64 @@
 # SPDX-License-Identifier: MIT
-"""Send the request's body back while it comes, in constant memory.
+"""Send a request's body back while it comes, in constant memory.
 
 python echo.py unix:echo.sock        (without an address: the inherited listener)
+
+GET and HEAD list a few parameters instead. Behind nginx the body is kept in a
+file first: nginx stops sending it once it has the head of an answer.
 """
 
 import sys
+import tempfile
+from collections.abc import Iterator
 
 import fastcgi
 
+SHOWN = (
+    "REQUEST_METHOD",
+    "SCRIPT_NAME",
+    "PATH_INFO",
+    "QUERY_STRING",
+    "CONTENT_LENGTH",
+    "SERVER_PROTOCOL",
+    "HTTP_X_TEST",
+)
 
-def echo(request: fastcgi.Request) -> None:
-    request.start(200, {"Content-Type": "application/octet-stream"})
+
+def pieces(request: fastcgi.Request) -> Iterator[memoryview]:
+    """The body as it comes, in one buffer used again and again."""
     buffer = bytearray(256 * 1024)
     view = memoryview(buffer)
     while count := request.readinto(buffer):
-        request.write(view[:count])
+        yield view[:count]
+
+
+def echo_file(request: fastcgi.Request, headers: dict[str, str]) -> None:
+    with tempfile.TemporaryFile() as file:
+        for piece in pieces(request):
+            file.write(piece)
+        file.flush()
+        request.start(200, headers)
+        request.send_file(file)
+
+
+def app(request: fastcgi.Request) -> None:
+    params = request.params
+    if request.method in ("GET", "HEAD"):
+        lines = (f"{name}={params.get(name, '')}\n" for name in SHOWN)
+        request.start(200, {"Content-Type": "text/plain"})
+        request.write("".join(lines).encode("latin-1"))
+        return
+    headers = {
+        "Content-Type": params.get("CONTENT_TYPE") or "application/octet-stream",
+        "X-Echo-Length": params.get("CONTENT_LENGTH", ""),
+    }
+    if params.get("SERVER_SOFTWARE", "").startswith("nginx"):
+        echo_file(request, headers)
+        return
+    request.start(200, headers)
+    for piece in pieces(request):
+        request.write(piece)
 
 
 if __name__ == "__main__":
-    fastcgi.serve(echo, bind=sys.argv[1] if len(sys.argv) > 1 else None, stream=True)
+    fastcgi.serve(app, bind=sys.argv[1] if len(sys.argv) > 1 else None, stream=True)

@@ -33,9 +33,7 @@ def language(request: pytest.FixtureRequest) -> str:
 def echo(language: str, directory: Path) -> Iterator[tuple[Process, str]]:
     """The echo application on two threads, streaming, and its address."""
     address = f"unix:{directory}/{language}-alone.sock"
-    with Process(
-        echo_command(language, address, threads=2, stream=True), directory / f"{language}.log"
-    ) as app:
+    with Process(echo_command(language, address, threads=2), directory / f"{language}.log") as app:
         yield app.wait_for_address(address), address
 
 

@@ -78,7 +78,7 @@ def test_listener_of_systemd(directory: Path, name: str):
 def test_graceful_stop_finishes_the_request(directory: Path):
     """SIGTERM while an upload runs: it is answered whole, then the program ends."""
     address = f"unix:{directory}/graceful.sock"
-    with Process([EXAMPLES / "echo", address, "2", "stream"], directory / "graceful.log") as app:
+    with Process([EXAMPLES / "echo", address, "2"], directory / "graceful.log") as app:
         app.wait_for_address(address)
         with Client(address) as client:
             client.send(head(1, post_params(20)), stream(STDIN, 1, b"0123456789", end=False))

@@ -8,12 +8,21 @@ from support.paths import BUILD, EXAMPLES, SOURCE
 LANGUAGES = ["c", "python", "lua"]
 
 
-def echo_command(language: str, address: str, threads: int, stream: bool = False) -> list[str]:
-    """The command; with `stream` it answers while a body arrives."""
+def echo_command(language: str, address: str, threads: int) -> list[str]:
+    """The echo example of the language, streaming."""
     if language == "c":
-        return [str(EXAMPLES / "echo"), address, str(threads), *(["stream"] if stream else [])]
-    here = SOURCE / "tests" / "integration"
-    options = ["--bind", address, "--threads", str(threads), *(["--stream"] if stream else [])]
+        return [str(EXAMPLES / "echo"), address, str(threads)]
+    options = ["--bind", address, "--threads", str(threads)]
+    examples = SOURCE / "examples" / language
     if language == "python":
-        return ["env", "-C", str(here), sys.executable, "-m", "fastcgi", "echo_app:app", *options]
-    return [str(BUILD / "lua" / "bin" / "fcgi-lua"), str(here / "echo_app.lua"), *options]
+        program = [
+            sys.executable,
+            "-m",
+            "fastcgi",
+            "echo:app",
+            "--chdir",
+            str(examples),
+            "--stream",
+        ]
+        return [*program, *options]
+    return [str(BUILD / "lua" / "bin" / "fcgi-lua"), str(examples / "echo.lua"), *options]

@@ -19,6 +19,7 @@ PARAMS = """
       fastcgi_param CONTENT_TYPE $content_type;
       fastcgi_param CONTENT_LENGTH $content_length;
       fastcgi_param REMOTE_ADDR $remote_addr;
+      fastcgi_param SERVER_SOFTWARE nginx/$nginx_version;
       fastcgi_param SERVER_NAME $host;
       fastcgi_param SERVER_PORT $server_port;
       fastcgi_param SERVER_PROTOCOL $server_protocol;"""

@@ -6,7 +6,8 @@
 Each thread opens SQLite once, at its first request, and never again.
 """
 
-from __future__ import annotations
+from __future__ import contextlib
+import annotations
 
 import html
 import json
@@ -39,7 +40,10 @@ class Connection:
         self.requests = 0
         self.worker = f"{threading.current_thread().name}, process {os.getpid()}"
         self.database = sqlite3.connect(DATABASE, timeout=2.0, isolation_level=None)
-        self.database.execute("PRAGMA journal_mode = WAL")
+        # Of several threads that open a new file at once, one sets its mode and
+        # the others are told that it is locked, whatever the timeout.
+        with contextlib.suppress(sqlite3.OperationalError):
+            self.database.execute("PRAGMA journal_mode = WAL")
         self.database.execute(
             "CREATE TABLE IF NOT EXISTS entries (id INTEGER PRIMARY KEY, "
             "at INTEGER NOT NULL, name TEXT NOT NULL, message TEXT NOT NULL)"

@@ -266,6 +266,30 @@ static void test_writer_keeps_reading(void **state) {
   free(zeros);
 }
 
+static void *stop_now_soon(void *data) {
+  serving *f = data;
+  usleep(20000);
+  fcgi_server_stop(f->server, FCGI_STOP_NOW);
+  return NULL;
+}
+
+/* The only thread waits for the body: nobody takes events. */
+static void test_stop_now_ends_a_blocked_read(void **state) {
+  serving *f = *state;
+  pthread_t stopper;
+  char byte;
+  f->config.body = FCGI_BODY_STREAM;
+  f->config.io_timeout_ms = LONG_MS;
+  serving_restart(f);
+  records_open(&f->text->sent, 1);
+  serving_send(f);
+  fcgi_request *request = serving_take(f, FCGI_EVENT_REQUEST);
+  pthread_create(&stopper, NULL, stop_now_soon, f);
+  assert_int_equal(fcgi_request_read(request, &byte, 1), FCGI_ERR_ABORTED);
+  pthread_join(stopper, NULL);
+  assert_int_equal(fcgi_request_end(request, 0), 0);
+}
+
 static int serve_in_thread(void *data) {
   running *r = data;
   return fcgi_server_run_threads(r->f->server, &r->handler, r, THREADS);
@@ -307,6 +331,7 @@ static int run(const char *group, void *kind) {
       SERVING_TEST(test_handler_without_request_is_refused),
       SERVING_TEST(test_blocked_readers_share_a_connection),
       SERVING_TEST(test_writer_keeps_reading),
+      SERVING_TEST(test_stop_now_ends_a_blocked_read),
       SERVING_TEST(test_signal_stops_gracefully),
   };
   return cmocka_run_group_tests_name(group, tests, NULL, NULL);

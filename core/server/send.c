@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Output of a connection, and what its deadlines do. */
+/* Output of a connection. */
 #include "server/connection.h"
 #include "server/request.h"
 #include "server/server.h"
@@ -126,50 +126,4 @@ void fcgi__connection_send(fcgi__connection *connection) {
   connection->room_wanted = 0;
   for (fcgi_request *at = connection->all; at; at = at->all_next)
     fcgi__request_room(at);
-}
-
-static void expire_bodies(fcgi__connection *connection) {
-  fcgi__server_log(connection->server, FCGI_LOG_INFO,
-                   "a request body stopped coming: request dropped");
-  fcgi__connection_lost(connection, FCGI_ABORT_TIMEOUT);
-}
-
-void fcgi__connection_expire(fcgi__connection *connection, long long now) {
-  if (connection->fd < 0 || atomic_load(&connection->deadline) > now)
-    return;
-  switch ((fcgi__wait_kind)connection->wait_kind) {
-  case FCGI__WAIT_NONE:
-    break;
-  case FCGI__WAIT_IDLE:
-    fcgi_session_stop(connection->session);
-    break;
-  case FCGI__WAIT_HEADER:
-    fcgi__server_log(connection->server, FCGI_LOG_INFO,
-                     "a request's parameters stopped coming: closed");
-    fcgi__connection_lost(connection, FCGI_ABORT_TIMEOUT);
-    break;
-  case FCGI__WAIT_BODY:
-    expire_bodies(connection);
-    break;
-  case FCGI__WAIT_DRAIN:
-    fcgi_session_stop_draining(connection->session);
-    break;
-  case FCGI__WAIT_OUTPUT:
-    fcgi__connection_lost(connection, FCGI_ABORT_TIMEOUT);
-    break;
-  case FCGI__WAIT_LINGER:
-    connection->half_closed = 1;
-    break;
-  }
-  connection->flush = 1;
-}
-
-void fcgi__connection_stop(fcgi__connection *connection, fcgi_stop how) {
-  if (connection->fd < 0)
-    return;
-  fcgi_session_stop(connection->session);
-  if (how == FCGI_STOP_NOW) {
-    connection->reset = 1;
-    fcgi__connection_lost(connection, FCGI_ABORT_STOP);
-  }
 }

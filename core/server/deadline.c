@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+/* How long a connection may stay as it is, and what happens after that. */
+#include "server/connection.h"
+#include "server/server.h"
+#include <limits.h>
+
+static fcgi__wait_kind kind_of_wait(const fcgi__connection *connection,
+                                    unsigned flags) {
+  if (connection->lingering)
+    return FCGI__WAIT_LINGER;
+  if (flags & FCGI_SESSION_DRAINING)
+    return FCGI__WAIT_DRAIN;
+  if (connection->blocked)
+    return FCGI__WAIT_OUTPUT;
+  if (flags & FCGI_SESSION_PARAMS)
+    return FCGI__WAIT_HEADER;
+  if (connection->collecting > 0)
+    return FCGI__WAIT_BODY;
+  return flags & FCGI_SESSION_ACTIVE ? FCGI__WAIT_NONE : FCGI__WAIT_IDLE;
+}
+
+static int timeout_of(const fcgi_server_config *config, fcgi__wait_kind kind) {
+  /* Calls that never wait still leave the peer some time. */
+  int transfer = config->io_timeout_ms == -2 ? 60000 : config->io_timeout_ms;
+  const int timeouts[] = {
+      [FCGI__WAIT_NONE] = -1,
+      [FCGI__WAIT_IDLE] = config->idle_timeout_ms,
+      [FCGI__WAIT_HEADER] = config->header_timeout_ms,
+      [FCGI__WAIT_BODY] = transfer,
+      [FCGI__WAIT_DRAIN] = config->drain_silence_ms,
+      [FCGI__WAIT_OUTPUT] = transfer,
+      [FCGI__WAIT_LINGER] = config->drain_silence_ms,
+  };
+  return timeouts[kind];
+}
+
+static void begin_drain(fcgi__connection *connection, long long now) {
+  connection->drain_end = now + connection->server->config.drain_timeout_ms;
+  connection->drain_start = fcgi_session_drained(connection->session);
+}
+
+/* The header timeout counts from its start, so that one byte a second gains
+   nothing; draining and lingering have an end however much comes. */
+void fcgi__connection_set_deadline(fcgi__connection *connection,
+                                   unsigned flags) {
+  fcgi__wait_kind kind = kind_of_wait(connection, flags);
+  int timeout = timeout_of(&connection->server->config, kind);
+  long long now, deadline = LLONG_MAX;
+  int same = connection->wait_kind == kind;
+  connection->wait_kind = (uint8_t)kind;
+  if (same && (kind == FCGI__WAIT_HEADER || kind == FCGI__WAIT_NONE))
+    return;
+  if (timeout >= 0) {
+    now = fcgi__now();
+    deadline = now + timeout;
+    if (kind == FCGI__WAIT_DRAIN && !same)
+      begin_drain(connection, now);
+    if ((kind == FCGI__WAIT_DRAIN || kind == FCGI__WAIT_LINGER) &&
+        deadline > connection->drain_end)
+      deadline = connection->drain_end;
+  }
+  atomic_store_explicit(&connection->deadline, deadline, memory_order_relaxed);
+  fcgi__server_deadline(connection->server, deadline);
+}
+
+static void expire_bodies(fcgi__connection *connection) {
+  fcgi__server_log(connection->server, FCGI_LOG_INFO,
+                   "a request body stopped coming: request dropped");
+  fcgi__connection_lost(connection, FCGI_ABORT_TIMEOUT);
+}
+
+void fcgi__connection_expire(fcgi__connection *connection, long long now) {
+  if (connection->fd < 0 || atomic_load(&connection->deadline) > now)
+    return;
+  switch ((fcgi__wait_kind)connection->wait_kind) {
+  case FCGI__WAIT_NONE:
+    break;
+  case FCGI__WAIT_IDLE:
+    fcgi_session_stop(connection->session);
+    break;
+  case FCGI__WAIT_HEADER:
+    fcgi__server_log(connection->server, FCGI_LOG_INFO,
+                     "a request's parameters stopped coming: closed");
+    fcgi__connection_lost(connection, FCGI_ABORT_TIMEOUT);
+    break;
+  case FCGI__WAIT_BODY:
+    expire_bodies(connection);
+    break;
+  case FCGI__WAIT_DRAIN:
+    fcgi_session_stop_draining(connection->session);
+    break;
+  case FCGI__WAIT_OUTPUT:
+    fcgi__connection_lost(connection, FCGI_ABORT_TIMEOUT);
+    break;
+  case FCGI__WAIT_LINGER:
+    connection->half_closed = 1;
+    break;
+  }
+  connection->flush = 1;
+}

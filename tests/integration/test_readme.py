@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: MIT
+"""The README's examples, run as they stand there."""
+
+import os
+import re
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from support.nginx import early_log, reserve_port
+from support.paths import BUILD, CC, INCLUDE, SOURCE, tool
+from support.process import Process
+from support.fcgi_client import Client, get_params
+
+README = (SOURCE / "README.md").read_text()
+
+
+def block(language: str) -> str:
+    """The only code block of the language."""
+    found = re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+    assert len(found) == 1, f"README.md has {len(found)} blocks of {language}"
+    return found[0]
+
+
+@contextmanager
+def nginx_block(directory: Path, address: str):
+    """The README's nginx block with its paths and port replaced."""
+    reserved = reserve_port()
+    port = reserved.getsockname()[1]
+    servers = block("nginx").replace("unix:/run/hello.sock", address)
+    servers = servers.replace("listen 8080", f"listen 127.0.0.1:{port}")
+    servers = servers.replace("include fastcgi.conf", "include /etc/nginx/fastcgi.conf")
+    assert address in servers and str(port) in servers
+    temporary = "".join(
+        f"{kind}_temp_path {directory}/temp-{kind};\n"
+        for kind in ("client_body", "fastcgi", "proxy", "uwsgi", "scgi")
+    )
+    config = directory / "readme.conf"
+    config.write_text(
+        f"{'user root;' if os.geteuid() == 0 else ''}\n"
+        f"daemon off; pid {directory}/nginx.pid; error_log stderr info; events {{}}\n"
+        f"http {{ access_log off;\n{temporary}{servers}}}\n"
+    )
+    nginx = tool("nginx")
+    command = [nginx, *early_log(nginx), "-p", directory, "-c", config]
+    with Process(command, directory / "nginx.log") as process:
+        process.wait_for_address(f"127.0.0.1:{port}")
+        yield f"http://127.0.0.1:{port}/any/path"
+    reserved.close()
+
+
+def commands() -> dict[str, list[str]]:
+    launcher = str(BUILD / "lua" / "bin" / "fcgi-lua")
+    return {
+        "python": [sys.executable, "-m", "fastcgi", "hello:app"],
+        "lua": [launcher, "hello.lua"],
+    }
+
+
+@pytest.mark.parametrize("language, suffix", [("python", ".py"), ("lua", ".lua")])
+def test_hello_behind_the_nginx_block(directory: Path, language: str, suffix: str):
+    assert len(block(language).splitlines()) <= 10
+    home = directory / language
+    home.mkdir()
+    database = str(home / "hello.db")
+    (home / f"hello{suffix}").write_text(block(language).replace("/tmp/hello.db", database))
+    assert database in (home / f"hello{suffix}").read_text()
+    address = f"unix:{home}/hello.sock"
+    command = [*commands()[language], "--bind", address, "--threads", "4"]
+    with Process(command, home / "app.log", cwd=home) as app:
+        app.wait_for_address(address)
+        with nginx_block(home, address) as url:
+            for _ in range(3):
+                body = subprocess.check_output([tool("curl"), "-sSf", url], text=True)
+                assert re.fullmatch(r"Hello from SQLite 3\.[0-9.]+\n", body)
+
+
+def test_c_program(directory: Path):
+    source = directory / "hello.c"
+    source.write_text(block("c"))
+    program = directory / "hello"
+    library = BUILD / "core" / "libfastcgi.a"
+    subprocess.run([CC, f"-I{INCLUDE}", source, library, "-pthread", "-o", program], check=True)
+    address = f"unix:{directory}/hello-c.sock"
+    with Process([program, address], directory / "c.log") as app:
+        app.wait_for_address(address)
+        with Client(address) as client:
+            assert client.ask(get_params("/")).body == b"Hello\n"
+
+
+def test_links_lead_somewhere():
+    for target in re.findall(r"\]\(([^)]+)\)", README):
+        assert (SOURCE / target.replace("\\", "")).exists(), target
