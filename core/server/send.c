@@ -30,7 +30,8 @@ static ssize_t quiet_sendfile(int socket, int fd, uint64_t offset, size_t len) {
   sigpending(&pending);
   sent = sendfile(socket, fd, &at, len);
   error = errno;
-  if (sent < 0 && error == EPIPE && !sigismember(&pending, SIGPIPE))
+  /* Even one that sent a part may have raised it at the end of that. */
+  if (sent < (ssize_t)len && !sigismember(&pending, SIGPIPE))
     sigtimedwait(&broken, NULL, &at_once);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
   errno = error;

@@ -6,9 +6,9 @@
 Each thread opens SQLite once, at its first request, and never again.
 """
 
-from __future__ import contextlib
-import annotations
+from __future__ import annotations
 
+import contextlib
 import html
 import json
 import os
