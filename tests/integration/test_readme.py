@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from support.fcgi_client import Client, get_params
 from support.nginx import early_log, reserve_port
 from support.paths import BUILD, CC, INCLUDE, SOURCE, tool
 from support.process import Process
-from support.fcgi_client import Client, get_params
 
 README = (SOURCE / "README.md").read_text()
 
@@ -32,7 +32,8 @@ def nginx_block(directory: Path, address: str):
     servers = block("nginx").replace("unix:/run/hello.sock", address)
     servers = servers.replace("listen 8080", f"listen 127.0.0.1:{port}")
     servers = servers.replace("include fastcgi.conf", "include /etc/nginx/fastcgi.conf")
-    assert address in servers and str(port) in servers
+    assert address in servers
+    assert str(port) in servers
     temporary = "".join(
         f"{kind}_temp_path {directory}/temp-{kind};\n"
         for kind in ("client_body", "fastcgi", "proxy", "uwsgi", "scgi")
@@ -59,7 +60,7 @@ def commands() -> dict[str, list[str]]:
     }
 
 
-@pytest.mark.parametrize("language, suffix", [("python", ".py"), ("lua", ".lua")])
+@pytest.mark.parametrize(("language", "suffix"), [("python", ".py"), ("lua", ".lua")])
 def test_hello_behind_the_nginx_block(directory: Path, language: str, suffix: str):
     assert len(block(language).splitlines()) <= 10
     home = directory / language
