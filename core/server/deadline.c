@@ -21,7 +21,8 @@ static fcgi__wait_kind kind_of_wait(const fcgi__connection *connection,
 
 static int timeout_of(const fcgi_server_config *config, fcgi__wait_kind kind) {
   /* Calls that never wait still leave the peer some time. */
-  int transfer = config->io_timeout_ms == -2 ? 60000 : config->io_timeout_ms;
+  int transfer =
+      config->io_timeout_ms == FCGI_WAIT_NEVER ? 60000 : config->io_timeout_ms;
   const int timeouts[] = {
       [FCGI__WAIT_NONE] = -1,
       [FCGI__WAIT_IDLE] = config->idle_timeout_ms,

@@ -46,7 +46,8 @@ fcgi_request *fcgi__request_new(fcgi__connection *connection,
   request->content_length = event->content_length;
   request->head_only = (uint8_t)is_head(event->params);
   request->head_line = 1;
-  request->timeout_ms = config->io_timeout_ms == -2 ? 0 : config->io_timeout_ms;
+  request->timeout_ms =
+      config->io_timeout_ms == FCGI_WAIT_NEVER ? 0 : config->io_timeout_ms;
   request->body.fd = request->data.fd = request->file_fd = -1;
   request->read_wake = request->write_wake = -1;
   request->input_done = request->role == FCGI_ROLE_AUTHORIZER;

@@ -8,18 +8,18 @@
 
 /* X(name, number, text): the one list that the enum, the texts and the
    constants of every binding are made from. */
-#define FCGI_ERROR_MAP(X)                                         \
-  X(NOMEM, -1, "out of memory")                                   \
-  X(INVALID, -2, "invalid argument")                              \
-  X(STATE, -3, "not allowed in this state")                       \
-  X(PROTOCOL, -4, "the peer broke the FastCGI protocol")          \
-  X(LIMIT, -5, "a configured limit was reached")                  \
-  X(AGAIN, -6, "not possible now without blocking")               \
-  X(TIMEOUT, -7, "timed out")                                     \
-  X(CLOSED, -8, "closed")                                         \
-  X(ABORTED, -9, "the request was aborted")                       \
-  X(TRUNCATED, -10, "the body ended before CONTENT_LENGTH bytes") \
-  X(SYSTEM, -11, "a system call failed")                          \
+#define FCGI_ERROR_MAP(X)                                                      \
+  X(NOMEM, -1, "out of memory")                                                \
+  X(INVALID, -2, "invalid argument")                                           \
+  X(STATE, -3, "not allowed in this state")                                    \
+  X(PROTOCOL, -4, "the peer broke the FastCGI protocol")                       \
+  X(LIMIT, -5, "a configured limit was reached")                               \
+  X(AGAIN, -6, "not possible now without blocking")                            \
+  X(TIMEOUT, -7, "timed out")                                                  \
+  X(CLOSED, -8, "closed")                                                      \
+  X(ABORTED, -9, "the request was aborted")                                    \
+  X(TRUNCATED, -10, "the body ended before CONTENT_LENGTH bytes")              \
+  X(SYSTEM, -11, "a system call failed")                                       \
   X(UNSUPPORTED, -12, "not supported here")
 
 typedef enum fcgi_error {

@@ -10,14 +10,14 @@
 #include <stdint.h>
 
 /* X(name, callback): the events in the order a request can see them. */
-#define FCGI_EVENT_MAP(X)     \
-  X(REQUEST, on_request)     \
-  X(STDIN, on_stdin)         \
-  X(STDIN_END, on_stdin_end) \
-  X(DATA, on_data)           \
-  X(DATA_END, on_data_end)   \
-  X(WRITABLE, on_writable)   \
-  X(ABORT, on_abort)         \
+#define FCGI_EVENT_MAP(X)                                                      \
+  X(REQUEST, on_request)                                                       \
+  X(STDIN, on_stdin)                                                           \
+  X(STDIN_END, on_stdin_end)                                                   \
+  X(DATA, on_data)                                                             \
+  X(DATA_END, on_data_end)                                                     \
+  X(WRITABLE, on_writable)                                                     \
+  X(ABORT, on_abort)                                                           \
   X(CLOSE, on_close)
 
 typedef enum fcgi_event_type {

@@ -22,8 +22,13 @@ typedef enum fcgi_poller_kind {
 
 typedef enum fcgi_body_mode {
   FCGI_BODY_COLLECT = 0, /* A request is handed out with its whole body. */
-  FCGI_BODY_STREAM       /* It is handed out at the end of PARAMS. */
+  FCGI_BODY_STREAM       /* It is handed out at the end of PARAMS. Behind nginx
+                            read the body before you answer: nginx stops
+                            sending it once it has the head of an answer. */
 } fcgi_body_mode;
+
+/* Values of io_timeout_ms besides a number of milliseconds. */
+enum { FCGI_WAIT_FOREVER = -1, FCGI_WAIT_NEVER = -2 };
 
 typedef enum fcgi_stop {
   FCGI_STOP_GRACEFUL = 0, /* Accept nothing more, finish what runs. */
@@ -43,40 +48,40 @@ typedef void (*fcgi_log_fn)(fcgi_log_level level, const char *line,
 
 /* A field left 0 takes the default named beside it. Copied by _new. */
 typedef struct fcgi_server_config {
-  size_t size;                 /* sizeof(fcgi_server_config). */
-  fcgi_allocator allocator;    /* The C library's. */
-  fcgi_poller_kind poller;     /* FCGI_POLLER_BEST. */
-  fcgi_body_mode body;         /* FCGI_BODY_COLLECT. */
-  unsigned events;             /* fcgi_server_next: an or of 1u << type to be
-                                  told of beside REQUEST: none. */
-  size_t params_bytes;         /* Per request: 256 KiB. */
-  uint32_t params_pairs;       /* Per request: 1,024. */
-  uint32_t max_requests;       /* Open at once per connection: 1,024. */
-  uint32_t max_connections;    /* Open at once: what the limit of open files
-                                  leaves, at most 65,536. */
-  size_t body_memory;          /* Of a collected body in memory, the rest goes
-                                  to a temporary file: 256 KiB. */
-  uint64_t max_body;           /* Of a collected body, more is answered 413:
-                                  1 GiB. */
-  const char *temp_dir;        /* Directory of those files: $TMPDIR or /tmp. */
-  size_t input_window;         /* Unread bytes of a streamed body, before the
-                                  connection is no longer read: 256 KiB. */
-  size_t output_window;        /* Unsent bytes of an answer, before writes
-                                  wait: 256 KiB. */
-  int io_timeout_ms;           /* One read or write of a request: 60,000; -1
-                                  waits without end, -2 never waits. */
-  int header_timeout_ms;       /* From a record's first byte to the end of
-                                  PARAMS: 30,000. */
-  int idle_timeout_ms;         /* A kept connection without a request:
-                                  90,000. */
-  int drain_silence_ms;        /* Silence after which the unread rest of a body
-                                  is given up: 500. */
-  int drain_timeout_ms;        /* All the time for draining one: 30,000. */
-  uint64_t drain_bytes;        /* All the bytes of it: 4 GiB. */
-  int backlog;                 /* listen(2): 4,096. */
-  unsigned socket_mode;        /* Mode of a unix socket made: 0660. */
-  fcgi_log_fn log;             /* stderr. */
-  void *log_data;              /* Handed to `log`. */
+  size_t size;              /* sizeof(fcgi_server_config). */
+  fcgi_allocator allocator; /* The C library's. */
+  fcgi_poller_kind poller;  /* FCGI_POLLER_BEST. */
+  fcgi_body_mode body;      /* FCGI_BODY_COLLECT. */
+  unsigned events;          /* fcgi_server_next: an or of 1u << type to be
+                               told of beside REQUEST: none. */
+  size_t params_bytes;      /* Per request: 256 KiB. */
+  uint32_t params_pairs;    /* Per request: 1,024. */
+  uint32_t max_requests;    /* Open at once per connection: 1,024. */
+  uint32_t max_connections; /* Open at once: what the limit of open files
+                               leaves, at most 65,536. */
+  size_t body_memory;       /* Of a collected body in memory, the rest goes
+                               to a temporary file: 256 KiB. */
+  uint64_t max_body;        /* Of a collected body, more is answered 413:
+                               1 GiB. */
+  const char *temp_dir;     /* Directory of those files: $TMPDIR or /tmp. */
+  size_t input_window;      /* Unread bytes of a streamed body, before the
+                               connection is no longer read: 256 KiB. */
+  size_t output_window;     /* Unsent bytes of an answer, before writes
+                               wait: 256 KiB. */
+  int io_timeout_ms;        /* One read or write of a request: 60,000;
+                               or FCGI_WAIT_FOREVER, FCGI_WAIT_NEVER. */
+  int header_timeout_ms;    /* From a record's first byte to the end of
+                               PARAMS: 30,000. */
+  int idle_timeout_ms;      /* A kept connection without a request:
+                               90,000. */
+  int drain_silence_ms;     /* Silence after which the unread rest of a body
+                               is given up: 500. */
+  int drain_timeout_ms;     /* All the time for draining one: 30,000. */
+  uint64_t drain_bytes;     /* All the bytes of it: 4 GiB. */
+  int backlog;              /* listen(2): 4,096. */
+  unsigned socket_mode;     /* Mode of a unix socket made: 0660. */
+  fcgi_log_fn log;          /* stderr. */
+  void *log_data;           /* Handed to `log`. */
 } fcgi_server_config;
 
 /* One event of a server. */

@@ -8,7 +8,7 @@
 #define FCGI_VERSION_MAJOR 0
 #define FCGI_VERSION_MINOR 1
 #define FCGI_VERSION_PATCH 0
-#define FCGI_VERSION_TEXT "0.1.0"
+#define FCGI_VERSION_TEXT  "0.1.0"
 
 /* The version of the library in use, which may be newer than the headers
    compiled against. A static string; callable from any thread. */
