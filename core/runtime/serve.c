@@ -2,6 +2,7 @@
 #include <fastcgi/fastcgi.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -57,29 +58,38 @@ static sigset_t stop_signals(void) {
   return set;
 }
 
+/* What the thread that takes the signals works for. */
+typedef struct stopper {
+  fcgi_server *server; /* Which to stop. */
+  atomic_int over;     /* 1: the server has returned. */
+} stopper;
+
 /* A thread of its own takes the signals, so that no handler has to be
-   installed and no global is needed to find the server. SIGUSR1, sent to this
-   thread alone, ends it. */
+   installed and no global is needed to find the server. SIGUSR1 makes it look
+   at `over`; one that somebody else sends means nothing. */
 static void *wait_for_signals(void *data) {
-  fcgi_server *server = data;
+  stopper *work = data;
   sigset_t set = stop_signals();
   int number = 0, stops = 0;
   sigaddset(&set, SIGUSR1);
-  while (sigwait(&set, &number) == 0 && number != SIGUSR1) {
-    int now = stops++ > 0 || number == SIGQUIT;
-    fcgi_server_stop(server, now ? FCGI_STOP_NOW : FCGI_STOP_GRACEFUL);
+  while (sigwait(&set, &number) == 0 && !atomic_load(&work->over)) {
+    int now = stops > 0 || number == SIGQUIT;
+    if (number == SIGUSR1)
+      continue;
+    stops++;
+    fcgi_server_stop(work->server, now ? FCGI_STOP_NOW : FCGI_STOP_GRACEFUL);
   }
   return NULL;
 }
 
 /* The signal thread blocks every signal, so that the program's own handlers
    run on the program's threads. */
-static int start_signal_thread(pthread_t *thread, fcgi_server *server) {
+static int start_signal_thread(pthread_t *thread, stopper *work) {
   sigset_t all, before;
   int error;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  error = pthread_create(thread, NULL, wait_for_signals, server);
+  error = pthread_create(thread, NULL, wait_for_signals, work);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
   return error;
 }
@@ -87,14 +97,16 @@ static int start_signal_thread(pthread_t *thread, fcgi_server *server) {
 int fcgi_serve_signals(fcgi_server *server, int (*run_it)(void *),
                        void *run_data) {
   sigset_t set = stop_signals(), before;
+  stopper work = {.server = server};
   pthread_t thread;
   int result;
   pthread_sigmask(SIG_BLOCK, &set, &before);
-  if (start_signal_thread(&thread, server)) {
+  if (start_signal_thread(&thread, &work)) {
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return FCGI_ERR_SYSTEM;
   }
   result = run_it(run_data);
+  atomic_store(&work.over, 1);
   pthread_kill(thread, SIGUSR1);
   pthread_join(thread, NULL);
   pthread_sigmask(SIG_SETMASK, &before, NULL);

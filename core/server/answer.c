@@ -15,10 +15,16 @@ enum {
 };
 
 int fcgi__request_check(const fcgi_request *request) {
-  if (request->ended)
+  if (request->ended || request->end_due)
     return FCGI_ERR_STATE;
   return fcgi__request_reason(request) > FCGI_ABORT_RECORD ? FCGI_ERR_ABORTED
                                                            : 0;
+}
+
+/* Its file goes on, also after the program has ended the request. */
+static int sends_file(const fcgi_request *request) {
+  return request->file_left > 0 &&
+         fcgi__request_reason(request) <= FCGI_ABORT_RECORD;
 }
 
 static size_t queued(const fcgi_request *request) {
@@ -58,9 +64,24 @@ static int wait_for_room(fcgi_request *request, size_t most) {
   return error;
 }
 
+/* STDERR goes just before the next STDOUT, or the end of that. */
+static int put_errors(fcgi_request *request) {
+  const fcgi_allocator *allocator = &request->connection->server->allocator;
+  int error;
+  if (request->errors.len == 0)
+    return 0;
+  error = fcgi_session_write(request->connection->session, request->id,
+                             FCGI_STREAM_STDERR, request->errors.data,
+                             request->errors.len);
+  fcgi__buffer_clear(&request->errors, allocator);
+  return error;
+}
+
 int fcgi__request_put(fcgi_request *request, const void *data, size_t len) {
-  return fcgi_session_write(request->connection->session, request->id,
-                            FCGI_STREAM_STDOUT, data, len);
+  int error = put_errors(request);
+  return error ? error
+               : fcgi_session_write(request->connection->session, request->id,
+                                    FCGI_STREAM_STDOUT, data, len);
 }
 
 static int write_copied(fcgi_request *request, const void *data, size_t len) {
@@ -75,7 +96,9 @@ static int write_copied(fcgi_request *request, const void *data, size_t len) {
 static int write_lent(fcgi_request *request, const void *data, size_t len,
                       int more) {
   fcgi_session *session = request->connection->session;
-  int error = fcgi_session_lend(session, request->id, data, len), kept;
+  int error = put_errors(request), kept;
+  if (!error)
+    error = fcgi_session_lend(session, request->id, data, len);
   if (!error)
     error = send_now(request);
   if (!error && more && request->timeout_ms != 0)
@@ -88,7 +111,7 @@ static int write_lent(fcgi_request *request, const void *data, size_t len,
 
 static ptrdiff_t write_bytes(fcgi_request *request, const uint8_t *data,
                              size_t len) {
-  size_t done = 0, most = window(request) - 1;
+  size_t done = 0, most = window(request) > 1 ? window(request) - 1 : 1;
   while (done < len) {
     size_t part = len - done;
     int error = wait_for_room(request, most);
@@ -169,9 +192,11 @@ int fcgi_request_write_stderr(fcgi_request *request, const void *data,
   int error;
   fcgi__connection_lock(request->connection);
   error = fcgi__request_check(request);
-  if (!error && len > 0)
-    error = fcgi_session_write(request->connection->session, request->id,
-                               FCGI_STREAM_STDERR, data, len);
+  if (!error && len > window(request) - request->errors.len)
+    error = FCGI_ERR_LIMIT;
+  if (!error)
+    error = fcgi__buffer_append(
+        &request->errors, &request->connection->server->allocator, data, len);
   fcgi__connection_unlock(request->connection);
   return error;
 }
@@ -195,33 +220,37 @@ static void finish_file(fcgi_request *request) {
   request->file_left = 0;
 }
 
-void fcgi__request_pump_file(fcgi_request *request) {
-  while (request->file_left > 0 && !fcgi__request_check(request) &&
-         queued(request) < window(request)) {
+int fcgi__request_pump_file(fcgi_request *request) {
+  while (sends_file(request) && queued(request) < window(request)) {
     size_t part = window(request);
     if (part > request->file_left)
       part = (size_t)request->file_left;
     if (fcgi_session_write_file(request->connection->session, request->id,
                                 request->file_fd, request->file_offset, part))
-      break;
+      return FCGI_ERR_NOMEM;
     request->file_offset += part;
     request->file_left -= part;
   }
-  if (request->file_left > 0 && !fcgi__request_check(request))
-    return;
+  if (sends_file(request))
+    return 0;
   finish_file(request);
   if (request->end_due) {
     request->end_due = 0;
     fcgi__request_end(request, request->app_status);
   }
+  return 0;
 }
 
 static int start_file(fcgi_request *request, int fd, uint64_t offset,
                       uint64_t len) {
+  int error;
   if (request->answer == FCGI__ANSWER_NONE)
     request->answer = FCGI__ANSWER_RAW;
   if (request->head_only || len == 0)
     return 0;
+  error = put_errors(request);
+  if (error)
+    return error;
   if (request->file_fd >= 0)
     close(request->file_fd);
   request->file_fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
@@ -252,20 +281,21 @@ int fcgi_request_send_file(fcgi_request *request, int fd, uint64_t offset,
    still being sent, the end waits for it. */
 int fcgi__request_end(fcgi_request *request, uint32_t app_status) {
   int error;
-  if (request->ended)
+  if (request->ended || request->end_due)
     return FCGI_ERR_STATE;
-  if (request->file_left > 0 && !fcgi__request_check(request)) {
-    request->end_due = 1;
-    request->app_status = app_status;
-    request->connection->flush = 1;
-    return 0;
-  }
-  request->ended = 1;
+  request->connection->flush = 1;
   fcgi__connection_resume(request->connection); /* To drain the rest. */
   fcgi__server_forget(request->connection->server, request);
+  if (sends_file(request)) {
+    request->end_due = 1;
+    request->app_status = app_status;
+    return 0;
+  }
+  finish_file(request);
+  put_errors(request); /* Without memory for it there is only less to read. */
+  request->ended = 1;
   error = fcgi_session_end(request->connection->session, request->id,
                            app_status, FCGI_STATUS_COMPLETE);
-  request->connection->flush = 1;
   return error;
 }
 
@@ -278,12 +308,18 @@ int fcgi_request_end(fcgi_request *request, uint32_t app_status) {
   return error;
 }
 
+static int is_authorizer(const fcgi_request *request) {
+  return request->role->number == FCGI_ROLE_AUTHORIZER;
+}
+
 /* The head is out, the rest cannot come: a clean end would pass the part for
-   the whole. Where other requests share the connection they go on, and this
-   one ends with appStatus 1. */
-static int cut_off(fcgi_request *request) {
+   the whole. Where other requests share the connection they go on, and their
+   answers may still be under way; then, and where the web server does not want
+   this one, it ends with appStatus 1. An authorizer's end without a status is a
+   yes (6.3), so that it may not have one. */
+int fcgi__request_cut_off(fcgi_request *request) {
   fcgi__connection *connection = request->connection;
-  if (connection->requests > 1)
+  if ((connection->shared || request->aborted) && !is_authorizer(request))
     return fcgi__request_end(request, 1);
   connection->reset = 1;
   fcgi__connection_send(connection);
@@ -291,15 +327,21 @@ static int cut_off(fcgi_request *request) {
   return request->ended ? 0 : fcgi__request_end(request, 1);
 }
 
+/* Nobody is left to read an answer, or will be for long. */
+static int end_unread(fcgi_request *request) {
+  return is_authorizer(request) ? fcgi__request_cut_off(request)
+                                : fcgi__request_end(request, 0);
+}
+
 int fcgi__request_fail(fcgi_request *request) {
   static const char text[] = "500 Internal Server Error\n";
-  if (request->ended)
+  if (request->ended || request->end_due)
     return FCGI_ERR_STATE;
   finish_file(request);
-  if (fcgi__request_check(request)) /* Nobody is left to read an answer. */
-    return fcgi__request_end(request, 0);
+  if (fcgi__request_check(request))
+    return end_unread(request);
   if (request->answer != FCGI__ANSWER_NONE)
-    return cut_off(request);
+    return fcgi__request_cut_off(request);
   return fcgi__request_reply(request, 500, "text/plain", text, sizeof text - 1);
 }
 
@@ -313,7 +355,7 @@ int fcgi_request_fail(fcgi_request *request) {
 }
 
 void fcgi__request_room(fcgi_request *request) {
-  if (!request->wants_room || request->ended)
+  if (!request->wants_room || request->ended || request->end_due)
     return;
   if (request->file_left > 0 || queued(request) >= window(request)) {
     request->connection->room_wanted = 1;

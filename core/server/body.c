@@ -44,17 +44,28 @@ static int append_file(fcgi__body *body, const uint8_t *data, size_t len,
   return 0;
 }
 
+/* What is read makes room for more: memory, and then the file. A file that
+   cannot be cut is written on at its end. */
+static void reuse_room(fcgi__body *body) {
+  if (body->head > 0 && body->head == body->memory.len)
+    body->head = body->memory.len = 0;
+  if (body->file_len > 0 && body->file_head == body->file_len &&
+      ftruncate(body->fd, 0) == 0)
+    body->file_head = body->file_len = 0;
+}
+
 int fcgi__body_append(fcgi__body *body, const fcgi_allocator *allocator,
                       const void *data, size_t len, size_t limit,
                       const char *dir) {
   const uint8_t *bytes = data;
   size_t room = len;
   int error;
-  if (limit > 0)
+  reuse_room(body);
+  if (body->file_len > 0)
+    room = 0; /* What comes later is read later. */
+  else if (limit > 0)
     room = limit > body->memory.len ? limit - body->memory.len : 0;
   room = room < len ? room : len;
-  if (body->head > 0 && body->head == body->memory.len && limit == 0)
-    body->head = body->memory.len = 0;
   error = fcgi__buffer_append(&body->memory, allocator, bytes, room);
   if (!error && room < len)
     error = append_file(body, bytes + room, len - room, dir);

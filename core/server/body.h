@@ -15,7 +15,8 @@ typedef struct fcgi__body {
 } fcgi__body;
 
 /* Append; with `limit` above 0, bytes beyond it in memory go to a file in
-   `dir`. 0, FCGI_ERR_NOMEM, or FCGI_ERR_SYSTEM with errno. */
+   `dir`, as all do after such. 0, FCGI_ERR_NOMEM, or FCGI_ERR_SYSTEM with
+   errno. */
 int fcgi__body_append(fcgi__body *body, const fcgi_allocator *allocator,
                       const void *data, size_t len, size_t limit,
                       const char *dir);

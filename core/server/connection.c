@@ -6,7 +6,6 @@
 #include <fastcgi/error.h>
 #include <limits.h>
 #include <poll.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <sys/types.h>
 #include <unistd.h>
@@ -23,8 +22,7 @@ void fcgi__connection_lock(fcgi__connection *connection) {
 static void close_now(fcgi__connection *connection) {
   struct linger linger = {.l_onoff = 1};
   fcgi_server *server = connection->server;
-  if (connection->registered)
-    fcgi__poller_remove(server->poller, connection->fd);
+  fcgi__connection_unwatch(connection);
   if (connection->reset)
     setsockopt(connection->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
   close(connection->fd);
@@ -51,69 +49,15 @@ static void close_politely(fcgi__connection *connection) {
       fcgi__now() + connection->server->config.drain_timeout_ms;
 }
 
-/* What to watch for. IN is there even while nothing is read: an edge costs
-   nothing then, and adding IN later would. */
-static unsigned events_watched(const fcgi__connection *connection) {
-  return FCGI__POLL_IN | (connection->blocked ? FCGI__POLL_OUT : 0u);
-}
-
-/* What a level would be reported for without end must not be asked for. */
-static unsigned events_to_rearm(const fcgi__connection *connection) {
-  unsigned events = events_watched(connection);
-  if (connection->paused || connection->half_closed)
-    events &= ~(unsigned)FCGI__POLL_IN;
-  return events;
-}
-
-static void register_it(fcgi__connection *connection) {
-  if (connection->registered)
-    return;
-  if (fcgi__poller_add(connection->server->poller, connection->fd,
-                       events_watched(connection), connection)) {
-    fcgi__server_log(connection->server, FCGI_LOG_ERROR,
-                     "cannot watch a connection: %s", strerror(errno));
-    connection->reset = 1;
-    fcgi__connection_lost(connection, FCGI_ABORT_CONNECTION);
-    return;
-  }
-  connection->registered = 1;
-  connection->polls_out = connection->blocked;
-  connection->reported = 0;
-}
-
-/* With one thread, a connection that is closed after its only request need
-   not be polled at all: nobody could take the report. */
-static int may_stay_unregistered(const fcgi__connection *connection) {
-  return !connection->keep && connection->requests > 0 &&
-         connection->reading == 0 && !connection->blocked &&
-         atomic_load_explicit(&connection->server->sleepers,
-                              memory_order_relaxed) == 0;
-}
-
-/* Edges of epoll go on by themselves; it is told only when output begins or
-   ceases to wait for room, or when bytes were left in the socket on purpose. */
-static void watch(fcgi__connection *connection) {
-  fcgi__poller *poller = connection->server->poller;
-  if (!connection->registered && !may_stay_unregistered(connection))
-    register_it(connection);
-  if (!connection->registered || connection->busy > 0)
-    return;
-  if (connection->polls_out != connection->blocked || connection->unread) {
-    connection->polls_out = connection->blocked;
-    fcgi__poller_change(poller, connection->fd, events_watched(connection),
-                        connection);
-  } else if (connection->reported) {
-    fcgi__poller_rearm(poller, connection->fd, events_to_rearm(connection));
-  }
-  connection->unread = connection->reported = 0;
-}
-
 static int is_finished(const fcgi__connection *connection, unsigned flags) {
   if (connection->requests > 0 || connection->busy > 0)
     return 0;
-  if (flags & FCGI_SESSION_CLOSE)
-    return !(flags & FCGI_SESSION_OUTPUT);
-  return connection->half_closed && !(flags & FCGI_SESSION_ACTIVE);
+  if (connection->lingering)
+    return connection->half_closed;
+  if (flags & FCGI_SESSION_OUTPUT)
+    return 0;
+  return (flags & FCGI_SESSION_CLOSE) ||
+         (connection->half_closed && !(flags & FCGI_SESSION_ACTIVE));
 }
 
 static void drain_within_limit(fcgi__connection *connection) {
@@ -149,7 +93,7 @@ static void settle(fcgi__connection *connection) {
     if (connection->fd < 0)
       return;
   }
-  watch(connection);
+  fcgi__connection_watch(connection);
   fcgi__connection_set_deadline(connection, flags);
 }
 
@@ -172,9 +116,20 @@ void fcgi__connection_unlock(fcgi__connection *connection) {
     fcgi__server_nudge(server);
 }
 
+/* Answers that are cut off must not look whole to the web server, which a
+   clean end of the connection would make them. */
+static void give_up(fcgi__connection *connection) {
+  connection->lost = 1;
+  connection->blocked = 0;
+  if (connection->lingering)
+    connection->half_closed = 1;
+  if (connection->requests > 0)
+    connection->reset = 1;
+}
+
 void fcgi__connection_lost(fcgi__connection *connection,
                            fcgi_abort_reason reason) {
-  connection->blocked = 0;
+  give_up(connection);
   fcgi_session_abort(connection->session, reason);
   fcgi__connection_events(connection);
   fcgi__connection_wake(connection);
@@ -185,8 +140,13 @@ static void refuse(fcgi__connection *connection, uint16_t id) {
   static const char answer[] = "Content-Type: text/plain\r\n"
                                "Status: 503 Service Unavailable\r\n\r\n"
                                "503 Service Unavailable\n";
-  fcgi_session_write(connection->session, id, FCGI_STREAM_STDOUT, answer,
-                     sizeof answer - 1);
+  int error = fcgi_session_write(connection->session, id, FCGI_STREAM_STDOUT,
+                                 answer, sizeof answer - 1);
+  /* Without its status this would be an authorizer's yes. */
+  if (error) {
+    connection->reset = 1;
+    fcgi__connection_lost(connection, FCGI_ABORT_CONNECTION);
+  }
   fcgi_session_end(connection->session, id, 0, FCGI_STATUS_COMPLETE);
   connection->flush = 1;
 }
@@ -199,8 +159,12 @@ static void begin_request(fcgi__connection *connection,
     return;
   }
   connection->keep = (uint8_t)event->keep;
+  connection->fresh = 0;
+  connection->wait_kind = FCGI__WAIT_NONE; /* The next one's time begins. */
+  if (atomic_load(&connection->server->stopping))
+    fcgi_session_stop(connection->session);
   fcgi_session_set_user_data(connection->session, event->id, request);
-  if (request->role == FCGI_ROLE_AUTHORIZER ||
+  if (request->role->streams == FCGI_STREAMS_NONE ||
       connection->server->config.body == FCGI_BODY_STREAM)
     fcgi__request_dispatch(request);
 }
@@ -233,13 +197,24 @@ static void give(fcgi__connection *connection, const fcgi_event *event) {
   }
 }
 
+/* The session has failed, and aborted its requests. */
+static void fail(fcgi__connection *connection, int error) {
+  if (connection->lost)
+    return;
+  give_up(connection);
+  fcgi__server_log(connection->server, FCGI_LOG_WARNING,
+                   "%s: connection closed", fcgi_error_text(error));
+}
+
 int fcgi__connection_events(fcgi__connection *connection) {
   const fcgi_event *event;
-  int count = 0;
-  while (fcgi_session_next(connection->session, &event) > 0) {
+  int count = 0, result;
+  while ((result = fcgi_session_next(connection->session, &event)) > 0) {
     give(connection, event);
     count++;
   }
+  if (result < 0)
+    fail(connection, result);
   if (count > 0 && connection->waiters)
     fcgi__connection_wake(connection);
   return count;
@@ -292,7 +267,8 @@ static int receive_once(fcgi__connection *connection) {
 }
 
 static int can_receive(const fcgi__connection *connection) {
-  return connection->fd >= 0 && !connection->paused && !connection->half_closed;
+  return connection->fd >= 0 && !connection->paused &&
+         !connection->half_closed && !connection->lost;
 }
 
 void fcgi__connection_receive(fcgi__connection *connection) {
@@ -310,6 +286,23 @@ void fcgi__connection_resume(fcgi__connection *connection) {
   connection->resumed = 1;
 }
 
+int fcgi__connection_is_stuck(const fcgi__connection *connection) {
+  return connection->paused && connection->blocked && !connection->spill;
+}
+
+void fcgi__connection_spill(fcgi__connection *connection) {
+  connection->spill = 1;
+  fcgi__connection_resume(connection);
+}
+
+/* The report may be about the socket that had this memory before, so the
+   socket itself is asked. */
+void fcgi__connection_hang_up(fcgi__connection *connection) {
+  if (!connection->lost && !can_receive(connection) &&
+      is_hung_up(connection->fd))
+    fcgi__connection_lost(connection, FCGI_ABORT_CONNECTION);
+}
+
 void fcgi__connection_ready(fcgi__connection *connection, unsigned events) {
   if (connection->fd < 0)
     return;
@@ -318,8 +311,8 @@ void fcgi__connection_ready(fcgi__connection *connection, unsigned events) {
     fcgi__connection_send(connection);
   if (events & FCGI__POLL_END)
     connection->ending = 1;
-  if ((events & FCGI__POLL_HANGUP) && connection->half_closed)
-    fcgi__connection_lost(connection, FCGI_ABORT_CONNECTION);
+  if ((events & FCGI__POLL_HANGUP) && !can_receive(connection))
+    fcgi__connection_hang_up(connection);
   else if (fcgi__connection_is_read(connection))
     connection->missed = 1;
   else if (events & FCGI__POLL_IN)
@@ -327,7 +320,6 @@ void fcgi__connection_ready(fcgi__connection *connection, unsigned events) {
 }
 
 static void start_session(fcgi__connection *connection, int fd) {
-  fcgi_server *server = connection->server;
   connection->fd = fd;
   connection->all = connection->files = NULL;
   connection->requests = connection->collecting = connection->reading = 0;
@@ -337,10 +329,10 @@ static void start_session(fcgi__connection *connection, int fd) {
   connection->resumed = 0;
   connection->half_closed = connection->ending = connection->flush =
       connection->lingering = 0;
-  connection->reset = connection->room_wanted = 0;
+  connection->reset = connection->room_wanted = connection->lost = 0;
+  connection->moved = connection->shared = connection->spill = 0;
+  connection->fresh = 1;
   connection->wait_kind = FCGI__WAIT_NONE;
-  if (atomic_load(&server->stopping))
-    fcgi_session_stop(connection->session);
 }
 
 void fcgi__connection_start(fcgi_server *server, int fd) {
@@ -374,12 +366,20 @@ void fcgi__connection_discard(fcgi__connection *connection) {
   close_now(connection);
 }
 
+/* A request that has arrived is served. A connection without one was accepted
+   a moment ago, and its first is on the way: it has a little time. */
 void fcgi__connection_stop(fcgi__connection *connection, fcgi_stop how) {
   if (connection->fd < 0)
     return;
-  fcgi_session_stop(connection->session);
   if (how == FCGI_STOP_NOW) {
     connection->reset = 1;
     fcgi__connection_lost(connection, FCGI_ABORT_STOP);
+    return;
   }
+  fcgi__connection_receive(connection);
+  if (connection->fd < 0)
+    return;
+  connection->flush = 1;
+  if (!connection->fresh)
+    fcgi_session_stop(connection->session);
 }

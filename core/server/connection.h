@@ -17,6 +17,7 @@ typedef enum fcgi__wait_kind {
   FCGI__WAIT_BODY,   /* A body is being collected: abort. */
   FCGI__WAIT_DRAIN,  /* An unread body goes on: give up waiting. */
   FCGI__WAIT_OUTPUT, /* The peer does not read: abort. */
+  FCGI__WAIT_STUCK,  /* Nor can it send: make room in files. */
   FCGI__WAIT_LINGER  /* The peer does not close: close. */
 } fcgi__wait_kind;
 
@@ -25,6 +26,7 @@ typedef struct fcgi__waiter {
   struct fcgi__waiter *next; /* Others that wait. */
   int wake;                  /* An eventfd to write to, -1 if there is none. */
   int reads;                 /* 1: it polls the socket for input. */
+  int writes;                /* 1: and for room. */
 } fcgi__waiter;
 
 typedef struct fcgi__connection {
@@ -56,10 +58,15 @@ typedef struct fcgi__connection {
   uint8_t flush;                 /* 1: send all output at unlock. */
   uint8_t lingering;             /* 1: shut, discarding input. */
   uint8_t reset;                 /* 1: close so that the peer sees a fault. */
-  uint8_t wait_kind;             /* A fcgi__wait_kind. */
-  atomic_llong deadline;         /* When that wait ends; LLONG_MAX never. */
-  long long drain_end;           /* When draining ends at the latest. */
-  uint64_t drain_start;          /* fcgi_session_drained when it began. */
+  uint8_t lost;                  /* 1: of no use; nothing more is read. */
+  uint8_t fresh;                 /* 1: no request has come yet. */
+  uint8_t shared;                /* 1: requests have run at the same time. */
+  uint8_t spill;                 /* 1: input beyond its window goes to files. */
+  uint8_t moved;         /* 1: output left since the deadline was set. */
+  uint8_t wait_kind;     /* A fcgi__wait_kind. */
+  atomic_llong deadline; /* When that wait ends; LLONG_MAX never. */
+  long long drain_end;   /* When draining ends at the latest. */
+  uint64_t drain_start;  /* fcgi_session_drained when it began. */
 } fcgi__connection;
 
 /* Make a connection of `fd` and read what is there. Takes over `fd`. */
@@ -78,6 +85,13 @@ void fcgi__connection_receive(fcgi__connection *connection);
 void fcgi__connection_send(fcgi__connection *connection);
 /* Give out what the session has found. Returns how many events there were. */
 int fcgi__connection_events(fcgi__connection *connection);
+/* Nothing moves: the peer may be one that reads only when its body is sent, so
+   what has no room goes to files until output leaves again. */
+void fcgi__connection_spill(fcgi__connection *connection);
+/* 1: a window is full, and so is the socket. */
+int fcgi__connection_is_stuck(const fcgi__connection *connection);
+/* The socket has hung up: that is the end, if nothing is left to be read. */
+void fcgi__connection_hang_up(fcgi__connection *connection);
 /* The connection is of no use any more. */
 void fcgi__connection_lost(fcgi__connection *connection,
                            fcgi_abort_reason reason);
@@ -96,6 +110,10 @@ int fcgi__connection_is_read(const fcgi__connection *connection);
 
 /* Reading may go on. */
 void fcgi__connection_resume(fcgi__connection *connection);
+
+/* Have the poller report what the connection waits for, or no longer. */
+void fcgi__connection_watch(fcgi__connection *connection);
+void fcgi__connection_unwatch(fcgi__connection *connection);
 
 /* Set the deadline that the session's `flags` call for. */
 void fcgi__connection_set_deadline(fcgi__connection *connection,

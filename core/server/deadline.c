@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* How long a connection may stay as it is, and what happens after that. */
 #include "server/connection.h"
+#include "server/request.h"
 #include "server/server.h"
 #include <limits.h>
 
@@ -10,6 +11,8 @@ static fcgi__wait_kind kind_of_wait(const fcgi__connection *connection,
     return FCGI__WAIT_LINGER;
   if (flags & FCGI_SESSION_DRAINING)
     return FCGI__WAIT_DRAIN;
+  if (fcgi__connection_is_stuck(connection))
+    return FCGI__WAIT_STUCK;
   if (connection->blocked)
     return FCGI__WAIT_OUTPUT;
   if (flags & FCGI_SESSION_PARAMS)
@@ -19,17 +22,22 @@ static fcgi__wait_kind kind_of_wait(const fcgi__connection *connection,
   return flags & FCGI_SESSION_ACTIVE ? FCGI__WAIT_NONE : FCGI__WAIT_IDLE;
 }
 
-static int timeout_of(const fcgi_server_config *config, fcgi__wait_kind kind) {
-  /* Calls that never wait still leave the peer some time. */
+/* Calls that never wait still leave the peer some time. A server that stops
+   leaves a new connection only a little. */
+static int timeout_of(const fcgi_server *server, fcgi__wait_kind kind) {
+  const fcgi_server_config *config = &server->config;
   int transfer =
       config->io_timeout_ms == FCGI_WAIT_NEVER ? 60000 : config->io_timeout_ms;
   const int timeouts[] = {
       [FCGI__WAIT_NONE] = -1,
-      [FCGI__WAIT_IDLE] = config->idle_timeout_ms,
+      [FCGI__WAIT_IDLE] = atomic_load(&server->stopping)
+                              ? config->drain_silence_ms
+                              : config->idle_timeout_ms,
       [FCGI__WAIT_HEADER] = config->header_timeout_ms,
       [FCGI__WAIT_BODY] = transfer,
       [FCGI__WAIT_DRAIN] = config->drain_silence_ms,
       [FCGI__WAIT_OUTPUT] = transfer,
+      [FCGI__WAIT_STUCK] = config->drain_silence_ms,
       [FCGI__WAIT_LINGER] = config->drain_silence_ms,
   };
   return timeouts[kind];
@@ -41,16 +49,25 @@ static void begin_drain(fcgi__connection *connection, long long now) {
 }
 
 /* The header timeout counts from its start, so that one byte a second gains
-   nothing; draining and lingering have an end however much comes. */
+   nothing, as that of output does from the last that left; draining and
+   lingering have an end however much comes. */
+static int is_running(const fcgi__connection *connection,
+                      fcgi__wait_kind kind) {
+  return connection->wait_kind == kind &&
+         (kind == FCGI__WAIT_HEADER || kind == FCGI__WAIT_NONE ||
+          (kind == FCGI__WAIT_OUTPUT && !connection->moved));
+}
+
 void fcgi__connection_set_deadline(fcgi__connection *connection,
                                    unsigned flags) {
   fcgi__wait_kind kind = kind_of_wait(connection, flags);
-  int timeout = timeout_of(&connection->server->config, kind);
+  int timeout = timeout_of(connection->server, kind);
   long long now, deadline = LLONG_MAX;
   int same = connection->wait_kind == kind;
-  connection->wait_kind = (uint8_t)kind;
-  if (same && (kind == FCGI__WAIT_HEADER || kind == FCGI__WAIT_NONE))
+  if (is_running(connection, kind))
     return;
+  connection->wait_kind = (uint8_t)kind;
+  connection->moved = 0;
   if (timeout >= 0) {
     now = fcgi__now();
     deadline = now + timeout;
@@ -60,14 +77,19 @@ void fcgi__connection_set_deadline(fcgi__connection *connection,
         deadline > connection->drain_end)
       deadline = connection->drain_end;
   }
-  atomic_store_explicit(&connection->deadline, deadline, memory_order_relaxed);
+  /* Before the look at the next sweep, or a sweep under way would miss it. */
+  atomic_store(&connection->deadline, deadline);
   fcgi__server_deadline(connection->server, deadline);
 }
 
+/* Requests of others may run on the same connection: they go on. */
 static void expire_bodies(fcgi__connection *connection) {
   fcgi__server_log(connection->server, FCGI_LOG_INFO,
-                   "a request body stopped coming: request dropped");
-  fcgi__connection_lost(connection, FCGI_ABORT_TIMEOUT);
+                   "a request body stopped coming: answered 408");
+  for (fcgi_request *at = connection->all, *next; at; at = next) {
+    next = at->all_next;
+    fcgi__request_expire(at);
+  }
 }
 
 void fcgi__connection_expire(fcgi__connection *connection, long long now) {
@@ -89,6 +111,9 @@ void fcgi__connection_expire(fcgi__connection *connection, long long now) {
     break;
   case FCGI__WAIT_DRAIN:
     fcgi_session_stop_draining(connection->session);
+    break;
+  case FCGI__WAIT_STUCK:
+    fcgi__connection_spill(connection);
     break;
   case FCGI__WAIT_OUTPUT:
     fcgi__connection_lost(connection, FCGI_ABORT_TIMEOUT);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/listener.h"
+#include "server/allow.h"
 
 #include <errno.h>
 #include <fastcgi/error.h>
@@ -168,6 +169,7 @@ static int settle_path(const opening *o, fcgi__listener *listener) {
     return system_error(o, "the socket vanished");
   listener->device = made.st_dev;
   listener->inode = made.st_ino;
+  listener->maker = getpid();
   /* The umask took bits away from what fchmod(2) had set. */
   if (chmod(path, o->options->mode) < 0)
     return system_error(o, "cannot set the socket's mode");
@@ -239,9 +241,25 @@ static int set_tcp_options(const opening *o, int fd, int family) {
   return 0;
 }
 
+/* A FastCGI peer may run anything that the application can do, so the network
+   is let in only by somebody who has said which addresses. */
+static int check_reach(const opening *o, const struct sockaddr *address) {
+  if (!o->options->loopback_only || address->sa_family == AF_UNIX ||
+      fcgi__allow_is_loopback(address))
+    return 0;
+  return complain(o, FCGI_ERR_INVALID,
+                  "%sother machines could connect; name the addresses of the "
+                  "web servers in an allow list (allow, --allow-from), or "
+                  "listen on 127.0.0.1",
+                  o->text ? "" : "the inherited listener: ");
+}
+
 static int open_tcp(const opening *o, fcgi__listener *out,
                     const fcgi__address *address) {
   int family = address->sockaddr.any.sa_family;
+  int unguarded = check_reach(o, &address->sockaddr.any);
+  if (unguarded)
+    return unguarded;
   int fd = open_socket(o, family);
   if (fd < 0)
     return fd;
@@ -301,6 +319,9 @@ static int adopt(const opening *o, fcgi__listener *out, int fd) {
   socklen_t len = sizeof name;
   if (getsockname(fd, (struct sockaddr *)&name, &len) < 0)
     return system_error(o, "getsockname");
+  int unguarded = check_reach(o, (struct sockaddr *)&name);
+  if (unguarded)
+    return unguarded;
   if (make_nonblocking(fd) < 0)
     return system_error(o, "fcntl");
   /* Standard input stays as it is: a program that we start without one would
@@ -392,7 +413,8 @@ int fcgi__listener_open(fcgi__listener *out, size_t max, const char *address,
 }
 
 static void unlink_own(fcgi__listener *listener) {
-  if (listener->unlink_path[0] != '\0' && is_same_socket(listener))
+  if (listener->unlink_path[0] != '\0' && listener->maker == getpid() &&
+      is_same_socket(listener))
     unlink(listener->unlink_path);
   listener->unlink_path[0] = '\0';
 }

@@ -14,11 +14,13 @@ typedef struct fcgi__listener {
   char unlink_path[108]; /* The unix socket we made, "" otherwise. */
   dev_t device;          /* Its identity, so that nobody else's file of the */
   ino_t inode;           /* same name is removed. */
+  pid_t maker;           /* The process that made it, not one forked later. */
 } fcgi__listener;
 
 typedef struct fcgi__listen_options {
-  int backlog;   /* listen(2). */
-  unsigned mode; /* Mode of a unix socket. */
+  int backlog;       /* listen(2). */
+  unsigned mode;     /* Mode of a unix socket. */
+  int loopback_only; /* 1: refuse what other machines can reach. */
 } fcgi__listen_options;
 
 /* Open `address`; NULL means every inherited listener. Fills at most `max`

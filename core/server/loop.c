@@ -70,13 +70,14 @@ static void rest_from_accepting(fcgi_server *server) {
   fcgi__server_deadline(server, again);
 }
 
-void fcgi__server_accept(fcgi_server *server, fcgi__listener *listener) {
-  int fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+int fcgi__server_accept(fcgi_server *server, fcgi__listener *listener) {
+  int fd = fcgi__guard_accept(server, listener);
   if (fd >= 0)
     fcgi__connection_start(server, fd);
   else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR &&
            errno != ECONNABORTED && errno != EPROTO)
     rest_from_accepting(server);
+  return fd >= 0;
 }
 
 static void for_each_connection(fcgi_server *server,
@@ -114,8 +115,10 @@ void fcgi__server_sweep(fcgi_server *server) {
   if (due > state.now ||
       !atomic_compare_exchange_strong(&server->next_sweep, &due, LLONG_MAX))
     return;
-  if (atomic_load(&server->accept_again) <= state.now)
+  if (atomic_load(&server->accept_again) <= state.now) {
+    atomic_store(&server->accept_again, LLONG_MAX);
     fcgi__server_accept_on(server);
+  }
   for_each_connection(server, sweep_one, &state);
   if (state.next <= state.now)
     state.next = state.now + 1;
@@ -129,6 +132,18 @@ static void stop_one(fcgi__connection *connection, void *data) {
   fcgi__connection_stop(
       connection, *how == FCGI__ABORTING ? FCGI_STOP_NOW : FCGI_STOP_GRACEFUL);
   fcgi__connection_settle(connection);
+}
+
+/* Clients that have connected already are served: what we listen on ourselves
+   goes away, and they would be reset. */
+static void accept_waiting(fcgi_server *server) {
+  for (size_t i = 0; i < server->listener_count; i++) {
+    int left = server->listeners[i].own ? server->config.backlog : 0;
+    while (left-- > 0 &&
+           atomic_load(&server->open) < server->config.max_connections &&
+           fcgi__server_accept(server, &server->listeners[i]))
+      ;
+  }
 }
 
 /* A client that connects now shall learn at once that nobody accepts. Another
@@ -146,6 +161,8 @@ void fcgi__server_carry_out_stop(fcgi_server *server) {
   int wanted = atomic_load(&server->stop_wanted);
   if (atomic_exchange(&server->stopping, wanted) == wanted)
     return;
+  if (wanted == FCGI__STOPPING)
+    accept_waiting(server);
   fcgi__server_accept_off(server);
   close_listeners(server);
   for_each_connection(server, stop_one, &wanted);
@@ -191,13 +208,25 @@ int fcgi_server_wait_ms(fcgi_server *server) {
   return wait_ms(server, LLONG_MAX);
 }
 
+/* The connection of a request that goes on, though its handler has returned:
+   settling it while there are sleepers registers it. */
+static void watch_unwatched(fcgi_server *server) {
+  fcgi__connection *connection = atomic_exchange(&server->unwatched, NULL);
+  if (!connection)
+    return;
+  fcgi__connection_lock(connection);
+  fcgi__connection_settle(connection);
+}
+
 /* Wait once and serve what came. While others wait too, each takes one report
    at a time, so that a slow handler never sits on its neighbours' work. 0 when
    a signal came, 1 otherwise, or an error. */
 static int wait_once(fcgi_server *server, long long until) {
   fcgi__ready reports[REPORTS];
-  int others = (int)atomic_fetch_add(&server->sleepers, 1);
-  int timeout = wait_ms(server, until), count;
+  int others = (int)atomic_fetch_add(&server->sleepers, 1), timeout, count;
+  if (atomic_load_explicit(&server->unwatched, memory_order_relaxed))
+    watch_unwatched(server);
+  timeout = wait_ms(server, until);
   if (atomic_load(&server->ready_count) > 0)
     timeout = 0; /* It came after the look at the list. */
   errno = 0;

@@ -55,7 +55,8 @@ void fcgi__poller_rearm(fcgi__poller *poller, int fd, unsigned events);
 int fcgi__poller_wait(fcgi__poller *poller, fcgi__ready *ready, int count,
                       int timeout_ms);
 
-/* Make one waiting thread return 0 (or the next to wait, if none does). */
+/* Make one waiting thread return 0 (or the next to wait, if none does).
+   Async-signal-safe. */
 void fcgi__poller_wake(fcgi__poller *poller);
 
 /* Make every thread, waiting now or later, return at once. Only a write(2) and

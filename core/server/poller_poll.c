@@ -14,6 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
+enum { CROWDED_MS = 50 }; /* Between two looks at a set that cannot grow. */
+
 #ifndef POLLRDHUP
 #define POLLRDHUP 0 /* Elsewhere the peer's half-close shows as POLLIN. */
 #endif
@@ -29,7 +31,7 @@ typedef struct watch {
 
 typedef struct poll_poller {
   fcgi__poller base;      /* First: the operations and the allocator. */
-  pthread_mutex_t lock;   /* Guards all below but `woken_all`. */
+  pthread_mutex_t lock;   /* Guards all below but the atomics. */
   pthread_cond_t changed; /* Leadership is free, or a wake is due. */
   watch *watches;         /* By descriptor. */
   int watch_count;        /* How many there is room for. */
@@ -41,7 +43,7 @@ typedef struct poll_poller {
   int polling;            /* 1 while it is in poll(2). */
   int nudged;             /* 1 while a byte for it is in the pipe. */
   int followers;          /* Threads at the condition variable. */
-  unsigned wakes;         /* Wakes that no thread has taken yet. */
+  atomic_uint wakes;      /* Wakes that no thread has taken yet. */
   atomic_int woken_all;   /* 1 from fcgi__poller_wake_all on. */
 } poll_poller;
 
@@ -196,14 +198,15 @@ static unsigned from_poll(short events) {
   return ready;
 }
 
-/* Write the pipe and every armed watch into the leader's set, which other
-   threads leave alone while poll(2) reads it; returns how many. Locked. */
+/* Write the pipe and every armed watch there is room for into the leader's
+   set, which other threads leave alone while poll(2) reads it; returns how
+   many. Locked. */
 static int fill_set(poll_poller *poller) {
   int count = 0;
   poller->set[count++] = (struct pollfd){poller->pipe_fds[0], POLLIN, 0};
   for (int fd = 0; fd < poller->watch_count; fd++) {
     watch *w = &poller->watches[fd];
-    w->polled = w->used && w->armed != 0;
+    w->polled = w->used && w->armed != 0 && count < poller->set_count;
     if (w->polled)
       poller->set[count++] = (struct pollfd){fd, to_poll(w->armed), 0};
   }
@@ -282,9 +285,9 @@ static int remaining_ms(const struct timespec *deadline) {
 static int take_wake(poll_poller *poller) {
   if (atomic_load(&poller->woken_all))
     return 1;
-  if (poller->wakes == 0)
+  if (atomic_load(&poller->wakes) == 0)
     return 0;
-  poller->wakes--;
+  atomic_fetch_sub(&poller->wakes, 1); /* Only here, locked. */
   return 1;
 }
 
@@ -293,9 +296,9 @@ static int take_wake(poll_poller *poller) {
 static int poll_once(poll_poller *poller, fcgi__ready *ready, int count,
                      int timeout_ms, int *again) {
   *again = 0;
-  int error = grow_set(poller);
-  if (error < 0)
-    return error;
+  /* Without memory those that fit go on, and soon the others may. */
+  if (grow_set(poller) < 0 && (timeout_ms < 0 || timeout_ms > CROWDED_MS))
+    timeout_ms = CROWDED_MS;
   int polled = fill_set(poller);
   poller->polling = 1;
   pthread_mutex_unlock(&poller->lock);
@@ -344,9 +347,10 @@ static int follow(poll_poller *poller, const struct timespec *deadline) {
 static void hand_over(poll_poller *poller) {
   if (atomic_load(&poller->woken_all))
     pthread_cond_broadcast(&poller->changed);
-  else if (poller->followers > 0 && (!poller->leading || poller->wakes > 0))
+  else if (poller->followers > 0 &&
+           (!poller->leading || atomic_load(&poller->wakes) > 0))
     pthread_cond_signal(&poller->changed);
-  else if (poller->wakes > 0)
+  else if (atomic_load(&poller->wakes) > 0)
     nudge(poller);
 }
 
@@ -376,20 +380,15 @@ static int poll_wait(fcgi__poller *base, fcgi__ready *ready, int count,
   return result;
 }
 
-static void poll_wake(fcgi__poller *base) {
-  poll_poller *poller = (poll_poller *)base;
-  pthread_mutex_lock(&poller->lock);
-  poller->wakes++;
-  if (poller->followers > 0)
-    pthread_cond_signal(&poller->changed);
-  else
-    nudge(poller);
-  pthread_mutex_unlock(&poller->lock);
-}
-
 /* A signal handler may neither lock nor signal the condition variable: the
    leader does it on its way out. Where there are followers there is a leader,
-   or one of them is about to look at woken_all. */
+   or one of them is about to look at what is due. */
+static void poll_wake(fcgi__poller *base) {
+  poll_poller *poller = (poll_poller *)base;
+  atomic_fetch_add(&poller->wakes, 1);
+  write_pipe(poller);
+}
+
 static void poll_wake_all(fcgi__poller *base) {
   poll_poller *poller = (poll_poller *)base;
   atomic_store(&poller->woken_all, 1);
@@ -467,10 +466,13 @@ int fcgi__poller_poll_new(fcgi__poller **out, const fcgi_allocator *allocator) {
     fcgi__free(allocator, poller);
     return error;
   }
-  error = init_threads(poller);
+  error = grow_set(poller);
+  if (error == 0)
+    error = init_threads(poller);
   if (error < 0) {
     close(poller->pipe_fds[0]);
     close(poller->pipe_fds[1]);
+    fcgi__free(allocator, poller->set);
     fcgi__free(allocator, poller);
     return error;
   }

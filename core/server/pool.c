@@ -38,8 +38,12 @@ fcgi__connection *fcgi__server_take(fcgi_server *server) {
   }
   pthread_mutex_unlock(&server->lock);
   if (connection &&
-      atomic_load(&server->open) >= server->config.max_connections)
+      atomic_load(&server->open) >= server->config.max_connections) {
     fcgi__server_accept_off(server);
+    /* One that was closed meanwhile has found nothing to switch on. */
+    if (atomic_load(&server->open) < server->config.max_connections)
+      fcgi__server_accept_on(server);
+  }
   return connection;
 }
 

@@ -29,8 +29,8 @@ static void take_out(fcgi_server *server, fcgi_request *request) {
 
 void fcgi__server_notify(fcgi_server *server, fcgi_request *request,
                          fcgi_event_type type) {
-  if (!(atomic_load(&server->events) & 1u << type))
-    return;
+  if (!(atomic_load(&server->events) & 1u << type) || request->end_due)
+    return; /* Nobody asked, or the program has ended it already. */
   request->connection->notified = 1;
   pthread_mutex_lock(&server->lock);
   request->pending |= 1u << type;

@@ -14,6 +14,7 @@ static void link_request(fcgi__connection *connection, fcgi_request *request) {
     connection->all->all_prev = request;
   connection->all = request;
   connection->requests++;
+  connection->shared |= connection->requests > 1;
 }
 
 void fcgi__request_unlink(fcgi_request *request) {
@@ -42,7 +43,7 @@ fcgi_request *fcgi__request_new(fcgi__connection *connection,
   request->connection = connection;
   request->params = event->params;
   request->id = event->id;
-  request->role = event->role;
+  request->role = event->spec;
   request->content_length = event->content_length;
   request->head_only = (uint8_t)is_head(event->params);
   request->head_line = 1;
@@ -50,8 +51,8 @@ fcgi_request *fcgi__request_new(fcgi__connection *connection,
       config->io_timeout_ms == FCGI_WAIT_NEVER ? 0 : config->io_timeout_ms;
   request->body.fd = request->data.fd = request->file_fd = -1;
   request->read_wake = request->write_wake = -1;
-  request->input_done = request->role == FCGI_ROLE_AUTHORIZER;
-  request->data_done = request->role != FCGI_ROLE_FILTER;
+  request->input_done = event->spec->streams == FCGI_STREAMS_NONE;
+  request->data_done = event->spec->streams != FCGI_STREAMS_STDIN_DATA;
   link_request(connection, request);
   if (!request->input_done) {
     connection->reading++;
@@ -70,6 +71,7 @@ void fcgi__request_free(fcgi_request *request) {
   const fcgi_allocator *allocator = &request->connection->server->allocator;
   fcgi__body_clear(&request->body, allocator);
   fcgi__body_clear(&request->data, allocator);
+  fcgi__buffer_clear(&request->errors, allocator);
   close_fd(&request->file_fd);
   close_fd(&request->read_wake);
   close_fd(&request->write_wake);
@@ -77,7 +79,7 @@ void fcgi__request_free(fcgi_request *request) {
 }
 
 static void leave_collecting(fcgi_request *request) {
-  if (!request->dispatched && request->role != FCGI_ROLE_AUTHORIZER)
+  if (!request->dispatched && request->role->streams != FCGI_STREAMS_NONE)
     request->connection->collecting--;
 }
 
@@ -95,11 +97,17 @@ static void leave_reading(fcgi_request *request) {
 
 /* The library answers for a program that has not seen the request. */
 static void answer_alone(fcgi_request *request, int status) {
-  const char *text =
-      status == 413 ? "413 Content Too Large\n" : "500 Internal Server Error\n";
+  const char *text = status == 408   ? "408 Request Timeout\n"
+                     : status == 413 ? "413 Content Too Large\n"
+                                     : "500 Internal Server Error\n";
   leave_collecting(request);
   request->dispatched = 1;
   fcgi__request_reply(request, status, "text/plain", text, strlen(text));
+}
+
+void fcgi__request_expire(fcgi_request *request) {
+  if (!request->dispatched)
+    answer_alone(request, 408);
 }
 
 static int over_limit(const fcgi_request *request, size_t len) {
@@ -108,34 +116,43 @@ static int over_limit(const fcgi_request *request, size_t len) {
   return held + len > request->connection->server->config.max_body;
 }
 
-static void collect(fcgi_request *request, fcgi__body *body,
-                    const fcgi_event *event) {
+/* Hold the event's bytes; more than `limit` of them in a file. */
+static int hold(fcgi_request *request, fcgi__body *body,
+                const fcgi_event *event, size_t limit) {
   fcgi_server *server = request->connection->server;
-  int error;
-  if (over_limit(request, event->len)) {
-    answer_alone(request, 413);
-    return;
-  }
-  error = fcgi__body_append(body, &server->allocator, event->data, event->len,
-                            server->config.body_memory, server->temp_dir);
+  int error = fcgi__body_append(body, &server->allocator, event->data,
+                                event->len, limit, server->temp_dir);
   if (error == FCGI_ERR_SYSTEM)
     fcgi__server_log(server, FCGI_LOG_ERROR,
                      "cannot keep a request body in %s: %s", server->temp_dir,
                      strerror(errno));
-  if (error)
+  return error;
+}
+
+static void collect(fcgi_request *request, fcgi__body *body,
+                    const fcgi_event *event) {
+  const fcgi_server_config *config = &request->connection->server->config;
+  if (over_limit(request, event->len))
+    answer_alone(request, 413);
+  else if (hold(request, body, event, config->body_memory))
     answer_alone(request, 500);
+}
+
+/* The program has the request, so it is the one to end it. */
+static void cut_input(fcgi_request *request) {
+  request->cut |= !request->input_done;
+  leave_reading(request);
 }
 
 static void queue_input(fcgi_request *request, fcgi__body *body,
                         const fcgi_event *event) {
   fcgi__connection *connection = request->connection;
   fcgi_server *server = connection->server;
-  if (fcgi__body_append(body, &server->allocator, event->data, event->len, 0,
-                        NULL)) {
-    fcgi__request_fail(request);
-    return;
-  }
-  if (fcgi__body_unread(body) >= server->config.input_window)
+  size_t limit = server->config.input_window;
+  uint64_t most = connection->spill ? server->config.max_body : limit;
+  if (hold(request, body, event, connection->spill ? limit : 0))
+    cut_input(request);
+  else if (fcgi__body_unread(body) >= most)
     connection->paused = 1;
   fcgi__server_notify(server, request, event->type);
 }
@@ -143,7 +160,7 @@ static void queue_input(fcgi_request *request, fcgi__body *body,
 void fcgi__request_input(fcgi_request *request, const fcgi_event *event) {
   fcgi__body *body =
       event->type == FCGI_EVENT_DATA ? &request->data : &request->body;
-  if (request->ended)
+  if (request->ended || request->end_due || request->cut)
     return;
   if (request->dispatched)
     queue_input(request, body, event);
@@ -159,9 +176,14 @@ static void end_of_stdin(fcgi_request *request, const fcgi_event *event) {
     request->stdin_done = 1;
 }
 
+static void end_of_data(fcgi_request *request, const fcgi_event *event) {
+  request->data_truncated = (uint8_t)event->truncated;
+  leave_reading(request);
+}
+
 void fcgi__request_input_end(fcgi_request *request, const fcgi_event *event) {
   if (event->type == FCGI_EVENT_DATA_END)
-    leave_reading(request);
+    end_of_data(request, event);
   else
     end_of_stdin(request, event);
   if (!request->dispatched && request->input_done)
@@ -172,19 +194,29 @@ void fcgi__request_input_end(fcgi_request *request, const fcgi_event *event) {
 
 void fcgi__request_abort(fcgi_request *request, fcgi_abort_reason reason) {
   request->aborted = reason;
-  request->cut = !request->input_done;
-  leave_reading(request);
+  cut_input(request);
   if (!request->dispatched) {
     leave_collecting(request);
     request->dispatched = 1;
     fcgi__request_end(request, 0);
+  } else if (request->end_due && reason > FCGI_ABORT_RECORD) {
+    request->end_due = 0; /* Its file has no reader any more. */
+    fcgi__request_end(request, request->app_status);
   } else if (!request->ended) {
     fcgi__server_notify(request->connection->server, request, FCGI_EVENT_ABORT);
   }
 }
 
-/* The last event: nobody but a callback that still holds the handle, or the
-   one that takes CLOSE, may look at the request now. */
+/* CLOSE is the last event, so it waits until no other callback of the request
+   is running; what they use may be freed in its own. */
+static void give_close(fcgi_request *request) {
+  request->close_due = atomic_load(&request->held) > 0;
+  if (!request->close_due)
+    fcgi__server_notify(request->connection->server, request, FCGI_EVENT_CLOSE);
+}
+
+/* Nobody but a callback that still holds the handle, or the one that takes
+   CLOSE, may look at the request now. */
 void fcgi__request_close(fcgi_request *request) {
   fcgi_server *server = request->connection->server;
   leave_reading(request);
@@ -194,7 +226,7 @@ void fcgi__request_close(fcgi_request *request) {
   fcgi__server_forget(server, request);
   if (request->wants_close &&
       (atomic_load(&server->events) & 1u << FCGI_EVENT_CLOSE))
-    fcgi__server_notify(server, request, FCGI_EVENT_CLOSE);
+    give_close(request);
   else if (atomic_load(&request->held) == 0)
     fcgi__request_free(request);
 }
@@ -204,6 +236,10 @@ void fcgi__request_release(fcgi_request *request) {
   int gone;
   fcgi__connection_lock(connection);
   gone = fcgi__server_let_go(connection->server, request) && request->closed;
+  if (gone && request->close_due) {
+    give_close(request);
+    gone = 0;
+  }
   fcgi__connection_unlock(connection);
   if (gone)
     fcgi__request_free(request);
@@ -226,12 +262,13 @@ static long long until_of(const fcgi_request *request) {
 static ptrdiff_t end_of_input(const fcgi_request *request, int is_data) {
   int done =
       is_data ? request->data_done : request->input_done || request->stdin_done;
+  int truncated = is_data ? request->data_truncated : request->truncated;
   if (request->cut ||
       (!done && fcgi__request_reason(request) == FCGI_ABORT_STOP))
     return FCGI_ERR_ABORTED;
   if (!done)
     return FCGI_ERR_AGAIN;
-  return request->truncated && !is_data ? FCGI_ERR_TRUNCATED : 0;
+  return truncated ? FCGI_ERR_TRUNCATED : 0;
 }
 
 static void unpause(fcgi_request *request, const fcgi__body *body) {
@@ -280,8 +317,9 @@ static ptrdiff_t read_stream(fcgi_request *request, int is_data, void *data,
   if (len == 0)
     return 0;
   fcgi__connection_lock(request->connection);
-  got = request->ended ? FCGI_ERR_STATE
-                       : read_waiting(request, is_data, data, len);
+  got = request->ended || request->end_due
+            ? FCGI_ERR_STATE
+            : read_waiting(request, is_data, data, len);
   fcgi__connection_unlock(request->connection);
   return got;
 }
@@ -315,7 +353,11 @@ uint16_t fcgi_request_id(const fcgi_request *request) {
 }
 
 unsigned fcgi_request_role(const fcgi_request *request) {
-  return request->role;
+  return request->role->number;
+}
+
+const char *fcgi_request_role_name(const fcgi_request *request) {
+  return request->role->name;
 }
 
 const fcgi_params *fcgi_request_params(const fcgi_request *request) {
@@ -328,6 +370,18 @@ const char *fcgi_request_param(const fcgi_request *request, const char *name) {
 
 int64_t fcgi_request_content_length(const fcgi_request *request) {
   return request->content_length;
+}
+
+static int64_t number_of(const fcgi_request *request, const char *name) {
+  return fcgi_params_number(request->params, name, strlen(name));
+}
+
+int64_t fcgi_request_data_length(const fcgi_request *request) {
+  return number_of(request, "FCGI_DATA_LENGTH");
+}
+
+int64_t fcgi_request_data_modified(const fcgi_request *request) {
+  return number_of(request, "FCGI_DATA_LAST_MOD");
 }
 
 void fcgi_request_set_timeout(fcgi_request *request, int timeout_ms) {

@@ -22,7 +22,7 @@ struct fcgi_request {
   fcgi_request *all_prev;       /* Likewise. */
   fcgi_request *file_next;      /* In the connection's list of files. */
   const fcgi_params *params;    /* The session's. */
-  void *user_data;              /* The program's. */
+  _Atomic(void *) user_data;    /* The program's. */
   unsigned pending;             /* Events to give out, 1u << type; guarded by
                                    the server's lock, as is `is_ready`. */
   uint8_t is_ready;             /* 1: in the ready list. */
@@ -33,28 +33,32 @@ struct fcgi_request {
   uint8_t cut;                  /* 1: the rest of the input never comes. */
   uint8_t data_done;            /* 1: DATA has ended. */
   uint8_t truncated;            /* 1: short of CONTENT_LENGTH. */
+  uint8_t data_truncated;       /* 1: short of FCGI_DATA_LENGTH. */
   uint8_t ended;                /* 1: the program has ended it. */
   uint8_t closed;               /* 1: the session has closed it. */
-  uint8_t head_only;         /* 1: HEAD, the body of the answer is dropped. */
-  uint8_t head_seen;         /* RAW and HEAD: 1 after the empty line. */
-  uint8_t head_line;         /* RAW and HEAD: 1 at the start of a line. */
-  uint8_t answer;            /* A fcgi__answer. */
-  uint8_t wants_room;        /* 1: a write gave AGAIN. */
-  uint8_t end_due;           /* 1: end it when its file is sent. */
-  uint16_t id;               /* On its connection. */
-  uint16_t role;             /* As asked for. */
-  fcgi_abort_reason aborted; /* Why, if so. */
-  int timeout_ms;            /* Of one read or write; -1 without end. */
-  uint32_t app_status;       /* With `end_due`. */
-  int64_t content_length;    /* -1 if not sent. */
-  fcgi__body body;           /* STDIN. */
-  fcgi__body data;           /* DATA of a filter. */
-  int read_wake;             /* eventfd of a thread that reads, or -1. */
-  int write_wake;            /* eventfd of a thread that writes, or -1. */
-  int file_fd;               /* The file being sent, or -1. */
-  uint64_t file_offset;      /* Where it goes on. */
-  uint64_t file_left;        /* How much of it. */
-  atomic_uint held;          /* Callbacks that use the handle. */
+  uint8_t close_due;            /* 1: CLOSE waits for the last callback. */
+  uint8_t head_only;          /* 1: HEAD, the body of the answer is dropped. */
+  uint8_t head_seen;          /* RAW and HEAD: 1 after the empty line. */
+  uint8_t head_line;          /* RAW and HEAD: 1 at the start of a line. */
+  uint8_t answer;             /* A fcgi__answer. */
+  uint8_t wants_room;         /* 1: a write gave AGAIN. */
+  uint8_t end_due;            /* 1: the program has ended it; its file is
+                                 still being sent. */
+  uint16_t id;                /* On its connection. */
+  const fcgi_role_spec *role; /* As asked for. */
+  fcgi_abort_reason aborted;  /* Why, if so. */
+  int timeout_ms;             /* Of one read or write; -1 without end. */
+  uint32_t app_status;        /* With `end_due`. */
+  int64_t content_length;     /* -1 if not sent. */
+  fcgi__body body;            /* STDIN. */
+  fcgi__body data;            /* DATA of a filter. */
+  fcgi__buffer errors;        /* STDERR that waits for STDOUT. */
+  int read_wake;              /* eventfd of a thread that reads, or -1. */
+  int write_wake;             /* eventfd of a thread that writes, or -1. */
+  int file_fd;                /* The file being sent, or -1. */
+  uint64_t file_offset;       /* Where it goes on. */
+  uint64_t file_left;         /* How much of it. */
+  atomic_uint held;           /* Callbacks that use the handle. */
 };
 
 /* Make the request that a session's REQUEST event told of; NULL without
@@ -65,6 +69,9 @@ void fcgi__request_free(fcgi_request *request);
 /* Take it out of its connection's list. */
 void fcgi__request_unlink(fcgi_request *request);
 
+/* Its body has stopped coming: answer 408, unless the program has it. */
+void fcgi__request_expire(fcgi_request *request);
+
 /* Hand it to the program. */
 void fcgi__request_dispatch(fcgi_request *request);
 
@@ -74,11 +81,16 @@ void fcgi__request_input_end(fcgi_request *request, const fcgi_event *event);
 void fcgi__request_abort(fcgi_request *request, fcgi_abort_reason reason);
 void fcgi__request_close(fcgi_request *request);
 
-/* Queue more of the file, as far as the window allows. */
-void fcgi__request_pump_file(fcgi_request *request);
+/* Queue more of the file, as far as the window allows: 0, or FCGI_ERR_NOMEM,
+   after which the answer can never be whole. */
+int fcgi__request_pump_file(fcgi_request *request);
 
 /* Some output has left: tell a writer that got AGAIN. */
 void fcgi__request_room(fcgi_request *request);
+
+/* No answer can be completed: break the connection, or end only this request
+   where it carries others. */
+int fcgi__request_cut_off(fcgi_request *request);
 
 /* Public functions of the same names, with the lock held. */
 int fcgi__request_end(fcgi_request *request, uint32_t app_status);

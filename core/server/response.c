@@ -120,11 +120,9 @@ static void add_header(text *out, const fcgi_header *header) {
   add(out, "\r\n", 2);
 }
 
-/* Status comes last: HAProxy 2.6 turns any status into 302 when Location
-   follows it. */
 static void add_status(text *out, int status) {
   char line[80];
-  int len = snprintf(line, sizeof line, "Status: %d %s\r\n\r\n", status,
+  int len = snprintf(line, sizeof line, "Status: %d %s\r\n", status,
                      reason_of(status));
   add(out, line, (size_t)len);
 }
@@ -150,8 +148,15 @@ static void add_length(text *out, size_t length) {
   add(out, line, (size_t)len);
 }
 
-/* Put the head, with Content-Length if `length` is given, and `data` in the
-   same write, on STDOUT. */
+/* lighttpd takes what precedes the Status of an authorizer's answer for part
+   of a yes, and drops it. */
+static int is_status_first(const fcgi_request *request) {
+  return request->role->number == FCGI_ROLE_AUTHORIZER;
+}
+
+/* Otherwise Status comes last: HAProxy 2.6 turns any status into 302 when
+   Location follows it. Put the head, with Content-Length if `length` is given,
+   and `data` in the same write, on STDOUT. */
 static int put_head(fcgi_request *request, int status,
                     const fcgi_header *headers, size_t count,
                     const size_t *length, const void *data, size_t len) {
@@ -160,11 +165,15 @@ static int put_head(fcgi_request *request, int status,
   for (size_t i = 0; i < count; i++)
     size += headers[i].name_len + headers[i].value_len + 4;
   out.error = fcgi__buffer_reserve(&out.buffer, out.allocator, size);
+  if (is_status_first(request))
+    add_status(&out, status);
   for (size_t i = 0; i < count; i++)
     add_header(&out, &headers[i]);
   if (length)
     add_length(&out, *length);
-  add_status(&out, status);
+  if (!is_status_first(request))
+    add_status(&out, status);
+  add(&out, "\r\n", 2);
   add(&out, data, len);
   if (!out.error)
     out.error = fcgi__request_put(request, out.buffer.data, out.buffer.len);
@@ -229,7 +238,7 @@ static int respond(fcgi_request *request, int status,
     return fcgi__request_end(request, 0);
   /* A second 500 after a failed one would only fail the same way. */
   if (status == 500 && request->answer == FCGI__ANSWER_NONE)
-    fcgi__request_end(request, 0);
+    fcgi__request_cut_off(request);
   else
     fcgi__request_fail(request);
   return error;
@@ -260,6 +269,56 @@ int fcgi_request_respond(fcgi_request *request, int status,
   int error;
   fcgi__connection_lock(connection);
   error = respond(request, status, headers, count, data, len);
+  fcgi__connection_unlock(connection);
+  return error;
+}
+
+/* FastCGI 1.0, 6.3: "Variable-" before each name. One allocation holds the
+   headers and then their names; NULL without memory. */
+static fcgi_header *prefixed(const fcgi_allocator *allocator,
+                             const fcgi_header *variables, size_t count) {
+  static const char prefix[] = {'V', 'a', 'r', 'i', 'a', 'b', 'l', 'e', '-'};
+  size_t size = count * sizeof(fcgi_header) + 1;
+  for (size_t i = 0; i < count; i++)
+    size += sizeof prefix + variables[i].name_len;
+  fcgi_header *headers = fcgi__realloc(allocator, NULL, size);
+  char *name = headers ? (char *)(headers + count) : NULL;
+  for (size_t i = 0; headers && i < count; i++) {
+    headers[i] = variables[i];
+    headers[i].name = name;
+    headers[i].name_len += sizeof prefix;
+    memcpy(name, prefix, sizeof prefix);
+    memcpy(name + sizeof prefix, variables[i].name, variables[i].name_len);
+    name += headers[i].name_len;
+  }
+  return headers;
+}
+
+/* Nothing but the variables is of use to the web server. */
+static int allow(fcgi_request *request, const fcgi_header *variables,
+                 size_t count) {
+  const fcgi_allocator *allocator = &request->connection->server->allocator;
+  fcgi_header *headers = prefixed(allocator, variables, count);
+  int error = headers ? 0 : FCGI_ERR_NOMEM;
+  for (size_t i = 0; i < count && !error; i++)
+    error = variables[i].name_len > 0 ? 0 : FCGI_ERR_INVALID;
+  if (!error)
+    error = check_start(request, 200, headers, count);
+  if (!error)
+    error = put_head(request, 200, headers, count, NULL, NULL, 0);
+  fcgi__free(allocator, headers);
+  if (!error)
+    return fcgi__request_end(request, 0);
+  fcgi__request_fail(request);
+  return error;
+}
+
+int fcgi_request_allow(fcgi_request *request, const fcgi_header *variables,
+                       size_t count) {
+  fcgi__connection *connection = request->connection;
+  int error;
+  fcgi__connection_lock(connection);
+  error = allow(request, variables, count);
   fcgi__connection_unlock(connection);
   return error;
 }

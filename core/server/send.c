@@ -83,11 +83,13 @@ static ssize_t send_some(fcgi__connection *connection) {
   return sendmsg(connection->fd, &message, flags);
 }
 
-static void pump_files(fcgi__connection *connection) {
-  for (fcgi_request *at = connection->files, *next; at; at = next) {
+static int pump_files(fcgi__connection *connection) {
+  int error = 0;
+  for (fcgi_request *at = connection->files, *next; at && !error; at = next) {
     next = at->file_next;
-    fcgi__request_pump_file(at);
+    error = fcgi__request_pump_file(at);
   }
+  return error;
 }
 
 /* After END, EPIPE and ECONNRESET are how some web servers hang up; before, the
@@ -101,15 +103,27 @@ static void send_failed(fcgi__connection *connection) {
   fcgi__connection_lost(connection, FCGI_ABORT_CONNECTION);
 }
 
+/* Part of a file is queued, and which part is not known any more. */
+static void out_of_memory(fcgi__connection *connection) {
+  fcgi__server_log(connection->server, FCGI_LOG_ERROR,
+                   "no memory to send a file: connection reset");
+  fcgi__connection_lost(connection, FCGI_ABORT_CONNECTION);
+}
+
 /* Send until nothing is left or possible. */
 static void send_all(fcgi__connection *connection) {
   ssize_t sent;
   do {
-    if (connection->files)
-      pump_files(connection);
+    if (connection->files && pump_files(connection)) {
+      out_of_memory(connection);
+      return;
+    }
     sent = send_some(connection);
-    if (sent > 0)
+    if (sent > 0) {
+      connection->moved = 1;
+      connection->spill = 0;
       fcgi_session_output_done(connection->session, (size_t)sent);
+    }
   } while (sent > 0 || (sent < 0 && errno == EINTR));
   if (sent == 0)
     return;

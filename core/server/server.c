@@ -100,8 +100,12 @@ int fcgi_server_new(fcgi_server **out, const fcgi_server_config *config) {
   if (!server)
     return FCGI_ERR_NOMEM;
   init_server(server, &filled);
-  error = fcgi__poller_new(&server->poller, filled.poller, &server->allocator);
+  error = fcgi__guard_init(&server->guard, &filled);
+  if (!error)
+    error =
+        fcgi__poller_new(&server->poller, filled.poller, &server->allocator);
   if (error) {
+    fcgi__guard_clear(&server->guard, &filled.allocator);
     fcgi__free(&filled.allocator, server);
     return error;
   }
@@ -142,6 +146,8 @@ void fcgi_server_free(fcgi_server *server) {
   free_ready(server);
   free_connections(server);
   fcgi__poller_free(server->poller);
+  fcgi__guard_clear(&server->guard, &allocator);
+  fcgi__free(&allocator, server->roles);
   pthread_mutex_destroy(&server->lock);
   fcgi__free(&allocator, server);
 }
@@ -156,8 +162,8 @@ static void no_delay(const fcgi__listener *listener) {
 }
 
 int fcgi_server_listen(fcgi_server *server, const char *address) {
-  const fcgi__listen_options options = {.backlog = server->config.backlog,
-                                        .mode = server->config.socket_mode};
+  fcgi__listen_options options = {.backlog = server->config.backlog,
+                                  .mode = server->config.socket_mode};
   fcgi__listener *first = &server->listeners[server->listener_count];
   size_t room = FCGI__LISTENERS - server->listener_count;
   int count;
@@ -168,6 +174,11 @@ int fcgi_server_listen(fcgi_server *server, const char *address) {
              address ? address : "the inherited listener", FCGI__LISTENERS);
     return FCGI_ERR_LIMIT;
   }
+  count = fcgi__guard_prepare(server);
+  if (count < 0)
+    return count;
+  options.loopback_only =
+      !server->guard.has_configured && !server->guard.has_environment;
   count = fcgi__listener_open(first, room, address, &options, server->message,
                               sizeof server->message);
   if (count < 0)
@@ -176,8 +187,12 @@ int fcgi_server_listen(fcgi_server *server, const char *address) {
   for (int i = 0; i < count; i++) {
     no_delay(&first[i]);
     if (fcgi__poller_add(server->poller, first[i].fd,
-                         FCGI__POLL_IN | FCGI__POLL_LISTENER, &first[i]))
+                         FCGI__POLL_IN | FCGI__POLL_LISTENER, &first[i])) {
+      snprintf(server->message, sizeof server->message,
+               "cannot watch %s: %s; listen on it only once",
+               address ? address : "the inherited listener", strerror(errno));
       return FCGI_ERR_SYSTEM;
+    }
   }
   atomic_store(&server->accepting, 1);
   return 0;

@@ -8,6 +8,7 @@
 #define FCGI_SERVER_SERVER_H
 
 #include "server/connection.h"
+#include "server/guard.h"
 #include "server/listener.h"
 #include "server/poller.h"
 #include "server/request.h"
@@ -26,34 +27,38 @@ enum {
 enum { FCGI__RUNNING = 0, FCGI__STOPPING = 1, FCGI__ABORTING = 2 };
 
 struct fcgi_server {
-  fcgi_server_config config;                 /* With every default filled in. */
-  fcgi_allocator allocator;                  /* The same as config's. */
-  fcgi_session_config session_config;        /* For new connections. */
-  fcgi__poller *poller;                      /* Who is ready. */
-  fcgi__listener listeners[FCGI__LISTENERS]; /* Where we listen. */
-  size_t listener_count;                     /* How many. */
-  pthread_mutex_t lock;                      /* See above. */
+  fcgi_server_config config;          /* With every default filled in. */
+  fcgi_allocator allocator;           /* The same as config's. */
+  fcgi_session_config session_config; /* For new connections. */
+  fcgi_role_spec *roles;              /* From fcgi_server_set_roles, or NULL. */
+  fcgi__guard guard;                  /* Who may connect. */
+  fcgi__poller *poller;               /* Who is ready. */
+  fcgi__listener listeners[FCGI__LISTENERS];       /* Where we listen. */
+  size_t listener_count;                           /* How many. */
+  pthread_mutex_t lock;                            /* See above. */
   fcgi__connection *segments[FCGI__POOL_SEGMENTS]; /* Every connection ever
                                               made; reused, never freed, so
                                               that a late report from the
                                               poller finds valid memory. */
   atomic_uint segment_count;                       /* How many segments. */
   fcgi__connection *unused;                        /* Closed ones, for reuse. */
-  atomic_uint open;                                /* Connections open. */
-  fcgi_request *ready_first;   /* Requests with events to give. */
-  fcgi_request *ready_last;    /* Likewise. */
-  atomic_uint ready_count;     /* How many, for a look without
-                                  the lock. */
-  atomic_uint running;         /* Threads in fcgi_server_run. */
-  atomic_uint sleepers;        /* Threads waiting in the poller. */
-  atomic_int stop_wanted;      /* What fcgi_server_stop asked. */
-  atomic_int stopping;         /* What has been carried out. */
-  atomic_int accepting;        /* 1: listeners are polled. */
-  atomic_llong next_sweep;     /* When some deadline may be due. */
-  atomic_llong accept_again;   /* When to accept after EMFILE. */
-  atomic_uint events;          /* 1u << type to give out. */
-  char temp_dir[256];          /* Copied. */
-  char message[FCGI__MESSAGE]; /* For fcgi_server_message. */
+  _Atomic(fcgi__connection *) unwatched; /* One that is to be registered before
+                                            a thread sleeps. */
+  atomic_uint open;                      /* Connections open. */
+  fcgi_request *ready_first;             /* Requests with events to give. */
+  fcgi_request *ready_last;              /* Likewise. */
+  atomic_uint ready_count;               /* How many, for a look without
+                                            the lock. */
+  atomic_uint running;                   /* Threads in fcgi_server_run. */
+  atomic_uint sleepers;                  /* Threads waiting in the poller. */
+  atomic_int stop_wanted;                /* What fcgi_server_stop asked. */
+  atomic_int stopping;                   /* What has been carried out. */
+  atomic_int accepting;                  /* 1: listeners are polled. */
+  atomic_llong next_sweep;               /* When some deadline may be due. */
+  atomic_llong accept_again;             /* When to accept after EMFILE. */
+  atomic_uint events;                    /* 1u << type to give out. */
+  char temp_dir[256];                    /* Copied. */
+  char message[FCGI__MESSAGE];           /* For fcgi_server_message. */
 };
 
 /* Milliseconds of the monotonic clock. */
@@ -95,7 +100,8 @@ void fcgi__server_deadline(fcgi_server *server, long long when);
 /* Accept from listeners, or stop to. */
 void fcgi__server_accept_on(fcgi_server *server);
 void fcgi__server_accept_off(fcgi_server *server);
-void fcgi__server_accept(fcgi_server *server, fcgi__listener *listener);
+/* 1 when there was a connection to accept. */
+int fcgi__server_accept(fcgi_server *server, fcgi__listener *listener);
 
 /* Carry out a stop that was asked for. */
 void fcgi__server_carry_out_stop(fcgi_server *server);

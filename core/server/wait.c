@@ -27,16 +27,18 @@ static void poll_socket(fcgi__connection *connection, fcgi__waiter *self,
   struct pollfd fds[2] = {{.fd = connection->fd},
                           {.fd = self->wake, .events = POLLIN}};
   uint64_t count;
+  int idle;
   if (!connection->paused && !connection->half_closed)
     fds[0].events |= POLLIN;
   if (connection->blocked)
     fds[0].events |= POLLOUT;
   self->reads = (fds[0].events & POLLIN) != 0;
+  self->writes = (fds[0].events & POLLOUT) != 0;
   self->next = connection->waiters;
   connection->waiters = self;
   connection->busy++;
   pthread_mutex_unlock(&connection->lock);
-  poll(fds, 2, timeout);
+  idle = poll(fds, 2, timeout) == 0;
   pthread_mutex_lock(&connection->lock);
   connection->busy--;
   for (fcgi__waiter **at = &connection->waiters; *at; at = &(*at)->next)
@@ -52,8 +54,10 @@ static void poll_socket(fcgi__connection *connection, fcgi__waiter *self,
     connection->missed = 0;
     fcgi__connection_receive(connection);
   }
-  if ((fds[0].revents & POLLHUP) && connection->half_closed)
-    fcgi__connection_lost(connection, FCGI_ABORT_CONNECTION);
+  if (fds[0].revents & (POLLHUP | POLLERR))
+    fcgi__connection_hang_up(connection);
+  if (idle && fcgi__connection_is_stuck(connection))
+    fcgi__connection_spill(connection);
 }
 
 int fcgi__connection_wait(fcgi__connection *connection, int *wake,

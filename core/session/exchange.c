@@ -13,7 +13,7 @@ fcgi__exchange *fcgi__exchange_new(const fcgi_allocator *allocator, uint16_t id,
   exchange->id = id;
   exchange->role = role;
   exchange->keep = keep ? 1 : 0;
-  exchange->content_length = -1;
+  exchange->body.promised = exchange->data.promised = -1;
   exchange->item_free = 1;
   return exchange;
 }
@@ -28,11 +28,13 @@ void fcgi__exchange_free(fcgi__exchange *exchange,
 }
 
 /* FastCGI 1.0, 6.1: STDERR needs closing only if it was used, STDOUT always;
-   a request that the protocol rejected has had no streams (5.5). */
+   a request that the protocol rejected has had no streams (5.5), save for the
+   no to an authorizer. */
 int fcgi__exchange_close_streams(fcgi__exchange *exchange,
                                  const fcgi_allocator *allocator) {
   int error = 0;
-  if (exchange->protocol_status != FCGI_STATUS_COMPLETE)
+  if (exchange->protocol_status != FCGI_STATUS_COMPLETE &&
+      exchange->role != FCGI_ROLE_AUTHORIZER)
     return 0;
   if (exchange->stderr_used)
     error = fcgi__queue_record(&exchange->queue, allocator, exchange,

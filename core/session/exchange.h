@@ -7,6 +7,13 @@
 #include "session/params.h"
 #include <fastcgi/session.h>
 
+/* How much of an input stream was promised, and has come. */
+typedef struct fcgi__progress {
+  int64_t promised;  /* By a parameter; -1 when it is not sent. */
+  uint64_t received; /* Bytes so far, at most those promised. */
+  uint8_t excess;    /* 1: more came. */
+} fcgi__progress;
+
 /* Which input stream is due (FastCGI 1.0, 6.1: one after another). */
 typedef enum fcgi__input {
   FCGI__INPUT_PARAMS,
@@ -26,6 +33,7 @@ typedef struct fcgi__exchange {
   void *user_data;                    /* The session owner's. */
   uint16_t id;                        /* The request id. */
   uint16_t role;                      /* As BEGIN_REQUEST said. */
+  const fcgi_role_spec *spec;         /* What it means; NULL: unknown. */
   uint8_t keep;                       /* 1: FCGI_BEGIN_KEEP was set. */
   uint8_t input;                      /* A fcgi__input. */
   uint8_t announced;                  /* 1: REQUEST was given out. */
@@ -40,11 +48,10 @@ typedef struct fcgi__exchange {
   uint8_t stderr_used;                /* 1: STDERR needs its empty record. */
   uint8_t abort_reason;               /* A fcgi_abort_reason. */
   uint8_t protocol_status;            /* For END_REQUEST. */
-  uint8_t excess;                     /* 1: bytes over CONTENT_LENGTH came. */
   int refused;                        /* The HTTP status of our refusal. */
   uint32_t app_status;                /* For END_REQUEST. */
-  int64_t content_length;             /* -1 when not sent. */
-  uint64_t received;                  /* STDIN bytes so far. */
+  fcgi__progress body;                /* STDIN, CONTENT_LENGTH. */
+  fcgi__progress data;                /* DATA, FCGI_DATA_LENGTH. */
   size_t queued;                      /* Output bytes not yet sent. */
   fcgi_params params;                 /* As collected. */
   fcgi__queue queue;                  /* Output not yet on the wire. */

@@ -41,16 +41,20 @@ void fcgi__session_forget(fcgi_session *session, fcgi__exchange *exchange) {
   fcgi__exchange_free(exchange, &session->allocator);
 }
 
-/* Roles are known by their number; anything else is UNKNOWN_ROLE (5.5). */
-static int knows_role(uint16_t role) {
-  return role >= FCGI_ROLE_RESPONDER && role <= FCGI_ROLE_FILTER;
-}
-
 static void reject(fcgi_session *session, fcgi__exchange *exchange,
                    fcgi_protocol_status status) {
+  int error = 0;
   exchange->protocol_status = (uint8_t)status;
   exchange->ended = 1;
   session->unread = 1;
+  /* lighttpd 1.4 does not look at the protocol status, and takes an authorizer
+     without an HTTP status for a yes (6.3). */
+  if (exchange->role == FCGI_ROLE_AUTHORIZER)
+    error = fcgi__exchange_refuse(exchange, &session->allocator, 503);
+  if (error) {
+    fcgi__session_fail(session, error);
+    return;
+  }
   fcgi__session_input_done(session, exchange);
   fcgi__session_end_one(session, exchange);
 }
@@ -68,7 +72,8 @@ void fcgi__session_begin(fcgi_session *session) {
   link_all(session, exchange);
   fcgi__table_put(&session->table, &session->allocator, exchange);
   session->in_params++;
-  if (!knows_role(role))
+  exchange->spec = fcgi__role_find(session, role);
+  if (!exchange->spec)
     reject(session, exchange, FCGI_STATUS_UNKNOWN_ROLE);
   else if (session->table.count > session->max_requests)
     fcgi__session_refuse(session, exchange, 503);
@@ -95,15 +100,13 @@ static int status_for(int error) {
 }
 
 void fcgi__session_params_end(fcgi_session *session, fcgi__exchange *exchange) {
-  int error = 0;
-  int authorizer = exchange->role == FCGI_ROLE_AUTHORIZER;
-  leave_params(session, exchange,
-               authorizer ? FCGI__INPUT_DONE : FCGI__INPUT_STDIN);
+  int error = 0, none = exchange->spec->streams == FCGI_STREAMS_NONE;
+  leave_params(session, exchange, none ? FCGI__INPUT_DONE : FCGI__INPUT_STDIN);
   if (!exchange->refused) {
     error = fcgi__params_finish(&exchange->params, &session->allocator);
     if (!error)
       error = fcgi__params_content_length(&exchange->params,
-                                          &exchange->content_length);
+                                          &exchange->body.promised);
     if (error)
       fcgi__session_refuse(session, exchange, status_for(error));
   }
@@ -111,6 +114,9 @@ void fcgi__session_params_end(fcgi_session *session, fcgi__exchange *exchange) {
     answer_refused(session, exchange);
     return;
   }
+  if (exchange->spec->streams == FCGI_STREAMS_STDIN_DATA)
+    exchange->data.promised =
+        fcgi_params_number(&exchange->params, "FCGI_DATA_LENGTH", 16);
   exchange->announced = 1;
   fcgi__session_emit(session, FCGI_EVENT_REQUEST, exchange);
 }

@@ -131,26 +131,65 @@ static size_t content_room(const fcgi__queue *queue, uint8_t type) {
   return min_size(CONTENT_MAX - content, room_of(queue, 0));
 }
 
+/* Write the open record's length into its header. */
+static void put_length(const fcgi__queue *queue) {
+  fcgi__item *last = queue->last;
+  size_t content = last->len - queue->open_at - FCGI_RECORD_HEADER;
+  last->bytes[queue->open_at + 4] = (uint8_t)(content >> 8);
+  last->bytes[queue->open_at + 5] = (uint8_t)content;
+}
+
 static void append_content(fcgi__queue *queue, fcgi__exchange *owner,
                            const uint8_t *data, size_t len) {
   fcgi__item *last = queue->last;
-  size_t content;
   memcpy(last->bytes + last->len, data, len);
   last->len += len;
   owner->queued += len;
-  content = last->len - queue->open_at - FCGI_RECORD_HEADER;
-  last->bytes[queue->open_at + 4] = (uint8_t)(content >> 8);
-  last->bytes[queue->open_at + 5] = (uint8_t)content;
+  put_length(queue);
+}
+
+/* The end of a queue before a write, to go back to when memory runs out: a
+   part of the write must not stay, or another answer would follow it. */
+typedef struct mark {
+  fcgi__queue queue; /* As it was. */
+  size_t len;        /* Of its last item. */
+  size_t queued;     /* Of the owner. */
+} mark;
+
+static mark mark_of(const fcgi__queue *queue, const fcgi__exchange *owner) {
+  return (mark){.queue = *queue,
+                .len = queue->last ? queue->last->len : 0,
+                .queued = owner->queued};
+}
+
+static int roll_back(fcgi__queue *queue, const fcgi_allocator *allocator,
+                     fcgi__exchange *owner, const mark *to) {
+  fcgi__item *added = to->queue.last ? to->queue.last->next : queue->first;
+  *queue = to->queue;
+  owner->queued = to->queued;
+  if (queue->last) {
+    queue->last->next = NULL;
+    queue->last->len = to->len;
+  }
+  if (queue->open_type)
+    put_length(queue);
+  while (added) {
+    fcgi__item *next = added->next;
+    fcgi__item_free(added, allocator);
+    added = next;
+  }
+  return FCGI_ERR_NOMEM;
 }
 
 int fcgi__queue_write(fcgi__queue *queue, const fcgi_allocator *allocator,
                       fcgi__exchange *owner, uint8_t type, const uint8_t *data,
                       size_t len) {
+  const mark before = mark_of(queue, owner);
   while (len > 0) {
     size_t part = min_size(len, content_room(queue, type));
     if (part == 0) {
       if (open_record(queue, allocator, owner, type, len))
-        return FCGI_ERR_NOMEM;
+        return roll_back(queue, allocator, owner, &before);
       continue;
     }
     append_content(queue, owner, data, part);
@@ -181,11 +220,12 @@ int fcgi__queue_refer(fcgi__queue *queue, const fcgi_allocator *allocator,
                       .data = data,
                       .fd = fd,
                       .offset = offset};
+  const mark before = mark_of(queue, owner);
   close_record(queue);
   while (len > 0) {
     model.len = min_size(len, CONTENT_MAX);
     if (refer_record(queue, allocator, owner, &model))
-      return FCGI_ERR_NOMEM;
+      return roll_back(queue, allocator, owner, &before);
     if (data)
       model.data += model.len;
     model.offset += model.len;

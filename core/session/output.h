@@ -43,8 +43,8 @@ typedef struct fcgi__queue {
 enum { FCGI__FINAL_ROOM = 48 }; /* Kept in the fixed item for end records. */
 
 /* Append `data` as content of stream `type`: it joins the open record or makes
-   new ones. Grows the owner's `queued`, as all of these do. 0 or
-   FCGI_ERR_NOMEM. */
+   new ones. Grows the owner's `queued`, as all of these do. 0, or
+   FCGI_ERR_NOMEM with nothing appended. */
 int fcgi__queue_write(fcgi__queue *queue, const fcgi_allocator *allocator,
                       struct fcgi__exchange *owner, uint8_t type,
                       const uint8_t *data, size_t len);

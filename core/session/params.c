@@ -238,6 +238,14 @@ void fcgi__params_clear(fcgi_params *params, const fcgi_allocator *allocator) {
   fcgi__buffer_clear(&params->joined, allocator);
 }
 
+int64_t fcgi_params_number(const fcgi_params *params, const char *name,
+                           size_t name_len) {
+  size_t len;
+  int64_t number;
+  const char *text = fcgi_params_get(params, name, name_len, &len);
+  return text && parse_length(text, len, &number) == 0 ? number : -1;
+}
+
 const char *fcgi_params_get(const fcgi_params *params, const char *name,
                             size_t name_len, size_t *value_len) {
   const fcgi__entry *entry = NULL;

@@ -90,43 +90,51 @@ static void give_input(fcgi_session *session, fcgi__exchange *exchange,
   session->event.len = len;
 }
 
-/* Bytes beyond CONTENT_LENGTH are no part of the body (6.2). */
-static size_t within_length(fcgi__exchange *exchange, size_t len) {
+/* Bytes beyond CONTENT_LENGTH are no part of the body (6.2), those beyond
+   FCGI_DATA_LENGTH none of the file (6.4). */
+static size_t within_length(fcgi__progress *progress, size_t len) {
   uint64_t left = UINT64_MAX;
-  if (exchange->content_length >= 0)
-    left = (uint64_t)exchange->content_length - exchange->received;
+  if (progress->promised >= 0)
+    left = (uint64_t)progress->promised - progress->received;
   if (len > left) {
-    exchange->excess = 1;
+    progress->excess = 1;
     len = (size_t)left;
   }
-  exchange->received += len;
+  progress->received += len;
   return len;
+}
+
+static void take_input(fcgi_session *session, fcgi__exchange *exchange,
+                       fcgi_event_type type, const uint8_t *data, size_t len) {
+  size_t wanted = within_length(
+      type == FCGI_EVENT_DATA ? &exchange->data : &exchange->body, len);
+  session->drained += len - wanted;
+  if (wanted > 0)
+    give_input(session, exchange, type, data, wanted);
 }
 
 static void stdin_content(fcgi_session *session, const uint8_t *data,
                           size_t len) {
   fcgi__exchange *exchange = session->current;
-  size_t wanted;
-  if (!exchange || exchange->input != FCGI__INPUT_STDIN)
-    return;
-  wanted = within_length(exchange, len);
-  session->drained += len - wanted;
-  if (wanted > 0)
-    give_input(session, exchange, FCGI_EVENT_STDIN, data, wanted);
+  if (exchange && exchange->input == FCGI__INPUT_STDIN)
+    take_input(session, exchange, FCGI_EVENT_STDIN, data, len);
 }
 
 static void end_input(fcgi_session *session, fcgi__exchange *exchange,
                       fcgi_event_type type) {
-  if (exchange->role == FCGI_ROLE_FILTER && type == FCGI_EVENT_STDIN_END)
+  const fcgi__progress *progress =
+      type == FCGI_EVENT_DATA_END ? &exchange->data : &exchange->body;
+  if (exchange->spec->streams == FCGI_STREAMS_STDIN_DATA &&
+      type == FCGI_EVENT_STDIN_END)
     exchange->input = FCGI__INPUT_DATA;
   else
     fcgi__session_input_done(session, exchange);
   if (exchange->ended)
     return;
   fcgi__session_emit(session, type, exchange);
-  session->event.truncated =
-      type == FCGI_EVENT_STDIN_END && exchange->content_length >= 0 &&
-      exchange->received < (uint64_t)exchange->content_length;
+  session->event.excess = progress->excess;
+  session->event.truncated = progress->promised >= 0 &&
+                             progress->received < (uint64_t)progress->promised;
 }
 
 static void stdin_finish(fcgi_session *session) {
@@ -140,7 +148,7 @@ static void data_content(fcgi_session *session, const uint8_t *data,
                          size_t len) {
   fcgi__exchange *exchange = session->current;
   if (exchange && exchange->input == FCGI__INPUT_DATA)
-    give_input(session, exchange, FCGI_EVENT_DATA, data, len);
+    take_input(session, exchange, FCGI_EVENT_DATA, data, len);
 }
 
 static void data_finish(fcgi_session *session) {

@@ -7,6 +7,10 @@ static uint32_t or_default(uint32_t value, uint32_t fallback) {
   return value ? value : fallback;
 }
 
+static uint32_t product(uint32_t a, uint32_t b) {
+  return a > UINT32_MAX / b ? UINT32_MAX : a * b;
+}
+
 int fcgi_session_new(fcgi_session **out, const fcgi_session_config *config) {
   fcgi_session_config given = {.size = sizeof given};
   fcgi_session *session;
@@ -23,10 +27,12 @@ int fcgi_session_new(fcgi_session **out, const fcgi_session_config *config) {
       given.params_bytes ? given.params_bytes : (size_t)256 * 1024;
   session->limits.pairs = or_default(given.params_pairs, 1024);
   session->limits.keep_http_proxy = given.keep_http_proxy;
+  session->roles = given.roles;
+  session->role_count = given.role_count;
   session->max_requests = or_default(given.max_requests, 1024);
   session->report_conns = or_default(given.report_conns, 1024);
   session->report_reqs = or_default(
-      given.report_reqs, session->report_conns * session->max_requests);
+      given.report_reqs, product(session->report_conns, session->max_requests));
   *out = session;
   return 0;
 }
@@ -49,12 +55,12 @@ void fcgi__session_emit(fcgi_session *session, fcgi_event_type type,
       .type = type,
       .id = exchange->id,
       .role = exchange->role,
-      .content_length = exchange->content_length,
+      .spec = exchange->spec,
+      .content_length = exchange->body.promised,
       .keep = exchange->keep,
       .params = &exchange->params,
       .reason = (fcgi_abort_reason)exchange->abort_reason,
       .refused = exchange->refused,
-      .excess = exchange->excess,
       .user_data = exchange->user_data,
   };
 }

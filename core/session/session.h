@@ -22,6 +22,8 @@ struct fcgi_session {
   fcgi_allocator allocator;         /* As configured. */
   fcgi__params_limits limits;       /* Of each request's PARAMS. */
   uint32_t max_requests;            /* Open at once. */
+  const fcgi_role_spec *roles;      /* As configured; NULL: the standard's. */
+  size_t role_count;                /* How many. */
   uint32_t report_conns;            /* For GET_VALUES. */
   uint32_t report_reqs;             /* For GET_VALUES. */
   int error;                        /* Sticky; 0 while all is well. */
@@ -73,6 +75,10 @@ void fcgi__values_content(fcgi_session *session, const uint8_t *data,
                           size_t len);
 void fcgi__values_finish(fcgi_session *session);
 void fcgi__unknown_type_finish(fcgi_session *session);
+
+/* The role of that number, or NULL (roles.c). */
+const fcgi_role_spec *fcgi__role_find(const fcgi_session *session,
+                                      uint16_t number);
 
 /* Life of exchanges (life.c). */
 void fcgi__session_begin(fcgi_session *session);

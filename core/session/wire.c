@@ -119,6 +119,8 @@ static int keep_list(fcgi_session *session, fcgi__queue *queue,
   return 0;
 }
 
+/* Without memory the bytes are lost: what is on the wire can be neither ended
+   nor left to refer to memory that the caller takes back. */
 int fcgi_session_keep(fcgi_session *session, uint16_t id) {
   fcgi__exchange *exchange = fcgi__table_get(&session->table, id);
   int error = exchange ? 0 : FCGI_ERR_STATE;
@@ -126,6 +128,8 @@ int fcgi_session_keep(fcgi_session *session, uint16_t id) {
     error = keep_list(session, &session->wire, exchange);
   if (!error)
     error = keep_list(session, &exchange->queue, exchange);
+  if (error == FCGI_ERR_NOMEM)
+    fcgi__session_fail(session, error);
   return error;
 }
 

@@ -6,6 +6,7 @@
 
 #include <fastcgi/params.h>
 #include <fastcgi/protocol.h>
+#include <fastcgi/role.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -42,19 +43,22 @@ typedef enum fcgi_abort_reason {
    of next, feed or free on that session; params until the CLOSE event. */
 typedef struct fcgi_event {
   fcgi_event_type type;
-  uint16_t id;               /* The request. */
-  uint16_t role;             /* REQUEST: an fcgi_role or a custom number. */
-  int keep;                  /* REQUEST: 1 if the connection is kept. */
-  int64_t content_length;    /* REQUEST: CONTENT_LENGTH, or -1 if not sent. */
-  const fcgi_params *params; /* REQUEST: the parameters. */
-  const void *data;          /* STDIN, DATA: the next bytes. */
-  size_t len;                /* STDIN, DATA: how many, never 0. */
-  int truncated;             /* STDIN_END: 1 if CONTENT_LENGTH promised more. */
-  int excess;                /* STDIN_END: 1 if bytes beyond it were dropped. */
-  fcgi_abort_reason reason;  /* ABORT: why. */
-  int refused;               /* CLOSE: the HTTP status the session itself
-                                answered with, else 0. No REQUEST came then. */
-  void *user_data;           /* What fcgi_session_set_user_data set. */
+  uint16_t id;                /* The request. */
+  uint16_t role;              /* REQUEST: an fcgi_role or a custom number. */
+  const fcgi_role_spec *spec; /* REQUEST: that role's; lent by the config. */
+  int keep;                   /* REQUEST: 1 if the connection is kept. */
+  int64_t content_length;     /* REQUEST: CONTENT_LENGTH, or -1 if not sent. */
+  const fcgi_params *params;  /* REQUEST: the parameters. */
+  const void *data;           /* STDIN, DATA: the next bytes. */
+  size_t len;                 /* STDIN, DATA: how many, never 0. */
+  int truncated;              /* STDIN_END, DATA_END: 1 if CONTENT_LENGTH, or
+                                 FCGI_DATA_LENGTH, promised more. */
+  int excess;                 /* STDIN_END, DATA_END: 1 if bytes beyond it were
+                                 dropped. */
+  fcgi_abort_reason reason;   /* ABORT: why. */
+  int refused;                /* CLOSE: the HTTP status the session itself
+                                 answered with, else 0. No REQUEST came then. */
+  void *user_data;            /* What fcgi_session_set_user_data set. */
 } fcgi_event;
 
 #endif

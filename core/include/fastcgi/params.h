@@ -6,6 +6,7 @@
 
 #include <fastcgi/export.h>
 #include <stddef.h>
+#include <stdint.h>
 
 typedef struct fcgi_params fcgi_params;
 
@@ -31,6 +32,11 @@ FCGI_EXPORT size_t fcgi_params_count(const fcgi_params *params);
    or FCGI_ERR_INVALID past the end. Lends until the request is closed. */
 FCGI_EXPORT int fcgi_params_at(const fcgi_params *params, size_t index,
                                fcgi_param *out);
+
+/* The value of `name` as a number: decimal digits and nothing else, below 2^63.
+   -1 when it is absent or anything else. */
+FCGI_EXPORT int64_t fcgi_params_number(const fcgi_params *params,
+                                       const char *name, size_t name_len);
 
 /* 1 when some name occurs more than once, so that a table made from the
    parameters needs fcgi_params_get for each name; otherwise 0. */

@@ -29,6 +29,10 @@ FCGI_EXPORT uint16_t fcgi_request_id(const fcgi_request *request);
 /* An fcgi_role, or the number of a custom role. */
 FCGI_EXPORT unsigned fcgi_request_role(const fcgi_request *request);
 
+/* The role's name: "responder", "authorizer", "filter", or what
+   fcgi_server_set_roles gave. Lent until the server is freed. */
+FCGI_EXPORT const char *fcgi_request_role_name(const fcgi_request *request);
+
 /* The parameters, lent until the request ends; NULL after that. */
 FCGI_EXPORT const fcgi_params *fcgi_request_params(const fcgi_request *request);
 
@@ -47,14 +51,24 @@ FCGI_EXPORT int64_t fcgi_request_content_length(const fcgi_request *request);
 FCGI_EXPORT ptrdiff_t fcgi_request_read(fcgi_request *request, void *data,
                                         size_t len);
 
-/* The same for the DATA stream of a filter. */
+/* The same for DATA, the file that a filter is to transform, which need not
+   be read at all. In FCGI_BODY_STREAM read STDIN before it, as they come.
+   FCGI_ERR_TRUNCATED when it ended short of FCGI_DATA_LENGTH; 0 at once for a
+   role without DATA. */
 FCGI_EXPORT ptrdiff_t fcgi_request_read_data(fcgi_request *request, void *data,
                                              size_t len);
 
+/* Bytes of the file, FCGI_DATA_LENGTH, and when it was last modified in
+   seconds since 1970, FCGI_DATA_LAST_MOD; -1 when the parameter is absent or
+   no decimal number. */
+FCGI_EXPORT int64_t fcgi_request_data_length(const fcgi_request *request);
+FCGI_EXPORT int64_t fcgi_request_data_modified(const fcgi_request *request);
+
 /* Begin the answer: `status` (100 to 599) and headers, written with Status
-   last. FCGI_ERR_INVALID for a name that is not an HTTP token or a value with
-   CR, LF or NUL, and then nothing is written; FCGI_ERR_STATE when the answer
-   has begun. Later writes are body; for HEAD they are dropped. */
+   last, an authorizer's with Status first. FCGI_ERR_INVALID for a name that is
+   not an HTTP token or a value with CR, LF or NUL, and then nothing is written;
+   FCGI_ERR_STATE when the answer has begun. Later writes are body; for HEAD
+   they are dropped. */
 FCGI_EXPORT int fcgi_request_start(fcgi_request *request, int status,
                                    const fcgi_header *headers, size_t count);
 
@@ -102,6 +116,14 @@ FCGI_EXPORT int fcgi_request_reply(fcgi_request *request, int status,
 FCGI_EXPORT int fcgi_request_respond(fcgi_request *request, int status,
                                      const fcgi_header *headers, size_t count,
                                      const void *data, size_t len);
+
+/* An authorizer's yes (specification 6.3): status 200 and a header
+   Variable-NAME for each of `variables`, which the web server puts in the
+   environment of what it runs next; then the end. Any other answer is a no, and
+   the client gets it. Variables that are refused, as by fcgi_request_start,
+   lead to 500, so to a no. The handle is dead afterwards. */
+FCGI_EXPORT int fcgi_request_allow(fcgi_request *request,
+                                   const fcgi_header *variables, size_t count);
 
 /* The handler failed: answers 500 when no output was made yet, otherwise cuts
    the connection so that the web server sees the truncation (or ends only this

@@ -9,8 +9,10 @@
 #include <fastcgi/export.h>
 #include <fastcgi/handler.h>
 #include <fastcgi/request.h>
+#include <fastcgi/role.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 typedef struct fcgi_server fcgi_server;
 
@@ -82,6 +84,14 @@ typedef struct fcgi_server_config {
   unsigned socket_mode;     /* Mode of a unix socket made: 0660. */
   fcgi_log_fn log;          /* stderr. */
   void *log_data;           /* Handed to `log`. */
+  const char *allow;        /* Who may connect over TCP: addresses and CIDR
+                               blocks with commas between, "127.0.0.1,
+                               10.0.0.0/8, fd00::/8". NULL: anyone, but then
+                               only loopback is listened on. */
+  const uid_t *peer_uids;   /* Whose processes may connect over unix sockets,
+                               by SO_PEERCRED: whoever the socket's mode
+                               lets. */
+  size_t peer_uid_count;    /* How many. */
 } fcgi_server_config;
 
 /* One event of a server. */
@@ -102,9 +112,21 @@ FCGI_EXPORT void fcgi_server_free(fcgi_server *server);
 
 /* Listen on `address`: unix:/path, unix:relative, unix:@abstract, host:port,
    [::1]:port, :port (loopback), fd:N, or NULL for the inherited listener
-   (LISTEN_FDS of systemd, else descriptor 0). May be called several times. On
-   failure fcgi_server_message explains in one line. */
+   (LISTEN_FDS of systemd, else descriptor 0). May be called several times. A
+   TCP address that other machines reach needs `allow` in the configuration or
+   the specification's FCGI_WEB_SERVER_ADDRS in the environment; where both are
+   set, both apply; a peer not in them is closed at once. On failure
+   fcgi_server_message explains in one line. */
 FCGI_EXPORT int fcgi_server_listen(fcgi_server *server, const char *address);
+
+/* Serve these roles instead of FCGI_ROLE_SPECS; to others UNKNOWN_ROLE is
+   answered, with status 503 too where they are authorizers. They are copied.
+   FCGI_ERR_INVALID when a number or name is 0, empty, or there twice, or a
+   standard role has other streams than its own; FCGI_ERR_STATE once a
+   connection was accepted. */
+FCGI_EXPORT int fcgi_server_set_roles(fcgi_server *server,
+                                      const fcgi_role_spec *roles,
+                                      size_t count);
 
 /* Copy listener `index`'s address, with its real port, as text into `out`;
    FCGI_ERR_INVALID past the last one, FCGI_ERR_LIMIT when it does not fit. */

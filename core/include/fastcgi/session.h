@@ -8,6 +8,7 @@
 #include <fastcgi/alloc.h>
 #include <fastcgi/event.h>
 #include <fastcgi/export.h>
+#include <fastcgi/role.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/uio.h>
@@ -24,6 +25,9 @@ typedef struct fcgi_session_config {
   uint32_t report_conns;    /* FCGI_MAX_CONNS that GET_VALUES reports: 1,024. */
   uint32_t report_reqs;     /* FCGI_MAX_REQS: report_conns * max_requests. */
   int keep_http_proxy;      /* Pass HTTP_PROXY on (CVE-2016-5385): no. */
+  const fcgi_role_spec *roles; /* Those served, others get UNKNOWN_ROLE; lent
+                                  until _free: FCGI_ROLE_SPECS. */
+  size_t role_count;           /* How many `roles` are. */
 } fcgi_session_config;
 
 /* What a connection's owner needs to know between calls. */

@@ -20,6 +20,7 @@ typedef struct running {
   _Atomic(fcgi_request *) kept; /* A request left pending. */
   atomic_int aborts;            /* Calls of on_abort. */
   atomic_int closes;            /* Calls of on_close. */
+  atomic_int inside;            /* 1: a slow on_request has not returned. */
 } running;
 
 static void *run_thread(void *data) {
@@ -96,6 +97,21 @@ static int count_close(fcgi_request *request, void *user_data) {
   assert_non_null(request);
   atomic_fetch_add(&r->closes, 1);
   return 0;
+}
+
+static int end_slowly(fcgi_request *request, void *user_data) {
+  running *r = user_data;
+  atomic_store(&r->inside, 1);
+  fcgi_request_end(request, 0);
+  usleep(50000);
+  atomic_store(&r->inside, 0);
+  return FCGI_PENDING;
+}
+
+static int close_last(fcgi_request *request, void *user_data) {
+  running *r = user_data;
+  assert_int_equal(atomic_load(&r->inside), 0);
+  return count_close(request, user_data);
 }
 
 /* Copies the body back as it comes. */
@@ -298,6 +314,8 @@ static int serve_in_thread(void *data) {
 static void *terminate(void *data) {
   (void)data;
   usleep(30000);
+  kill(getpid(), SIGUSR1); /* Somebody else's, which the program blocks. */
+  usleep(10000);
   kill(getpid(), SIGTERM);
   return NULL;
 }
@@ -311,6 +329,7 @@ static void test_signal_stops_gracefully(void **state) {
   sigset_t term;
   sigemptyset(&term);
   sigaddset(&term, SIGTERM);
+  sigaddset(&term, SIGUSR1);
   pthread_sigmask(SIG_BLOCK, &term, &before);
   pthread_create(&killer, NULL, terminate, NULL);
   assert_int_equal(fcgi_serve_signals(f->server, serve_in_thread, &r), 0);
@@ -318,6 +337,21 @@ static void test_signal_stops_gracefully(void **state) {
   pthread_sigmask(SIG_SETMASK, &before, &after);
   assert_true(sigismember(&after, SIGTERM));
   assert_false(sigismember(&after, SIGQUIT));
+}
+
+static void test_close_comes_after_every_other_callback(void **state) {
+  serving *f = *state;
+  running r = {.f = f,
+               .handler = {.size = sizeof r.handler,
+                           .on_request = end_slowly,
+                           .on_close = close_last}};
+  start(&r);
+  records_get(&f->text->sent, 1);
+  serving_send(f);
+  while (atomic_load(&r.closes) == 0)
+    usleep(1000);
+  finish(&r);
+  assert_int_equal(atomic_load(&r.closes), 1);
 }
 
 static int run(const char *group, void *kind) {
@@ -328,6 +362,7 @@ static int run(const char *group, void *kind) {
       SERVING_TEST(test_negative_return_gives_500),
       SERVING_TEST(test_pending_request_is_ended_elsewhere),
       SERVING_TEST(test_abort_and_close_are_called),
+      SERVING_TEST(test_close_comes_after_every_other_callback),
       SERVING_TEST(test_handler_without_request_is_refused),
       SERVING_TEST(test_blocked_readers_share_a_connection),
       SERVING_TEST(test_writer_keeps_reading),

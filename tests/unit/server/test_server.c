@@ -223,13 +223,18 @@ static void test_idle_timeout_closes(void **state) {
   assert_true(serving_is_closed(f, 1000));
 }
 
-static void test_stalled_body_is_dropped(void **state) {
+static void test_stalled_body_is_answered_408(void **state) {
   serving *f = *state;
   f->config.io_timeout_ms = 30;
+  f->config.drain_silence_ms = 10;
   serving_restart(f);
   records_open(&f->text->sent, 1);
   serving_send(f);
-  serving_idle(f, 60);
+  serving_idle(f, 80);
+  serving_expect(f, "stdout 1 Content-Type: text/plain\r\n"
+                    "Content-Length: 20\r\nStatus: 408 Request Timeout\r\n\r\n"
+                    "408 Request Timeout\n\nstdout_end 1\n"
+                    "end 1 app=0 status=0\n");
   assert_true(serving_is_closed(f, 1000));
 }
 
@@ -347,7 +352,7 @@ static int run(const char *group, void *kind) {
       SERVING_TEST(test_other_protocols_are_refused),
       SERVING_TEST(test_header_timeout_closes),
       SERVING_TEST(test_idle_timeout_closes),
-      SERVING_TEST(test_stalled_body_is_dropped),
+      SERVING_TEST(test_stalled_body_is_answered_408),
       SERVING_TEST(test_graceful_stop_finishes_what_runs),
       SERVING_TEST(test_stop_now_aborts_what_runs),
       SERVING_TEST(test_stopped_server_refuses_at_once),

@@ -174,6 +174,61 @@ static void test_memory_missing_while_draining_stops(void **state) {
   assert_int_equal(memory.live, 0);
 }
 
+static void open_failing(dialogue *d, failing *memory) {
+  const fcgi_session_config config = {.size = sizeof config,
+                                      .allocator = failing_allocator(memory)};
+  dialogue_restart(d, &config);
+  records_get(&d->sent, 1);
+  assert_int_equal(dialogue_feed(d), 0);
+  dialogue_expect_events(d, "request 1 role=1 keep=1 length=-1 A=b\n"
+                            "stdin_end 1\n");
+}
+
+/* A write that fails has written nothing, so another answer may follow. */
+static void test_failed_write_leaves_nothing(void **state) {
+  static const char big[100000];
+  dialogue *d = *state;
+  for (long n = 0; n < 5; n++) {
+    failing memory = {.until_failure = -1};
+    open_failing(d, &memory);
+    fcgi_session_write(d->session, 1, FCGI_STREAM_STDOUT, "head", 4);
+    size_t queued = fcgi_session_queued(d->session, 1);
+    memory.until_failure = n;
+    assert_int_equal(
+        fcgi_session_write(d->session, 1, FCGI_STREAM_STDOUT, big, sizeof big),
+        FCGI_ERR_NOMEM);
+    memory.until_failure = n % 2;
+    assert_int_equal(fcgi_session_write_file(d->session, 1, 0, 0, sizeof big),
+                     FCGI_ERR_NOMEM);
+    assert_int_equal(fcgi_session_queued(d->session, 1), queued);
+    memory.until_failure = -1;
+    fcgi_session_write(d->session, 1, FCGI_STREAM_STDOUT, " tail", 5);
+    fcgi_session_end(d->session, 1, 0, FCGI_STATUS_COMPLETE);
+    dialogue_expect_answer(d, "stdout 1 head tail\nstdout_end 1\n"
+                              "end 1 app=0 status=0\n");
+    dialogue_restart(d, NULL);
+    assert_int_equal(memory.live, 0);
+  }
+}
+
+/* The caller takes its bytes back: nothing may refer to them any more. */
+static void test_lent_bytes_that_cannot_be_kept_are_dropped(void **state) {
+  static const char lent[100000];
+  dialogue *d = *state;
+  struct iovec iov[4];
+  failing memory = {.until_failure = -1};
+  open_failing(d, &memory);
+  assert_int_equal(fcgi_session_lend(d->session, 1, lent, sizeof lent), 0);
+  assert_true(fcgi_session_output(d->session, iov, 4) > 0);
+  memory.until_failure = 1;
+  assert_int_equal(fcgi_session_keep(d->session, 1), FCGI_ERR_NOMEM);
+  assert_int_equal(fcgi_session_output(d->session, iov, 4), 0);
+  assert_int_equal(dialogue_take(d), FCGI_ERR_NOMEM);
+  dialogue_expect_events(d, "abort 1 reason=3\n");
+  dialogue_restart(d, NULL);
+  assert_int_equal(memory.live, 0);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       DIALOGUE_TEST(test_memory_may_run_out_for_good),
@@ -181,6 +236,8 @@ int main(void) {
       DIALOGUE_TEST(test_memory_may_run_out_for_a_while),
       DIALOGUE_TEST(test_memory_missing_for_params_is_answered_503),
       DIALOGUE_TEST(test_memory_missing_while_draining_stops),
+      DIALOGUE_TEST(test_failed_write_leaves_nothing),
+      DIALOGUE_TEST(test_lent_bytes_that_cannot_be_kept_are_dropped),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

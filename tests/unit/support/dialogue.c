@@ -66,11 +66,11 @@ static void print_event(dialogue *d, const fcgi_event *event) {
   end_line(text, &d->event_line);
   if (event->type == FCGI_EVENT_REQUEST)
     print_request(text, event);
-  else if (event->type == FCGI_EVENT_STDIN_END)
-    print(text, "stdin_end %u%s%s\n", event->id,
+  else if (event->type == FCGI_EVENT_STDIN_END ||
+           event->type == FCGI_EVENT_DATA_END)
+    print(text, "%s_end %u%s%s\n",
+          event->type == FCGI_EVENT_STDIN_END ? "stdin" : "data", event->id,
           event->truncated ? " truncated" : "", event->excess ? " excess" : "");
-  else if (event->type == FCGI_EVENT_DATA_END)
-    print(text, "data_end %u\n", event->id);
   else if (event->type == FCGI_EVENT_ABORT)
     print(text, "abort %u reason=%d\n", event->id, (int)event->reason);
   else if (event->type == FCGI_EVENT_CLOSE && event->refused != 0)
@@ -84,8 +84,11 @@ static void print_event(dialogue *d, const fcgi_event *event) {
 int dialogue_take(dialogue *d) {
   const fcgi_event *event = NULL;
   int result;
-  while ((result = fcgi_session_next(d->session, &event)) == 1)
+  while ((result = fcgi_session_next(d->session, &event)) == 1) {
     print_event(d, event);
+    if (d->on_event)
+      d->on_event(d, event, d->on_event_data);
+  }
   return result;
 }
 
@@ -211,6 +214,19 @@ static void decode_wire(dialogue *d) {
     at += len;
   }
   d->wire.len = 0;
+}
+
+records *dialogue_events(dialogue *d) {
+  end_line(&d->events, &d->event_line);
+  return &d->events;
+}
+
+records *dialogue_answer(dialogue *d) {
+  if (d->session)
+    dialogue_send(d);
+  decode_wire(d);
+  end_line(&d->answer, &d->answer_line);
+  return &d->answer;
 }
 
 static void expect(records *text, int *open, const char *expected) {

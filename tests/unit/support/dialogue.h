@@ -18,6 +18,9 @@ typedef struct dialogue {
   records answer;        /* Lines: the records of the output so far. */
   int event_line;        /* Key of the stream line at the end of `events`. */
   int answer_line;       /* Key of the stream line at the end of `answer`. */
+  void (*on_event)(struct dialogue *d, const fcgi_event *event,
+                   void *data); /* Called for each event, if set. */
+  void *on_event_data;          /* Handed to that. */
 } dialogue;
 
 /* cmocka's fixture: a session with every default. */
@@ -42,13 +45,17 @@ void dialogue_send(dialogue *d);
 
 /* Both texts so far, then forget them. The events are, a line each:
    "request 1 role=1 keep=1 length=-1 A=b C=d", "stdin 1 bytes",
-   "stdin_end 1 truncated excess", "data 1 bytes", "data_end 1",
+   "stdin_end 1 truncated excess", "data 1 bytes", and data_end likewise,
    "abort 1 reason=2", "close 1 refused=431". */
 void dialogue_expect_events(dialogue *d, const char *expected);
 
 /* Sends first. "stdout 1 bytes", "stdout_end 1", "stderr 1 bytes",
    "end 1 app=0 status=0", "values NAME=value", "unknown 77". */
 void dialogue_expect_answer(dialogue *d, const char *expected);
+
+/* The same texts, to be compared by the caller; the second sends first. */
+records *dialogue_events(dialogue *d);
+records *dialogue_answer(dialogue *d);
 
 /* The same for bytes that came from elsewhere: a server's. */
 void dialogue_expect_bytes(dialogue *d, const void *data, size_t len,

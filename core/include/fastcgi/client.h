@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+/* A blocking client of FastCGI applications, over a peer: one connection with
+   any number of requests in flight. It reads while it writes. One thread at a
+   time. */
+#ifndef FASTCGI_CLIENT_H
+#define FASTCGI_CLIENT_H
+
+#include <fastcgi/peer.h>
+
+typedef struct fcgi_client fcgi_client;
+
+/* A field left 0 takes the default named beside it. Copied by _new. */
+typedef struct fcgi_client_config {
+  size_t size;            /* sizeof(fcgi_client_config). */
+  fcgi_peer_config peer;  /* Its own; `peer.size` may be 0 for all defaults. */
+  int connect_timeout_ms; /* For one connection: 10,000; -1 waits without
+                             end. */
+  size_t window;          /* Bytes of bodies queued and not yet sent: 64 KiB. */
+} fcgi_client_config;
+
+/* Make a client that is not connected; `config` NULL takes every default. The
+   allocator is the peer's. */
+FCGI_EXPORT int fcgi_client_new(fcgi_client **out,
+                                const fcgi_client_config *config);
+
+/* Close the connection and free it, requests in flight or not. NULL is
+   fine. */
+FCGI_EXPORT void fcgi_client_free(fcgi_client *client);
+
+/* Connect to an address as fcgi_server_listen takes it; fd:N is a connected
+   socket, which stays yours. Closes an earlier connection and starts with a
+   new peer. On failure fcgi_client_message explains. */
+FCGI_EXPORT int fcgi_client_connect(fcgi_client *client, const char *address);
+
+/* What went wrong in the last call that failed: one line for a person, "" if
+   nothing. Lent until the next call that can fail. */
+FCGI_EXPORT const char *fcgi_client_message(const fcgi_client *client);
+
+/* The peer, for what has no function here: GET_VALUES, ABORT_REQUEST, streams
+   written piece by piece, raw bytes. What it queues goes out in
+   fcgi_client_next. Feed, next, output and close are the client's to call.
+   NULL before the first connection; lent until the next. */
+FCGI_EXPORT fcgi_peer *fcgi_client_peer(fcgi_client *client);
+
+/* Begin a request with all its parameters: its id, above 0, or an error.
+   `flags` is 0 or FCGI_BEGIN_KEEP. Nothing is sent before fcgi_client_next.
+   STDIN, and DATA of a filter, are still open: send or end them. */
+FCGI_EXPORT int fcgi_client_begin(fcgi_client *client, uint16_t role, int flags,
+                                  const fcgi_param *params, size_t count);
+
+/* Send `len` bytes on STDIN or DATA and then end the stream. They are not
+   copied: keep them in place until the request's last event. `len` 0 only ends
+   the stream. */
+FCGI_EXPORT int fcgi_client_send(fcgi_client *client, uint16_t id,
+                                 fcgi_stream stream, const void *data,
+                                 size_t len);
+
+/* The same with what can be read from `fd`, a file, pipe or socket, from its
+   position to its end. It stays yours and open until the request's last
+   event. */
+FCGI_EXPORT int fcgi_client_send_fd(fcgi_client *client, uint16_t id,
+                                    fcgi_stream stream, int fd);
+
+/* Send, receive and take the next event: 1 and `*event` lent until the next
+   call; 0 when no request is open, no GET_VALUES unanswered and all is sent.
+   FCGI_ERR_TIMEOUT when `timeout_ms` (-1: none) passed without an event; call
+   again to wait on. FCGI_ERR_CLOSED when the application closed the connection
+   too early, FCGI_ERR_PROTOCOL when it broke a rule: each request gets a CLOSE
+   event first, and the connection is of no more use. */
+FCGI_EXPORT int fcgi_client_next(fcgi_client *client,
+                                 const fcgi_peer_event **event, int timeout_ms);
+
+#endif

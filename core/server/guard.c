@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: MIT */
+#include "server/server.h"
+#include <errno.h>
+#include <fastcgi/error.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { REFUSAL_PAUSE_MS = 10000 }; /* Between two lines about refusals. */
+
+static const char variable[] = "FCGI_WEB_SERVER_ADDRS";
+
+static int copy_text(fcgi__guard *guard, const fcgi_server_config *config) {
+  size_t size = strlen(config->allow) + 1;
+  guard->text = fcgi__realloc(&config->allocator, NULL, size);
+  if (!guard->text)
+    return FCGI_ERR_NOMEM;
+  memcpy(guard->text, config->allow, size);
+  return 0;
+}
+
+static int copy_uids(fcgi__guard *guard, const fcgi_server_config *config) {
+  size_t size = config->peer_uid_count * sizeof *guard->uids;
+  guard->uids = fcgi__realloc(&config->allocator, NULL, size);
+  if (!guard->uids)
+    return FCGI_ERR_NOMEM;
+  memcpy(guard->uids, config->peer_uids, size);
+  guard->uid_count = config->peer_uid_count;
+  return 0;
+}
+
+int fcgi__guard_init(fcgi__guard *guard, const fcgi_server_config *config) {
+  int error = config->allow ? copy_text(guard, config) : 0;
+  if (!error && config->peer_uid_count > 0)
+    error = copy_uids(guard, config);
+  if (error)
+    fcgi__guard_clear(guard, &config->allocator);
+  return error;
+}
+
+void fcgi__guard_clear(fcgi__guard *guard, const fcgi_allocator *allocator) {
+  fcgi__allow_clear(&guard->configured, allocator);
+  fcgi__allow_clear(&guard->environment, allocator);
+  fcgi__free(allocator, guard->text);
+  fcgi__free(allocator, guard->uids);
+  guard->text = NULL;
+  guard->uids = NULL;
+}
+
+/* A mistake in the program's own list is told to whoever calls listen. */
+static int read_configured(fcgi_server *server) {
+  fcgi__guard *guard = &server->guard;
+  char why[FCGI__MESSAGE / 2];
+  int error;
+  if (!guard->text || guard->has_configured)
+    return 0;
+  error = fcgi__allow_parse(&guard->configured, &server->allocator, guard->text,
+                            why, sizeof why);
+  if (error)
+    snprintf(server->message, sizeof server->message,
+             "cannot listen: allow list \"%.128s\": %s", guard->text, why);
+  else
+    guard->has_configured = 1;
+  return error;
+}
+
+/* FastCGI 1.0, 3.2. Nobody may be there to read an error, so a list that means
+   nothing keeps every peer out. */
+static void read_environment(fcgi_server *server) {
+  fcgi__guard *guard = &server->guard;
+  const char *text = getenv(variable);
+  char why[FCGI__MESSAGE / 2];
+  if (!text || guard->has_environment)
+    return;
+  guard->has_environment = 1;
+  if (fcgi__allow_parse(&guard->environment, &server->allocator, text, why,
+                        sizeof why))
+    fcgi__server_log(server, FCGI_LOG_ERROR,
+                     "%s \"%.128s\": %s; every TCP connection is refused",
+                     variable, text, why);
+}
+
+int fcgi__guard_prepare(fcgi_server *server) {
+  int error = read_configured(server);
+  if (!error)
+    read_environment(server);
+  return error;
+}
+
+/* One line now, then a number with the next one: a stranger must not fill the
+   log. */
+static void report(fcgi_server *server, const char *who, const char *where) {
+  fcgi__guard *guard = &server->guard;
+  long long now = fcgi__now(), quiet = atomic_load(&guard->quiet);
+  unsigned others;
+  if (now < quiet || !atomic_compare_exchange_strong(&guard->quiet, &quiet,
+                                                     now + REFUSAL_PAUSE_MS)) {
+    atomic_fetch_add(&guard->refused, 1);
+    return;
+  }
+  others = atomic_exchange(&guard->refused, 0);
+  if (others > 0)
+    fcgi__server_log(server, FCGI_LOG_WARNING,
+                     "refused a connection from %s, and %u more before: not %s",
+                     who, others, where);
+  else
+    fcgi__server_log(server, FCGI_LOG_WARNING,
+                     "refused a connection from %s: not %s", who, where);
+}
+
+static void report_address(fcgi_server *server, const struct sockaddr *peer,
+                           socklen_t len, const char *where) {
+  char host[NI_MAXHOST] = "an unknown address";
+  getnameinfo(peer, len, host, sizeof host, NULL, 0, NI_NUMERICHOST);
+  report(server, host, where);
+}
+
+static int is_address_good(fcgi_server *server, const struct sockaddr *peer,
+                           socklen_t len) {
+  const fcgi__guard *guard = &server->guard;
+  const char *where = NULL;
+  if (guard->has_configured && !fcgi__allow_has(&guard->configured, peer))
+    where = "in the allow list";
+  else if (guard->has_environment &&
+           !fcgi__allow_has(&guard->environment, peer))
+    where = "in FCGI_WEB_SERVER_ADDRS";
+  if (where)
+    report_address(server, peer, len, where);
+  return !where;
+}
+
+/* The user that connected, as the kernel saw it then. */
+static int peer_uid(int fd, uid_t *uid) {
+#ifdef SO_PEERCRED
+  struct ucred credentials;
+  socklen_t len = sizeof credentials;
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &len) < 0)
+    return -1;
+  *uid = credentials.uid;
+  return 0;
+#else
+  gid_t gid;
+  return getpeereid(fd, uid, &gid);
+#endif
+}
+
+static int is_user_good(fcgi_server *server, int fd) {
+  const fcgi__guard *guard = &server->guard;
+  char who[48] = "an unknown user";
+  uid_t uid;
+  if (peer_uid(fd, &uid) == 0) {
+    for (size_t i = 0; i < guard->uid_count; i++)
+      if (guard->uids[i] == uid)
+        return 1;
+    snprintf(who, sizeof who, "user %lu", (unsigned long)uid);
+  }
+  report(server, who, "among the users who may connect");
+  return 0;
+}
+
+static int close_refused(int fd) {
+  close(fd);
+  errno = ECONNABORTED;
+  return -1;
+}
+
+static int accept_tcp(fcgi_server *server, int listener) {
+  struct sockaddr_storage peer = {0};
+  struct sockaddr *address = (struct sockaddr *)&peer;
+  socklen_t len = sizeof peer;
+  int fd = accept4(listener, address, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  if (fd < 0 || is_address_good(server, address, len))
+    return fd;
+  return close_refused(fd);
+}
+
+/* The specification would have FCGI_WEB_SERVER_ADDRS keep unix sockets out
+   too. No web server means that: they connect over unix sockets and set it for
+   their TCP ones. Those sockets have the permissions of their file, and the
+   users that the configuration names. */
+int fcgi__guard_accept(fcgi_server *server, const fcgi__listener *listener) {
+  const fcgi__guard *guard = &server->guard;
+  int fd;
+  if (listener->family != AF_UNIX &&
+      (guard->has_configured || guard->has_environment))
+    return accept_tcp(server, listener->fd);
+  fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  if (fd < 0 || listener->family != AF_UNIX || guard->uid_count == 0 ||
+      is_user_good(server, fd))
+    return fd;
+  return close_refused(fd);
+}
