@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: MIT
+"""The applications that cases name in `handler`, with the Python module.
+
+python app.py HANDLER ADDRESS [LIMIT=NUMBER...]; README.md says what each does.
+"""
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable
+
+import fastcgi
+
+HEAD = b"Content-Type: text/plain\r\n\r\n"
+LIMITS = {
+    "params_bytes": ("limit_params_size", int),
+    "params_pairs": ("limit_params", int),
+    "max_requests": ("limit_multiplexed", int),
+    "header_timeout_ms": ("header_timeout", lambda text: int(text) / 1000),
+}
+
+
+def refuse(request: fastcgi.Request, status: int, reason: str) -> None:
+    request.reply(f"{status} {reason}\n", status, content_type="text/plain")
+
+
+def echo(request: fastcgi.Request) -> None:
+    try:
+        body = request.read()
+    except fastcgi.Truncated:
+        refuse(request, 400, "Bad Request")
+        return
+    request.write(HEAD + body)
+
+
+def data(request: fastcgi.Request) -> None:
+    try:
+        body = request.read() + b"|" + request.read_data()
+    except fastcgi.Truncated:
+        refuse(request, 400, "Bad Request")
+        return
+    request.write(HEAD + body)
+
+
+def params(request: fastcgi.Request) -> None:
+    lines = "".join(f"{name}={value}\n" for name, value in request.params.items())
+    request.write(HEAD + lines.encode("latin-1"))
+
+
+def early(request: fastcgi.Request) -> None:
+    request.write(HEAD + b"early\n")
+
+
+def page(request: fastcgi.Request) -> None:
+    request.write(b"Content-type: text/html\r\n\r\n<html>\n<head> ... ")
+
+
+def hold(request: fastcgi.Request) -> None:
+    while not request.aborted:
+        time.sleep(0.005)
+    with contextlib.suppress(fastcgi.Aborted):  # Nobody may be left to read it.
+        request.write(HEAD + b"aborted\n")
+
+
+def big(request: fastcgi.Request) -> None:
+    request.write(HEAD)
+    for _ in range(100):
+        request.write(b"x" * 2000)
+
+
+def authorize(request: fastcgi.Request) -> None:
+    if request.params.get("PASS") == "yes":
+        request.write(b"Variable-AUTH: yes\r\n\r\n")
+    else:
+        refuse(request, 403, "Forbidden")
+
+
+HANDLERS: dict[str, Callable[[fastcgi.Request], None]] = {
+    handler.__name__: handler for handler in (echo, data, params, early, page, hold, big, authorize)
+}
+
+
+def main(name: str, address: str, *limits: str) -> None:
+    options = {"drain_silence": 0.2, "log_level": "error"}
+    for limit in limits:
+        key, _, value = limit.partition("=")
+        option, convert = LIMITS[key]
+        options[option] = convert(value)
+    fastcgi.serve(
+        HANDLERS[name],
+        address,
+        interface="handler",
+        stream=name == "early",
+        threads=8 if name == "hold" else 1,
+        **options,
+    )
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

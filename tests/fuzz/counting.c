@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+#include "fuzz/counting.h"
+
+#include <stdlib.h>
+
+/* Before each block is its size, in room that keeps it aligned. */
+enum { BEFORE = 16 };
+
+static void release(counting *state, char *block) {
+  if (!block)
+    return;
+  state->blocks--;
+  state->bytes -= *(size_t *)(void *)block;
+  free(block);
+}
+
+static void *counting_realloc(void *ptr, size_t size, void *user_data) {
+  counting *state = user_data;
+  char *old = ptr ? (char *)ptr - BEFORE : NULL;
+  if (size == 0) {
+    release(state, old);
+    return NULL;
+  }
+  if (state->until_failure == 0)
+    return NULL;
+  if (state->until_failure > 0)
+    state->until_failure--;
+  size_t before = old ? *(size_t *)(void *)old : 0;
+  char *block = realloc(old, size + BEFORE);
+  if (!block)
+    return NULL;
+  *(size_t *)(void *)block = size;
+  state->blocks += !old;
+  state->bytes += size - before;
+  if (state->bytes > state->peak)
+    state->peak = state->bytes;
+  return block + BEFORE;
+}
+
+fcgi_allocator counting_allocator(counting *state) {
+  return (fcgi_allocator){counting_realloc, state};
+}

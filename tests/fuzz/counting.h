@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/* An allocator that knows how many bytes are in use, and can run out. */
+#ifndef FUZZ_COUNTING_H
+#define FUZZ_COUNTING_H
+
+#include <fastcgi/alloc.h>
+
+typedef struct counting {
+  long until_failure; /* Successful calls left; -1 never fails. */
+  size_t blocks;      /* In use. */
+  size_t bytes;       /* In use. */
+  size_t peak;        /* The most that were. */
+} counting;
+
+/* An allocator over `state`, which stays the caller's. One thread only. */
+fcgi_allocator counting_allocator(counting *state);
+
+#endif

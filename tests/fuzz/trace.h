@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/* What a session said: a hash over the events of each request, and its output
+   as bytes. */
+#ifndef FUZZ_TRACE_H
+#define FUZZ_TRACE_H
+
+#include <fastcgi/event.h>
+
+enum { TRACE_IDS = 2048 }; /* More than an input can begin. */
+
+/* Zero-initialised is empty. */
+typedef struct trace {
+  struct {
+    uint64_t hash; /* Over its events so far; 0 marks a free place. */
+    uint16_t id;   /* The request. */
+  } ids[TRACE_IDS];
+} trace;
+
+/* Slices of a stream count as their bytes, however they are cut. */
+void trace_event(trace *t, const fcgi_event *event);
+
+/* One number for all requests, whatever their order. */
+uint64_t trace_sum(const trace *t);
+
+/* Growable bytes. Zero-initialised is empty; output_free it. */
+typedef struct output {
+  uint8_t *data; /* The bytes. */
+  size_t len;    /* How many. */
+  size_t cap;    /* How many there is room for. */
+} output;
+
+void output_add(output *out, const void *data, size_t len);
+void output_free(output *out);
+
+/* Abort unless it is whole records of the kinds that an application sends,
+   each on an 8-byte boundary. */
+void output_check(const output *out);
+
+#endif
