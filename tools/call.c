@@ -1,0 +1,419 @@
+/* SPDX-License-Identifier: MIT */
+/* fcgi call: send requests to an application and print what it answers. */
+#include "answer.h"
+#include "body.h"
+#include "params.h"
+#include "tool.h"
+#include <fastcgi/client.h>
+#include <fastcgi/error.h>
+#include <getopt.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+/* The command line, and the connection that it asks for. */
+typedef struct call {
+  const char *address; /* Where the application is. */
+  const char *uri;     /* What is asked for; NULL with --ping. */
+  const char *method;  /* -X; NULL: GET, or POST with a body. */
+  const char *path;    /* --file: what is sent on DATA; NULL for nothing. */
+  const char **given;  /* Values of -H, then of -p, as typed. */
+  size_t headers;      /* How many of -H. */
+  size_t params;       /* How many of -p. */
+  tool_body body;      /* -d. */
+  tool_body data;      /* --file. */
+  int has_body;        /* 1: -d was given. */
+  uint16_t role;       /* --role. */
+  long keep;           /* --keep; 0: one request on a connection not kept. */
+  int show_head;       /* -i */
+  int fail;            /* -f */
+  int ping;            /* --ping */
+  double seconds;      /* --timeout */
+  struct timespec end; /* When that is over. */
+  fcgi_client *client; /* The connection. */
+} call;
+
+enum {
+  OPTION_ROLE = 256,
+  OPTION_KEEP,
+  OPTION_TIMEOUT,
+  OPTION_PING,
+  OPTION_FILE
+};
+
+static const struct option options[] = {
+    {"request", required_argument, NULL, 'X'},
+    {"data", required_argument, NULL, 'd'},
+    {"param", required_argument, NULL, 'p'},
+    {"header", required_argument, NULL, 'H'},
+    {"include", no_argument, NULL, 'i'},
+    {"fail", no_argument, NULL, 'f'},
+    {"help", no_argument, NULL, 'h'},
+    {"role", required_argument, NULL, OPTION_ROLE},
+    {"keep", required_argument, NULL, OPTION_KEEP},
+    {"timeout", required_argument, NULL, OPTION_TIMEOUT},
+    {"ping", no_argument, NULL, OPTION_PING},
+    {"file", required_argument, NULL, OPTION_FILE},
+    {NULL, 0, NULL, 0},
+};
+
+static int help(void) {
+  puts(
+      "usage: fcgi call ADDRESS URI [OPTIONS]\n"
+      "       fcgi call ADDRESS --ping [--timeout S]\n"
+      "\n"
+      "Sends a request to a FastCGI application, as a web server would, and\n"
+      "prints the body that it answers; its STDERR goes to stderr. ADDRESS is\n"
+      "unix:/path, unix:@name, host:port, [v6]:port, :port or fd:N.\n");
+  puts("  -X, --request METHOD    GET, or POST with -d\n"
+       "  -d, --data DATA|@FILE   the body; several DATA are joined by &, @- "
+       "is\n"
+       "                          stdin\n"
+       "  -p, --param NAME=VALUE  set a parameter; -p NAME removes one. With\n"
+       "                          SCRIPT_FILENAME the path becomes "
+       "SCRIPT_NAME,\n"
+       "                          else PATH_INFO\n"
+       "  -H, --header 'N: V'     a request header, sent as HTTP_N\n"
+       "  -i, --include           print the header lines too\n"
+       "  -f, --fail              exit with 1 on a failure of the application\n"
+       "      --role ROLE         responder, authorizer, filter or a number\n"
+       "      --file FILE         send FILE on DATA, for the role filter\n"
+       "      --keep N            send it N times on one connection\n"
+       "      --timeout S         seconds for everything, 30\n"
+       "      --ping              ask for the FastCGI values and print them\n"
+       "  -h, --help              this text\n");
+  puts("Exit status:\n"
+       "  0  the application answered\n"
+       "  1  with -f: HTTP status 400 or above, or an exit status but 0\n"
+       "  2  wrong arguments\n"
+       "  3  transport: no connection, connection lost, timeout, a file\n"
+       "  4  protocol: FastCGI or CGI broken, or the request rejected\n"
+       "\n"
+       "A health check of PHP-FPM, where ping.path is /ping:\n"
+       "  fcgi call unix:/run/php-fpm.sock /ping -p SCRIPT_FILENAME=/ping -f");
+  return TOOL_OK;
+}
+
+/* A role's number: 0 when the text is none. */
+static uint16_t parse_role(const char *text) {
+  static const char *const names[] = {"", "responder", "authorizer", "filter"};
+  char *end;
+  long number;
+  for (uint16_t role = 1; role < 4; role++)
+    if (strcasecmp(text, names[role]) == 0)
+      return role;
+  number = strtol(text, &end, 10);
+  return *text && !*end && number > 0 && number <= UINT16_MAX ? (uint16_t)number
+                                                              : 0;
+}
+
+static int take_number(call *c, int option, const char *text) {
+  char *end;
+  if (option == OPTION_ROLE) {
+    c->role = parse_role(text);
+    return c->role ? 0
+                   : tool_complain(TOOL_USAGE,
+                                   "call: role \"%s\" is none of responder, "
+                                   "authorizer, filter or 1 to 65535",
+                                   text);
+  }
+  if (option == OPTION_KEEP) {
+    c->keep = strtol(text, &end, 10);
+    return *text && !*end && c->keep > 0
+               ? 0
+               : tool_complain(TOOL_USAGE,
+                               "call: --keep %s: not a number of requests",
+                               text);
+  }
+  c->seconds = strtod(text, &end);
+  return *text && !*end && c->seconds > 0 && c->seconds < 1e6
+             ? 0
+             : tool_complain(TOOL_USAGE,
+                             "call: --timeout %s: not a number of seconds",
+                             text);
+}
+
+/* -H and -p are kept as typed, -H first, and applied in that order. */
+static void keep_given(call *c, int option, const char *text) {
+  size_t count = c->headers + c->params, at = count;
+  c->given = tool_realloc(c->given, (count + 1) * sizeof *c->given);
+  if (option == 'H') {
+    at = c->headers++;
+    memmove(c->given + at + 1, c->given + at, (count - at) * sizeof *c->given);
+  } else {
+    c->params++;
+  }
+  c->given[at] = text;
+}
+
+static int take_option(call *c, int option, char *const *argv) {
+  switch (option) {
+  case 'X':
+    c->method = optarg;
+    return 0;
+  case 'd':
+    c->has_body = 1;
+    return tool_body_add(&c->body, optarg);
+  case 'H':
+    if (!strchr(optarg, ':') || *optarg == ':')
+      return tool_complain(TOOL_USAGE, "call: -H \"%s\": not \"Name: value\"",
+                           optarg);
+    keep_given(c, option, optarg);
+    return 0;
+  case 'p':
+    keep_given(c, option, optarg);
+    return 0;
+  case 'i':
+    c->show_head = 1;
+    return 0;
+  case 'f':
+    c->fail = 1;
+    return 0;
+  case OPTION_PING:
+    c->ping = 1;
+    return 0;
+  case OPTION_FILE:
+    c->path = optarg;
+    return 0;
+  case OPTION_ROLE:
+  case OPTION_KEEP:
+  case OPTION_TIMEOUT:
+    return take_number(c, option, optarg);
+  default:
+    return tool_bad_option("call", option, argv);
+  }
+}
+
+static int take_words(call *c, int argc, char *const *argv) {
+  int words = argc - optind;
+  if (words < 1)
+    return tool_complain(TOOL_USAGE, "call: no address; see fcgi call --help");
+  c->address = argv[optind];
+  if (c->ping)
+    return words == 1 ? 0
+                      : tool_complain(TOOL_USAGE,
+                                      "call: --ping takes no URI; for a page "
+                                      "that answers pings leave --ping out");
+  if (words < 2)
+    return tool_complain(TOOL_USAGE, "call: no URI; see fcgi call --help");
+  if (words > 2)
+    return tool_complain(TOOL_USAGE, "call: \"%s\" is one word too many",
+                         argv[optind + 2]);
+  c->uri = argv[optind + 1];
+  if (c->uri[0] != '/' && strcmp(c->uri, "*") != 0)
+    return tool_complain(TOOL_USAGE, "call: URI \"%s\" must start with /",
+                         c->uri);
+  return 0;
+}
+
+static int parse(call *c, int argc, char **argv) {
+  int option, status = 0;
+  opterr = 0;
+  while (!status && (option = getopt_long(argc, argv, ":X:d:p:H:ifh", options,
+                                          NULL)) != -1) {
+    if (option == 'h')
+      exit(help());
+    status = take_option(c, option, argv);
+  }
+  if (!status)
+    status = take_words(c, argc, argv);
+  if (!status && c->path)
+    status = tool_body_open(&c->data, c->path);
+  return status;
+}
+
+/* The parameter that -p gives, or takes away. */
+static void apply_param(tool_params *params, const char *text) {
+  const char *equals = strchr(text, '=');
+  size_t len = equals ? (size_t)(equals - text) : strlen(text);
+  char *name = tool_realloc(NULL, len + 1);
+  memcpy(name, text, len);
+  name[len] = '\0';
+  if (equals)
+    tool_params_set(params, name, equals + 1);
+  else
+    tool_params_remove(params, name);
+  free(name);
+}
+
+static void set_number(tool_params *params, const char *name, int64_t value) {
+  char text[24];
+  snprintf(text, sizeof text, "%lld", (long long)value);
+  tool_params_set(params, name, text);
+}
+
+static void fill_params(const call *c, tool_params *params) {
+  size_t all = c->headers + c->params;
+  tool_params_request(params,
+                      c->method     ? c->method
+                      : c->has_body ? "POST"
+                                    : "GET",
+                      c->uri);
+  if (c->has_body) {
+    set_number(params, "CONTENT_LENGTH", c->body.len);
+    tool_params_set(params, "CONTENT_TYPE",
+                    c->body.has_file ? "application/octet-stream"
+                                     : "application/x-www-form-urlencoded");
+  }
+  if (c->path) {
+    set_number(params, "FCGI_DATA_LENGTH", c->data.len);
+    set_number(params, "FCGI_DATA_LAST_MOD", c->data.modified);
+  }
+  for (size_t i = c->headers; i < all; i++)
+    if (strncmp(c->given[i], "SCRIPT_FILENAME=", 16) == 0) {
+      tool_params_set(params, "SCRIPT_NAME",
+                      tool_params_get(params, "PATH_INFO"));
+      tool_params_remove(params, "PATH_INFO");
+    }
+  for (size_t i = 0; i < c->headers; i++)
+    tool_params_header(params, c->given[i]);
+  for (size_t i = c->headers; i < all; i++)
+    apply_param(params, c->given[i]);
+}
+
+static int left_ms(const call *c) {
+  struct timespec now;
+  double left;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  left = (double)(c->end.tv_sec - now.tv_sec) * 1e3 +
+         (double)(c->end.tv_nsec - now.tv_nsec) / 1e6;
+  return left > 0 ? (int)left + 1 : 0;
+}
+
+static void start_clock(call *c) {
+  clock_gettime(CLOCK_MONOTONIC, &c->end);
+  c->end.tv_sec += (time_t)c->seconds;
+  c->end.tv_nsec += (long)((c->seconds - (double)(time_t)c->seconds) * 1e9);
+}
+
+/* The client's complaint. */
+static int failed(const call *c, int error) {
+  int status = error == FCGI_ERR_PROTOCOL  ? TOOL_PROTOCOL
+               : error == FCGI_ERR_INVALID ? TOOL_USAGE
+                                           : TOOL_TRANSPORT;
+  return tool_complain(status, "%s", fcgi_client_message(c->client));
+}
+
+static int begin(call *c) {
+  tool_params params = {.at = NULL};
+  int id, error = 0;
+  fill_params(c, &params);
+  id = fcgi_client_begin(c->client, c->role, c->keep ? FCGI_BEGIN_KEEP : 0,
+                         params.at, params.count);
+  tool_params_free(&params);
+  if (id < 0)
+    return failed(c, id);
+  /* FastCGI 1.0, 6.3: an authorizer gets no STDIN. */
+  if (c->role != FCGI_ROLE_AUTHORIZER || c->has_body)
+    error =
+        tool_body_send(&c->body, c->client, (uint16_t)id, FCGI_STREAM_STDIN);
+  if (!error && (c->path || c->role == FCGI_ROLE_FILTER))
+    error = tool_body_send(&c->data, c->client, (uint16_t)id, FCGI_STREAM_DATA);
+  return error ? failed(c, error) : 0;
+}
+
+/* END_REQUEST: what the whole request comes to. */
+static int judge(const call *c, tool_answer *answer,
+                 const fcgi_peer_event *event) {
+  static const char *const why[] = {
+      "", "it cannot multiplex (FCGI_CANT_MPX_CONN)",
+      "it is overloaded (FCGI_OVERLOADED)",
+      "it does not know the role (FCGI_UNKNOWN_ROLE)"};
+  if (event->protocol_status != FCGI_STATUS_COMPLETE)
+    return tool_complain(TOOL_PROTOCOL,
+                         "%s: the application rejected the request: %s",
+                         c->address, why[event->protocol_status]);
+  if (tool_answer_end(answer) < 0)
+    return tool_complain(TOOL_PROTOCOL,
+                         "%s: the answer has no empty line after its headers",
+                         c->address);
+  if (event->app_status != 0)
+    tool_complain(0, "%s: the application's exit status is %lu", c->address,
+                  (unsigned long)event->app_status);
+  if (answer->status >= 400 && c->fail)
+    tool_complain(0, "%s: status %d", c->address, answer->status);
+  return c->fail && (answer->status >= 400 || event->app_status != 0)
+             ? TOOL_ANSWER
+             : TOOL_OK;
+}
+
+/* Print what comes until the request has ended; what is said on stderr later
+   begins on a line of its own. */
+static int finish(call *c, tool_answer *answer) {
+  const fcgi_peer_event *event;
+  int result, open_line = 0;
+  while ((result = fcgi_client_next(c->client, &event, left_ms(c))) == 1 &&
+         event->type != FCGI_PEER_EVENT_END) {
+    if (event->type == FCGI_PEER_EVENT_STDOUT)
+      tool_answer_feed(answer, event->data, event->len);
+    if (event->type != FCGI_PEER_EVENT_STDERR)
+      continue;
+    fwrite(event->data, 1, event->len, stderr);
+    open_line = ((const char *)event->data)[event->len - 1] != '\n';
+  }
+  if (open_line)
+    fputc('\n', stderr);
+  return result == 1 ? judge(c, answer, event) : failed(c, result);
+}
+
+static int call_once(call *c) {
+  tool_answer answer = {.show_head = c->show_head};
+  int status = begin(c);
+  if (!status)
+    status = finish(c, &answer);
+  free(answer.head);
+  if (fflush(stdout) != 0)
+    status = tool_complain(TOOL_TRANSPORT, "cannot write the answer");
+  return status;
+}
+
+static int ping(call *c) {
+  const fcgi_peer_event *event;
+  fcgi_param value;
+  int result = fcgi_peer_get_values(fcgi_client_peer(c->client), NULL, 0);
+  do
+    result = fcgi_client_next(c->client, &event, left_ms(c));
+  while (result == 1 && event->type != FCGI_PEER_EVENT_VALUES);
+  if (result != 1)
+    return failed(c, result);
+  for (size_t i = 0; fcgi_params_at(event->values, i, &value) == 0; i++)
+    printf("%s=%s\n", value.name, value.value);
+  return TOOL_OK;
+}
+
+static int run(call *c) {
+  fcgi_client_config config = {.size = sizeof config};
+  int status = TOOL_OK, error;
+  start_clock(c);
+  config.connect_timeout_ms = left_ms(c);
+  config.peer = (fcgi_peer_config){.size = sizeof config.peer,
+                                   .output_bytes = (size_t)1 << 30};
+  error = fcgi_client_new(&c->client, &config);
+  if (error)
+    return tool_complain(TOOL_TRANSPORT, "%s", fcgi_error_text(error));
+  error = fcgi_client_connect(c->client, c->address);
+  if (error)
+    return failed(c, error);
+  if (c->ping)
+    return ping(c);
+  for (long i = 0; i < (c->keep ? c->keep : 1) && status < TOOL_USAGE; i++) {
+    int next = call_once(c);
+    status = next > status ? next : status;
+  }
+  return status;
+}
+
+int tool_call(int argc, char **argv) {
+  call c = {.role = FCGI_ROLE_RESPONDER, .seconds = 30};
+  int status = parse(&c, argc, argv);
+  if (!status)
+    status = run(&c);
+  fcgi_client_free(c.client);
+  tool_body_free(&c.body);
+  tool_body_free(&c.data);
+  free(c.given);
+  return status;
+}

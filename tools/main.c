@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/* fcgi: the command-line tool for FastCGI applications. */
+#include "tool.h"
+#include <fastcgi/version.h>
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct {
+  const char *name;                  /* What is typed. */
+  int (*run)(int argc, char **argv); /* What it does. */
+  const char *summary;               /* For --help. */
+} commands[] = {
+    {"call", tool_call, "send a request to a FastCGI application"},
+    {"dump", tool_dump, "show a captured byte stream as records"},
+};
+enum { COMMANDS = sizeof commands / sizeof *commands };
+
+int tool_complain(int status, const char *format, ...) {
+  va_list arguments;
+  fflush(stdout);
+  fputs("fcgi: ", stderr);
+  va_start(arguments, format);
+  vfprintf(stderr, format, arguments);
+  va_end(arguments);
+  fputc('\n', stderr);
+  return status;
+}
+
+int tool_bad_option(const char *command, int found, char *const *argv) {
+  const char *word = argv[optind - 1];
+  if (found == ':')
+    return tool_complain(TOOL_USAGE, "%s: %s needs a value; see fcgi %s --help",
+                         command, word, command);
+  if (optopt && word[0] == '-' && word[1] != '-')
+    return tool_complain(TOOL_USAGE, "%s: no option -%c; see fcgi %s --help",
+                         command, optopt, command);
+  return tool_complain(TOOL_USAGE, "%s: no option %s; see fcgi %s --help",
+                       command, word, command);
+}
+
+void *tool_realloc(void *ptr, size_t size) {
+  void *result = realloc(ptr, size ? size : 1);
+  if (!result)
+    exit(tool_complain(TOOL_TRANSPORT, "out of memory"));
+  return result;
+}
+
+static int help(void) {
+  puts("usage: fcgi COMMAND [ARGUMENTS]\n");
+  for (size_t i = 0; i < COMMANDS; i++)
+    printf("  %-8s %s\n", commands[i].name, commands[i].summary);
+  puts("\n  fcgi COMMAND --help   the arguments of a command\n"
+       "  fcgi --version        the version");
+  return TOOL_OK;
+}
+
+int main(int argc, char **argv) {
+  const char *command = argc > 1 ? argv[1] : NULL;
+  if (!command)
+    return tool_complain(TOOL_USAGE, "no command; see fcgi --help");
+  if (strcmp(command, "--help") == 0 || strcmp(command, "-h") == 0)
+    return help();
+  if (strcmp(command, "--version") == 0) {
+    printf("fcgi %s\n", fcgi_version());
+    return TOOL_OK;
+  }
+  for (size_t i = 0; i < COMMANDS; i++)
+    if (strcmp(command, commands[i].name) == 0)
+      return commands[i].run(argc - 1, argv + 1);
+  return tool_complain(TOOL_USAGE, "no command \"%s\"; see fcgi --help",
+                       command);
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/* What the sub-commands of `fcgi` share. */
+#ifndef FCGI_TOOLS_TOOL_H
+#define FCGI_TOOLS_TOOL_H
+
+#include <stddef.h>
+
+/* How the program ends; each --help names those that apply. */
+enum {
+  TOOL_OK = 0,
+  TOOL_ANSWER = 1,    /* The application answered, and it is a failure. */
+  TOOL_USAGE = 2,     /* The command line makes no sense. */
+  TOOL_TRANSPORT = 3, /* No connection, lost, too late, or a file error. */
+  TOOL_PROTOCOL = 4   /* FastCGI's or CGI's rules were broken. */
+};
+
+/* Print "fcgi: " and one line to stderr; returns `status`. */
+__attribute__((format(printf, 2, 3))) int
+tool_complain(int status, const char *format, ...);
+
+/* The complaint for what getopt_long gave back, with a pointer to the help of
+   `command`. Returns TOOL_USAGE. */
+int tool_bad_option(const char *command, int found, char *const *argv);
+
+/* Memory, or the end of the program after a complaint. */
+void *tool_realloc(void *ptr, size_t size);
+
+/* The sub-commands. argv[0] is the sub-command's name. */
+int tool_call(int argc, char **argv);
+int tool_dump(int argc, char **argv);
+
+#endif
