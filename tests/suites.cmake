@@ -45,7 +45,7 @@ foreach(file ${lua_files})
 endforeach()
 
 # These run once for each language's echo application.
-set(echo_tests nginx_requests nginx_clients direct long_body)
+set(echo_tests nginx_requests nginx_clients direct long_body tool)
 foreach(thing ${echo_tests})
   foreach(language c python lua)
     set(name integration.${thing}.${language})
@@ -59,16 +59,31 @@ foreach(thing ${echo_tests})
   endforeach()
 endforeach()
 
-foreach(thing syscalls send_file c_examples command_line flask demo readme)
+foreach(thing syscalls send_file c_examples command_line flask demo readme
+              tool_alone authorizer)
   fcgi_add_pytest(integration.${thing} integration 300
                   integration/test_${thing}.py)
 endforeach()
 
+# The conformance cases over a socket, against each language's server.
+foreach(language c python lua)
+  set(name conformance.server.${language})
+  fcgi_add_pytest(${name} conformance 120 conformance/test_server.py)
+  set_property(TEST ${name} APPEND PROPERTY ENVIRONMENT
+               "FASTCGI_LANGUAGES=${language}")
+endforeach()
+fcgi_add_pytest(conformance.documents conformance 60
+                conformance/test_documents.py)
+
 # The unit tests once more in the builds of the sanitizers' presets, which
-# ./dev test makes beforehand.
+# ./dev test makes beforehand; under asan the cases and the corpus too.
 get_property(unit_tests DIRECTORY unit PROPERTY TESTS)
+get_property(case_tests DIRECTORY conformance PROPERTY TESTS)
+get_property(corpus_tests DIRECTORY fuzz PROPERTY TESTS)
+set(asan_tests ${unit_tests} ${case_tests} ${corpus_tests})
+set(tsan_tests ${unit_tests})
 foreach(sanitizer asan tsan)
-  foreach(test ${unit_tests})
+  foreach(test ${${sanitizer}_tests})
     fcgi_add_test(${sanitizer}.${test} ${sanitizer} 120 ${CMAKE_CTEST_COMMAND}
       --test-dir ${PROJECT_SOURCE_DIR}/build/${sanitizer}
       --tests-regex "^${test}$" --output-on-failure --no-tests=error)

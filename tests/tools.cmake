@@ -1,9 +1,10 @@
 # What the suites need. Tests never skip for a missing tool: configuring fails
 # and names the package.
 if(NOT FCGI_BUILD_PYTHON OR NOT FCGI_BUILD_LUA OR NOT FCGI_BUILD_EXAMPLES
-   OR NOT FCGI_BUILD_SHARED)
+   OR NOT FCGI_BUILD_SHARED OR NOT FCGI_BUILD_TOOLS)
   message(FATAL_ERROR "FCGI_TEST_ALL needs FCGI_BUILD_PYTHON, FCGI_BUILD_LUA, "
-    "FCGI_BUILD_EXAMPLES and FCGI_BUILD_SHARED; ./dev test sets them")
+    "FCGI_BUILD_EXAMPLES, FCGI_BUILD_SHARED and FCGI_BUILD_TOOLS; ./dev test "
+    "sets them")
 endif()
 if(NOT TARGET uv)
   message(FATAL_ERROR "libuv is missing; install libuv1-dev")
@@ -18,6 +19,8 @@ function(fcgi_need_program program package)
 endfunction()
 
 fcgi_need_program(nginx nginx)
+fcgi_need_program(lighttpd lighttpd)
+fcgi_need_program(apache2 apache2-bin)
 fcgi_need_program(curl curl)
 fcgi_need_program(strace strace)
 fcgi_need_program(ctags universal-ctags)

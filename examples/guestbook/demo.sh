@@ -71,8 +71,17 @@ report_end() {
   else
     echo "demo: $1 ended with status $status; the last lines of its log:" >&2
   fi
-  tail -n 8 "$dir/$1.log" | sed 's/^/  /' >&2
+  show_log "$1"
   exit 1
+}
+
+# The last lines of a process's log. usage: show_log NAME
+show_log() {
+  if [[ -s $dir/$1.log ]]; then
+    tail -n 8 "$dir/$1.log" | sed 's/^/  /' >&2
+  else
+    echo "  (nothing)" >&2
+  fi
 }
 
 stop_all() {
@@ -227,7 +236,7 @@ complain() {
   sleep 0.3
   require_all_running
   echo "${title[$1]}: FAILED: $2" >&2
-  tail -n 8 "$dir/$1.log" | sed 's/^/  /' >&2
+  show_log "$1"
   exit 1
 }
 
@@ -290,7 +299,7 @@ main() {
   done
   echo "Ctrl-C stops it and removes $dir."
   trap 'exit 0' INT TERM HUP
-  wait -n || true
+  wait -n 2>/dev/null || true # Without the shell's own report of a death.
   sleep 0.3
   require_all_running
 }

@@ -10,7 +10,7 @@ from support.paths import CORE, INCLUDE, SOURCE, relative, sources
 INCLUDE_LINE = re.compile(r'^\s*#\s*include\s+([<"])([^>"]+)[>"]', re.M)
 
 # The C library without input, output, clocks, threads and processes.
-# sys/uio.h is here for struct iovec.
+# sys/types.h is here for uid_t, sys/uio.h for struct iovec.
 PURE = {
     "assert.h",
     "inttypes.h",
@@ -22,6 +22,7 @@ PURE = {
     "stdlib.h",
     "string.h",
     "strings.h",
+    "sys/types.h",
     "sys/uio.h",
 }
 
@@ -36,10 +37,9 @@ LAYERS = {
 PURE_LAYERS = {"base", "wire", "session", "include"}
 
 CORE_SOURCES = [p for p in sources(".c", ".h") if p.is_relative_to(CORE)]
+OUTER = [SOURCE / name for name in ("bindings", "examples", "tools")]
 OUTER_SOURCES = [
-    p
-    for p in sources(".c", ".h")
-    if p.is_relative_to(SOURCE / "bindings") or p.is_relative_to(SOURCE / "examples")
+    p for p in sources(".c", ".h") if any(p.is_relative_to(folder) for folder in OUTER)
 ]
 
 

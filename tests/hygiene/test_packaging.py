@@ -29,7 +29,8 @@ def rockspec() -> Path:
 
 def test_version_numbers_and_text_agree():
     numbers = re.findall(r"#define FCGI_VERSION_(?:MAJOR|MINOR|PATCH) (\d+)", version_header())
-    assert f'#define FCGI_VERSION_TEXT "{".".join(numbers)}"' in version_header()
+    (text,) = re.findall(r'#define FCGI_VERSION_TEXT +"(.*)"', version_header())
+    assert text == ".".join(numbers)
 
 
 def test_python_package_takes_the_version_from_the_header():

@@ -112,6 +112,10 @@ def test_installed_lua_launcher(prefix: Path):
     require_answer(command, prefix, b"from Lua\n", {"LUA_PATH": ";;", "LUA_CPATH": ";;"})
 
 
+def test_installed_command(prefix: Path):
+    assert run(prefix / "bin" / "fcgi", "--version").startswith("fcgi ")
+
+
 def test_only_public_headers_are_installed(prefix: Path):
     installed = {path.name for path in (prefix / "include").rglob("*.h")}
     assert installed == {

@@ -95,6 +95,7 @@ def test_dead_nginx_is_reported(demo: Demo, number: int):
         os.kill(demo.nginx(), number)
         assert process.wait() == 1
         assert "demo: nginx " in process.output()
+        assert "setsid" not in process.output(), "the shell's own report of the death"
     assert demo.leftovers() == []
 
 

@@ -6,7 +6,7 @@ local unix = require "socket.unix"
 local client = { sleep = socket.sleep }
 client.__index = client
 
-local BEGIN, ABORT, END, PARAMS, STDIN, STDOUT, STDERR = 1, 2, 3, 4, 5, 6, 7
+local BEGIN, ABORT, END, PARAMS, STDIN, STDOUT, STDERR, DATA = 1, 2, 3, 4, 5, 6, 7, 8
 
 --- A connection to the socket at `path`, or nil when nobody listens.
 function client.try(path)
@@ -84,6 +84,11 @@ end
 --- STDIN records; an empty text ends the body.
 function client:stdin(content, id)
   self:send(client.record(STDIN, id or 1, content))
+end
+
+--- DATA records of a filter; an empty text ends its file.
+function client:data(content, id)
+  self:send(client.record(DATA, id or 1, content))
 end
 
 function client:abort(id)

@@ -63,7 +63,7 @@ describe("a handler", function()
 
   it("that raises an object is reported by its text", function()
     fails("object", "an object")
-    fails("table", "table: 0x")
+    fails("table", "(error object is a table value)")
   end)
 
   it("that answers nothing fails", function()

@@ -12,7 +12,7 @@ end
 describe("the module", function()
   it("tells its version", function()
     local header = support.read_file(support.source .. "/core/include/fastcgi/version.h")
-    assert.equal("fcgi " .. header:match('VERSION_TEXT "([^"]+)"'), fcgi._VERSION)
+    assert.equal("fcgi " .. header:match('VERSION_TEXT +"([^"]+)"'), fcgi._VERSION)
   end)
 
   it("sets no global", function()
@@ -66,6 +66,7 @@ describe("options", function()
     refused("option 'poller' must be", { poller = "select" })
     refused("option 'bind' must be an address or a list of them (got a number)", { bind = 80 })
     refused("option 'bind' is an empty list", { bind = {} })
+    refused("an address has no NUL", { bind = "unix:x\0y" })
     refused("option 'stream' must be true or false (got a string)", { stream = "yes" })
     refused("options are named", { "unix:x.sock" })
     refused("table expected", "unix:x.sock")
@@ -93,8 +94,8 @@ describe("fcgi.serve", function()
   local function handler() end
 
   it("needs a handler or an application, not both", function()
-    refused("a 'handler' function or an 'app' file is needed", {}, fcgi.serve)
-    refused("give either 'handler' or 'app', not both", { handler = handler, app = "x.lua" }, fcgi.serve)
+    refused("a 'handler' function, 'roles' or an 'app' file is needed", {}, fcgi.serve)
+    refused("give either 'handler' and 'roles' or 'app', not both", { handler = handler, app = "x.lua" }, fcgi.serve)
     refused("option 'handler' must be a function (got a string)", { handler = "x" }, fcgi.serve)
   end)
 

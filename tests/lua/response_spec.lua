@@ -59,6 +59,13 @@ describe("what a handler returns", function()
     assert.equal("ab", response.body)
   end)
 
+  it("answers 500 when an iterator fails before its first piece", function()
+    local response = answer(200, { ["X-A"] = "b" }, function() error("no rows", 0) end)
+    assert.equal(500, response.status)
+    assert.is_nil(response.headers["x-a"])
+    assert.equal(200, answer(200, {}, function() end).status)
+  end)
+
   it("can be a callable table", function()
     local left = 2
     local body = setmetatable({}, { __call = function()

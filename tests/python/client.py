@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import socket
 import struct
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -281,6 +282,19 @@ def connect(address: str, timeout: float = 20.0) -> socket.socket:
         return made
     host, _, port = address.rpartition(":")
     return socket.create_connection((host.strip("[]"), int(port)), timeout)
+
+
+def wait_for_server(address: str, seconds: float = 20.0) -> None:
+    """Wait until somebody accepts; a socket's file is there a little earlier."""
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            connect(address).close()
+            return
+        except (FileNotFoundError, ConnectionRefusedError):
+            if time.monotonic() > until:
+                raise
+        time.sleep(0.01)
 
 
 def request(address: str, method: str = "GET", uri: str = "/", **options: object) -> Answer:

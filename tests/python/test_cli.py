@@ -115,11 +115,12 @@ def run(tmp_path, *arguments):
     [
         ([], 2, "MODULE:APP"),
         (["app:app", "--bogus"], 2, "--bogus"),
-        (["app:app", "--threads", "0"], 2, "--threads"),
+        (["app:app", "--threads", "0"], 2, "--threads: '0' is not a whole number from 1"),
         (["app:app", "--threads", "many"], 2, "--threads"),
         (["app:app", "--interface", "asgi"], 2, "--interface"),
-        (["app:app", "--socket-mode", "999"], 2, "--socket-mode"),
-        (["app:app", "--io-timeout", "soon"], 2, "--io-timeout"),
+        (["app:app", "--socket-mode", "999"], 2, "'999' is not an octal mode such as 660"),
+        (["app:app", "--io-timeout", "soon"], 2, "'soon' is not a time such as 30, 0.5s or 5m"),
+        (["app:app", "--limit-request-body", "1Z"], 2, "'1Z' is not a whole number from 1"),
         (["app:app", "--root-path", "pre"], 2, "must begin with '/'"),
         (["app:app", "--thread", "3"], 2, "--thread"),
         (["missing:app"], 1, "no module named 'missing'"),
@@ -176,6 +177,7 @@ def test_a_live_unix_socket(tmp_path):
         ("import no_such", 'app.py", line 1', "ModuleNotFoundError: No module named 'no_such'"),
         ("def app(:", "SyntaxError", "cannot import: SyntaxError: invalid syntax"),
         ("def app():\n  raise OSError(5, 'x')", "line 2", "the factory failed: OSError"),
+        ("import sys; sys.exit(0)", 'app.py", line 1', "cannot import: SystemExit: 0"),
     ],
 )
 def test_an_application_that_fails_to_start(tmp_path, app_file, source, shown, last):

@@ -116,10 +116,11 @@ def test_head_has_the_length_and_no_body(serve):
     ("result", "complaint"),
     [
         ("text", "must return (status, headers, body) or None, not str"),
-        ((200, TEXT), "must return (status, headers, body) or None, not tuple"),
+        ((200, TEXT), "must return (status, headers, body) or None, not a tuple of 2"),
         (None, "returned None and wrote nothing"),
         ((200, TEXT, 17), "not int"),
-        (("200", TEXT, b""), "TypeError"),
+        (("200", TEXT, b""), "the status must be an int, not str"),
+        ((1 << 80, TEXT, b""), "the status must be from 100 to 599"),
         ((99, TEXT, b""), "the status must be from 100 to 599"),
         ((200, {"X": "a\nb"}, b""), "without CR, LF and NUL"),
         ((200, {"X Y": "a"}, b""), "an HTTP token"),

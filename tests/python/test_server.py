@@ -82,6 +82,37 @@ def test_a_bad_address_says_which(address):
     assert repr(address)[1:-1] in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("bind", "exception", "complaint"),
+    [
+        (b"unix:x", TypeError, "bind must be an address or several, not bytes"),
+        (9000, TypeError, "bind must be an address or several, not int"),
+        ([9000], TypeError, "an address must be str or None, not int"),
+        ("unix:x\0y", ValueError, "an address has no NUL"),
+    ],
+)
+def test_what_is_no_address_is_told_so(tmp_path, monkeypatch, bind, exception, complaint):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(exception, match=complaint):
+        fastcgi.Server(bind)
+    assert not list(tmp_path.iterdir())
+
+
+def test_serving_once_stopped_returns(tmp_path):
+    with fastcgi.Server(f"unix:{tmp_path}/s") as server:
+        server.stop()
+        server.serve(hello)
+        assert server.stopped
+        server.serve(hello)
+
+
+def test_run_refuses_what_cannot_be_called(tmp_path):
+    with fastcgi.Server(f"unix:{tmp_path}/s") as server:
+        server.stop()
+        with pytest.raises(TypeError, match="the application must be callable, not int"):
+            server.run(4)
+
+
 def test_what_is_no_socket_is_left_alone(tmp_path):
     path = tmp_path / "file"
     path.write_text("precious")

@@ -11,7 +11,7 @@ import sys
 import time
 
 import pytest
-from client import Client, request
+from client import Client, request, wait_for_server
 
 APP = """
 import pathlib, time
@@ -132,7 +132,7 @@ def test_signals_cost_no_system_call_for_a_request(tmp_path):
         start_new_session=True,
     )
     try:
-        wait_for(tmp_path / "x")
+        wait_for_server(f"unix:{tmp_path}/x")
         with Client(f"unix:{tmp_path}/x") as client:
             client.request()
             time.sleep(0.2)

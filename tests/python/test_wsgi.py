@@ -300,6 +300,8 @@ def start_twice(environ, start_response):
         (lambda e, s: s("200", TEXT) and 3, "'int' object is not iterable"),
         (lambda e, s: s("200 OK", TEXT) and ["text"], "must yield bytes, not str"),
         (lambda e, s: s("200 OK", TEXT) and iter(["text"]), "must yield bytes, not str"),
+        (lambda e, s: s("200 OK", TEXT) and b"text", "must yield bytes, not int"),
+        (lambda e, s: s("200 OK", TEXT) and iter(b"text"), "must yield bytes, not int"),
         (lambda e, s: s("OK", TEXT) and [], "not a status line: 'OK'"),
         (lambda e, s: s("2000", TEXT) and [], "not a status line: '2000'"),
         (lambda e, s: s(200, TEXT) and [], "the status must be str, not int"),

@@ -15,6 +15,14 @@ local function words(text)
   return text
 end
 
+local function numbers(text)
+  local list = {}
+  for word in (text .. ","):gmatch("%s*(.-)%s*,") do
+    list[#list + 1] = whole_number(word) or error { usage = ("'%s' is no user id"):format(word) }
+  end
+  return list
+end
+
 -- Each option: its name, its key for fcgi.serve, how its text is read (nil for
 -- a flag), what its value is, and its help.
 local options = {
@@ -28,6 +36,10 @@ local options = {
     "connections that may wait to be accepted (4096)" },
   { "socket-mode", "socket_mode", words, "MODE",
     "mode of a unix socket, in octal (0660)" },
+  { "allow-from", "allow", words, "LIST",
+    "addresses and blocks that may connect over TCP (loopback)" },
+  { "peer-uids", "peer_uids", numbers, "LIST",
+    "users who may connect over unix sockets (by its mode)" },
   { "max-connections", "max_connections", whole_number, "N",
     "connections open at once (65536, or what the system allows)" },
   { "max-requests", "max_requests", whole_number, "N",
@@ -84,7 +96,8 @@ local function store(serve, option, text)
   local key, read = option[2], option[3]
   local value = read(text)
   if value == nil then
-    usage_error(("--%s needs a number, not '%s'"):format(option[1], text))
+    local kind = read == whole_number and "a whole number" or "a number of seconds"
+    usage_error(("--%s needs %s, not '%s'"):format(option[1], kind, text))
   end
   if key == "bind" then
     serve.bind = serve.bind or {}

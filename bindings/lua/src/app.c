@@ -34,17 +34,20 @@ static int run(lua_State *L, const char *const *args) {
   return lua_pcall(L, count, 1, 0) == LUA_OK;
 }
 
-/* A function is the handler; a table gives its field "handler", and "stream"
-   where the application needs that mode. */
+/* A function is the handler; a table gives its fields "handler" and "roles",
+   and "stream" where the application needs that mode. */
 static int take_handler(lua_State *L, const char *app, int *stream) {
-  if (fcgi_lua_callable(L, -1))
+  if (fcgi_lua_callable(L, -1)) {
+    lua_pushnil(L);
     return 1;
+  }
   const char *got = luaL_typename(L, -1);
   if (lua_istable(L, -1)) {
     lua_getfield(L, -1, "stream");
     *stream |= lua_toboolean(L, -1);
     lua_getfield(L, -2, "handler");
-    if (fcgi_lua_callable(L, -1))
+    lua_getfield(L, -3, "roles");
+    if (fcgi_lua_callable(L, -2) || (lua_isnil(L, -2) && lua_istable(L, -1)))
       return 1;
     got = "table without a handler";
   }

@@ -27,6 +27,14 @@ int fcgi_lua_server_fail(lua_State *L, fcgi_server *server, int code) {
 }
 
 void fcgi_lua_error_text(lua_State *L) {
-  luaL_tolstring(L, -1, NULL);
+  int readable = lua_isstring(L, -1);
+  if (!readable && luaL_getmetafield(L, -1, "__tostring") != LUA_TNIL) {
+    lua_pop(L, 1);
+    readable = 1;
+  }
+  if (readable)
+    luaL_tolstring(L, -1, NULL);
+  else
+    lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, -1));
   lua_replace(L, -2);
 }

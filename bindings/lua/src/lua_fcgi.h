@@ -12,12 +12,23 @@
 #define FCGI_LUA_PARAMS  "fcgi.params"
 
 /* The value of fcgi.server. A borrowed one belongs to a serving thread's own
-   state and leaves the core server alone. */
+   state and leaves the core server alone. User value 1 has the handlers of
+   roles by number, or nil; 2 anchors `roles`. */
 typedef struct fcgi_lua_server {
-  fcgi_server *handle; /* NULL once closed. */
-  int borrowed;        /* Another state frees the handle. */
-  int serving;         /* A serve or requests loop is running. */
+  fcgi_server *handle;         /* NULL once closed. */
+  int borrowed;                /* Another state frees the handle. */
+  int serving;                 /* A serve or requests loop is running. */
+  const fcgi_role_spec *roles; /* Those served; NULL: the standard's. */
+  size_t role_count;           /* How many. */
 } fcgi_lua_server;
+
+/* Bytes of an input stream that were read before they were asked for. */
+typedef struct fcgi_lua_ahead {
+  char *bytes; /* Allocated, or NULL. */
+  size_t at;   /* The first of them not yet handed out. */
+  size_t len;  /* Where they end. */
+  size_t size; /* Bytes allocated. */
+} fcgi_lua_ahead;
 
 /* The value of fcgi.request. User value 1 caches its params, 2 is the guard
    that ends it when it is collected. */
@@ -25,19 +36,22 @@ typedef struct fcgi_lua_request {
   fcgi_request *handle;    /* NULL until taken and once finished. */
   fcgi_lua_server *server; /* Whose closing ends the handle's life too. */
   int answered;            /* Output has begun. */
-  char *ahead;             /* Body bytes read before they were asked for. */
-  size_t ahead_at;         /* The first of them not yet handed out. */
-  size_t ahead_len;        /* Where they end. */
-  size_t ahead_size;       /* Bytes allocated. */
+  fcgi_lua_ahead body;     /* Of STDIN. */
+  fcgi_lua_ahead data;     /* Of DATA. */
 } fcgi_lua_request;
 
 /* What the options tables of fcgi.serve and fcgi.server say. The texts are
    lent by the table, which stays on the stack. */
+enum { FCGI_LUA_UIDS = 32 };
+
 typedef struct fcgi_lua_options {
   fcgi_server_config config; /* The core's part. */
   lua_Integer threads;       /* Serving threads, at least 1. */
   const char *app;           /* A file that returns the handler, or NULL. */
   int inherit;               /* Without `bind`, serve what was inherited. */
+  int roles;                 /* Where on the stack the roles are; 0: none. */
+  int responder; /* 1: responders are served, whatever `roles` is. */
+  uid_t uids[FCGI_LUA_UIDS]; /* Option `peer_uids`. */
 } fcgi_lua_options;
 
 /* error.c */
@@ -76,6 +90,16 @@ int fcgi_lua_server_open(lua_State *L);
 int fcgi_lua_server_make(lua_State *L, int index,
                          const fcgi_lua_options *options);
 
+/* roles.c */
+
+/* Let the server value at `server` have the roles in the table at `index`; nil
+   changes nothing. With `responder` those are served too. Raises when the table
+   is wrong. The core's server learns of them by fcgi_lua_roles_set. */
+void fcgi_lua_roles_take(lua_State *L, int server, int index, int responder);
+
+/* Tell `handle` of the roles of `server`: 0, or an error of the core. */
+int fcgi_lua_roles_set(const fcgi_lua_server *server, fcgi_server *handle);
+
 /* request.c */
 
 void fcgi_lua_request_class(lua_State *L);
@@ -99,8 +123,14 @@ void fcgi_lua_request_release(fcgi_lua_request *request, int failed);
 /* End it with `app_status` and free what it holds; the core's result. */
 int fcgi_lua_request_end(fcgi_lua_request *request, uint32_t app_status);
 
+/* Take the core's request, to end it, and free what was read ahead; NULL when
+   it has ended. */
+fcgi_request *fcgi_lua_request_detach(fcgi_lua_request *request);
+
 /* read.c and response.c: the methods of a request. */
 int fcgi_lua_read(lua_State *L);
+int fcgi_lua_read_data(lua_State *L);
+int fcgi_lua_allow(lua_State *L);
 int fcgi_lua_read_some(lua_State *L);
 int fcgi_lua_lines(lua_State *L);
 int fcgi_lua_start(lua_State *L);
@@ -137,8 +167,9 @@ int fcgi_lua_serve(lua_State *L);
 /* app.c */
 
 /* Load file `app` with the texts of `args` as its arguments and push the
-   handler: 1, or 0 and one line of text is pushed. `*stream` becomes 1 when
-   the file asks for stream mode. What the file raises is caught. */
+   handler and the table of roles, one of which may be nil: 1, or 0 and one line
+   of text is pushed. `*stream` becomes 1 when the file asks for stream mode.
+   What the file raises is caught. */
 int fcgi_lua_app_load(lua_State *L, const char *app, const char *const *args,
                       int *stream);
 

@@ -54,6 +54,9 @@ static const known_option options_known[] = {
     {"drain_bytes", OPTION_UINT64, 0, AT(config.drain_bytes)},
     {"backlog", OPTION_INT, 0, AT(config.backlog)},
     {"socket_mode", OPTION_MODE, 0, AT(config.socket_mode)},
+    {"allow", OPTION_TEXT, 0, AT(config.allow)},
+    {"peer_uids", OPTION_OTHER, 0, 0},
+    {"roles", OPTION_OTHER, 0, 0},
 };
 
 enum {
@@ -223,6 +226,27 @@ static void store(lua_State *L, const known_option *option, void *field) {
   }
 }
 
+/* The list of user ids at the top. */
+static void read_uids(lua_State *L, fcgi_lua_options *options) {
+  lua_Integer count = lua_istable(L, -1) ? (lua_Integer)lua_rawlen(L, -1) : 0;
+  if (count < 1 || count > FCGI_LUA_UIDS)
+    luaL_error(L, "option 'peer_uids' must be a list of 1 to %d user ids",
+               (int)FCGI_LUA_UIDS);
+  for (lua_Integer i = 0; i < count; i++) {
+    int exact;
+    lua_rawgeti(L, -1, i + 1);
+    lua_Integer uid = lua_tointegerx(L, -1, &exact);
+    if (!exact || lua_type(L, -1) != LUA_TNUMBER || uid < 0 ||
+        uid >= (lua_Integer)(uid_t)-1)
+      luaL_error(L, "option 'peer_uids' has %s, which is no user id",
+                 luaL_tolstring(L, -1, NULL));
+    options->uids[i] = (uid_t)uid;
+    lua_pop(L, 1);
+  }
+  options->config.peer_uids = options->uids;
+  options->config.peer_uid_count = (size_t)count;
+}
+
 static void read_one(lua_State *L, int serve, fcgi_lua_options *options) {
   if (lua_type(L, -2) != LUA_TSTRING)
     luaL_error(L, "options are named: found a %s as a key",
@@ -241,6 +265,8 @@ static void read_one(lua_State *L, int serve, fcgi_lua_options *options) {
         lua_toboolean(L, -1) ? FCGI_BODY_STREAM : FCGI_BODY_COLLECT;
   } else if (!strcmp(name, "threads"))
     options->threads = positive(L, name, 1024);
+  else if (!strcmp(name, "peer_uids"))
+    read_uids(L, options);
   else
     store(L, option, (char *)options + option->offset);
 }

@@ -7,60 +7,75 @@
 
 enum { LINE_STEP = 8192, READ_STEP = 65536 };
 
-static size_t ahead_left(const fcgi_lua_request *request) {
-  return request->ahead_len - request->ahead_at;
+/* The stream that is read. */
+typedef struct source {
+  fcgi_request *handle;                              /* Whose it is. */
+  fcgi_lua_ahead *ahead;                             /* Comes first. */
+  ptrdiff_t (*read)(fcgi_request *, void *, size_t); /* Gives the rest. */
+} source;
+
+static source body_of(fcgi_lua_request *request) {
+  return (source){request->handle, &request->body, fcgi_request_read};
+}
+
+static source data_of(fcgi_lua_request *request) {
+  return (source){request->handle, &request->data, fcgi_request_read_data};
+}
+
+static size_t ahead_left(const source *from) {
+  return from->ahead->len - from->ahead->at;
 }
 
 /* Room for `size` bytes of read-ahead; 0 when out of memory. */
-static int ahead_room(fcgi_lua_request *request, size_t size) {
-  if (size <= request->ahead_size)
+static int ahead_room(const source *from, size_t size) {
+  if (size <= from->ahead->size)
     return 1;
-  char *grown = realloc(request->ahead, size);
+  char *grown = realloc(from->ahead->bytes, size);
   if (!grown)
     return 0;
-  request->ahead = grown;
-  request->ahead_size = size;
+  from->ahead->bytes = grown;
+  from->ahead->size = size;
   return 1;
 }
 
-static size_t ahead_take(fcgi_lua_request *request, void *out, size_t most) {
-  size_t taken = ahead_left(request) < most ? ahead_left(request) : most;
+static size_t ahead_take(const source *from, void *out, size_t most) {
+  size_t taken = ahead_left(from) < most ? ahead_left(from) : most;
   if (taken)
-    memcpy(out, request->ahead + request->ahead_at, taken);
-  request->ahead_at += taken;
+    memcpy(out, from->ahead->bytes + from->ahead->at, taken);
+  from->ahead->at += taken;
   return taken;
 }
 
 /* Put back what a failed read had already, so that nothing is lost. */
-static void ahead_put(lua_State *L, fcgi_lua_request *request, const char *data,
+static void ahead_put(lua_State *L, const source *from, const char *data,
                       size_t len) {
-  if (!ahead_room(request, len))
+  if (!ahead_room(from, len))
     luaL_error(L, "out of memory");
   if (len)
-    memcpy(request->ahead, data, len);
-  request->ahead_at = 0;
-  request->ahead_len = len;
+    memcpy(from->ahead->bytes, data, len);
+  from->ahead->at = 0;
+  from->ahead->len = len;
 }
 
 /* Bytes of the body into `out`, those read ahead first. */
-static ptrdiff_t next_bytes(fcgi_lua_request *request, void *out, size_t most) {
-  if (ahead_left(request))
-    return (ptrdiff_t)ahead_take(request, out, most);
-  return fcgi_request_read(request->handle, out, most);
+static ptrdiff_t next_bytes(const source *from, void *out, size_t most) {
+  if (ahead_left(from))
+    return (ptrdiff_t)ahead_take(from, out, most);
+  return from->read(from->handle, out, most);
 }
 
 /* Give up a read: the bytes had so far go back and the code is returned. */
-static int stop_reading(lua_State *L, fcgi_lua_request *request,
-                        luaL_Buffer *had, ptrdiff_t code) {
+static int stop_reading(lua_State *L, const source *from, luaL_Buffer *had,
+                        ptrdiff_t code) {
   luaL_pushresult(had);
   size_t len;
   const char *data = lua_tolstring(L, -1, &len);
-  ahead_put(L, request, data, len);
+  ahead_put(L, from, data, len);
   return fcgi_lua_fail(L, (int)code, NULL);
 }
 
 /* Up to `most` bytes, fewer only at the body's end. */
-static int read_bytes(lua_State *L, fcgi_lua_request *request, size_t most,
+static int read_bytes(lua_State *L, const source *from, size_t most,
                       int nil_at_end) {
   luaL_Buffer bytes;
   luaL_buffinit(L, &bytes);
@@ -68,9 +83,9 @@ static int read_bytes(lua_State *L, fcgi_lua_request *request, size_t most,
   while (total < most) {
     size_t step = most - total < READ_STEP ? most - total : READ_STEP;
     char *room = luaL_prepbuffsize(&bytes, step);
-    ptrdiff_t got = next_bytes(request, room, step);
+    ptrdiff_t got = next_bytes(from, room, step);
     if (got < 0)
-      return stop_reading(L, request, &bytes, got);
+      return stop_reading(L, from, &bytes, got);
     if (got == 0)
       break;
     luaL_addsize(&bytes, (size_t)got);
@@ -83,35 +98,35 @@ static int read_bytes(lua_State *L, fcgi_lua_request *request, size_t most,
 }
 
 /* 1 when bytes are read ahead, 0 at the end, or an error. */
-static ptrdiff_t fill_ahead(lua_State *L, fcgi_lua_request *request) {
-  if (ahead_left(request))
+static ptrdiff_t fill_ahead(lua_State *L, const source *from) {
+  if (ahead_left(from))
     return 1;
-  if (!ahead_room(request, LINE_STEP))
+  if (!ahead_room(from, LINE_STEP))
     return luaL_error(L, "out of memory");
-  request->ahead_at = request->ahead_len = 0;
-  ptrdiff_t got = fcgi_request_read(request->handle, request->ahead, LINE_STEP);
+  from->ahead->at = from->ahead->len = 0;
+  ptrdiff_t got = from->read(from->handle, from->ahead->bytes, LINE_STEP);
   if (got > 0)
-    request->ahead_len = (size_t)got;
+    from->ahead->len = (size_t)got;
   return got;
 }
 
-static int read_line(lua_State *L, fcgi_lua_request *request, int keep_end) {
+static int read_line(lua_State *L, const source *from, int keep_end) {
   luaL_Buffer line;
   luaL_buffinit(L, &line);
   ptrdiff_t got;
   size_t total = 0;
-  while ((got = fill_ahead(L, request)) > 0) {
-    const char *start = request->ahead + request->ahead_at;
-    const char *end = memchr(start, '\n', ahead_left(request));
-    size_t len = end ? (size_t)(end - start) : ahead_left(request);
+  while ((got = fill_ahead(L, from)) > 0) {
+    const char *start = from->ahead->bytes + from->ahead->at;
+    const char *end = memchr(start, '\n', ahead_left(from));
+    size_t len = end ? (size_t)(end - start) : ahead_left(from);
     luaL_addlstring(&line, start, len + (end && keep_end));
-    request->ahead_at += len + (end != NULL);
+    from->ahead->at += len + (end != NULL);
     total += len + (end != NULL);
     if (end)
       break;
   }
   if (got < 0)
-    return stop_reading(L, request, &line, got);
+    return stop_reading(L, from, &line, got);
   luaL_pushresult(&line);
   if (total == 0)
     lua_pushnil(L);
@@ -119,21 +134,21 @@ static int read_line(lua_State *L, fcgi_lua_request *request, int keep_end) {
 }
 
 /* What io.read takes: a count, "a", "l" or "L", with or without "*". */
-static int read_format(lua_State *L, fcgi_lua_request *request, int index) {
+static int read_format(lua_State *L, const source *from, int index) {
   if (lua_type(L, index) == LUA_TNUMBER) {
     lua_Integer most = luaL_checkinteger(L, index);
     luaL_argcheck(L, most >= 0, index, "a count cannot be negative");
-    return read_bytes(L, request, (size_t)most, 1);
+    return read_bytes(L, from, (size_t)most, 1);
   }
   const char *format = luaL_optstring(L, index, "l");
   format += *format == '*';
   switch (*format) {
   case 'a':
-    return read_bytes(L, request, SIZE_MAX, 0);
+    return read_bytes(L, from, SIZE_MAX, 0);
   case 'l':
-    return read_line(L, request, 0);
+    return read_line(L, from, 0);
   case 'L':
-    return read_line(L, request, 1);
+    return read_line(L, from, 1);
   default:
     return luaL_argerror(L, index, "expected a count, \"a\", \"l\" or \"L\"");
   }
@@ -141,8 +156,21 @@ static int read_format(lua_State *L, fcgi_lua_request *request, int index) {
 
 int fcgi_lua_read(lua_State *L) {
   fcgi_lua_request *request = fcgi_lua_request_check(L);
+  source body = body_of(request);
   lua_settop(L, 2);
-  return read_format(L, request, 2);
+  return read_format(L, &body, 2);
+}
+
+/* All of it by default: a filter seldom wants a line. */
+int fcgi_lua_read_data(lua_State *L) {
+  fcgi_lua_request *request = fcgi_lua_request_check(L);
+  source data = data_of(request);
+  lua_settop(L, 2);
+  if (lua_isnil(L, 2)) {
+    lua_pushliteral(L, "a");
+    lua_replace(L, 2);
+  }
+  return read_format(L, &data, 2);
 }
 
 /* What has come already, or the next bytes to come: an echo must not wait for
@@ -154,7 +182,8 @@ int fcgi_lua_read_some(lua_State *L) {
   luaL_Buffer bytes;
   size_t step = most < READ_STEP ? (size_t)most : READ_STEP;
   char *room = luaL_buffinitsize(L, &bytes, step);
-  ptrdiff_t got = next_bytes(request, room, step);
+  source body = body_of(request);
+  ptrdiff_t got = next_bytes(&body, room, step);
   if (got < 0)
     return fcgi_lua_fail(L, (int)got, NULL);
   luaL_pushresultsize(&bytes, (size_t)got);
@@ -171,7 +200,8 @@ static int next_line(lua_State *L) {
     return luaL_error(L, "the request is finished");
   lua_settop(L, 0);
   lua_pushvalue(L, lua_upvalueindex(2));
-  int results = read_format(L, request, 1);
+  source body = body_of(request);
+  int results = read_format(L, &body, 1);
   if (results == 3)
     return luaL_error(L, "reading the body: %s", lua_tostring(L, -2));
   return results;

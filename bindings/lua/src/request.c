@@ -12,7 +12,9 @@ typedef enum field {
   FIELD_ID,
   FIELD_ROLE,
   FIELD_CONTENT_LENGTH,
-  FIELD_ABORTED
+  FIELD_ABORTED,
+  FIELD_DATA_LENGTH,
+  FIELD_DATA_MODIFIED
 } field;
 
 /* A request that the program holds itself ends when it is collected. A serving
@@ -80,25 +82,28 @@ fcgi_lua_request *fcgi_lua_request_check(lua_State *L) {
   return request;
 }
 
-/* Forget the core's request and free what was read ahead. */
-static fcgi_request *detach(fcgi_lua_request *request) {
+static void forget(fcgi_lua_ahead *ahead) {
+  free(ahead->bytes);
+  *ahead = (fcgi_lua_ahead){0};
+}
+
+fcgi_request *fcgi_lua_request_detach(fcgi_lua_request *request) {
   fcgi_request *handle = NULL;
   if (fcgi_lua_request_open(request))
     handle = request->handle;
   request->handle = NULL;
-  free(request->ahead);
-  request->ahead = NULL;
-  request->ahead_at = request->ahead_len = request->ahead_size = 0;
+  forget(&request->body);
+  forget(&request->data);
   return handle;
 }
 
 int fcgi_lua_request_end(fcgi_lua_request *request, uint32_t app_status) {
-  fcgi_request *handle = detach(request);
+  fcgi_request *handle = fcgi_lua_request_detach(request);
   return handle ? fcgi_request_end(handle, app_status) : 0;
 }
 
 void fcgi_lua_request_release(fcgi_lua_request *request, int failed) {
-  fcgi_request *handle = detach(request);
+  fcgi_request *handle = fcgi_lua_request_detach(request);
   if (!handle)
     return;
   if (failed || !request->answered)
@@ -134,23 +139,6 @@ static int request_tostring(lua_State *L) {
   return 1;
 }
 
-static int push_role(lua_State *L, unsigned role) {
-  switch (role) {
-  case FCGI_ROLE_RESPONDER:
-    lua_pushliteral(L, "responder");
-    break;
-  case FCGI_ROLE_AUTHORIZER:
-    lua_pushliteral(L, "authorizer");
-    break;
-  case FCGI_ROLE_FILTER:
-    lua_pushliteral(L, "filter");
-    break;
-  default:
-    lua_pushinteger(L, role);
-  }
-  return 1;
-}
-
 static int push_aborted(lua_State *L, fcgi_request *request) {
   static const char *const reasons[] = {NULL,       "record",  "connection",
                                         "protocol", "timeout", "stop"};
@@ -164,12 +152,11 @@ static int push_aborted(lua_State *L, fcgi_request *request) {
   return 1;
 }
 
-static int push_content_length(lua_State *L, const fcgi_request *request) {
-  int64_t length = fcgi_request_content_length(request);
-  if (length < 0)
+static int push_known(lua_State *L, int64_t number) {
+  if (number < 0)
     lua_pushnil(L);
   else
-    lua_pushinteger(L, length);
+    lua_pushinteger(L, number);
   return 1;
 }
 
@@ -196,9 +183,14 @@ static int push_field(lua_State *L, field which) {
     lua_pushinteger(L, fcgi_request_id(request));
     return 1;
   case FIELD_ROLE:
-    return push_role(L, fcgi_request_role(request));
+    lua_pushstring(L, fcgi_request_role_name(request));
+    return 1;
   case FIELD_CONTENT_LENGTH:
-    return push_content_length(L, request);
+    return push_known(L, fcgi_request_content_length(request));
+  case FIELD_DATA_LENGTH:
+    return push_known(L, fcgi_request_data_length(request));
+  case FIELD_DATA_MODIFIED:
+    return push_known(L, fcgi_request_data_modified(request));
   case FIELD_ABORTED:
     return push_aborted(L, request);
   }
@@ -216,6 +208,8 @@ static int request_index(lua_State *L) {
 static const luaL_Reg methods[] = {{"read", fcgi_lua_read},
                                    {"read_some", fcgi_lua_read_some},
                                    {"lines", fcgi_lua_lines},
+                                   {"read_data", fcgi_lua_read_data},
+                                   {"allow", fcgi_lua_allow},
                                    {"start", fcgi_lua_start},
                                    {"write", fcgi_lua_write},
                                    {"reply", fcgi_lua_reply},
@@ -230,8 +224,9 @@ static const luaL_Reg metamethods[] = {
     {"__close", request_close}, {"__tostring", request_tostring}, {NULL, NULL}};
 
 static void add_fields(lua_State *L) {
-  static const char *const names[] = {"params", "method",         "id",
-                                      "role",   "content_length", "aborted"};
+  static const char *const names[] = {
+      "params",         "method",  "id",          "role",
+      "content_length", "aborted", "data_length", "data_modified"};
   for (int i = 0; i < (int)(sizeof names / sizeof *names); i++) {
     lua_pushinteger(L, i);
     lua_setfield(L, -2, names[i]);

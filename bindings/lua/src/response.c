@@ -144,6 +144,15 @@ static void add_length(lua_State *L, header_list *list, lua_Integer status,
   append(L, list, (fcgi_header){"Content-Length", 14, list->length, len});
 }
 
+static void start_list(lua_State *L, header_list *list) {
+  list->items = list->few;
+  list->count = 0;
+  list->room = sizeof list->few / sizeof *list->few;
+  list->has_length = 0;
+  lua_pushnil(L);
+  list->block = lua_gettop(L);
+}
+
 int fcgi_lua_begin(lua_State *L, fcgi_lua_request *request,
                    lua_Integer length) {
   int top = lua_gettop(L);
@@ -155,12 +164,7 @@ int fcgi_lua_begin(lua_State *L, fcgi_lua_request *request,
   if (request->answered)
     luaL_error(L, "the answer has begun already");
   header_list list;
-  list.items = list.few;
-  list.count = 0;
-  list.room = sizeof list.few / sizeof *list.few;
-  list.has_length = 0;
-  lua_pushnil(L);
-  list.block = lua_gettop(L);
+  start_list(L, &list);
   if (!lua_isnoneornil(L, 3)) {
     if (!lua_istable(L, 3))
       luaL_error(L, "the headers must be a table (got a %s)",
@@ -175,6 +179,28 @@ int fcgi_lua_begin(lua_State *L, fcgi_lua_request *request,
   request->answered |= code >= 0;
   lua_settop(L, top);
   return code;
+}
+
+/* What is wrong with the variables is found while the request can still fail:
+   no mistake lets a client in. */
+int fcgi_lua_allow(lua_State *L) {
+  fcgi_lua_request *request = fcgi_lua_request_check(L);
+  header_list list;
+  if (request->answered)
+    luaL_error(L, "the answer has begun already");
+  lua_settop(L, 2);
+  start_list(L, &list);
+  if (!lua_isnil(L, 2)) {
+    luaL_checktype(L, 2, LUA_TTABLE);
+    collect(L, 2, &list);
+  }
+  explain_refusal(L, &list);
+  int code = fcgi_request_allow(fcgi_lua_request_detach(request), list.items,
+                                list.count);
+  if (code < 0)
+    return fcgi_lua_fail(L, code, NULL);
+  lua_pushboolean(L, 1);
+  return 1;
 }
 
 int fcgi_lua_start(lua_State *L) {
@@ -379,7 +405,8 @@ static int send_piece(lua_State *L, fcgi_lua_request *request) {
 }
 
 /* Draw the body from the iterator at 4. It may yield, and then Lua comes back
-   in here with the piece at the top. */
+   in here with the piece at the top. The head waits for the first piece: an
+   iterator that fails at once is answered 500. */
 static int send_pieces(lua_State *L, int status, lua_KContext context) {
   fcgi_lua_request *request = lua_touserdata(L, 1);
   int code = 1;
@@ -392,7 +419,10 @@ static int send_pieces(lua_State *L, int status, lua_KContext context) {
     status = LUA_OK;
     if (!fcgi_lua_request_open(request))
       return luaL_error(L, "the body's iterator finished the request");
-    code = send_piece(L, request);
+    if (!request->answered)
+      code = fcgi_lua_begin(L, request, -1);
+    if (code >= 0)
+      code = send_piece(L, request);
     lua_settop(L, 4);
   }
   return finish(L, request, code);
@@ -437,8 +467,7 @@ int fcgi_lua_reply(lua_State *L) {
                         "an iterator (got a %s)",
                         luaL_typename(L, 4));
   }
-  int code = fcgi_lua_begin(L, request, -1);
-  if (code < 0)
-    return finish(L, request, code);
+  if (request->answered)
+    return luaL_error(L, "the answer has begun already");
   return send_pieces(L, LUA_OK, 0);
 }

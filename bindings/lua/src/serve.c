@@ -6,9 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Stack of the loop: the server, the handler, the coroutine that every
-   request reuses, and the request. */
-enum { SERVER = 1, HANDLER, COROUTINE, REQUEST };
+/* Stack of the loop: the server, the handler, those of roles by number, the
+   coroutine that every request reuses, and the request. */
+enum { SERVER = 1, HANDLER, ROLES, COROUTINE, REQUEST };
 
 /* The rest of a request, once the handler has returned: the request is at 1,
    what the handler returned above it. */
@@ -58,16 +58,21 @@ static int report(lua_State *L) {
   const fcgi_lua_request *request = lua_touserdata(L, 2);
   const char *method = NULL;
   const char *uri = NULL;
+  const char *rest = NULL;
   lua_xmove(co, L, 1);
   fcgi_lua_error_text(L);
   if (fcgi_lua_request_open(request)) {
     method = fcgi_request_param(request->handle, "REQUEST_METHOD");
     uri = fcgi_request_param(request->handle, "REQUEST_URI");
+    if (!uri) {
+      uri = fcgi_request_param(request->handle, "SCRIPT_NAME");
+      rest = fcgi_request_param(request->handle, "PATH_INFO");
+    }
   }
   luaL_traceback(L, co, lua_tostring(L, -1), 0);
-  const char *text = lua_pushfstring(L, "fcgi: %s %s failed: %s\n",
-                                     method ? method : "a request",
-                                     uri ? uri : "", lua_tostring(L, -1));
+  const char *text = lua_pushfstring(
+      L, "fcgi: %s %s%s failed: %s\n", method ? method : "a request",
+      uri ? uri : "", rest ? rest : "", lua_tostring(L, -1));
   fwrite(text, 1, strlen(text), stderr);
   fflush(stderr);
   return 0;
@@ -92,11 +97,21 @@ static void failed(lua_State *L, lua_State *co, fcgi_lua_request *request,
   fcgi_lua_request_release(request, 1);
 }
 
+/* Push the handler of the request's role, or the one for all others. */
+static void push_handler(lua_State *L, const fcgi_lua_request *request) {
+  if (lua_istable(L, ROLES)) {
+    if (lua_rawgeti(L, ROLES, fcgi_request_role(request->handle)) != LUA_TNIL)
+      return;
+    lua_pop(L, 1);
+  }
+  lua_pushvalue(L, HANDLER);
+}
+
 /* Run the handler for the request at the top. */
 static void handle(lua_State *L, lua_State *co, fcgi_lua_request *request) {
   int results;
   lua_pushcfunction(co, answer);
-  lua_pushvalue(L, HANDLER);
+  push_handler(L, request);
   lua_pushvalue(L, REQUEST);
   lua_xmove(L, co, 2);
   int status = lua_resume(co, L, 2, &results);
@@ -126,6 +141,7 @@ static int serve_one(lua_State *L, lua_State *co, fcgi_lua_server *server) {
 int fcgi_lua_loop(lua_State *L) {
   fcgi_lua_server *server = lua_touserdata(L, SERVER);
   lua_settop(L, HANDLER);
+  lua_getiuservalue(L, SERVER, 1);
   lua_State *co = lua_newthread(L);
   int code;
   do
@@ -182,17 +198,22 @@ static const char *const *arguments(lua_State *L) {
   return list;
 }
 
-/* Which of handler and app there is; a handler cannot cross states. */
+/* Which of handler, roles and app there is, the first two at 2 and 3 then; a
+   handler cannot cross states. */
 static void check_work(lua_State *L, const fcgi_lua_options *options) {
   int type = lua_getfield(L, 1, "handler");
-  if (type != LUA_TNIL && options->app)
-    luaL_error(L, "give either 'handler' or 'app', not both");
-  if (type == LUA_TNIL && !options->app)
-    luaL_error(L, "a 'handler' function or an 'app' file is needed");
+  int roles = lua_getfield(L, 1, "roles");
+  lua_pushvalue(L, 2);
+  if (options->app && (type != LUA_TNIL || roles != LUA_TNIL))
+    luaL_error(L, "give either 'handler' and 'roles' or 'app', not both; the "
+                  "file may return a table with those fields");
+  if (type == LUA_TNIL && roles == LUA_TNIL && !options->app)
+    luaL_error(L, "a 'handler' function, 'roles' or an 'app' file is needed");
   if (type != LUA_TNIL && !fcgi_lua_callable(L, -1))
     luaL_error(L, "option 'handler' must be a function (got a %s)",
                luaL_typename(L, -1));
-  if (type != LUA_TNIL && options->threads > 1)
+  lua_settop(L, 3);
+  if (!options->app && options->threads > 1)
     luaL_error(L,
                "a handler function cannot be shared by %I threads: each has "
                "a Lua state of its own; put it into a file and give its "
@@ -239,15 +260,15 @@ int fcgi_lua_serve(lua_State *L) {
   int stream = 0;
   fcgi_lua_options_read(L, 1, 1, &options);
   lua_settop(L, 1);
-  check_work(L, &options); /* The handler is at 2 now. */
+  check_work(L, &options);
   const char *const *args = arguments(L);
   if (options.threads > 1)
     return serve_threads(L, &options, args);
-  if (!options.app)
-    lua_pushvalue(L, 2);
-  else if (!fcgi_lua_app_load(L, options.app, args, &stream))
+  if (options.app && !fcgi_lua_app_load(L, options.app, args, &stream))
     return load_failed(L);
-  int handler = lua_gettop(L);
+  int handler = options.app ? lua_gettop(L) - 1 : 2;
+  options.roles = handler + 1;
+  options.responder = !lua_isnil(L, handler);
   if (!open_server(L, &options, stream))
     return 3;
   return serve_here(L, lua_gettop(L), handler);

@@ -3,6 +3,7 @@
    between its making and its opening leaves nothing behind. */
 #include "lua_fcgi.h"
 #include <math.h>
+#include <string.h>
 
 static fcgi_lua_server *check_any(lua_State *L) {
   return luaL_checkudata(L, 1, FCGI_LUA_SERVER);
@@ -16,7 +17,7 @@ static fcgi_lua_server *check(lua_State *L) {
 }
 
 fcgi_lua_server *fcgi_lua_server_new(lua_State *L) {
-  fcgi_lua_server *server = lua_newuserdatauv(L, sizeof *server, 0);
+  fcgi_lua_server *server = lua_newuserdatauv(L, sizeof *server, 2);
   *server = (fcgi_lua_server){0};
   luaL_setmetatable(L, FCGI_LUA_SERVER);
   return server;
@@ -31,13 +32,22 @@ static int give_up(lua_State *L, fcgi_lua_server *server, int code) {
   return 3;
 }
 
+/* The text at the index, which the core takes as a C string. */
+static const char *address_at(lua_State *L, int index) {
+  size_t len;
+  const char *text = luaL_checklstring(L, index, &len);
+  if (strlen(text) != len)
+    luaL_error(L, "an address has no NUL");
+  return text;
+}
+
 static int listen_on(lua_State *L, fcgi_server *server, int index) {
   if (lua_type(L, index) != LUA_TSTRING)
     luaL_error(L,
                "option 'bind' must be an address or a list of them "
                "(got a %s)",
                luaL_typename(L, index));
-  return fcgi_server_listen(server, lua_tostring(L, index));
+  return fcgi_server_listen(server, address_at(L, index));
 }
 
 /* Listen on the text, or on each text of the list, at the top. */
@@ -61,6 +71,11 @@ int fcgi_lua_server_make(lua_State *L, int index,
   int code = fcgi_server_new(&server->handle, &options->config);
   if (code < 0)
     return give_up(L, server, code);
+  if (options->roles)
+    fcgi_lua_roles_take(L, lua_gettop(L), options->roles, options->responder);
+  code = fcgi_lua_roles_set(server, server->handle);
+  if (code < 0)
+    return give_up(L, server, code);
   if (lua_getfield(L, index, "bind") != LUA_TNIL)
     code = listen_all(L, server->handle);
   else if (options->inherit)
@@ -78,12 +93,16 @@ int fcgi_lua_server_open(lua_State *L) {
     lua_newtable(L);
   }
   fcgi_lua_options_read(L, 1, 0, &options);
+  lua_settop(L, 1);
+  lua_getfield(L, 1, "roles");
+  options.roles = 2;
+  options.responder = 1;
   return fcgi_lua_server_make(L, 1, &options);
 }
 
 static int server_listen(lua_State *L) {
   fcgi_lua_server *server = check(L);
-  const char *address = luaL_optstring(L, 2, NULL);
+  const char *address = lua_isnoneornil(L, 2) ? NULL : address_at(L, 2);
   int code = fcgi_server_listen(server->handle, address);
   if (code < 0)
     return fcgi_lua_server_fail(L, server->handle, code);
@@ -190,7 +209,9 @@ static int server_requests(lua_State *L) {
 
 static int server_serve(lua_State *L) {
   fcgi_lua_server *server = check(L);
-  luaL_argcheck(L, fcgi_lua_callable(L, 2), 2, "a handler function is needed");
+  luaL_argcheck(
+      L, fcgi_lua_callable(L, 2) || (lua_isnoneornil(L, 2) && server->roles), 2,
+      "a handler function is needed");
   luaL_argcheck(L, !server->serving, 1, "the server is serving already");
   lua_settop(L, 2);
   lua_pushcfunction(L, fcgi_lua_loop);

@@ -83,7 +83,8 @@ static int prepare(lua_State *L) {
   if (!fcgi_lua_app_load(L, all->app, all->args, &stream))
     return lua_error(L);
   note_stream(all, stream);
-  lua_copy(L, -1, 2);
+  fcgi_lua_roles_take(L, 1, lua_gettop(L), !lua_isnil(L, -2));
+  lua_copy(L, -2, 2);
   lua_settop(L, 2);
   return 2;
 }
@@ -245,7 +246,9 @@ int fcgi_lua_crew_serve(lua_State *L, fcgi_lua_crew *crew, fcgi_server *server,
   helper_threads helpers = {.crew = crew, .wanted = threads - 1};
   helpers.threads = lua_newuserdatauv(L, threads * sizeof(pthread_t), 0);
   crew->server = server;
-  int code = fcgi_serve_signals(server, run_all, &helpers);
+  int code = fcgi_lua_roles_set(lua_touserdata(crew->first, 1), server);
+  if (code == 0)
+    code = fcgi_serve_signals(server, run_all, &helpers);
   if (crew->error[0])
     return fcgi_lua_fail(L, FCGI_ERR_STATE, crew->error);
   if (code < 0)

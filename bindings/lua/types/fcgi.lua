@@ -42,6 +42,17 @@ local fcgi = {}
 --- stderr and a 500 for the client.
 ---@alias fcgi.handler fun(req: fcgi.request): fcgi.status?, fcgi.headers?, fcgi.body?
 
+--- Handlers of "authorizer", "filter" and "responder" by name, and custom roles.
+--- Where there are some, a role that is not among them, other than the
+--- handler's own "responder", is refused as the protocol says.
+---@alias fcgi.roles table<string, fcgi.handler|fcgi.role>
+
+--- A custom role; without a handler of its own the main one answers.
+---@class fcgi.role
+---@field number integer as the web server sends it, 4 to 65535
+---@field streams? "none"|"stdin"|"stdin+data" what follows the parameters: "stdin"
+---@field handler? fcgi.handler
+
 --- Options left out take the default named. Unknown keys are refused.
 ---@class fcgi.server_options
 ---@field bind? string|string[] unix:/path, unix:@name, host:port, [::1]:port, :port, fd:N
@@ -64,12 +75,15 @@ local fcgi = {}
 ---@field drain_bytes? integer bytes of it: 4 GiB
 ---@field backlog? integer connections that wait to be accepted: 4096
 ---@field socket_mode? string mode of a unix socket in octal digits: "0660"
+---@field allow? string who may connect over TCP, "127.0.0.1, 10.0.0.0/8, ::1": anyone, but only loopback is listened on
+---@field peer_uids? integer[] whose processes may connect over unix sockets: whoever the socket's mode lets
+---@field roles? fcgi.roles other roles than the responder's: all three standard ones go to the handler
 
---- One of `handler` and `app` is needed. Without `bind` it serves the listener
+--- One of `handler`, `roles` and `app` is needed. Without `bind` it serves the listener
 --- that it inherits: LISTEN_FDS of systemd, else descriptor 0.
 ---@class fcgi.serve_options: fcgi.server_options
 ---@field handler? fcgi.handler answers every request, on this thread and in this state
----@field app? string a Lua file that returns the handler, or a table {handler = function, stream = boolean?}
+---@field app? string a file that returns the handler, or {handler = function?, roles = fcgi.roles?, stream = boolean?}
 ---@field args? string[] arguments of that file
 ---@field threads? integer threads; above 1 each loads `app` in a state of its own: 1
 
@@ -120,8 +134,9 @@ function server:accept(seconds) end
 ---@return fun(): fcgi.request?
 function server:requests() end
 
---- Answer requests with a handler until stopped; no signals are handled.
----@param handler fcgi.handler
+--- Answer requests with a handler, and those of roles with theirs, until
+--- stopped; no signals are handled.
+---@param handler? fcgi.handler may be left out where there are roles
 ---@return true? served
 ---@return string? message
 ---@return fcgi.code? code
@@ -156,8 +171,10 @@ function server:close() end
 ---@field params fcgi.params
 ---@field method string? REQUEST_METHOD
 ---@field id integer its number on the connection
----@field role "responder"|"authorizer"|"filter"|integer
+---@field role string "responder", "authorizer", "filter" or a custom role's name
 ---@field content_length integer? CONTENT_LENGTH; nil when none was sent
+---@field data_length integer? bytes of a filter's file, FCGI_DATA_LENGTH
+---@field data_modified integer? when it was modified, in seconds since 1970
 ---@field aborted false|"record"|"connection"|"protocol"|"timeout"|"stop"
 local request = {}
 
@@ -182,6 +199,23 @@ function request:read_some(most) end
 ---@param format? integer|"l"|"L"
 ---@return fun(): string?
 function request:lines(format) end
+
+--- Read the file that a filter is given, as `read` reads the body; all of it
+--- when `format` is left out. With `stream` read the body first.
+---@param format? integer|"a"|"l"|"L"
+---@return string? data
+---@return string? message
+---@return fcgi.code? code "TRUNCATED" when it ended short of FCGI_DATA_LENGTH
+function request:read_data(format) end
+
+--- An authorizer's yes: the web server goes on, and puts the variables in the
+--- environment of what it runs. Ends the request. Any other answer is a no that
+--- the client gets; a wrong variable raises.
+---@param variables? fcgi.headers
+---@return true? done
+---@return string? message
+---@return fcgi.code? code
+function request:allow(variables) end
 
 --- Begin the answer; what is written after it is the body.
 ---@param status fcgi.status

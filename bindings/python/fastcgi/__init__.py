@@ -24,6 +24,7 @@ from ._core import (
     WouldBlock,
     __version__,
 )
+from ._roles import Role
 from ._server import Server, detect_interface, serve
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "LimitError",
     "ProtocolError",
     "Request",
+    "Role",
     "Server",
     "StateError",
     "Timeout",

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
@@ -29,28 +30,36 @@ def positive(text: str) -> int:
     """A whole number from 1, with an optional unit of bytes: 64K, 10M, 1G."""
     units = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
     unit = units.get(text[-1:].upper(), 1)
-    number = int(text[:-1] if unit > 1 else text) * unit
-    if number < 1:
-        raise ValueError
-    return number
+    digits = text[:-1] if unit > 1 else text
+    if not digits.isdecimal() or int(digits) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from 1")
+    return int(digits) * unit
 
 
 def seconds(text: str) -> float | None:
     """Seconds, or a number with a unit: 30, 0.5, 30s, 5m, 1h; 0 is no limit."""
     units = {"s": 1.0, "m": 60.0, "h": 3600.0}
     unit = units.get(text[-1:])
-    number = float(text[:-1] if unit else text) * (unit or 1.0)
-    if number < 0:
-        raise ValueError
+    try:
+        number = float(text[:-1] if unit else text) * (unit or 1.0)
+    except ValueError:
+        number = -1
+    if not 0 <= number < float("inf"):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a time such as 30, 0.5s or 5m")
     return number or None
 
 
 def octal(text: str) -> int:
     """A mode in octal, such as 660."""
-    mode = int(text, 8)
-    if not 0 < mode <= 0o777:
-        raise ValueError
-    return mode
+    digits = text.removeprefix("0o")
+    if not digits.isdecimal() or set(digits) & set("89") or not 0 < int(digits, 8) <= 0o777:
+        raise argparse.ArgumentTypeError(f"'{text}' is not an octal mode such as 660")
+    return int(digits, 8)
+
+
+def users(text: str) -> list[int | str]:
+    """Users by number or name, with commas between."""
+    return [int(user) if user.isdigit() else user for user in re.split(r"\s*,\s*", text.strip())]
 
 
 def mount(text: str) -> str:
@@ -74,6 +83,8 @@ SERVER_OPTIONS: list[tuple[str, Callable[[str], Any], str, str]] = [
     ("temp-dir", str, "DIR", "directory of those files ($TMPDIR or /tmp)"),
     ("io-timeout", seconds, "TIME", "for one read or write of a request (60s)"),
     ("header-timeout", seconds, "TIME", "for the head of a request (30s)"),
+    ("allow-from", str, "LIST", "addresses and blocks that may connect over TCP (loopback)"),
+    ("peer-users", users, "LIST", "users who may connect over unix sockets (by its mode)"),
     ("idle-timeout", seconds, "TIME", "of a kept connection without a request (90s)"),
 ]
 
@@ -134,6 +145,7 @@ def run(args: argparse.Namespace) -> int:
     """Load the application and serve it until stopped."""
     names = [name.replace("-", "_") for name, *_ in SERVER_OPTIONS]
     options = {name: getattr(args, name) for name in names if hasattr(args, name)}
+    options["allow"] = options.pop("allow_from", None)
     if args.chdir:
         os.chdir(args.chdir)
     add_path(args.pythonpath)

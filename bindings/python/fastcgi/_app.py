@@ -70,7 +70,7 @@ def _import(spec: str, name: str) -> ModuleType:
             where = f"searched from {os.getcwd()}; see --chdir and --pythonpath"
             raise AppError(f"{spec}: no module named '{error.name}' ({where})") from None
         raise _failed(spec, "cannot import", error) from None
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _failed(spec, "cannot import", error) from None
 
 

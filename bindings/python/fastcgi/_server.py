@@ -4,19 +4,22 @@
 from __future__ import annotations
 
 import inspect
+import pwd
 import threading
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from . import _core
+from ._roles import Role, Streams, collect
 from ._signals import stop_on_signals
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
-    from ._types import Application, Options, ServerOptions
+    from ._types import Application, Handler, Options, ServerOptions
 
 Interface = Literal["auto", "handler", "wsgi"]
+F = TypeVar("F", bound="Handler")
 
 
 def detect_interface(app: object) -> Literal["handler", "wsgi"]:
@@ -42,12 +45,48 @@ def detect_interface(app: object) -> Literal["handler", "wsgi"]:
     return "handler" if len(required) == 1 else "wsgi"
 
 
+def _uid_of(user: int | str) -> int:
+    if isinstance(user, int):
+        return user
+    try:
+        return pwd.getpwnam(user).pw_uid
+    except KeyError:
+        raise ValueError(f"peer_users: this machine has no user '{user}'") from None
+
+
+def _core_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options as the core's Server takes them."""
+    core = dict(options)
+    users = core.pop("peer_users", None)
+    if users is not None:
+        names = [users] if isinstance(users, str) else users
+        core["peer_uids"] = [_uid_of(user) for user in names]
+    if not isinstance(core.get("allow"), str | None):
+        core["allow"] = ",".join(core["allow"])
+    return core
+
+
+def _addresses(bind: str | Iterable[str] | None) -> Iterable[str]:
+    if bind is None:
+        return ()
+    if isinstance(bind, str):
+        return (bind,)
+    if isinstance(bind, bytes) or not isinstance(bind, Iterable):
+        raise TypeError(f"bind must be an address or several, not {type(bind).__name__}")
+    return bind
+
+
 class Server(_core.Server):
     """A FastCGI server: listen, then serve an application or take requests.
 
     ``bind`` is an address or several; ``threads`` is how many threads
     ``serve`` uses. Times are seconds as floats, None for no limit; sizes are
     bytes. Any number of threads may use one server.
+
+    ``roles`` has handlers for other roles than the responder's; so has the
+    decorator ``role``. Where there are some, a role without any is refused as
+    the protocol says. Where there are none, requests of all three standard
+    roles go to the application, which can tell them by ``request.role``.
     """
 
     def __init__(
@@ -55,35 +94,79 @@ class Server(_core.Server):
         bind: str | Iterable[str] | None = None,
         *,
         threads: int = 1,
+        roles: Mapping[str, Handler | Role] | None = None,
         **options: Unpack[ServerOptions],
     ) -> None:
         if not isinstance(threads, int) or threads < 1:
             raise ValueError("threads must be 1 or more")
-        super().__init__(**options)
+        super().__init__(**_core_options(options))
         self.threads = threads
-        for address in [bind] if isinstance(bind, str) else bind or ():
+        self._roles = collect(roles)
+        if self._roles:
+            self.set_roles(self._roles.rows(responder=True))
+        for address in _addresses(bind):
             self.listen(address)
 
     def __enter__(self) -> Self:
         return self
 
-    def serve(self, app: Application, *, interface: Interface = "auto") -> None:
-        """Serve ``app`` until stopped, on the calling thread alone or, with
-        more threads than one, on as many others while this one waits.
+    def role(
+        self, name: str, *, number: int | None = None, streams: Streams = "stdin"
+    ) -> Callable[[F], F]:
+        """Decorate the handler of a role: "authorizer", "filter", or a custom
+        one with its number, 1 to 65535, and the streams that follow its
+        parameters. Before anything is served.
+        """
+
+        def add(handler: F) -> F:
+            self._roles.add(name, handler if number is None else Role(handler, number, streams))
+            self.set_roles(self._roles.rows(responder=True))
+            return handler
+
+        return add
+
+    def run(
+        self,
+        app: Application | None = None,
+        *,
+        interface: Literal["handler", "wsgi"] = "handler",
+        multithread: bool = False,
+        roles: dict[int, Handler] | None = None,
+    ) -> None:
+        """Serve ``app`` on the calling thread until stopped; other threads may
+        call it too. ``roles`` has handlers by number: those of the server.
+        """
+        handlers = self._roles.handlers() if roles is None else roles
+        super().run(app, interface=interface, multithread=multithread, roles=handlers or None)
+
+    def serve(self, app: Application | None = None, *, interface: Interface = "auto") -> None:
+        """Serve ``app``, which may be None where there are roles, until
+        stopped, on the calling thread alone or, with more threads than one, on
+        as many others while this one waits.
 
         Without an address it serves the inherited listener. What the
         application raises ends its own request; SystemExit and
         KeyboardInterrupt stop the server and are raised here.
         """
-        chosen = detect_interface(app) if interface == "auto" else interface
-        if not self.addresses:
+        chosen = self._choose(app, interface)
+        if not self.addresses and not self.stopped:
             self.listen(None)
         if self.threads == 1:
             self.run(app, interface=chosen)
         else:
             self._serve_threads(app, chosen)
 
-    def _serve_threads(self, app: Application, interface: Literal["handler", "wsgi"]) -> None:
+    def _choose(self, app: Application | None, interface: Interface) -> Literal["handler", "wsgi"]:
+        if app is None and self._roles:
+            self.set_roles(self._roles.rows(responder=False))
+            return "handler"
+        if 1 in self._roles.handlers():
+            raise ValueError("give an application or a handler of role 'responder', not both")
+        return detect_interface(app) if interface == "auto" else interface
+
+    def _serve_threads(
+        self, app: Application | None, interface: Literal["handler", "wsgi"]
+    ) -> None:
         raised: list[BaseException] = []
 
         def work() -> None:
@@ -114,23 +197,25 @@ class Server(_core.Server):
 
 
 def serve(
-    app: Application,
+    app: Application | None = None,
     bind: str | Iterable[str] | None = None,
     *,
     threads: int = 1,
     interface: Interface = "auto",
     stream: bool = False,
     graceful_timeout: float | None = None,
+    roles: Mapping[str, Handler | Role] | None = None,
     **options: Unpack[Options],
 ) -> None:
     """Serve ``app`` until SIGTERM or SIGINT, which let running requests
     finish; a second signal, or ``graceful_timeout`` seconds, stops at once.
 
-    ``app`` is ``def handler(request)`` or a WSGI application. Signals are
+    ``app`` is ``def handler(request)`` or a WSGI application; ``roles`` has
+    handlers of other roles by name, and with them ``app`` may be None. Signals are
     handled when the main thread calls; their handlers are put back.
     """
     with (
-        Server(bind, threads=threads, stream=stream, **options) as server,
+        Server(bind, threads=threads, stream=stream, roles=roles, **options) as server,
         stop_on_signals(server, graceful_timeout),
     ):
         server.serve(app, interface=interface)

@@ -41,6 +41,10 @@ class Options(TypedDict, total=False):
     drain_bytes: int  # All the bytes of it: 4 GiB.
     backlog: int  # Connections that wait to be accepted: 4,096.
     socket_mode: int  # Mode of a unix socket: 0o660.
+    allow: str | Iterable[str] | None  # Addresses and CIDR blocks that may connect over
+    # TCP. Without it anyone may, but only loopback is listened on.
+    peer_users: Iterable[int | str] | None  # Users, by number or name, whose processes may
+    # connect over unix sockets: whoever the socket's mode lets.
 
 
 class ServerOptions(Options, total=False):

@@ -144,6 +144,35 @@ PyObject *answer_method_reply(PyObject *object, PyObject *args,
   return result;
 }
 
+static PyObject *allow_core(request_object *self, const reply *variables) {
+  fcgi_request *handle = request_claim(self, 0);
+  if (handle == NULL)
+    return NULL;
+  int code;
+  self->begun = 1;
+  Py_BEGIN_ALLOW_THREADS
+  code = fcgi_request_allow(handle, variables->headers, variables->count);
+  request_closed(self);
+  Py_END_ALLOW_THREADS
+  if (code == FCGI_ERR_INVALID)
+    return error_set(self->state, code,
+                     "the client is not allowed: a variable's name must be an "
+                     "HTTP token, its value without CR, LF and NUL");
+  return done(self, code);
+}
+
+PyObject *answer_method_allow(PyObject *object, PyObject *args) {
+  PyObject *variables = Py_None, *result = NULL;
+  reply answer;
+  if (!PyArg_ParseTuple(args, "|O:allow", &variables))
+    return NULL;
+  reply_init(&answer, 200);
+  if (reply_headers(&answer, variables) == 0)
+    result = allow_core((request_object *)object, &answer);
+  reply_clear(&answer);
+  return result;
+}
+
 /* The bytes of `fd` from `offset` to its end; -1 with an exception. */
 static long long rest_of_file(int fd, long long offset) {
   struct stat status;

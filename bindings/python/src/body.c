@@ -27,22 +27,28 @@ static size_t take_ahead(request_object *self, char *data, size_t len) {
   return len;
 }
 
-/* One fcgi_request_read without the GIL. A request that the server loop has
-   ended because its answer was complete has no body left. */
-static Py_ssize_t read_core(request_object *self, char *data, size_t len) {
-  if (self->exhausted && !request_open(self))
-    return 0;
+/* One read of a stream, `how` says of which, without the GIL. */
+static Py_ssize_t read_once(request_object *self, char *data, size_t len,
+                            ptrdiff_t (*how)(fcgi_request *, void *, size_t)) {
   fcgi_request *handle = request_enter(self);
   if (handle == NULL)
     return -1;
   ptrdiff_t got;
   Py_BEGIN_ALLOW_THREADS
-  got = fcgi_request_read(handle, data, len);
+  got = how(handle, data, len);
   request_leave(self);
   Py_END_ALLOW_THREADS
   if (got < 0)
     error_set(self->state, (int)got, NULL);
   return got < 0 ? -1 : got;
+}
+
+/* A request that the server loop has ended because its answer was complete has
+   no body left. */
+static Py_ssize_t read_core(request_object *self, char *data, size_t len) {
+  if (self->exhausted && !request_open(self))
+    return 0;
+  return read_once(self, data, len, fcgi_request_read);
 }
 
 static Py_ssize_t read_some(request_object *self, char *data, Py_ssize_t len,
@@ -256,4 +262,37 @@ PyObject *body_method_readlines(PyObject *object, PyObject *const *args,
   if (lines != NULL && PyErr_Occurred())
     Py_CLEAR(lines);
   return lines;
+}
+
+static PyObject *read_data(request_object *self, Py_ssize_t size) {
+  const Py_ssize_t most = 65536;
+  PyObject *bytes =
+      PyBytes_FromStringAndSize(NULL, size >= 0 && size < most ? size : most);
+  Py_ssize_t got = 0;
+  while (bytes != NULL && got != size) {
+    if (got == PyBytes_GET_SIZE(bytes) && grow(&bytes, size) < 0)
+      return NULL;
+    size_t room = (size_t)(PyBytes_GET_SIZE(bytes) - got);
+    Py_ssize_t more = read_once(self, PyBytes_AS_STRING(bytes) + got, room,
+                                fcgi_request_read_data);
+    if (more < 0)
+      Py_CLEAR(bytes);
+    if (more <= 0)
+      break;
+    got += more;
+  }
+  if (bytes != NULL && PyBytes_GET_SIZE(bytes) != got)
+    _PyBytes_Resize(&bytes, got);
+  return bytes;
+}
+
+PyObject *body_method_read_data(PyObject *object, PyObject *const *args,
+                                Py_ssize_t count) {
+  request_object *self = (request_object *)object;
+  Py_ssize_t size = -1;
+  if (parse_size(args, count, &size) < 0 || begin(self) < 0)
+    return NULL;
+  PyObject *bytes = read_data(self, size < 0 ? -1 : size);
+  finish(self);
+  return bytes;
 }

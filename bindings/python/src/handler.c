@@ -42,12 +42,27 @@ static int stream(serve_loop *loop, PyObject *body) {
   return failed ? -1 : 0;
 }
 
-static int answer(serve_loop *loop, PyObject *result) {
-  long status = PyLong_AsLong(PyTuple_GET_ITEM(result, 0));
-  PyObject *body = PyTuple_GET_ITEM(result, 2);
-  if (status == -1 && PyErr_Occurred())
+/* The status as a number, 0 for one out of range; -1 with an exception. */
+static int status_of(PyObject *object) {
+  PyObject *number = PyNumber_Index(object);
+  int overflow = 0;
+  if (number == NULL) {
+    if (PyErr_ExceptionMatches(PyExc_TypeError))
+      PyErr_Format(PyExc_TypeError, "the status must be an int, not %.100s",
+                   Py_TYPE(object)->tp_name);
     return -1;
-  reply_init(&loop->answer, status > 0 && status < 1000 ? (int)status : 0);
+  }
+  long status = PyLong_AsLongAndOverflow(number, &overflow);
+  Py_DECREF(number);
+  return !overflow && status > 0 && status < 1000 ? (int)status : 0;
+}
+
+static int answer(serve_loop *loop, PyObject *result) {
+  int status = status_of(PyTuple_GET_ITEM(result, 0));
+  PyObject *body = PyTuple_GET_ITEM(result, 2);
+  if (status < 0)
+    return -1;
+  reply_init(&loop->answer, status);
   if (reply_headers(&loop->answer, PyTuple_GET_ITEM(result, 1)) < 0)
     return -1;
   int whole = reply_body(&loop->answer, body);
@@ -77,6 +92,11 @@ int handler_serve(serve_loop *loop) {
     rc = answered(loop->request);
   else if (PyTuple_Check(result) && PyTuple_GET_SIZE(result) == 3)
     rc = answer(loop, result);
+  else if (PyTuple_Check(result))
+    PyErr_Format(PyExc_TypeError,
+                 "the handler must return (status, headers, body) or None, "
+                 "not a tuple of %zd",
+                 PyTuple_GET_SIZE(result));
   else
     PyErr_Format(PyExc_TypeError,
                  "the handler must return (status, headers, body) or None, "

@@ -95,11 +95,24 @@ static void settle(serve_loop *loop) {
   Py_CLEAR(loop->request);
 }
 
+/* The request's role decides who serves it. */
+static int choose_app(serve_loop *loop) {
+  PyObject *key = PyLong_FromUnsignedLong(loop->request->role);
+  PyObject *found =
+      key == NULL ? NULL : PyDict_GetItemWithError(loop->roles, key);
+  Py_XDECREF(key);
+  loop->app = found != NULL ? found : loop->main;
+  loop->serve = found != NULL ? handler_serve : loop->main_serve;
+  return PyErr_Occurred() ? -1 : 0;
+}
+
 static int serve_one(serve_loop *loop, fcgi_request *handle) {
   loop->request = request_new(loop->server, handle);
   if (loop->request == NULL)
     return PyErr_ExceptionMatches(PyExc_MemoryError) ? (PyErr_Clear(), 0) : -1;
-  int rc = loop->serve(loop);
+  int rc = loop->roles == NULL ? 0 : choose_app(loop);
+  if (rc == 0)
+    rc = loop->serve(loop);
   if (rc == 1)
     return 0; /* Sent and settled at the next turn. */
   if (rc < 0 && loop->pending == NULL)
@@ -172,6 +185,7 @@ static int choose_interface(serve_loop *loop, const char *interface) {
   else
     PyErr_Format(PyExc_ValueError,
                  "unknown interface '%s', use 'handler' or 'wsgi'", interface);
+  loop->main_serve = loop->serve;
   return loop->serve == NULL ? -1 : 0;
 }
 
@@ -187,14 +201,26 @@ static int run(serve_loop *loop, const char *interface, int multithread) {
 }
 
 PyObject *loop_method_run(PyObject *object, PyObject *args, PyObject *kwargs) {
-  static const char *const names[] = {"app", "interface", "multithread", NULL};
+  static const char *const names[] = {"app", "interface", "multithread",
+                                      "roles", NULL};
   server_object *self = (server_object *)object;
   const char *interface = "handler";
   int multithread = 0;
-  PyObject *app;
-  if (!args_parse(args, kwargs, "O|$sp:run", names, &app, &interface,
-                  &multithread) ||
-      !server_enter(self))
+  PyObject *app, *roles = Py_None;
+  if (!args_parse(args, kwargs, "O|$spO:run", names, &app, &interface,
+                  &multithread, &roles))
+    return NULL;
+  if (!PyCallable_Check(app) && (app != Py_None || roles == Py_None)) {
+    PyErr_Format(PyExc_TypeError,
+                 "the application must be callable, not %.100s",
+                 Py_TYPE(app)->tp_name);
+    return NULL;
+  }
+  if (roles != Py_None && !PyDict_Check(roles)) {
+    PyErr_SetString(PyExc_TypeError, "roles must be a dict or None");
+    return NULL;
+  }
+  if (!server_enter(self))
     return NULL;
   serve_loop *loop = PyMem_Calloc(1, sizeof *loop);
   int rc = -1;
@@ -203,7 +229,8 @@ PyObject *loop_method_run(PyObject *object, PyObject *args, PyObject *kwargs) {
   } else {
     loop->state = self->state;
     loop->server = self;
-    loop->app = app;
+    loop->app = loop->main = app;
+    loop->roles = roles == Py_None ? NULL : roles;
     reply_init(&loop->answer, 0);
     rc = run(loop, interface, multithread);
   }

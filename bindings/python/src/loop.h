@@ -18,8 +18,11 @@ typedef int (*serve_fn)(serve_loop *loop);
 struct serve_loop {
   core_state *state;       /* The module's. */
   server_object *server;   /* Lent by the caller, held. */
-  PyObject *app;           /* Lent by the caller. */
-  serve_fn serve;          /* The interface. */
+  PyObject *app;           /* Called next, lent by the caller. */
+  serve_fn serve;          /* Its interface. */
+  PyObject *main;          /* What serves every role not in `roles`. */
+  serve_fn main_serve;     /* Its interface. */
+  PyObject *roles;         /* Handlers by number of role, a dict, or NULL. */
   request_object *request; /* Being served, or NULL. */
   fcgi_request *pending;   /* Claimed: write `answer` and end it, or NULL. */
   int wait_ms;             /* How long one wait for a request lasts. */

@@ -11,7 +11,8 @@ typedef enum option_kind {
   OPTION_INT,     /* int */
   OPTION_MODE,    /* unsigned, the mode of a file */
   OPTION_SECONDS, /* int milliseconds from float seconds; None: no limit */
-  OPTION_PATH     /* const char *, lent */
+  OPTION_PATH,    /* const char *, lent */
+  OPTION_TEXT     /* const char *, lent */
 } option_kind;
 
 typedef struct option {
@@ -40,6 +41,7 @@ static const option options[] = {
     {"drain_bytes", OPTION_U64, FIELD(drain_bytes)},
     {"backlog", OPTION_INT, FIELD(backlog)},
     {"socket_mode", OPTION_MODE, FIELD(socket_mode)},
+    {"allow", OPTION_TEXT, FIELD(allow)},
 };
 
 static int refuse(const option *row, const char *wanted) {
@@ -80,9 +82,33 @@ static int set_seconds(const option *row, PyObject *value, int *out) {
   return 0;
 }
 
-static int set_path(const option *row, PyObject *value, const char **out) {
+static int set_text(const option *row, PyObject *value, const char *wanted,
+                    const char **out) {
   *out = PyUnicode_Check(value) ? PyUnicode_AsUTF8(value) : NULL;
-  return *out == NULL ? refuse(row, "a path as str") : 0;
+  return *out == NULL ? refuse(row, wanted) : 0;
+}
+
+/* A list of user ids, kept by the server object until it is made. */
+static int set_uids(PyObject *value, server_object *self,
+                    fcgi_server_config *config) {
+  PyObject *all = PySequence_Tuple(value);
+  Py_ssize_t count = all == NULL ? 0 : PyTuple_GET_SIZE(all);
+  if (count > 0)
+    self->uids = PyMem_Calloc((size_t)count, sizeof *self->uids);
+  if (count > 0 && self->uids == NULL)
+    PyErr_NoMemory();
+  for (Py_ssize_t i = 0; i < count && self->uids != NULL; i++) {
+    unsigned long uid = PyLong_AsUnsignedLong(PyTuple_GET_ITEM(all, i));
+    if (uid >= (uid_t)-1 && !PyErr_Occurred())
+      PyErr_SetString(PyExc_ValueError, "peer_uids: a user id is too large");
+    self->uids[i] = (uid_t)uid;
+  }
+  Py_XDECREF(all);
+  if (all != NULL && count == 0)
+    PyErr_SetString(PyExc_ValueError, "peer_uids must not be empty");
+  config->peer_uids = self->uids;
+  config->peer_uid_count = (size_t)count;
+  return PyErr_Occurred() ? -1 : 0;
 }
 
 static int set_option(const option *row, PyObject *value, char *config) {
@@ -92,7 +118,9 @@ static int set_option(const option *row, PyObject *value, char *config) {
   case OPTION_SECONDS:
     return set_seconds(row, value, field);
   case OPTION_PATH:
-    return set_path(row, value, field);
+    return set_text(row, value, "a path as str", field);
+  case OPTION_TEXT:
+    return set_text(row, value, "a str", field);
   case OPTION_SIZE:
     if (set_number(row, value, SIZE_MAX / 2, &number) < 0)
       return -1;
@@ -182,6 +210,8 @@ static int set_named(const char *name, PyObject *value, server_object *self,
     return set_log_level(value, &self->log_level);
   if (strcmp(name, "root_path") == 0)
     return set_root(value, &self->root);
+  if (strcmp(name, "peer_uids") == 0)
+    return value == Py_None ? 0 : set_uids(value, self, config);
   for (size_t i = 0; i < sizeof options / sizeof *options; i++)
     if (strcmp(name, options[i].name) == 0)
       return value == Py_None && options[i].kind != OPTION_SECONDS

@@ -184,9 +184,10 @@ int reply_block(PyObject *block, Py_buffer *view) {
 }
 
 static int add_block(reply *self, PyObject *block) {
-  if (self->bytes_only && PyUnicode_Check(block)) {
-    PyErr_SetString(PyExc_TypeError,
-                    "a WSGI application must yield bytes, not str");
+  if (self->bytes_only && !PyObject_CheckBuffer(block)) {
+    PyErr_Format(PyExc_TypeError,
+                 "a WSGI application must yield bytes, not %.100s",
+                 Py_TYPE(block)->tp_name);
     return -1;
   }
   if (reply_block(block, &self->part[self->parts]) < 0)

@@ -198,18 +198,24 @@ static PyObject *get_aborted(PyObject *object, void *unused) {
 }
 
 static PyObject *get_role(PyObject *object, void *unused) {
-  unsigned role = ((request_object *)object)->role;
+  request_object *self = (request_object *)object;
   (void)unused;
-  switch (role) {
-  case FCGI_ROLE_RESPONDER:
-    return PyUnicode_FromString("responder");
-  case FCGI_ROLE_AUTHORIZER:
-    return PyUnicode_FromString("authorizer");
-  case FCGI_ROLE_FILTER:
-    return PyUnicode_FromString("filter");
-  default:
-    return PyLong_FromUnsignedLong(role);
-  }
+  return roles_name(self->server, self->role);
+}
+
+/* `of` is the function of the core that knows it. */
+static PyObject *get_data_number(PyObject *object, void *of) {
+  request_object *self = (request_object *)object;
+  int64_t (*number_of)(const fcgi_request *) =
+      (int64_t(*)(const fcgi_request *))(uintptr_t)of;
+  fcgi_request *handle = request_enter(self);
+  if (handle == NULL)
+    return NULL;
+  int64_t number = number_of(handle);
+  request_leave(self);
+  if (number < 0)
+    Py_RETURN_NONE;
+  return PyLong_FromLongLong(number);
 }
 
 static PyObject *get_content_length(PyObject *object, void *unused) {
@@ -249,8 +255,14 @@ static PyGetSetDef request_getset[] = {
     {"ended", get_ended, NULL, "True once the request has ended.", NULL},
     {"id", get_id, NULL, "The request id on its connection.", NULL},
     {"role", get_role, NULL,
-     "'responder', 'authorizer', 'filter', or the number of another role.",
+     "'responder', 'authorizer', 'filter', or the name of a custom role.",
      NULL},
+    {"data_length", get_data_number, NULL,
+     "Bytes of a filter's file, FCGI_DATA_LENGTH, or None.",
+     (void *)(uintptr_t)fcgi_request_data_length},
+    {"data_modified", get_data_number, NULL,
+     "When that file was modified, in seconds since 1970, or None.",
+     (void *)(uintptr_t)fcgi_request_data_modified},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
@@ -273,6 +285,10 @@ static PyMethodDef request_methods[] = {
     {"readlines", FAST(body_method_readlines), METH_FASTCALL,
      "readlines($self, hint=-1, /)\n--\n\n"
      "Read the lines of the body, as many as reach hint bytes."},
+    {"read_data", FAST(body_method_read_data), METH_FASTCALL,
+     "read_data($self, size=-1, /)\n--\n\n"
+     "Read the file that a filter is given: size bytes, fewer only at its end; "
+     "all\nof it without size. With stream=True read the body first."},
     {"start", FAST(answer_method_start), METH_VARARGS | METH_KEYWORDS,
      "start($self, status=200, headers=None)\n--\n\n"
      "Begin the answer. headers is a dict or a list of (name, value)."},
@@ -284,6 +300,11 @@ static PyMethodDef request_methods[] = {
     {"reply", FAST(answer_method_reply), METH_VARARGS | METH_KEYWORDS,
      "reply($self, body=b'', status=200, headers=None, content_type=None)\n"
      "--\n\nSend the whole answer and end the request."},
+    {"allow", answer_method_allow, METH_VARARGS,
+     "allow($self, variables=None, /)\n--\n\n"
+     "An authorizer's yes: the web server goes on, and puts the variables, a "
+     "dict of\nstr to str, in the environment of what it runs. Ends the "
+     "request. Any other\nanswer is a no that the client gets."},
     {"send_file", FAST(answer_method_send_file), METH_VARARGS | METH_KEYWORDS,
      "send_file($self, file, offset=0, length=None)\n--\n\n"
      "Send a file, given as a descriptor or an object with fileno()."},

@@ -66,11 +66,14 @@ PyObject *body_method_readline(PyObject *self, PyObject *const *args,
                                Py_ssize_t count);
 PyObject *body_method_readlines(PyObject *self, PyObject *const *args,
                                 Py_ssize_t count);
+PyObject *body_method_read_data(PyObject *self, PyObject *const *args,
+                                Py_ssize_t count);
 PyObject *body_next_line(PyObject *self);
 PyObject *answer_method_start(PyObject *self, PyObject *args, PyObject *kwargs);
 PyObject *answer_method_write(PyObject *self, PyObject *data);
 PyObject *answer_method_flush(PyObject *self, PyObject *unused);
 PyObject *answer_method_reply(PyObject *self, PyObject *args, PyObject *kwargs);
+PyObject *answer_method_allow(PyObject *self, PyObject *args);
 PyObject *answer_method_send_file(PyObject *self, PyObject *args,
                                   PyObject *kwargs);
 PyObject *answer_method_end(PyObject *self, PyObject *args, PyObject *kwargs);

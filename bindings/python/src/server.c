@@ -65,9 +65,12 @@ static int server_init(PyObject *object, PyObject *args, PyObject *kwargs) {
   self->log_level = FCGI_LOG_INFO;
   config.log = log_line;
   config.log_data = self;
-  if (options_parse(kwargs, self, &config) < 0)
+  int parsed = options_parse(kwargs, self, &config);
+  int code = parsed < 0 ? 0 : fcgi_server_new(&self->core, &config);
+  PyMem_Free(self->uids);
+  self->uids = NULL;
+  if (parsed < 0)
     return -1;
-  int code = fcgi_server_new(&self->core, &config);
   if (code < 0) {
     error_set(self->state, code, NULL);
     return -1;
@@ -92,6 +95,7 @@ static PyObject *server_close(PyObject *object, PyObject *unused) {
 static int server_traverse(PyObject *object, visitproc visit, void *arg) {
   Py_VISIT(Py_TYPE(object));
   Py_VISIT(((server_object *)object)->root);
+  Py_VISIT(((server_object *)object)->roles);
   return 0;
 }
 
@@ -104,14 +108,34 @@ static void server_dealloc(PyObject *object) {
   if (atomic_load(&self->holds) > 0)
     server_drop(self);
   Py_CLEAR(self->root);
+  Py_CLEAR(self->roles);
   type->tp_free(object);
   Py_DECREF(type);
 }
 
+/* The text of an address, NULL for None; -1 with an exception. */
+static int address_text(PyObject *address, const char **text) {
+  Py_ssize_t len = 0;
+  *text = NULL;
+  if (address == Py_None)
+    return 0;
+  if (!PyUnicode_Check(address)) {
+    PyErr_Format(PyExc_TypeError, "an address must be str or None, not %.100s",
+                 Py_TYPE(address)->tp_name);
+    return -1;
+  }
+  *text = PyUnicode_AsUTF8AndSize(address, &len);
+  if (*text != NULL && strlen(*text) != (size_t)len) {
+    PyErr_SetString(PyExc_ValueError, "an address has no NUL");
+    return -1;
+  }
+  return *text == NULL ? -1 : 0;
+}
+
 static PyObject *server_listen(PyObject *object, PyObject *address) {
   server_object *self = (server_object *)object;
-  const char *text = NULL;
-  if (address != Py_None && (text = PyUnicode_AsUTF8(address)) == NULL)
+  const char *text;
+  if (address_text(address, &text) < 0)
     return NULL;
   if (!server_enter(self))
     return NULL;
@@ -306,9 +330,14 @@ static PyMethodDef server_methods[] = {
      "accept($self, timeout=None)\n--\n\n"
      "Wait for a request; None after timeout seconds or when stopped."},
     {"run", FAST(loop_method_run), METH_VARARGS | METH_KEYWORDS,
-     "run($self, app, *, interface='handler', multithread=False)\n--\n\n"
+     "run($self, app, *, interface='handler', multithread=False, roles=None)\n"
+     "--\n\n"
      "Serve app on the calling thread until stopped. Other threads may call "
-     "it too."},
+     "it too.\nroles has the handlers of other roles, by number."},
+    {"set_roles", roles_method_set, METH_O,
+     "set_roles($self, roles, /)\n--\n\n"
+     "Serve these roles only: a list of (number, streams, name); streams is 0 "
+     "for\nnone, 1 for STDIN, 2 for STDIN and DATA. Not once a peer has come."},
     {"stop", FAST(server_stop), METH_VARARGS | METH_KEYWORDS,
      "stop($self, graceful=True)\n--\n\n"
      "Accept nothing more and finish what runs, or abort it."},

@@ -19,6 +19,8 @@ typedef struct server_object {
   atomic_int stopped; /* 1 once the core said that all is finished. */
   atomic_int hurried; /* 1 once stopped at once: what runs is aborted. */
   PyObject *root;     /* The mount point, or NULL. */
+  PyObject *roles;    /* Names by number, a dict, or NULL: the standard's. */
+  uid_t *uids;        /* Option peer_uids while __init__ runs. */
   int log_level;      /* Lines above it are dropped. */
 } server_object;
 
@@ -40,6 +42,10 @@ int server_take(server_object *self, fcgi_request **out, int timeout_ms);
    TypeError. Texts are lent by `kwargs`. */
 int options_parse(PyObject *kwargs, server_object *self,
                   fcgi_server_config *config);
+
+/* Server.set_roles, and the name of a role: new, NULL with an exception. */
+PyObject *roles_method_set(PyObject *self, PyObject *roles);
+PyObject *roles_name(server_object *self, unsigned number);
 
 /* Server.run: serve on the calling thread. */
 PyObject *loop_method_run(PyObject *self, PyObject *args, PyObject *kwargs);

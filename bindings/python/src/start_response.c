@@ -206,9 +206,10 @@ static int write_view(start_response *self, const Py_buffer *view) {
 
 int start_response_write(start_response *self, PyObject *block) {
   Py_buffer view;
-  if (PyUnicode_Check(block)) {
-    PyErr_SetString(PyExc_TypeError,
-                    "a WSGI application must yield bytes, not str");
+  if (!PyObject_CheckBuffer(block)) {
+    PyErr_Format(PyExc_TypeError,
+                 "a WSGI application must yield bytes, not %.100s",
+                 Py_TYPE(block)->tp_name);
     return -1;
   }
   if (PyObject_GetBuffer(block, &view, PyBUF_SIMPLE) < 0)

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: MIT
+"""lighttpd and Apache ask the example authorizers."""
+
+import base64
+import http.client
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.nginx import reserve_port
+from support.paths import BUILD, SOURCE
+from support.process import Process
+from support.web_servers import Apache, Lighttpd, WebServer
+
+PAGE = b"only for members\n"
+
+
+def command(language: str, address: str) -> list[str]:
+    examples = SOURCE / "examples" / language
+    if language == "python":
+        return [sys.executable, str(examples / "authorizer.py"), address]
+    launcher = str(BUILD / "lua" / "bin" / "fcgi-lua")
+    return [launcher, str(examples / "authorizer.lua"), "--bind", address, "--threads", "2"]
+
+
+@pytest.fixture(scope="module", params=["python", "lua"])
+def port(request: pytest.FixtureRequest, directory: Path) -> Iterator[int]:
+    """The port where an example authorizer listens."""
+    with reserve_port() as reserved:
+        number = reserved.getsockname()[1]
+    address = f"127.0.0.1:{number}"
+    with Process(command(request.param, address), directory / f"{request.param}.log") as app:
+        app.wait_for_address(address)
+        yield number
+
+
+@pytest.fixture(scope="module")
+def documents(directory: Path) -> Path:
+    """A directory with a page in it that web servers can read."""
+    os.chmod(directory, 0o755)
+    (directory / "members").mkdir(exist_ok=True)
+    (directory / "members" / "page.txt").write_bytes(PAGE)
+    (directory / "greeting.hello").touch()
+    return directory
+
+
+@pytest.fixture(scope="module")
+def lighttpd(documents: Path, port: int) -> Iterator[WebServer]:
+    app = f'"host" => "127.0.0.1", "port" => {port}'
+    asked = f'({app}, "mode" => "authorizer", "docroot" => "{documents}")'
+    body = f'fastcgi.server = ("/members/" => ({asked}), ".hello" => ({asked}, ({app})))\n'
+    with Lighttpd(documents, body) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def apache(documents: Path, port: int) -> Iterator[WebServer]:
+    body = f"""
+AuthnzFcgiDefineProvider authnz members fcgi://127.0.0.1:{port}/
+<Location "/members/">
+  AuthType Basic
+  AuthName "members"
+  AuthBasicProvider members
+  Require members
+  Header set X-User "%{{AUTH_USER}}e"
+</Location>
+"""
+    with Apache(documents, body) as running:
+        yield running
+
+
+def get(server: WebServer, path: str, user: str = "") -> tuple[int, http.client.HTTPMessage, bytes]:
+    headers = {}
+    if user:
+        headers["Authorization"] = "Basic " + base64.b64encode(user.encode()).decode()
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    try:
+        connection.request("GET", path, headers=headers)
+        response = connection.getresponse()
+        return response.status, response.headers, response.read()
+    finally:
+        connection.close()
+
+
+WRONG = ["", "ann:", "ann:wonder", "ann:wonder:lan", "eve:wonder:land", ":", "bob:wonder:land"]
+
+
+def test_lighttpd_serves_a_file_to_members(lighttpd):
+    for user in ("ann:wonder:land", "bob:builder"):
+        status, _, body = get(lighttpd, "/members/page.txt", user)
+        assert (status, body) == (200, PAGE)
+
+
+def test_lighttpd_hands_the_variable_on(lighttpd):
+    status, _, body = get(lighttpd, "/greeting.hello", "ann:wonder:land")
+    assert (status, body) == (200, b"Hello ann\n")
+
+
+@pytest.mark.parametrize("user", WRONG)
+def test_lighttpd_keeps_others_out(lighttpd, user):
+    for path in ("/members/page.txt", "/greeting.hello"):
+        status, headers, body = get(lighttpd, path, user)
+        assert (status, body) == (401, b"Who are you?\n")
+        assert headers["WWW-Authenticate"] == 'Basic realm="members"'
+
+
+@pytest.mark.parametrize("program", ["roles={'filter': print}", "roles={'authorizer': print}"])
+def test_lighttpd_takes_no_failure_for_a_yes(documents, program):
+    """Neither a role that nobody serves nor a handler that fails lets one in."""
+    with reserve_port() as reserved:
+        address = f"127.0.0.1:{reserved.getsockname()[1]}"
+    code = f"import fastcgi; fastcgi.serve(print, bind='{address}', {program})"
+    host, port = address.split(":")
+    asked = f'"host" => "{host}", "port" => {port}, "mode" => "authorizer"'
+    with Process([sys.executable, "-c", code], documents / "program.log") as app:
+        app.wait_for_address(address)
+        body = f'fastcgi.server = ("/members/" => (({asked}, "docroot" => "{documents}")))\n'
+        with Lighttpd(documents, body) as server:
+            status, _, page = get(server, "/members/page.txt")
+            assert status in (500, 503)
+            assert PAGE not in page
+
+
+def test_apache_serves_a_file_to_members(apache):
+    for user in ("ann:wonder:land", "bob:builder"):
+        status, headers, body = get(apache, "/members/page.txt", user)
+        assert (status, body) == (200, PAGE)
+        assert headers["X-User"] == user.partition(":")[0]
+
+
+@pytest.mark.parametrize("user", WRONG)
+def test_apache_keeps_others_out(apache, user):
+    status, headers, body = get(apache, "/members/page.txt", user)
+    assert status == 401
+    assert PAGE not in body
+    assert headers["WWW-Authenticate"] == 'Basic realm="members"'

@@ -1,0 +1,111 @@
+-- SPDX-License-Identifier: MIT
+-- Who may connect.
+package.path = debug.getinfo(1, "S").source:match("^@(.*/)") .. "?.lua;" .. package.path
+local client = require "client"
+local fcgi = require "fcgi"
+local socket = require "socket"
+local support = require "support"
+
+local uid = tonumber((support.shell("id -u")))
+
+local function hello()
+  return 200, {}, "hi"
+end
+
+-- A client over TCP, on what client.connect makes for unix sockets.
+local function connect_tcp(port)
+  local stream = assert(socket.connect("127.0.0.1", port))
+  stream:settimeout(20)
+  return setmetatable({ stream = stream, pending = {} }, client)
+end
+
+-- What a server on TCP with these options answers; nil when it closes.
+local function ask_tcp(options)
+  options.bind = options.bind or "127.0.0.1:0"
+  local server <close> = assert(fcgi.server(options))
+  local peer <close> = connect_tcp(server:address():match(":(%d+)$"))
+  pcall(peer.request, peer, {})
+  local req = server:accept(0.3)
+  if not req then
+    return nil
+  end
+  req:reply(hello())
+  return peer:response().body
+end
+
+local function ask_unix(options)
+  local answered
+  support.with_server(options, function(server, path)
+    local peer <close> = client.connect(path)
+    pcall(peer.request, peer, {})
+    local req = server:accept(0.3)
+    answered = req and req:reply(hello()) and peer:response().body
+  end)
+  return answered
+end
+
+describe("an allow list", function()
+  it("lets in who is in it", function()
+    assert.equal("hi", ask_tcp { allow = "127.0.0.1" })
+    assert.equal("hi", ask_tcp { allow = "::1, 127.0.0.0/8" })
+  end)
+
+  it("closes on others", function()
+    assert.is_nil(ask_tcp { allow = "127.0.0.2, 10.0.0.0/8, ::/0" })
+  end)
+
+  it("is needed beyond loopback", function()
+    local server, message, code = fcgi.server { bind = "0.0.0.0:0" }
+    assert.same({ nil, "INVALID" }, { server, code })
+    assert.matches("0.0.0.0:0: other machines could connect", message, 1, true)
+    assert.equal("hi", ask_tcp { bind = "0.0.0.0:0", allow = "127.0.0.1" })
+  end)
+
+  it("with a mistake is refused", function()
+    for _, list in ipairs { "", "localhost", "127.0.0.1,", "::1/129" } do
+      local server, message, code = fcgi.server { bind = "127.0.0.1:0", allow = list }
+      assert.same({ nil, "INVALID" }, { server, code })
+      assert.matches("cannot listen: allow list", message, 1, true)
+    end
+    assert.error_matches(function() fcgi.server { allow = 5 } end, "option 'allow' must be a string")
+  end)
+
+  it("is not for unix sockets", function()
+    assert.equal("hi", ask_unix { allow = "10.0.0.1" })
+  end)
+end)
+
+describe("peer_uids", function()
+  it("lets in these users", function()
+    assert.equal("hi", ask_unix { peer_uids = { uid + 1, uid } })
+  end)
+
+  it("closes on others", function()
+    assert.is_nil(ask_unix { peer_uids = { uid + 1 } })
+  end)
+
+  it("is checked", function()
+    for _, uids in ipairs { {}, { -1 }, { "root" }, { 1.5 }, { 2 ^ 40 }, 0, { [33] = 1 } } do
+      assert.error_matches(function() fcgi.server { peer_uids = uids } end, "peer_uids")
+    end
+  end)
+end)
+
+describe("the launcher", function()
+  it("takes both lists", function()
+    local process <close> = support.launch("return function() return 200, {}, 'hi' end",
+      ("--bind 0.0.0.0:0 --allow-from '127.0.0.1, ::1' --peer-uids 0,%d"):format(uid))
+    assert.equal("hi", process:ask().body)
+    assert.equal(0, process:stop())
+  end)
+
+  it("says what is missing", function()
+    local app = "return function() return 200, {}, 'hi' end"
+    local fine, message = pcall(support.launch, app, "--bind 0.0.0.0:0")
+    assert.is_false(fine)
+    assert.matches("--allow-from", message, 1, true)
+    fine, message = pcall(support.launch, app, "--peer-uids 0,root")
+    assert.is_false(fine)
+    assert.matches("'root' is no user id", message, 1, true)
+  end)
+end)

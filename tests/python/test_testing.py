@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: MIT
+"""fastcgi.testing: applications in process, over real records."""
+
+import threading
+
+import fastcgi
+import pytest
+from fastcgi.testing import AUTHORIZER, FILTER, STDOUT, Client, record, request_params
+
+
+def echo(request):
+    if request.method == "POST":
+        return 200, {"Content-Type": request.params.get("CONTENT_TYPE", "")}, request.read()
+    return 200, {"X-Test": request.params.get("HTTP_X_TEST", "")}, f"{request.path}?{request.query}"
+
+
+def wsgi(environ, start_response):
+    start_response("201 Created", [("Content-Type", "text/plain")])
+    return [environ["PATH_INFO"].encode("latin-1"), environ["wsgi.input"].read()]
+
+
+def test_get():
+    with Client(echo) as client:
+        response = client.get("/a%20b?x=1", headers={"X-Test": "yes"})
+    assert (response.status, response.text) == (200, "/a b?x=1")
+    assert response.header("x-test") == "yes"
+    assert (response.app_status, response.protocol_status, response.stderr) == (0, 0, b"")
+
+
+def test_post_large_bodies_on_few_threads():
+    body = bytes(range(256)) * 40_000
+    with Client(echo, threads=2) as client:
+        for _ in range(3):
+            response = client.post("/", body, headers={"Content-Type": "a/b"})
+            assert response.body == body
+            assert response.header("Content-Type") == "a/b"
+
+
+def test_wsgi_and_head():
+    with Client(wsgi) as client:
+        response = client.post("/%C3%A4", "body")
+        assert (response.status, response.text) == (201, "/äbody")
+        assert client.head("/").body == b""
+
+
+@pytest.mark.parametrize("piece", [1, 7, 100])
+def test_any_split(piece: int):
+    with Client(echo) as client:
+        assert client.post("/", "hello" * 30, piece=piece).text == "hello" * 30
+
+
+def test_failing_handler_answers_500(capfd: pytest.CaptureFixture[str]):
+    def fails(request):
+        raise ValueError("on purpose")
+
+    with Client(fails) as client:
+        assert client.get("/").status == 500
+        assert client.get("/").status == 500
+    assert "on purpose" in capfd.readouterr().err
+
+
+def test_params_replace_the_usual_ones():
+    def show(request):
+        text = request.params["SERVER_NAME"] + request.params["ODD"]
+        return 200, {}, text.encode("latin-1")
+
+    with Client(show) as client:
+        assert client.get("/", params={"SERVER_NAME": "here", "ODD": b"\xc3\xa4"}).text == "hereä"
+
+
+def test_interleaved_requests_on_one_connection():
+    with Client(echo, threads=2) as client, client.connect() as connection:
+        for number in (1, 2, 3):
+            connection.begin(request_params("POST", "/", length=2), request_id=number)
+        for number in (3, 1, 2):
+            connection.stdin(b"a", end=False, request_id=number)
+        for number in (2, 3, 1):
+            connection.stdin(b"%d" % number, request_id=number)
+        found = connection.responses(1, 2, 3)
+    assert [found[number].text for number in (1, 2, 3)] == ["a1", "a2", "a3"]
+
+
+def test_abort_and_early_close_reach_the_handler():
+    reasons = []
+    came = threading.Event()
+
+    def waits(request):
+        try:
+            request.read()
+        except fastcgi.Aborted:
+            reasons.append(request.aborted)
+            came.set()
+            raise
+
+    with Client(waits, stream=True) as client:
+        for reason in ("record", "connection"):
+            with client.connect() as connection:
+                connection.begin(request_params("POST", "/", length=5))
+                connection.stdin(b"x", end=False)
+                if reason == "record":
+                    connection.abort()
+                    assert came.wait(10)
+            assert came.wait(10)
+            came.clear()
+    assert reasons == ["record", "connection"]
+
+
+def test_broken_records_close_the_connection():
+    with Client(echo) as client:
+        for sent in (b"GET / HTTP/1.1\r\n\r\n", record(STDOUT, 0)):
+            with client.connect() as connection:
+                connection.send(sent)
+                with pytest.raises(fastcgi.Closed):
+                    connection.response()
+        assert client.get("/").status == 200
+
+
+def test_roles_other_than_the_responder():
+    def role(request):
+        data = request.read_data() if request.role == "filter" else b""
+        return 200, {}, request.role.encode() + data
+
+    with Client(role) as client:
+        assert client.request("GET", "/", role=FILTER, data=b"abc").text == "filterabc"
+        assert client.request("GET", "/", role=AUTHORIZER).text == "authorizer"
+
+
+def test_what_ends_the_server_is_raised():
+    def leaves(request):
+        raise SystemExit(3)
+
+    client = Client(leaves)
+    assert client.get("/").status == 500
+    with pytest.raises(SystemExit):
+        client.close()
