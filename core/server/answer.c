@@ -147,20 +147,32 @@ size_t fcgi__request_filter(fcgi_request *request, const char *data,
   return at;
 }
 
+/* A server that stops at once refuses output before the connection itself is
+   told. What is cut off then must not be ended as if it were whole. */
+static ptrdiff_t heed_stop(fcgi_request *request, ptrdiff_t result) {
+  fcgi__connection *connection = request->connection;
+  if (result == FCGI_ERR_ABORTED && !connection->lost &&
+      fcgi__request_reason(request) == FCGI_ABORT_STOP) {
+    connection->reset = 1;
+    fcgi__connection_lost(connection, FCGI_ABORT_STOP);
+  }
+  return result;
+}
+
 ptrdiff_t fcgi__request_write(fcgi_request *request, const void *data,
                               size_t len) {
   int error = fcgi__request_check(request);
   size_t pass;
   ptrdiff_t done;
   if (error || len == 0)
-    return error;
+    return heed_stop(request, error);
   if (request->answer == FCGI__ANSWER_NONE)
     request->answer = FCGI__ANSWER_RAW;
   pass = fcgi__request_filter(request, data, len);
   if (pass == 0)
     return (ptrdiff_t)len;
   done = write_bytes(request, data, pass);
-  return done == (ptrdiff_t)pass ? (ptrdiff_t)len : done;
+  return done == (ptrdiff_t)pass ? (ptrdiff_t)len : heed_stop(request, done);
 }
 
 ptrdiff_t fcgi_request_write(fcgi_request *request, const void *data,
@@ -207,6 +219,7 @@ int fcgi_request_flush(fcgi_request *request) {
   error = fcgi__request_check(request);
   if (!error)
     error = send_now(request);
+  heed_stop(request, error);
   fcgi__connection_unlock(request->connection);
   return error;
 }
@@ -273,6 +286,7 @@ int fcgi_request_send_file(fcgi_request *request, int fd, uint64_t offset,
       wait_for_room(request, request->file_fd >= 0 ? 0 : window(request) - 1);
   if (!error)
     error = start_file(request, fd, offset, len);
+  heed_stop(request, error);
   fcgi__connection_unlock(request->connection);
   return error;
 }
@@ -329,6 +343,9 @@ int fcgi__request_cut_off(fcgi_request *request) {
 
 /* Nobody is left to read an answer, or will be for long. */
 static int end_unread(fcgi_request *request) {
+  heed_stop(request, FCGI_ERR_ABORTED);
+  if (request->ended)
+    return 0;
   return is_authorizer(request) ? fcgi__request_cut_off(request)
                                 : fcgi__request_end(request, 0);
 }

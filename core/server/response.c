@@ -76,6 +76,11 @@ static const char *reason_of(int status) {
   return "Unknown";
 }
 
+/* RFC 9110, 6.4.1. */
+static int has_no_body(int status) {
+  return status < 200 || status == 204 || status == 304;
+}
+
 /* A token of RFC 9110, 5.6.2. */
 static int is_token(const char *text, size_t len) {
   static const char marks[] = "!#$%&'*+-.^_`|~";
@@ -174,11 +179,14 @@ static int put_head(fcgi_request *request, int status,
   if (!is_status_first(request))
     add_status(&out, status);
   add(&out, "\r\n", 2);
-  add(&out, data, len);
+  if (!has_no_body(status))
+    add(&out, data, len);
   if (!out.error)
     out.error = fcgi__request_put(request, out.buffer.data, out.buffer.len);
   if (!out.error)
     request->answer = FCGI__ANSWER_BODY;
+  if (has_no_body(status))
+    request->head_only = 1;
   fcgi__buffer_clear(&out.buffer, out.allocator);
   return out.error;
 }
@@ -215,7 +223,7 @@ static int names_length(const fcgi_header *header) {
 
 /* RFC 9110, 8.6: no length for answers that never have a body. */
 static int wants_length(int status, const fcgi_header *headers, size_t count) {
-  if (status < 200 || status == 204 || status == 304)
+  if (has_no_body(status))
     return 0;
   for (size_t i = 0; i < count; i++)
     if (names_length(&headers[i]))
@@ -248,8 +256,8 @@ int fcgi__request_reply(fcgi_request *request, int status,
                         const char *content_type, const void *data,
                         size_t len) {
   const fcgi_header type = {"Content-Type", 12, content_type,
-                            strlen(content_type)};
-  return respond(request, status, &type, 1, data, len);
+                            content_type ? strlen(content_type) : 0};
+  return respond(request, status, &type, content_type ? 1 : 0, data, len);
 }
 
 int fcgi_request_reply(fcgi_request *request, int status,

@@ -63,6 +63,8 @@ static int copy_config(fcgi_server_config *out,
   if (given)
     memcpy(out, given, given->size);
   out->size = sizeof *out;
+  if (out->body != FCGI_BODY_COLLECT && out->body != FCGI_BODY_STREAM)
+    return FCGI_ERR_INVALID;
   out->allocator = fcgi__allocator(&out->allocator);
   fill_sizes(out);
   fill_rest(out);

@@ -26,7 +26,7 @@ SHOWN = (
 
 def pieces(request: fastcgi.Request) -> Iterator[bytes]:
     """The body as it comes."""
-    while piece := request.read1(256 * 1024):
+    while piece := request.read1(65536):
         yield piece
 
 

@@ -67,8 +67,8 @@ FCGI_EXPORT int64_t fcgi_request_data_modified(const fcgi_request *request);
 /* Begin the answer: `status` (100 to 599) and headers, written with Status
    last, an authorizer's with Status first. FCGI_ERR_INVALID for a name that is
    not an HTTP token or a value with CR, LF or NUL, and then nothing is written;
-   FCGI_ERR_STATE when the answer has begun. Later writes are body; for HEAD
-   they are dropped. */
+   FCGI_ERR_STATE when the answer has begun. Later writes are body; for HEAD,
+   204 and 304 they are dropped. */
 FCGI_EXPORT int fcgi_request_start(fcgi_request *request, int status,
                                    const fcgi_header *headers, size_t count);
 
@@ -104,8 +104,9 @@ FCGI_EXPORT int fcgi_request_flush(fcgi_request *request);
    every web server. An unread body is drained, never parsed as records. */
 FCGI_EXPORT int fcgi_request_end(fcgi_request *request, uint32_t app_status);
 
-/* The whole answer in one call: status, Content-Type, Content-Length, body,
-   end. The handle is dead afterwards, whatever is returned. */
+/* The whole answer in one call: status, Content-Type (NULL: none),
+   Content-Length, body, end. The handle is dead afterwards, whatever is
+   returned. */
 FCGI_EXPORT int fcgi_request_reply(fcgi_request *request, int status,
                                    const char *content_type, const void *data,
                                    size_t len);

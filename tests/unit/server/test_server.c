@@ -290,6 +290,35 @@ static void test_stop_now_is_seen_without_taking_events(void **state) {
   fcgi_request_end(request, 0);
 }
 
+static fcgi_request *begin_answer(serving *f) {
+  records_get(&f->text->sent, 1);
+  serving_send(f);
+  fcgi_request *request = serving_take(f, FCGI_EVENT_REQUEST);
+  assert_int_equal(fcgi_request_start(request, 200, NULL, 0), 0);
+  assert_int_equal(fcgi_request_flush(request), 0);
+  return request;
+}
+
+/* A part of an answer must not be ended as if it were the whole. */
+static void test_stop_now_cuts_what_has_begun(void **state) {
+  serving *f = *state;
+  fcgi_request *request = begin_answer(f);
+  fcgi_server_stop(f->server, FCGI_STOP_NOW);
+  assert_int_equal(fcgi_request_write(request, "x", 1), FCGI_ERR_ABORTED);
+  assert_int_equal(fcgi_request_end(request, 0), 0);
+  serving_expect(f, "stdout 1 Status: 200 OK\r\n\r\n\n");
+  assert_true(serving_is_closed(f, 1000));
+}
+
+static void test_stop_now_cuts_what_then_fails(void **state) {
+  serving *f = *state;
+  fcgi_request *request = begin_answer(f);
+  fcgi_server_stop(f->server, FCGI_STOP_NOW);
+  assert_int_equal(fcgi_request_fail(request), 0);
+  serving_expect(f, "stdout 1 Status: 200 OK\r\n\r\n\n");
+  assert_true(serving_is_closed(f, 1000));
+}
+
 /* The handler ends without reading what has filled the window. */
 static void test_full_window_is_drained_after_the_end(void **state) {
   serving *f = *state;
@@ -311,6 +340,16 @@ static void test_full_window_is_drained_after_the_end(void **state) {
   serving_idle(f, 10);
   serving_expect(f, HELLO_END);
   assert_false(serving_is_closed(f, 0));
+}
+
+static void test_status_without_a_body_drops_it(void **state) {
+  serving *f = *state;
+  records_get(&f->text->sent, 1);
+  serving_send(f);
+  fcgi_request *request = serving_take(f, FCGI_EVENT_REQUEST);
+  assert_int_equal(fcgi_request_reply(request, 304, NULL, "body", 4), 0);
+  serving_expect(f, "stdout 1 Status: 304 Not Modified\r\n\r\n\n"
+                    "stdout_end 1\nend 1 app=0 status=0\n");
 }
 
 static void test_connections_are_limited(void **state) {
@@ -357,7 +396,10 @@ static int run(const char *group, void *kind) {
       SERVING_TEST(test_stop_now_aborts_what_runs),
       SERVING_TEST(test_stopped_server_refuses_at_once),
       SERVING_TEST(test_stop_now_is_seen_without_taking_events),
+      SERVING_TEST(test_stop_now_cuts_what_has_begun),
+      SERVING_TEST(test_stop_now_cuts_what_then_fails),
       SERVING_TEST(test_full_window_is_drained_after_the_end),
+      SERVING_TEST(test_status_without_a_body_drops_it),
       SERVING_TEST(test_connections_are_limited),
       SERVING_TEST(test_listen_explains_a_failure),
   };
