@@ -9,8 +9,6 @@ import random
 import pytest
 from client import Client
 
-pytest.importorskip("flask")
-
 APP = """
 import hashlib
 from flask import Flask, Response, abort, jsonify, redirect, request, send_file, url_for

@@ -14,8 +14,6 @@ import pytest
 PACKAGE = pathlib.Path(fastcgi.__file__).parent
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
-pytest.importorskip("mypy")
-
 
 def run(*arguments, cwd=ROOT):
     env = {**os.environ, "PYTHONPATH": str(PACKAGE.parent), "MYPYPATH": str(PACKAGE.parent)}
@@ -44,6 +42,5 @@ def test_the_examples_are_strict(tmp_path, name):
 
 
 def test_the_sources_are_clean():
-    pytest.importorskip("ruff")
     run("ruff", "check", "--no-cache", "bindings/python", "tests/python", "examples")
     run("ruff", "format", "--no-cache", "--check", "bindings/python", "tests/python", "examples")
