@@ -56,8 +56,15 @@ static void poll_socket(fcgi__connection *connection, fcgi__waiter *self,
   }
   if (fds[0].revents & (POLLHUP | POLLERR))
     fcgi__connection_hang_up(connection);
-  if (idle && fcgi__connection_is_stuck(connection))
+  /* What has stopped the reading is another request's window, and its handler
+     may be waiting for this very thread. */
+  if (idle && connection->paused && !connection->spill)
     fcgi__connection_spill(connection);
+}
+
+/* A reader waits while nothing is read. (A writer's output is blocked.) */
+static int is_starved(const fcgi__connection *connection) {
+  return connection->paused && !connection->blocked && !connection->spill;
 }
 
 int fcgi__connection_wait(fcgi__connection *connection, int *wake,
@@ -70,7 +77,7 @@ int fcgi__connection_wait(fcgi__connection *connection, int *wake,
     self.wake = *wake = fcgi__wake_new();
   /* Without something to wake us we look again every little while; and now and
      then in any case, for fcgi_server_stop wakes only those who take events. */
-  most = self.wake < 0 ? SHORT_MS : LOOK_MS;
+  most = self.wake < 0 || is_starved(connection) ? SHORT_MS : LOOK_MS;
   if (connection->notified)
     fcgi__server_nudge(connection->server);
   connection->notified = 0;

@@ -412,8 +412,34 @@ static void test_callbacks_and_uploader_do_not_either(void **state) {
   assert_true(u.total > sizeof big);
 }
 
+/* One thread reads the first request while the second's window is full. */
+static void test_reader_outlasts_its_neighbours_window(void **state) {
+  serving *f = *state;
+  static char piece[60000];
+  char data[8];
+  f->config.body = FCGI_BODY_STREAM;
+  f->config.input_window = 50000;
+  serving_restart(f);
+  records_open(&f->text->sent, 1);
+  records_open(&f->text->sent, 2);
+  for (int i = 0; i < 2; i++)
+    records_put(&f->text->sent, FCGI_RECORD_STDIN, 2, piece, sizeof piece, 0);
+  records_stdin(&f->text->sent, 1, "mine");
+  serving_send(f);
+  fcgi_request *first = serving_take(f, FCGI_EVENT_REQUEST);
+  fcgi_request *second = serving_take(f, FCGI_EVENT_REQUEST);
+  assert_int_equal(fcgi_request_read(first, data, sizeof data), 4);
+  size_t got = 0;
+  for (ptrdiff_t len; got < 2 * sizeof piece; got += (size_t)len) {
+    len = fcgi_request_read(second, piece, sizeof piece);
+    assert_true(len > 0);
+  }
+  assert_int_equal(got, 2 * sizeof piece);
+}
+
 static int run(const char *group, void *kind) {
   const struct CMUnitTest tests[] = {
+      SERVING_TEST(test_reader_outlasts_its_neighbours_window),
       SERVING_TEST(test_lingering_outlasts_the_first_bytes),
       SERVING_TEST(test_abort_of_a_pending_request_is_told),
       SERVING_TEST(test_hung_up_peer_costs_no_time),
