@@ -58,16 +58,25 @@ static int adopt(fcgi_server *server, const fcgi_handler *handler,
   return 0;
 }
 
+static int refuse(fcgi_server *server, int error, const char *why) {
+  pthread_mutex_lock(&server->lock);
+  snprintf(server->message, sizeof server->message, "%s", why);
+  pthread_mutex_unlock(&server->lock);
+  return error;
+}
+
 int fcgi_server_run(fcgi_server *server, const fcgi_handler *handler,
                     void *user_data) {
   fcgi_handler copy;
   fcgi_server_event event;
   int result = adopt(server, handler, &copy);
-  if (result) {
-    snprintf(server->message, sizeof server->message,
-             "the handler has no on_request, or a size from another version");
-    return result;
-  }
+  if (result)
+    return refuse(server, result,
+                  "the handler has no on_request, or a size from another "
+                  "version");
+  if (server->listener_count == 0 && !atomic_load(&server->stop_wanted))
+    return refuse(server, FCGI_ERR_STATE,
+                  "no address to serve: call fcgi_server_listen first");
   atomic_fetch_add(&server->running, 1);
   do {
     result = fcgi__server_take_event(server, &event, -1, 1);

@@ -137,7 +137,8 @@ FCGI_EXPORT int fcgi_server_address(fcgi_server *server, size_t index,
    person, "" if nothing. Lent until the next call that can fail. */
 FCGI_EXPORT const char *fcgi_server_message(const fcgi_server *server);
 
-/* Serve with callbacks until stopped: 0, or an error. Call it from as many
+/* Serve with callbacks until stopped: 0, or an error (FCGI_ERR_STATE without
+   a listener, FCGI_ERR_INVALID for the handler). Call it from as many
    threads as should serve; callbacks run in them. Not beside
    fcgi_server_next. */
 FCGI_EXPORT int fcgi_server_run(fcgi_server *server,

@@ -213,6 +213,16 @@ static void test_handler_without_request_is_refused(void **state) {
   assert_true(strlen(fcgi_server_message(f->server)) > 0);
 }
 
+static void test_serving_nowhere_is_refused(void **state) {
+  const fcgi_handler handler = {.size = sizeof handler, .on_request = reply};
+  const serving *f = *state;
+  fcgi_server *server;
+  assert_int_equal(fcgi_server_new(&server, &f->config), 0);
+  assert_int_equal(fcgi_server_run(server, &handler, NULL), FCGI_ERR_STATE);
+  assert_non_null(strstr(fcgi_server_message(server), "no address"));
+  fcgi_server_free(server);
+}
+
 static void append_stdin(serving *f, uint16_t id, const char *data,
                          size_t len) {
   records_put(&f->text->sent, FCGI_RECORD_STDIN, id, data, len, 1);
@@ -364,6 +374,7 @@ static int run(const char *group, void *kind) {
       SERVING_TEST(test_abort_and_close_are_called),
       SERVING_TEST(test_close_comes_after_every_other_callback),
       SERVING_TEST(test_handler_without_request_is_refused),
+      SERVING_TEST(test_serving_nowhere_is_refused),
       SERVING_TEST(test_blocked_readers_share_a_connection),
       SERVING_TEST(test_writer_keeps_reading),
       SERVING_TEST(test_stop_now_ends_a_blocked_read),
