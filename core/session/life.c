@@ -95,7 +95,9 @@ static void answer_refused(fcgi_session *session, fcgi__exchange *exchange) {
     fcgi__session_end_one(session, exchange);
 }
 
-static int status_for(int error) {
+int fcgi__session_status_for(int error) {
+  if (error == FCGI_ERR_LIMIT)
+    return 431;
   return error == FCGI_ERR_NOMEM ? 503 : 400;
 }
 
@@ -108,7 +110,7 @@ void fcgi__session_params_end(fcgi_session *session, fcgi__exchange *exchange) {
       error = fcgi__params_content_length(&exchange->params,
                                           &exchange->body.promised);
     if (error)
-      fcgi__session_refuse(session, exchange, status_for(error));
+      fcgi__session_refuse(session, exchange, fcgi__session_status_for(error));
   }
   if (exchange->refused) {
     answer_refused(session, exchange);

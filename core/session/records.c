@@ -43,12 +43,6 @@ static void abort_finish(fcgi_session *session) {
     fcgi__session_abort_one(session, session->current, FCGI_ABORT_RECORD);
 }
 
-static int status_for(int error) {
-  if (error == FCGI_ERR_LIMIT)
-    return 431;
-  return error == FCGI_ERR_NOMEM ? 503 : 400;
-}
-
 static void params_content(fcgi_session *session, const uint8_t *data,
                            size_t len) {
   fcgi__exchange *exchange = session->current;
@@ -58,7 +52,7 @@ static void params_content(fcgi_session *session, const uint8_t *data,
   error = fcgi__params_feed(&exchange->params, &session->allocator,
                             &session->limits, data, len);
   if (error)
-    fcgi__session_refuse(session, exchange, status_for(error));
+    fcgi__session_refuse(session, exchange, fcgi__session_status_for(error));
 }
 
 static void params_finish(fcgi_session *session) {

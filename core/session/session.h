@@ -83,6 +83,8 @@ const fcgi_role_spec *fcgi__role_find(const fcgi_session *session,
 /* Life of exchanges (life.c). */
 void fcgi__session_begin(fcgi_session *session);
 void fcgi__session_params_end(fcgi_session *session, fcgi__exchange *exchange);
+/* The HTTP status for a request refused with `error`. */
+int fcgi__session_status_for(int error);
 void fcgi__session_refuse(fcgi_session *session, fcgi__exchange *exchange,
                           int status);
 void fcgi__session_input_done(fcgi_session *session, fcgi__exchange *exchange);
