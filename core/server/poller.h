@@ -16,8 +16,7 @@ enum {
   FCGI__POLL_HANGUP = 4,   /* Reported only: both directions are shut. */
   FCGI__POLL_LISTENER = 8, /* Wanted only: a listener, level-triggered, and
                               with EPOLLEXCLUSIVE where there is epoll. */
-  FCGI__POLL_LEVEL = 16,   /* Wanted only: level-triggered, no rearm. */
-  FCGI__POLL_END = 32      /* Reported only, with IN: the peer sends no more.
+  FCGI__POLL_END = 16      /* Reported only, with IN: the peer sends no more.
                               Read until recv(2) gives 0: no edge follows. */
 };
 

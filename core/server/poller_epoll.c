@@ -35,7 +35,7 @@ static uint32_t to_epoll(unsigned events) {
     return wanted | EPOLLEXCLUSIVE;
   if (events & FCGI__POLL_IN)
     wanted |= EPOLLRDHUP;
-  return events & FCGI__POLL_LEVEL ? wanted : wanted | EPOLLET;
+  return wanted | EPOLLET;
 }
 
 static unsigned from_epoll(uint32_t events) {

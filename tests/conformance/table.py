@@ -28,9 +28,10 @@ HEAD = """\
 The project's conformance cases, and what of FastCGI 1.0 each shows. Made by
 `tests/conformance/table.py` from the files below `tests/conformance/cases`,
 whose format [its README](../tests/conformance/README.md) describes. Every case
-runs against the session whole, byte by byte, split at each point and with
-memory running out at each allocation, and over a socket against the server in
-C, Python and Lua.
+runs against the session whole, byte by byte, split at each of its first points
+and at samples beyond, with memory running out at allocation after allocation,
+and over a socket against servers in C, Python and Lua where their API has what
+the case's handler does.
 """
 
 

@@ -17,7 +17,7 @@ typedef int (*fcgi_callback)(fcgi_request *request, void *user_data);
 /* Callbacks left NULL are not called. `on_request` is required. It runs when
    the body is whole, or at the end of PARAMS in stream mode, on the thread
    that read the request. The others follow only while the request is open;
-   `on_abort` may run beside `on_request` on another thread. */
+   with several threads they may run beside each other, `on_close` after all. */
 typedef struct fcgi_handler {
   size_t size;                /* sizeof(fcgi_handler). */
   fcgi_callback on_request;   /* Answer it, or return FCGI_PENDING. */

@@ -86,7 +86,8 @@ FCGI_EXPORT ptrdiff_t fcgi_request_writev(fcgi_request *request,
                                           const struct iovec *iov, int count);
 
 /* Write to STDERR, which web servers put in their error log. It leaves with
-   the next STDOUT bytes: alone in a write it crashes some proxies. */
+   the next STDOUT bytes: alone in a write it crashes some proxies. Until then
+   output_window bytes can wait, more is FCGI_ERR_LIMIT. */
 FCGI_EXPORT int fcgi_request_write_stderr(fcgi_request *request,
                                           const void *data, size_t len);
 

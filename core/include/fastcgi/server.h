@@ -71,7 +71,8 @@ typedef struct fcgi_server_config {
   size_t output_window;     /* Unsent bytes of an answer, before writes
                                wait: 256 KiB. */
   int io_timeout_ms;        /* One read or write of a request: 60,000;
-                               or FCGI_WAIT_FOREVER, FCGI_WAIT_NEVER. */
+                               or FCGI_WAIT_FOREVER, FCGI_WAIT_NEVER. A
+                               collected body silent as long gets 408. */
   int header_timeout_ms;    /* From a record's first byte to the end of
                                PARAMS: 30,000. */
   int idle_timeout_ms;      /* A kept connection without a request:
@@ -158,8 +159,10 @@ FCGI_EXPORT int fcgi_server_fd(fcgi_server *server);
 /* Milliseconds until fcgi_server_next has a timeout to see to; -1 for none. */
 FCGI_EXPORT int fcgi_server_wait_ms(fcgi_server *server);
 
-/* Stop serving; threads in run or next return when the rest is finished.
-   Async-signal-safe; from any thread; a second call may only hurry. */
+/* Stop serving; threads in run or next return when the rest is finished. A
+   graceful stop serves what has connected, and gives a connection without a
+   request drain_silence_ms. Async-signal-safe; from any thread; a second call
+   may only hurry. */
 FCGI_EXPORT void fcgi_server_stop(fcgi_server *server, fcgi_stop how);
 
 #endif

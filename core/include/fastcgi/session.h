@@ -82,7 +82,8 @@ FCGI_EXPORT int fcgi_session_write(fcgi_session *session, uint16_t id,
 FCGI_EXPORT int fcgi_session_lend(fcgi_session *session, uint16_t id,
                                   const void *data, size_t len);
 
-/* Copy what is still unsent of the request's lent bytes. */
+/* Copy what is still unsent of the request's lent bytes. FCGI_ERR_NOMEM fails
+   the session: they are dropped, and none is referenced any more. */
 FCGI_EXPORT int fcgi_session_keep(fcgi_session *session, uint16_t id);
 
 /* Queue `len` bytes of file `fd` from `offset` for STDOUT. The session only

@@ -279,7 +279,7 @@ static void test_listener_v6_leaves_v4_alone(void **state) {
   char address[FCGI__ADDRESS_TEXT], v4[32];
   int count = open_one(p, &p->listener, "[::]:0");
   if (count < 0 && (errno == EAFNOSUPPORT || errno == EADDRNOTAVAIL))
-    skip();
+    skip(); /* This system has IPv6 switched off. */
   assert_int_equal(count, 1);
   fcgi__address_of_socket(p->listener.fd, address, sizeof address);
   snprintf(v4, sizeof v4, "0.0.0.0:%s", strrchr(address, ':') + 1);

@@ -174,9 +174,10 @@ static void test_poller_close_is_seen_without_interest(void **state) {
   f->far = -1;
 }
 
-static void assert_level(polling *f, unsigned flag) {
+static void test_poller_listener_reports_until_read(void **state) {
+  polling *f = *state;
   char byte;
-  polling_watch(f, FCGI__POLL_IN | flag);
+  polling_watch(f, FCGI__POLL_IN | FCGI__POLL_LISTENER);
   polling_send(f);
   for (int i = 0; i < 3; i++)
     assert_int_equal(polling_wait(f, LONG_MS), FCGI__POLL_IN);
@@ -184,20 +185,13 @@ static void assert_level(polling *f, unsigned flag) {
   assert_int_equal(polling_wait(f, SHORT_MS), 0);
 }
 
-static void test_poller_level_reports_until_read(void **state) {
-  assert_level(*state, FCGI__POLL_LEVEL);
-}
-
-static void test_poller_listener_reports_until_read(void **state) {
-  assert_level(*state, FCGI__POLL_LISTENER);
-}
-
-static void test_poller_level_reports_take_turns(void **state) {
+static void test_poller_listener_reports_take_turns(void **state) {
   polling *f = *state;
   fcgi__ready first, second;
-  polling_watch(f, FCGI__POLL_OUT | FCGI__POLL_LEVEL);
+  polling_watch(f, FCGI__POLL_OUT | FCGI__POLL_LISTENER);
   assert_int_equal(fcgi__poller_add(f->poller, f->far,
-                                    FCGI__POLL_OUT | FCGI__POLL_LEVEL, &f->far),
+                                    FCGI__POLL_OUT | FCGI__POLL_LISTENER,
+                                    &f->far),
                    0);
   assert_int_equal(fcgi__poller_wait(f->poller, &first, 1, LONG_MS), 1);
   assert_int_equal(fcgi__poller_wait(f->poller, &second, 1, LONG_MS), 1);
@@ -319,9 +313,8 @@ static int run(const char *group, void *kind) {
       POLLING_TEST(test_poller_end_shows_beside_bytes),
       POLLING_TEST(test_poller_close_is_input_and_hangup),
       POLLING_TEST(test_poller_close_is_seen_without_interest),
-      POLLING_TEST(test_poller_level_reports_until_read),
       POLLING_TEST(test_poller_listener_reports_until_read),
-      POLLING_TEST(test_poller_level_reports_take_turns),
+      POLLING_TEST(test_poller_listener_reports_take_turns),
       POLLING_TEST(test_poller_listener_can_be_paused),
       POLLING_TEST(test_poller_waits_for_the_timeout),
       POLLING_TEST(test_poller_wake_is_kept_for_the_next),

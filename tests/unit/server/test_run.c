@@ -213,6 +213,16 @@ static void test_handler_without_request_is_refused(void **state) {
   assert_true(strlen(fcgi_server_message(f->server)) > 0);
 }
 
+static void test_user_data_is_kept(void **state) {
+  serving *f = *state;
+  records_get(&f->text->sent, 1);
+  serving_send(f);
+  fcgi_request *request = serving_take(f, FCGI_EVENT_REQUEST);
+  assert_null(fcgi_request_user_data(request));
+  fcgi_request_set_user_data(request, f);
+  assert_ptr_equal(fcgi_request_user_data(request), f);
+}
+
 static void test_serving_nowhere_is_refused(void **state) {
   const fcgi_handler handler = {.size = sizeof handler, .on_request = reply};
   const serving *f = *state;
@@ -374,6 +384,7 @@ static int run(const char *group, void *kind) {
       SERVING_TEST(test_abort_and_close_are_called),
       SERVING_TEST(test_close_comes_after_every_other_callback),
       SERVING_TEST(test_handler_without_request_is_refused),
+      SERVING_TEST(test_user_data_is_kept),
       SERVING_TEST(test_serving_nowhere_is_refused),
       SERVING_TEST(test_blocked_readers_share_a_connection),
       SERVING_TEST(test_writer_keeps_reading),
