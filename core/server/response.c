@@ -81,30 +81,58 @@ static int has_no_body(int status) {
   return status < 200 || status == 204 || status == 304;
 }
 
-/* A token of RFC 9110, 5.6.2. */
-static int is_token(const char *text, size_t len) {
+/* A character of a token, RFC 9110, 5.6.2. */
+static int is_token(char at) {
   static const char marks[] = "!#$%&'*+-.^_`|~";
-  for (size_t i = 0; i < len; i++) {
-    char at = text[i];
-    if (!((at >= 'a' && at <= 'z') || (at >= 'A' && at <= 'Z') ||
-          (at >= '0' && at <= '9') || (at && strchr(marks, at))))
-      return 0;
+  return (at >= 'a' && at <= 'z') || (at >= 'A' && at <= 'Z') ||
+         (at >= '0' && at <= '9') || (at && strchr(marks, at));
+}
+
+/* The CR, LF or NUL that would end the value too early, or NULL. */
+static const char *find_break(const fcgi_header *header) {
+  static const char breaks[] = {'\n', '\r', '\0'};
+  const char *found = NULL;
+  for (size_t i = 0; i < sizeof breaks && !found; i++)
+    found = memchr(header->value, breaks[i], header->value_len);
+  return found;
+}
+
+/* No value can end the head or begin another field (CVE-2024-24795). */
+fcgi_header_fault fcgi_header_check(const fcgi_header *header, size_t *at) {
+  size_t token = 0;
+  const char *end;
+  while (token < header->name_len && is_token(header->name[token]))
+    token++;
+  if (token < header->name_len || token == 0) {
+    *at = token;
+    return FCGI_HEADER_BAD_NAME;
   }
-  return len > 0;
+  end = find_break(header);
+  if (!end)
+    return FCGI_HEADER_GOOD;
+  *at = (size_t)(end - header->value);
+  return FCGI_HEADER_BAD_VALUE;
 }
 
-static int is_line(const char *text, size_t len) {
-  return !memchr(text, '\r', len) && !memchr(text, '\n', len) &&
-         !memchr(text, '\0', len);
+static int is_status(const fcgi_header *header) {
+  return header->name_len == 6 && strncasecmp(header->name, "Status", 6) == 0;
 }
 
-/* Status is ours to write; the rest is checked so that no value can end the
-   head or begin another field (CVE-2024-24795). */
-static int is_good_header(const fcgi_header *header) {
-  return is_token(header->name, header->name_len) &&
-         is_line(header->value, header->value_len) &&
-         !(header->name_len == 6 &&
-           strncasecmp(header->name, "Status", 6) == 0);
+/* "404 Nope" says the status of the call once more and a reason. */
+static int is_line_of(const fcgi_header *header, int status) {
+  char number[16];
+  int len = snprintf(number, sizeof number, "%d ", status);
+  return header->value_len > (size_t)len &&
+         memcmp(header->value, number, (size_t)len) == 0;
+}
+
+/* The status line that the caller wrote itself, or NULL. */
+static const fcgi_header *find_status(const fcgi_header *headers,
+                                      size_t count) {
+  for (size_t i = 0; i < count; i++)
+    if (is_status(&headers[i]))
+      return &headers[i];
+  return NULL;
 }
 
 typedef struct text {
@@ -125,24 +153,30 @@ static void add_header(text *out, const fcgi_header *header) {
   add(out, "\r\n", 2);
 }
 
-static void add_status(text *out, int status) {
+static void add_status(text *out, int status, const fcgi_header *given) {
   char line[80];
   int len = snprintf(line, sizeof line, "Status: %d %s\r\n", status,
                      reason_of(status));
-  add(out, line, (size_t)len);
+  if (given)
+    add_header(out, given);
+  else
+    add(out, line, (size_t)len);
 }
 
 static int check_start(const fcgi_request *request, int status,
                        const fcgi_header *headers, size_t count) {
+  const fcgi_header *given = find_status(headers, count);
   int error = fcgi__request_check(request);
+  size_t at;
   if (error)
     return error;
   if (request->answer != FCGI__ANSWER_NONE)
     return FCGI_ERR_STATE;
-  if (status < 100 || status > 599)
+  if (status < 100 || status > 599 || (given && !is_line_of(given, status)))
     return FCGI_ERR_INVALID;
   for (size_t i = 0; i < count; i++)
-    if (!is_good_header(&headers[i]))
+    if (fcgi_header_check(&headers[i], &at) ||
+        (is_status(&headers[i]) && &headers[i] != given))
       return FCGI_ERR_INVALID;
   return 0;
 }
@@ -166,18 +200,20 @@ static int put_head(fcgi_request *request, int status,
                     const fcgi_header *headers, size_t count,
                     const size_t *length, const void *data, size_t len) {
   text out = {.allocator = &request->connection->server->allocator};
+  const fcgi_header *given = find_status(headers, count);
   size_t size = 144 + len;
   for (size_t i = 0; i < count; i++)
     size += headers[i].name_len + headers[i].value_len + 4;
   out.error = fcgi__buffer_reserve(&out.buffer, out.allocator, size);
   if (is_status_first(request))
-    add_status(&out, status);
+    add_status(&out, status, given);
   for (size_t i = 0; i < count; i++)
-    add_header(&out, &headers[i]);
+    if (&headers[i] != given)
+      add_header(&out, &headers[i]);
   if (length)
     add_length(&out, *length);
   if (!is_status_first(request))
-    add_status(&out, status);
+    add_status(&out, status, given);
   add(&out, "\r\n", 2);
   if (!has_no_body(status))
     add(&out, data, len);

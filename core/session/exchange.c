@@ -4,17 +4,18 @@
 #include <string.h>
 
 fcgi__exchange *fcgi__exchange_new(const fcgi_allocator *allocator, uint16_t id,
-                                   uint16_t role, int keep) {
-  fcgi__exchange *exchange = fcgi__realloc(allocator, NULL, sizeof *exchange);
+                                   uint16_t role, int keep, int lean) {
+  size_t size = lean ? offsetof(fcgi__exchange, item) : sizeof(fcgi__exchange);
+  fcgi__exchange *exchange = fcgi__realloc(allocator, NULL, size);
   if (!exchange)
     return NULL;
-  /* The inline storage behind `item_free` needs no zeroing. */
-  memset(exchange, 0, offsetof(fcgi__exchange, bytes));
+  /* The inline storage needs no zeroing. */
+  memset(exchange, 0, lean ? size : offsetof(fcgi__exchange, bytes));
   exchange->id = id;
   exchange->role = role;
   exchange->keep = keep ? 1 : 0;
   exchange->body.promised = exchange->data.promised = -1;
-  exchange->item_free = 1;
+  exchange->item_free = lean ? 0 : 1;
   return exchange;
 }
 
@@ -69,12 +70,19 @@ static const struct {
           "503 Service Unavailable\n"},
 };
 
+static const char *refusal_of(int status) {
+  size_t i = 0, last = sizeof refusals / sizeof *refusals - 1;
+  while (i < last && refusals[i].status != status)
+    i++;
+  return refusals[i].answer;
+}
+
 int fcgi__exchange_refuse(fcgi__exchange *exchange,
                           const fcgi_allocator *allocator, int status) {
-  for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++)
-    if (refusals[i].status == status)
-      return fcgi__queue_write(
-          &exchange->queue, allocator, exchange, FCGI_RECORD_STDOUT,
-          (const uint8_t *)refusals[i].answer, strlen(refusals[i].answer));
-  return FCGI_ERR_INVALID;
+  const char *answer = refusal_of(status);
+  size_t len = strlen(answer);
+  if (exchange->bodiless)
+    len = (size_t)(strstr(answer, "\r\n\r\n") + 4 - answer);
+  return fcgi__queue_write(&exchange->queue, allocator, exchange,
+                           FCGI_RECORD_STDOUT, (const uint8_t *)answer, len);
 }

@@ -46,6 +46,7 @@ typedef struct fcgi__exchange {
   uint8_t abort_due;                  /* 1: ABORT is to be given out. */
   uint8_t close_due;                  /* 1: CLOSE is to be given out. */
   uint8_t stderr_used;                /* 1: STDERR needs its empty record. */
+  uint8_t bodiless;                   /* 1: refuse without a body (HEAD). */
   uint8_t abort_reason;               /* A fcgi_abort_reason. */
   uint8_t protocol_status;            /* For END_REQUEST. */
   int refused;                        /* The HTTP status of our refusal. */
@@ -55,14 +56,16 @@ typedef struct fcgi__exchange {
   size_t queued;                      /* Output bytes not yet sent. */
   fcgi_params params;                 /* As collected. */
   fcgi__queue queue;                  /* Output not yet on the wire. */
-  fcgi__item item;                    /* The first BYTES item, fixed. */
   uint8_t item_free;                  /* 1: `item` is in no list. */
+  fcgi__item item;                    /* The first BYTES item, fixed; a lean
+                                         exchange ends before it. */
   uint8_t bytes[FCGI__INLINE_ROOM];   /* Its storage. */
 } fcgi__exchange;
 
-/* A new exchange for `id`, or NULL. */
+/* A new exchange for `id`, or NULL. `lean`: without `item`, for a request that
+   is refused already, and that only holds its id until its PARAMS end. */
 fcgi__exchange *fcgi__exchange_new(const fcgi_allocator *allocator, uint16_t id,
-                                   uint16_t role, int keep);
+                                   uint16_t role, int keep, int lean);
 void fcgi__exchange_free(fcgi__exchange *exchange,
                          const fcgi_allocator *allocator);
 

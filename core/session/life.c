@@ -2,6 +2,7 @@
 /* The life of one exchange: begin, refuse, abort, end, forget. */
 #include "session/session.h"
 #include <fastcgi/error.h>
+#include <string.h>
 
 static void link_all(fcgi_session *session, fcgi__exchange *exchange) {
   exchange->all_next = session->all;
@@ -63,8 +64,10 @@ static void reject(fcgi_session *session, fcgi__exchange *exchange,
 void fcgi__session_begin(fcgi_session *session) {
   const uint8_t *body = session->begin;
   uint16_t role = (uint16_t)(body[0] << 8 | body[1]);
-  fcgi__exchange *exchange = fcgi__exchange_new(
-      &session->allocator, session->record.id, role, body[2] & FCGI_BEGIN_KEEP);
+  int refuse = session->table.count >= session->max_requests;
+  fcgi__exchange *exchange =
+      fcgi__exchange_new(&session->allocator, session->record.id, role,
+                         body[2] & FCGI_BEGIN_KEEP, refuse);
   if (!exchange) {
     fcgi__session_fail(session, FCGI_ERR_NOMEM);
     return;
@@ -75,8 +78,15 @@ void fcgi__session_begin(fcgi_session *session) {
   exchange->spec = fcgi__role_find(session, role);
   if (!exchange->spec)
     reject(session, exchange, FCGI_STATUS_UNKNOWN_ROLE);
-  else if (session->table.count > session->max_requests)
+  else if (refuse)
     fcgi__session_refuse(session, exchange, 503);
+}
+
+/* Several web servers forward or refuse a body that answers HEAD. */
+static int is_head(const fcgi_params *params) {
+  size_t len = 0;
+  const char *method = fcgi_params_get(params, "REQUEST_METHOD", 14, &len);
+  return len == 4 && memcmp(method, "HEAD", 4) == 0;
 }
 
 /* PARAMS and STDIN of a refused request are still to be taken from the wire;
@@ -84,6 +94,7 @@ void fcgi__session_begin(fcgi_session *session) {
 void fcgi__session_refuse(fcgi_session *session, fcgi__exchange *exchange,
                           int status) {
   exchange->refused = status;
+  exchange->bodiless = is_head(&exchange->params) ? 1 : 0;
   fcgi__params_clear(&exchange->params, &session->allocator);
 }
 

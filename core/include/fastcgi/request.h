@@ -23,6 +23,18 @@ typedef struct fcgi_header {
   size_t value_len;
 } fcgi_header;
 
+/* What is wrong with a header. */
+typedef enum fcgi_header_fault {
+  FCGI_HEADER_GOOD = 0,
+  FCGI_HEADER_BAD_NAME, /* It is empty or no HTTP token. */
+  FCGI_HEADER_BAD_VALUE /* It has a CR, LF or NUL. */
+} fcgi_header_fault;
+
+/* Whether fcgi_request_start takes the header; else `*at` is where, in name or
+   value, a character is that it refuses. */
+FCGI_EXPORT fcgi_header_fault fcgi_header_check(const fcgi_header *header,
+                                                size_t *at);
+
 /* The request id on its connection, 1 to 65535. */
 FCGI_EXPORT uint16_t fcgi_request_id(const fcgi_request *request);
 
@@ -67,8 +79,9 @@ FCGI_EXPORT int64_t fcgi_request_data_modified(const fcgi_request *request);
 /* Begin the answer: `status` (100 to 599) and headers, written with Status
    last, an authorizer's with Status first. FCGI_ERR_INVALID for a name that is
    not an HTTP token or a value with CR, LF or NUL, and then nothing is written;
-   FCGI_ERR_STATE when the answer has begun. Later writes are body; for HEAD,
-   204 and 304 they are dropped. */
+   FCGI_ERR_STATE when the answer has begun. One header may be Status with a
+   reason to send instead of the usual one, "404 Nope" where `status` is 404.
+   Later writes are body; for HEAD, 204 and 304 they are dropped. */
 FCGI_EXPORT int fcgi_request_start(fcgi_request *request, int status,
                                    const fcgi_header *headers, size_t count);
 

@@ -229,8 +229,32 @@ static void test_lent_bytes_that_cannot_be_kept_are_dropped(void **state) {
   assert_int_equal(memory.live, 0);
 }
 
+static void *measure(void *ptr, size_t size, void *user_data) {
+  size_t *bytes = user_data;
+  *bytes += size;
+  if (size != 0)
+    return realloc(ptr, size);
+  free(ptr);
+  return NULL;
+}
+
+/* An id beyond the limit is held until its PARAMS end, in under 320 bytes. */
+static void test_refused_requests_take_little_memory(void **state) {
+  dialogue *d = *state;
+  size_t bytes = 0;
+  const fcgi_session_config config = {
+      .size = sizeof config, .max_requests = 1, .allocator = {measure, &bytes}};
+  dialogue_restart(d, &config);
+  for (uint16_t id = 1; id <= 60000; id++)
+    records_begin(&d->sent, id, FCGI_ROLE_RESPONDER, FCGI_BEGIN_KEEP);
+  assert_int_equal(dialogue_feed(d), 0);
+  assert_in_range(bytes / 60000, 1, 320);
+  dialogue_restart(d, NULL);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
+      DIALOGUE_TEST(test_refused_requests_take_little_memory),
       DIALOGUE_TEST(test_memory_may_run_out_for_good),
       DIALOGUE_TEST(test_memory_may_run_out_for_good_in_small_pieces),
       DIALOGUE_TEST(test_memory_may_run_out_for_a_while),
