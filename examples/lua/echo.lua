@@ -1,3 +1,4 @@
+#!/usr/bin/env fcgi-lua
 -- SPDX-License-Identifier: MIT
 -- Sends a request's body back while it comes, in constant memory. GET and HEAD
 -- list a few parameters instead. Behind nginx the body is kept in a file first:

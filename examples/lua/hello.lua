@@ -1,3 +1,4 @@
+#!/usr/bin/env fcgi-lua
 -- SPDX-License-Identifier: MIT
 -- The smallest application: fcgi-lua hello.lua --bind unix:hello.sock
 return function()

@@ -105,8 +105,19 @@ describe("fcgi-lua", function()
         return support.read_file(server.status_path):match("%d+")
       end, "its end"))
       assert.is_falsy(support.exists(server.path))
-      assert.equal("", server:log())
+      assert.equal(("fcgi-lua: serving %s/app.lua on unix:%s with 1 thread\n"):format(
+        server.directory, server.path), server:log())
     end
+  end)
+
+  it("tells every address where it listens, or nothing with --quiet", function()
+    local server <close> = support.launch(good, "--bind 127.0.0.1:0 --threads 2")
+    assert.matches("^fcgi%-lua: serving [^ ]*/app.lua on unix:[^ ]+, 127%.0%.0%.1:[1-9]%d* with 2 threads\n$",
+      server:log())
+    local quiet <close> = support.launch(good, "--quiet")
+    assert.equal("hi", quiet:ask().body)
+    assert.equal(0, quiet:stop())
+    assert.equal("", quiet:log())
   end)
 
   it("gives the application its arguments", function()

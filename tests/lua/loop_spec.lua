@@ -27,6 +27,8 @@ function actions.pieces(req)
   return 200, {}, function() left = left - 1; if left >= 0 then return piece end end
 end
 function actions.count(req) return 200, {}, #req:read("a") end
+function actions.late(req) req:reply(200, {}, "mine"); return 404, {}, "ignored" end
+function actions.ended(req) req:start(200):write("mine"); return req:finish() end
 function actions.hello() return 200, {}, "hello" end
 return function(req) return actions[req.params.ACTION](req) end
 ]]
@@ -94,6 +96,15 @@ describe("a handler", function()
     assert.is_truthy(response.cut or response.app_status ~= 0 or response.status == 500)
     assert.matches("in the body", server:log(), 1, true)
     assert.equal("hello", ask("hello").body)
+  end)
+
+  it("that returns a status for a finished request is reported", function()
+    assert.equal("mine", ask("late").body)
+    assert.matches("the handler returned 404, but had finished the request itself", server:log(), 1, true)
+    local before = #server:log()
+    assert.equal("mine", ask("ended").body)
+    assert.equal("hello", ask("hello").body)
+    assert.equal(before, #server:log())
   end)
 
   it("does not harm other requests of its connection", function()

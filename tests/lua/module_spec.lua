@@ -24,13 +24,13 @@ describe("the module", function()
     assert.equal("", (support.shell("lua5.4 -e '" .. script .. "'")))
   end)
 
-  it("exports its entry point only", function()
+  it("exports its entry points only", function()
     local path = package.searchpath("fcgi", package.cpath)
     local names = support.shell("nm -D --defined-only --format=posix " .. path)
     for name in names:gmatch("(%S+)[^\n]*\n") do
-      assert.is_truthy(name == "luaopen_fcgi" or name:match("^_"), name)
+      assert.is_truthy(name == "luaopen_fcgi" or name == "luaopen_fcgi_client" or name:match("^_"), name)
     end
-    assert.matches("luaopen_fcgi", names)
+    assert.matches("luaopen_fcgi ", names, 1, true)
   end)
 
   -- What the C runtime itself needs, no more: two states never meet in it.
@@ -43,6 +43,15 @@ describe("the module", function()
   it("locks its metatables", function()
     local server <close> = fcgi.server {}
     assert.is_false(getmetatable(server))
+  end)
+end)
+
+describe("fcgi.serve_address", function()
+  it("is the first word of the command line", function()
+    assert.equal("unix:x", fcgi.serve_address { [0] = "x.lua", "unix:x", "more" })
+    assert.is_nil(fcgi.serve_address { [0] = "x.lua" })
+    refused("table expected", "unix:x", fcgi.serve_address)
+    refused("the table 'arg' holds strings", { 1 }, fcgi.serve_address)
   end)
 end)
 
@@ -97,6 +106,23 @@ describe("fcgi.serve", function()
     refused("a 'handler' function, 'roles' or an 'app' file is needed", {}, fcgi.serve)
     refused("give either 'handler' and 'roles' or 'app', not both", { handler = handler, app = "x.lua" }, fcgi.serve)
     refused("option 'handler' must be a function (got a string)", { handler = "x" }, fcgi.serve)
+  end)
+
+  it("tells where it listens before it serves", function()
+    local directory = support.directory()
+    local told
+    local fine, message = pcall(fcgi.serve, { bind = { "unix:" .. directory .. "/s", "127.0.0.1:0" }, handler = handler,
+      listening = function(addresses)
+        told = addresses
+        assert.is_truthy(support.shell("test -S " .. directory .. "/s && echo yes"):find("yes"))
+        error("that is enough", 0)
+      end })
+    assert.same({ false, "that is enough" }, { fine, message })
+    assert.equal("unix:" .. directory .. "/s", told[1])
+    assert.matches("^127%.0%.0%.1:[1-9]%d+$", told[2])
+    assert.is_falsy(support.exists(directory .. "/s"))
+    support.remove(directory)
+    refused("option 'listening' must be a function (got a string)", { handler = handler, listening = "x" }, fcgi.serve)
   end)
 
   it("refuses to share a function between threads", function()

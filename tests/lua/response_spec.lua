@@ -133,6 +133,7 @@ describe("wrong answers", function()
 
   it("are told by what is wrong with them", function()
     raises("the status must be a number from 100 to 599 (got 99)", 99)
+    raises("header 'Status' is given as the status, not as a header", 200, { status = "404" }, "x")
     raises("the status must be a number from 100 to 599 (got 200)", "200")
     raises("the status must be a number from 100 to 599 (got nil)", nil)
     raises("the headers must be a table (got a string)", 200, "text/plain")

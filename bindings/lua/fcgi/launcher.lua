@@ -32,6 +32,8 @@ local options = {
     "threads, each with a Lua state of its own (1)" },
   { "stream", "stream", nil, nil,
     "start a request before its body is whole" },
+  { "quiet", "quiet", nil, nil,
+    "do not tell on stderr where it listens" },
   { "backlog", "backlog", whole_number, "N",
     "connections that may wait to be accepted (4096)" },
   { "socket-mode", "socket_mode", words, "MODE",
@@ -133,11 +135,23 @@ local function take_option(serve, arguments, i)
   return i + 1
 end
 
+-- A CGI server puts words that the client has chosen after the program's name
+-- (RFC 3875, 4.4): they are neither options nor for the application.
+local function started_as_cgi()
+  return (os.getenv "GATEWAY_INTERFACE" or "") ~= ""
+end
+
+-- A CGI server puts words that the client has chosen behind the application's
+-- name (RFC 3875, 4.4).
+local function is_cgi()
+  return (os.getenv("GATEWAY_INTERFACE") or "") ~= ""
+end
+
 -- The table for fcgi.serve; or "help" or "version".
 local function parse(arguments)
   local serve = { args = {} }
   local i = 1
-  while arguments[i] do
+  while arguments[i] and not (serve.app and is_cgi()) do
     local word = arguments[i]
     if word == "--" then
       table.move(arguments, i + 1, #arguments, 1, serve.args)
@@ -152,7 +166,7 @@ local function parse(arguments)
       usage_error(("one application only: '%s' after '%s'; its arguments follow --"):format(word, serve.app))
     else
       serve.app = word
-      i = i + 1
+      i = started_as_cgi() and #arguments + 1 or i + 1
     end
   end
   if not serve.app then
@@ -171,8 +185,22 @@ local function set_arg(serve)
   rawset(_G, "arg", list)
 end
 
+-- One line, for the person who started it; nobody did when it runs once for
+-- each request, as a CGI program.
+local function tell(serve)
+  local threads = serve.threads or 1
+  return function(addresses)
+    if addresses[1] ~= "cgi" then
+      io.stderr:write(("fcgi-lua: serving %s on %s with %d thread%s\n"):format(
+        serve.app, table.concat(addresses, ", "), threads, threads == 1 and "" or "s"))
+    end
+  end
+end
+
 local function run(serve)
   set_arg(serve)
+  serve.listening = not serve.quiet and tell(serve) or nil
+  serve.quiet = nil
   local fine, served, message = pcall(require("fcgi").serve, serve)
   if not fine then
     complain((tostring(served):gsub("^bad argument #1 to '[^']*' %((.*)%)$", "%1")))

@@ -81,6 +81,10 @@ void fcgi_lua_server_class(lua_State *L);
 /* Push a closed server value and return it; fill in `handle` at once. */
 fcgi_lua_server *fcgi_lua_server_new(lua_State *L);
 
+/* The seconds at `index` as milliseconds, rounded up so that a short wait does
+   not spin; -1, without end, for nil. Raises for anything else. */
+int fcgi_lua_wait(lua_State *L, int index);
+
 /* fcgi.server{...}: 1 server, or nil, message, code. */
 int fcgi_lua_server_open(lua_State *L);
 
@@ -157,9 +161,14 @@ void fcgi_lua_params_push(lua_State *L, int index);
 
 /* serve.c */
 
-/* A protected function: serve server 1 with handler 2 until stopped, then
-   return true, or nil, message, code. */
+/* A protected function: serve server 1 with handler 2 until stopped, or until
+   the atomic_int that the light userdata 3 points to, if given, is not 0 while
+   no handler runs. Returns true, or nil, message, code. */
 int fcgi_lua_loop(lua_State *L);
+
+/* The texts of option `args` of the table at 1 as a C array that ends in NULL,
+   anchored by a block pushed on the stack and by the table itself. */
+const char *const *fcgi_lua_arguments(lua_State *L);
 
 /* fcgi.serve{...}. */
 int fcgi_lua_serve(lua_State *L);
@@ -178,23 +187,45 @@ int fcgi_lua_callable(lua_State *L, int index);
 
 /* thread.c */
 
-/* The states that serve one call of fcgi.serve with several threads. */
+/* The states that serve one application, each on a thread of its own. */
 typedef struct fcgi_lua_crew fcgi_lua_crew;
 
 void fcgi_lua_crew_class(lua_State *L);
 
-/* Push a crew whose first state has loaded `app`; NULL, and one line of text
-   is pushed, when it does not load. `args` ends in NULL and stays lent. */
+/* Push a crew of `threads`, the calling one among them, whose first state has
+   loaded `app`. NULL, and one line of text is pushed, when it does not load.
+   `args` ends in NULL and stays lent. `*stream` becomes 1 when the file asks
+   for stream mode. */
 fcgi_lua_crew *fcgi_lua_crew_new(lua_State *L, const char *app,
-                                 const char *const *args, int *stream);
+                                 const char *const *args, unsigned threads,
+                                 int *stream);
 
-/* Serve with `threads` threads until stopped; pushes what fcgi.serve
-   returns. */
-int fcgi_lua_crew_serve(lua_State *L, fcgi_lua_crew *crew, fcgi_server *server,
-                        unsigned threads);
+/* Serve until stopped; pushes what fcgi.serve returns. */
+int fcgi_lua_crew_serve(lua_State *L, fcgi_lua_crew *crew, fcgi_server *server);
 
-/* module.c */
+/* The same with `threads` threads beside the calling one, all of which have
+   loaded `app` when it returns. Their end must be waited for. */
+fcgi_lua_crew *fcgi_lua_crew_start(lua_State *L, const char *app,
+                                   const char *const *args, unsigned threads,
+                                   int *stream);
+
+/* Let a started crew serve `server`, with the roles of its application, from
+   now on: 0, or an error of the core. */
+int fcgi_lua_crew_go(fcgi_lua_crew *crew, fcgi_server *server);
+
+/* Stop a started crew: what runs may go on for `ms` milliseconds, then it is
+   aborted. Returns when all threads have ended; afterwards nothing uses the
+   server. What failed while it served, or NULL. */
+const char *fcgi_lua_crew_end(fcgi_lua_crew *crew, int ms);
+
+/* service.c: fcgi.client's start{...}, which serves an application file on
+   threads beside this one, and the class of what it returns. */
+int fcgi_lua_service_start(lua_State *L);
+void fcgi_lua_service_class(lua_State *L);
+
+/* module.c, and client.c for what fcgi.test is made of. */
 
 FCGI_LUA_API int luaopen_fcgi(lua_State *L);
+FCGI_LUA_API int luaopen_fcgi_client(lua_State *L);
 
 #endif

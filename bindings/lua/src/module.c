@@ -3,8 +3,26 @@
    every lua_State that opens the module has classes of its own. */
 #include "lua_fcgi.h"
 
-static const luaL_Reg functions[] = {
-    {"serve", fcgi_lua_serve}, {"server", fcgi_lua_server_open}, {NULL, NULL}};
+/* fcgi.serve_address(arg): its first text, or nil when a CGI server has put the
+   client's words there. */
+static int serve_address(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  int given = lua_geti(L, 1, 1) != LUA_TNIL;
+  luaL_argcheck(L, !given || lua_type(L, -1) == LUA_TSTRING, 1,
+                "the table 'arg' holds strings");
+  union {
+    const char *text;
+    char *word;
+  } first = {lua_tostring(L, -1)}; /* Nothing is written through it. */
+  char *words[] = {NULL, first.word};
+  lua_pushstring(L, fcgi_serve_address(given ? 2 : 1, words));
+  return 1;
+}
+
+static const luaL_Reg functions[] = {{"serve", fcgi_lua_serve},
+                                     {"serve_address", serve_address},
+                                     {"server", fcgi_lua_server_open},
+                                     {NULL, NULL}};
 
 int luaopen_fcgi(lua_State *L) {
   luaL_checkversion(L);

@@ -36,6 +36,7 @@ static const known_option options_known[] = {
     {"app", OPTION_TEXT, 1, AT(app)},
     {"args", OPTION_OTHER, 1, 0},
     {"threads", OPTION_OTHER, 1, 0},
+    {"listening", OPTION_OTHER, 1, 0},
     {"poller", OPTION_POLLER, 0, AT(config.poller)},
     {"params_bytes", OPTION_SIZE, 0, AT(config.params_bytes)},
     {"params_pairs", OPTION_UINT32, 0, AT(config.params_pairs)},

@@ -45,11 +45,12 @@ static int has_break(const char *text, size_t len) {
   return 0;
 }
 
-/* Raise for the first header that the core refuses, saying which it is. The
-   core has looked already: only a refused answer is looked at again. */
-static void explain_refusal(lua_State *L, const header_list *list) {
+/* Raise for the first header that the core refuses, saying which it is. */
+static void check_headers(lua_State *L, const header_list *list) {
   for (size_t i = 0; i < list->count; i++) {
     const fcgi_header *header = &list->items[i];
+    if (header->name_len == 6 && !strcasecmp(header->name, "Status"))
+      luaL_error(L, "header 'Status' is given as the status, not as a header");
     if (!is_token(header->name, header->name_len))
       luaL_error(L, "'%s' is not a header name", header->name);
     if (has_break(header->value, header->value_len))
@@ -153,9 +154,10 @@ static void start_list(lua_State *L, header_list *list) {
   list->block = lua_gettop(L);
 }
 
-int fcgi_lua_begin(lua_State *L, fcgi_lua_request *request,
-                   lua_Integer length) {
-  int top = lua_gettop(L);
+/* Collect the headers at 3, and return the status at 2; raises when they are
+   wrong, before anything is written. */
+static int gather(lua_State *L, const fcgi_lua_request *request,
+                  header_list *list) {
   int exact;
   lua_Integer status = lua_tointegerx(L, 2, &exact);
   if (!exact || lua_type(L, 2) != LUA_TNUMBER || status < 100 || status > 599)
@@ -163,19 +165,25 @@ int fcgi_lua_begin(lua_State *L, fcgi_lua_request *request,
                luaL_tolstring(L, 2, NULL));
   if (request->answered)
     luaL_error(L, "the answer has begun already");
-  header_list list;
-  start_list(L, &list);
+  start_list(L, list);
   if (!lua_isnoneornil(L, 3)) {
     if (!lua_istable(L, 3))
       luaL_error(L, "the headers must be a table (got a %s)",
                  luaL_typename(L, 3));
-    collect(L, 3, &list);
+    collect(L, 3, list);
   }
+  check_headers(L, list);
+  return (int)status;
+}
+
+int fcgi_lua_begin(lua_State *L, fcgi_lua_request *request,
+                   lua_Integer length) {
+  int top = lua_gettop(L);
+  header_list list;
+  int status = gather(L, request, &list);
   add_length(L, &list, status, length);
   int code =
-      fcgi_request_start(request->handle, (int)status, list.items, list.count);
-  if (code == FCGI_ERR_INVALID)
-    explain_refusal(L, &list);
+      fcgi_request_start(request->handle, status, list.items, list.count);
   request->answered |= code >= 0;
   lua_settop(L, top);
   return code;
@@ -194,7 +202,7 @@ int fcgi_lua_allow(lua_State *L) {
     luaL_checktype(L, 2, LUA_TTABLE);
     collect(L, 2, &list);
   }
-  explain_refusal(L, &list);
+  check_headers(L, &list);
   int code = fcgi_request_allow(fcgi_lua_request_detach(request), list.items,
                                 list.count);
   if (code < 0)
@@ -437,13 +445,17 @@ static int reply_list(lua_State *L, fcgi_lua_request *request) {
 
 static int reply_text(lua_State *L, fcgi_lua_request *request) {
   struct iovec body = {NULL, 0};
-  size_t taken = 0;
+  header_list list;
   if (!lua_isnil(L, 4))
     body = slice_at(L, 4);
-  int code = fcgi_lua_begin(L, request, (lua_Integer)body.iov_len);
-  if (code >= 0)
-    code = send_slices(request, &body, 1, &taken);
-  return finish(L, request, code);
+  int status = gather(L, request, &list);
+  int code =
+      fcgi_request_respond(fcgi_lua_request_detach(request), status, list.items,
+                           list.count, body.iov_base, body.iov_len);
+  if (code < 0)
+    return fcgi_lua_fail(L, code, NULL);
+  lua_pushboolean(L, 1);
+  return 1;
 }
 
 int fcgi_lua_reply(lua_State *L) {

@@ -3,6 +3,7 @@
    coroutines. The lua_State is bound here, when the loop is entered, and no
    core frame is ever below a call into Lua that is not protected. */
 #include "lua_fcgi.h"
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -10,12 +11,27 @@
    coroutine that every request reuses, and the request. */
 enum { SERVER = 1, HANDLER, ROLES, COROUTINE, REQUEST };
 
+enum { TICK_MS = 1 }; /* How often a loop looks whether it has done enough. */
+
+/* The handler ended the request itself. What it returns then may be what
+   req:finish() or a method like it returned, true or nil; a status has come too
+   late to be answered, and must not pass in silence. */
+static int check_ended(lua_State *L) {
+  int type = lua_type(L, 2);
+  if (type == LUA_TNUMBER || type == LUA_TSTRING)
+    return luaL_error(L,
+                      "the handler returned %s, but had finished the request "
+                      "itself",
+                      lua_tostring(L, 2));
+  return 0;
+}
+
 /* The rest of a request, once the handler has returned: the request is at 1,
    what the handler returned above it. */
 static int conclude(lua_State *L, fcgi_lua_request *request) {
   int wrote = request->answered;
   if (!fcgi_lua_request_open(request))
-    return 0;
+    return check_ended(L);
   if (lua_rawequal(L, 1, 2))
     lua_settop(L, 1); /* The handler ended in `return req:write(...)`. */
   lua_settop(L, 4);
@@ -121,16 +137,18 @@ static void handle(lua_State *L, lua_State *co, fcgi_lua_request *request) {
     lua_settop(co, 0);
 }
 
-/* Wait for one request and answer it: 1, or what stopped the server. The
-   value for the request is on the stack before there is one. */
-static int serve_one(lua_State *L, lua_State *co, fcgi_lua_server *server) {
+/* Wait for one request and answer it: 1, or what stopped the server; 0 once
+   `enough` is set. The value for the request is on the stack before there is
+   one. */
+static int serve_one(lua_State *L, lua_State *co, fcgi_lua_server *server,
+                     const atomic_int *enough) {
   fcgi_lua_request *request = fcgi_lua_request_new(L, server, 0);
   fcgi_server_event event;
   int code;
   do
-    code = fcgi_server_next(server->handle, &event, -1);
-  while (code == 0);
-  if (code < 0)
+    code = fcgi_server_next(server->handle, &event, enough ? TICK_MS : -1);
+  while (code == 0 && !(enough && atomic_load(enough)));
+  if (code <= 0)
     return code;
   request->handle = event.request;
   handle(L, co, request);
@@ -140,14 +158,15 @@ static int serve_one(lua_State *L, lua_State *co, fcgi_lua_server *server) {
 
 int fcgi_lua_loop(lua_State *L) {
   fcgi_lua_server *server = lua_touserdata(L, SERVER);
+  const atomic_int *enough = lua_touserdata(L, 3);
   lua_settop(L, HANDLER);
   lua_getiuservalue(L, SERVER, 1);
   lua_State *co = lua_newthread(L);
   int code;
   do
-    code = serve_one(L, co, server);
+    code = serve_one(L, co, server, enough);
   while (code > 0);
-  if (code != FCGI_ERR_CLOSED)
+  if (code < 0 && code != FCGI_ERR_CLOSED)
     return fcgi_lua_server_fail(L, server->handle, code);
   lua_pushboolean(L, 1);
   return 1;
@@ -179,9 +198,7 @@ static int serve_here(lua_State *L, int server_index, int handler) {
   return 3;
 }
 
-/* The texts of option `args` as a C array that ends in NULL, anchored by a
-   block pushed on the stack and by the table itself. */
-static const char *const *arguments(lua_State *L) {
+const char *const *fcgi_lua_arguments(lua_State *L) {
   int type = lua_getfield(L, 1, "args");
   luaL_argcheck(L, type == LUA_TNIL || type == LUA_TTABLE, 1,
                 "option 'args' must be a list of strings");
@@ -212,6 +229,9 @@ static void check_work(lua_State *L, const fcgi_lua_options *options) {
   if (type != LUA_TNIL && !fcgi_lua_callable(L, -1))
     luaL_error(L, "option 'handler' must be a function (got a %s)",
                luaL_typename(L, -1));
+  if (lua_getfield(L, 1, "listening") != LUA_TNIL && !fcgi_lua_callable(L, -1))
+    luaL_error(L, "option 'listening' must be a function (got a %s)",
+               luaL_typename(L, -1));
   lua_settop(L, 3);
   if (!options->app && options->threads > 1)
     luaL_error(L,
@@ -229,6 +249,22 @@ static int load_failed(lua_State *L) {
   return 3;
 }
 
+/* Call option `listening` with the addresses of the server at the top. */
+static void tell_listening(lua_State *L, fcgi_server *server) {
+  char address[512];
+  if (lua_getfield(L, 1, "listening") == LUA_TNIL) {
+    lua_pop(L, 1);
+    return;
+  }
+  lua_newtable(L);
+  for (size_t i = 0;
+       fcgi_server_address(server, i, address, sizeof address) == 0; i++) {
+    lua_pushstring(L, address);
+    lua_rawseti(L, -2, (lua_Integer)i + 1);
+  }
+  lua_call(L, 1, 0);
+}
+
 /* Push the server that the options ask for; it is closed when the running
    function returns. NULL, and the 3 values of failure are pushed. */
 static fcgi_lua_server *open_server(lua_State *L, fcgi_lua_options *options,
@@ -238,21 +274,23 @@ static fcgi_lua_server *open_server(lua_State *L, fcgi_lua_options *options,
   if (fcgi_lua_server_make(L, 1, options) != 1)
     return NULL;
   lua_toclose(L, -1);
-  return lua_touserdata(L, -1);
+  fcgi_lua_server *server = lua_touserdata(L, -1);
+  tell_listening(L, server->handle);
+  return server;
 }
 
 static int serve_threads(lua_State *L, fcgi_lua_options *options,
                          const char *const *args) {
   int stream = 0;
-  fcgi_lua_crew *crew = fcgi_lua_crew_new(L, options->app, args, &stream);
+  fcgi_lua_crew *crew = fcgi_lua_crew_new(L, options->app, args,
+                                          (unsigned)options->threads, &stream);
   if (!crew)
     return load_failed(L);
   lua_toclose(L, -1);
   fcgi_lua_server *server = open_server(L, options, stream);
   if (!server)
     return 3;
-  return fcgi_lua_crew_serve(L, crew, server->handle,
-                             (unsigned)options->threads);
+  return fcgi_lua_crew_serve(L, crew, server->handle);
 }
 
 int fcgi_lua_serve(lua_State *L) {
@@ -261,7 +299,7 @@ int fcgi_lua_serve(lua_State *L) {
   fcgi_lua_options_read(L, 1, 1, &options);
   lua_settop(L, 1);
   check_work(L, &options);
-  const char *const *args = arguments(L);
+  const char *const *args = fcgi_lua_arguments(L);
   if (options.threads > 1)
     return serve_threads(L, &options, args);
   if (options.app && !fcgi_lua_app_load(L, options.app, args, &stream))

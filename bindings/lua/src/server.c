@@ -124,9 +124,7 @@ static int server_address(lua_State *L) {
   return 1;
 }
 
-/* nil waits without end; seconds become milliseconds, rounded up so that a
-   short wait does not spin. */
-static int wait_argument(lua_State *L, int index) {
+int fcgi_lua_wait(lua_State *L, int index) {
   if (lua_isnoneornil(L, index))
     return -1;
   lua_Number seconds = luaL_checknumber(L, index);
@@ -147,7 +145,7 @@ static int take(fcgi_lua_server *server, fcgi_lua_request *request,
 
 static int server_accept(lua_State *L) {
   fcgi_lua_server *server = check(L);
-  int timeout = wait_argument(L, 2);
+  int timeout = fcgi_lua_wait(L, 2);
   fcgi_lua_request *request = fcgi_lua_request_new(L, server, 1);
   int code = take(server, request, timeout);
   if (code > 0)

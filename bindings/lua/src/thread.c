@@ -4,8 +4,10 @@
    nothing but the core server. */
 #include "lua_fcgi.h"
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #define CREW "fcgi.crew"
 
@@ -19,11 +21,16 @@ struct fcgi_lua_crew {
   const char *const *args; /* Its arguments. */
   const char *path;        /* The caller's package.path. */
   const char *cpath;       /* The caller's package.cpath. */
+  pthread_t *threads;      /* Those beside the calling one, in user value 1. */
+  unsigned wanted;         /* How many to start. */
+  unsigned started;        /* How many are to be joined. */
   pthread_mutex_t lock;    /* Guards what follows. */
   pthread_cond_t changed;  /* Some of it has changed. */
   unsigned loaded;         /* Threads that are ready, or have failed. */
-  orders orders;           /* What they do then. */
+  unsigned finished;       /* Threads that serve no more. */
+  orders orders;           /* What they do once loaded. */
   int stream;              /* The application asks for stream mode. */
+  fcgi_lua_server *model;  /* Of one state that has loaded: has the roles. */
   char error[512];         /* The first failure, "" for none. */
 };
 
@@ -62,9 +69,11 @@ static void set_paths(lua_State *L, const fcgi_lua_crew *crew) {
   lua_pop(L, 1);
 }
 
-static void note_stream(fcgi_lua_crew *crew, int stream) {
+static void note_loaded(fcgi_lua_crew *crew, fcgi_lua_server *server,
+                        int stream) {
   pthread_mutex_lock(&crew->lock);
   crew->stream |= stream;
+  crew->model = server;
   pthread_mutex_unlock(&crew->lock);
 }
 
@@ -82,8 +91,8 @@ static int prepare(lua_State *L) {
   server->borrowed = 1;
   if (!fcgi_lua_app_load(L, all->app, all->args, &stream))
     return lua_error(L);
-  note_stream(all, stream);
   fcgi_lua_roles_take(L, 1, lua_gettop(L), !lua_isnil(L, -2));
+  note_loaded(all, server, stream);
   lua_copy(L, -2, 2);
   lua_settop(L, 2);
   return 2;
@@ -132,11 +141,19 @@ static orders report_loaded(fcgi_lua_crew *crew) {
   return told;
 }
 
+static void report_finished(fcgi_lua_crew *crew) {
+  pthread_mutex_lock(&crew->lock);
+  crew->finished++;
+  pthread_cond_broadcast(&crew->changed);
+  pthread_mutex_unlock(&crew->lock);
+}
+
 static void *thread_main(void *data) {
   fcgi_lua_crew *crew = data;
   lua_State *L = state_new(crew);
   if (report_loaded(crew) == SERVE && L)
     state_serve(crew, L);
+  report_finished(crew);
   if (L)
     lua_close(L);
   return NULL;
@@ -149,34 +166,31 @@ static void wait_loaded(fcgi_lua_crew *crew, unsigned count) {
   pthread_mutex_unlock(&crew->lock);
 }
 
-/* The threads that a call starts beside its own. */
-typedef struct helper_threads {
-  fcgi_lua_crew *crew; /* What they belong to. */
-  pthread_t *threads;  /* Room for `wanted`. */
-  unsigned wanted;     /* How many to start. */
-  unsigned started;    /* How many run. */
-} helper_threads;
-
 /* Start them one by one: an application that makes its tables on loading does
    not race with itself. */
-static void start_all(helper_threads *helpers) {
-  fcgi_lua_crew *crew = helpers->crew;
-  while (helpers->started < helpers->wanted && !has_error(crew)) {
-    int error = pthread_create(&helpers->threads[helpers->started], NULL,
-                               thread_main, crew);
+static void start_all(fcgi_lua_crew *crew) {
+  while (crew->started < crew->wanted && !has_error(crew)) {
+    int error =
+        pthread_create(&crew->threads[crew->started], NULL, thread_main, crew);
     if (error) {
       note_error(crew, strerror(error));
       return;
     }
-    helpers->started++;
-    wait_loaded(crew, helpers->started);
+    crew->started++;
+    wait_loaded(crew, crew->started);
   }
 }
 
-static orders give_orders(fcgi_lua_crew *crew) {
-  orders told = has_error(crew) ? GIVE_UP : SERVE;
+static void join_all(fcgi_lua_crew *crew) {
+  while (crew->started > 0)
+    pthread_join(crew->threads[--crew->started], NULL);
+}
+
+static orders give_orders(fcgi_lua_crew *crew, orders wanted) {
+  orders told = has_error(crew) ? GIVE_UP : wanted;
   pthread_mutex_lock(&crew->lock);
-  crew->orders = told;
+  if (crew->orders == WAIT)
+    crew->orders = told;
   pthread_cond_broadcast(&crew->changed);
   pthread_mutex_unlock(&crew->lock);
   return told;
@@ -184,12 +198,11 @@ static orders give_orders(fcgi_lua_crew *crew) {
 
 /* Run by fcgi_serve_signals: no Lua error leaves it. */
 static int run_all(void *data) {
-  helper_threads *helpers = data;
-  start_all(helpers);
-  if (give_orders(helpers->crew) == SERVE)
-    state_serve(helpers->crew, helpers->crew->first);
-  for (unsigned i = 0; i < helpers->started; i++)
-    pthread_join(helpers->threads[i], NULL);
+  fcgi_lua_crew *crew = data;
+  start_all(crew);
+  if (give_orders(crew, SERVE) == SERVE)
+    state_serve(crew, crew->first);
+  join_all(crew);
   return 0;
 }
 
@@ -204,6 +217,7 @@ static const char *package_text(lua_State *L, const char *name) {
 
 static int crew_close(lua_State *L) {
   fcgi_lua_crew *crew = luaL_checkudata(L, 1, CREW);
+  fcgi_lua_crew_end(crew, 0);
   if (crew->app) {
     if (crew->first)
       lua_close(crew->first);
@@ -223,16 +237,28 @@ void fcgi_lua_crew_class(lua_State *L) {
   lua_pop(L, 1);
 }
 
-fcgi_lua_crew *fcgi_lua_crew_new(lua_State *L, const char *app,
-                                 const char *const *args, int *stream) {
+/* Push a crew with room for `threads`; the strings of the package table stay
+   on the stack below it. */
+static fcgi_lua_crew *push_crew(lua_State *L, const char *app,
+                                const char *const *args, unsigned threads) {
   const char *path = package_text(L, "path");
   const char *cpath = package_text(L, "cpath");
-  fcgi_lua_crew *crew = lua_newuserdatauv(L, sizeof *crew, 0);
-  *crew = (fcgi_lua_crew){.args = args, .path = path, .cpath = cpath};
+  fcgi_lua_crew *crew = lua_newuserdatauv(L, sizeof *crew, 1);
+  *crew = (fcgi_lua_crew){
+      .args = args, .path = path, .cpath = cpath, .wanted = threads};
+  crew->threads = lua_newuserdatauv(L, (threads + 1) * sizeof(pthread_t), 0);
+  lua_setiuservalue(L, -2, 1);
   luaL_setmetatable(L, CREW);
   pthread_mutex_init(&crew->lock, NULL);
   pthread_cond_init(&crew->changed, NULL);
   crew->app = app;
+  return crew;
+}
+
+fcgi_lua_crew *fcgi_lua_crew_new(lua_State *L, const char *app,
+                                 const char *const *args, unsigned threads,
+                                 int *stream) {
+  fcgi_lua_crew *crew = push_crew(L, app, args, threads - 1);
   crew->first = state_new(crew);
   *stream = crew->stream;
   if (crew->first)
@@ -241,18 +267,71 @@ fcgi_lua_crew *fcgi_lua_crew_new(lua_State *L, const char *app,
   return NULL;
 }
 
-int fcgi_lua_crew_serve(lua_State *L, fcgi_lua_crew *crew, fcgi_server *server,
-                        unsigned threads) {
-  helper_threads helpers = {.crew = crew, .wanted = threads - 1};
-  helpers.threads = lua_newuserdatauv(L, threads * sizeof(pthread_t), 0);
+int fcgi_lua_crew_serve(lua_State *L, fcgi_lua_crew *crew,
+                        fcgi_server *server) {
   crew->server = server;
-  int code = fcgi_lua_roles_set(lua_touserdata(crew->first, 1), server);
+  int code = fcgi_lua_roles_set(crew->model, server);
   if (code == 0)
-    code = fcgi_serve_signals(server, run_all, &helpers);
+    code = fcgi_serve_signals(server, run_all, crew);
   if (crew->error[0])
     return fcgi_lua_fail(L, FCGI_ERR_STATE, crew->error);
   if (code < 0)
     return fcgi_lua_server_fail(L, server, code);
   lua_pushboolean(L, 1);
   return 1;
+}
+
+/* Signals are the calling thread's. */
+fcgi_lua_crew *fcgi_lua_crew_start(lua_State *L, const char *app,
+                                   const char *const *args, unsigned threads,
+                                   int *stream) {
+  fcgi_lua_crew *crew = push_crew(L, app, args, threads);
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  start_all(crew);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  *stream = crew->stream;
+  if (!has_error(crew))
+    return crew;
+  fcgi_lua_crew_end(crew, 0);
+  lua_pushstring(L, crew->error);
+  return NULL;
+}
+
+int fcgi_lua_crew_go(fcgi_lua_crew *crew, fcgi_server *server) {
+  int code = fcgi_lua_roles_set(crew->model, server);
+  if (code < 0)
+    return code;
+  crew->server = server;
+  give_orders(crew, SERVE);
+  return 0;
+}
+
+/* Wait until all have finished, or `ms` milliseconds have passed. */
+static int wait_finished(fcgi_lua_crew *crew, int ms) {
+  struct timespec until;
+  int error = 0;
+  clock_gettime(CLOCK_REALTIME, &until);
+  until.tv_sec +=
+      ms / 1000 + (until.tv_nsec + ms % 1000 * 1000000L) / 1000000000L;
+  until.tv_nsec = (until.tv_nsec + ms % 1000 * 1000000L) % 1000000000L;
+  pthread_mutex_lock(&crew->lock);
+  while (crew->finished < crew->started && !error)
+    error = pthread_cond_timedwait(&crew->changed, &crew->lock, &until);
+  pthread_mutex_unlock(&crew->lock);
+  return error == 0;
+}
+
+const char *fcgi_lua_crew_end(fcgi_lua_crew *crew, int ms) {
+  if (!crew->started)
+    return NULL;
+  give_orders(crew, GIVE_UP);
+  if (crew->server) {
+    fcgi_server_stop(crew->server, FCGI_STOP_GRACEFUL);
+    if (!wait_finished(crew, ms))
+      fcgi_server_stop(crew->server, FCGI_STOP_NOW);
+  }
+  join_all(crew);
+  return crew->error[0] ? crew->error : NULL;
 }

@@ -27,6 +27,15 @@ local fcgi = {}
 ---| "SYSTEM"      # a system call failed
 ---| "UNSUPPORTED" # not supported here
 
+--- Why a request is aborted. Reads fail with "ABORTED" from then on, writes only
+--- where no reader is left: not after "record".
+---@alias fcgi.abort_reason
+---| "record"     # ABORT_REQUEST came: a hint, an answer may still have a reader
+---| "connection" # the connection is gone
+---| "protocol"   # the web server broke the protocol
+---| "timeout"    # it was silent for too long
+---| "stop"       # the server is stopped at once
+
 ---@alias fcgi.status integer A status from 100 to 599.
 
 --- Names and values; a list of values sends the header several times. Line
@@ -39,7 +48,8 @@ local fcgi = {}
 
 --- Answers a request: returns status, headers and body, or writes with the
 --- request's methods and returns nothing. What it raises becomes a traceback on
---- stderr and a 500 for the client.
+--- stderr and a 500 for the client; so does a status that it returns after it
+--- has begun the answer, or only the traceback once it has finished that.
 ---@alias fcgi.handler fun(req: fcgi.request): fcgi.status?, fcgi.headers?, fcgi.body?
 
 --- Handlers of "authorizer", "filter" and "responder" by name, and custom roles.
@@ -79,13 +89,15 @@ local fcgi = {}
 ---@field peer_uids? integer[] whose processes may connect over unix sockets: whoever the socket's mode lets
 ---@field roles? fcgi.roles other roles than the responder's: all three standard ones go to the handler
 
---- One of `handler`, `roles` and `app` is needed. Without `bind` it serves the listener
---- that it inherits: LISTEN_FDS of systemd, else descriptor 0.
+--- One of `handler`, `roles` and `app` is needed. Without `bind` it serves what
+--- it inherits: LISTEN_FDS of systemd, else a listening descriptor 0, else the
+--- one request of a CGI server.
 ---@class fcgi.serve_options: fcgi.server_options
 ---@field handler? fcgi.handler answers every request, on this thread and in this state
 ---@field app? string a file that returns the handler, or {handler = function?, roles = fcgi.roles?, stream = boolean?}
 ---@field args? string[] arguments of that file
 ---@field threads? integer threads; above 1 each loads `app` in a state of its own: 1
+---@field listening? fun(addresses: string[]) called before it serves, with where it listens
 
 --- Serve until SIGTERM or SIGINT, which finish what runs; a second one, or
 --- SIGQUIT, aborts it. Blocks the calling thread. Signal masks are put back.
@@ -94,6 +106,13 @@ local fcgi = {}
 ---@return string? message
 ---@return fcgi.code? code
 function fcgi.serve(options) end
+
+--- The address that a command line names: its first word, or nil without one.
+--- nil also where a CGI server started the program, for it puts words that the
+--- client has chosen on the command line.
+---@param arg string[] the global `arg`
+---@return string? address
+function fcgi.serve_address(arg) end
 
 --- Make a server whose requests the program takes itself. Without `bind` it
 --- listens nowhere until `listen` is called.
@@ -175,7 +194,7 @@ function server:close() end
 ---@field content_length integer? CONTENT_LENGTH; nil when none was sent
 ---@field data_length integer? bytes of a filter's file, FCGI_DATA_LENGTH
 ---@field data_modified integer? when it was modified, in seconds since 1970
----@field aborted false|"record"|"connection"|"protocol"|"timeout"|"stop"
+---@field aborted false|fcgi.abort_reason whether it is aborted, and why; looks at the connection
 local request = {}
 
 --- Read the body as io files are read. A number reads that many bytes, fewer
