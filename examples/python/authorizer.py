@@ -27,7 +27,6 @@ Apache, with mod_authnz_fcgi:
 import base64
 import binascii
 import hmac
-import sys
 
 import fastcgi
 
@@ -68,5 +67,4 @@ def greet(request: fastcgi.Request) -> tuple[int, dict[str, str], str]:
 
 
 if __name__ == "__main__":
-    bind = sys.argv[1] if len(sys.argv) > 1 else None
-    fastcgi.serve(greet, bind=bind, roles={"authorizer": authorize})
+    fastcgi.main(greet, roles={"authorizer": authorize})

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Send a request's body back while it comes, in constant memory.
 
@@ -7,7 +8,6 @@ GET and HEAD list a few parameters instead. Behind nginx the body is kept in a
 file first: nginx stops sending it once it has the head of an answer.
 """
 
-import sys
 import tempfile
 from collections.abc import Iterator
 
@@ -59,4 +59,4 @@ def app(request: fastcgi.Request) -> None:
 
 
 if __name__ == "__main__":
-    fastcgi.serve(app, bind=sys.argv[1] if len(sys.argv) > 1 else None, stream=True)
+    fastcgi.main(app, stream=True)

@@ -8,7 +8,6 @@ and the time it was modified. It need not be read: where the browser has that
 version already, nothing is sent.
 """
 
-import sys
 from collections.abc import Iterator
 from email.utils import formatdate
 
@@ -35,5 +34,4 @@ def number(request: fastcgi.Request) -> tuple[int, dict[str, str], Iterator[byte
 
 
 if __name__ == "__main__":
-    bind = sys.argv[1] if len(sys.argv) > 1 else None
-    fastcgi.serve(bind=bind, roles={"filter": number}, stream=True)
+    fastcgi.main(roles={"filter": number}, stream=True)

@@ -1,10 +1,9 @@
+#!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """The smallest handler.
 
 python hello.py unix:hello.sock      (without an address: the inherited listener)
 """
-
-import sys
 
 import fastcgi
 
@@ -14,4 +13,4 @@ def hello(request: fastcgi.Request) -> tuple[int, dict[str, str], bytes]:
 
 
 if __name__ == "__main__":
-    fastcgi.serve(hello, bind=sys.argv[1] if len(sys.argv) > 1 else None)
+    fastcgi.main(hello)

@@ -1,10 +1,10 @@
+#!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """The smallest WSGI application.
 
 python -m fastcgi hello_wsgi --bind unix:hello.sock --threads 4
 """
 
-import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -17,4 +17,4 @@ def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
 
 
 if __name__ == "__main__":
-    fastcgi.serve(application, bind=sys.argv[1] if len(sys.argv) > 1 else None)
+    fastcgi.main(application)

@@ -8,7 +8,7 @@ import pwd
 
 import fastcgi
 import pytest
-from client import Client, request
+from support.fcgi_client import Client, fetch
 
 
 def hello(request):
@@ -17,7 +17,7 @@ def hello(request):
 
 def is_served(address):
     try:
-        return request(address).ended
+        return fetch(address).ended
     except ConnectionError:
         return False
 

@@ -11,7 +11,7 @@ import time
 
 import fastcgi
 import pytest
-from client import Client, request
+from support.fcgi_client import Client, fetch
 
 TEXT = {"Content-Type": "text/plain"}
 
@@ -31,7 +31,7 @@ def test_sizes(serve, size, stream, chunk):
         assert request.read() == b"" == request.read(10)
         return 200, TEXT, digest(data) + b" %d" % len(data)
 
-    answer = request(serve(handler, stream=stream).address, "POST", body=body)
+    answer = fetch(serve(handler, stream=stream).address, "POST", body=body)
     assert answer.body == digest(body) + b" %d" % size
 
 
@@ -79,7 +79,7 @@ def test_file_methods_are_those_of_a_file(serve, stream):
         assert request.read(None) == model.read(None)
         return 200, TEXT, b"same"
 
-    assert request(serve(handler, stream=stream).address, "POST", body=text).body == b"same"
+    assert fetch(serve(handler, stream=stream).address, "POST", body=text).body == b"same"
 
 
 def test_wrong_arguments(serve):
@@ -93,7 +93,7 @@ def test_wrong_arguments(serve):
             request.readinto(b"read-only")
         return 200, TEXT, request.read()
 
-    assert request(serve(handler).address, "POST", body=b"still here").body == b"still here"
+    assert fetch(serve(handler).address, "POST", body=b"still here").body == b"still here"
 
 
 def test_stream_starts_before_the_body_has_come(serve):
@@ -181,9 +181,9 @@ def test_a_peer_that_is_silent_times_out(serve):
 
 def test_too_large_a_body_is_413(serve):
     serving = serve(lambda r: (200, TEXT, b"never"), limit_request_body=1000)
-    answer = request(serving.address, "POST", body=b"x" * 1001)
+    answer = fetch(serving.address, "POST", body=b"x" * 1001)
     assert answer.status == 413
-    assert request(serving.address, "POST", body=b"x" * 1000).status == 200
+    assert fetch(serving.address, "POST", body=b"x" * 1000).status == 200
 
 
 def test_an_unread_body_does_not_disturb_the_next_request(serve):

@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import stat
 import subprocess
 import sys
 
 import pytest
-from client import request
+from fastcgi.testing import Connection, request_params
+from support.fcgi_client import fetch
 
 APP = """
 import os, sys
@@ -54,7 +56,7 @@ def test_serves(command, tmp_path, arguments, body):
     running = command("-m", "fastcgi", *arguments, "--bind", "unix:x.sock", "--log-level", "info")
     line = running.wait_for("pid")
     assert "unix:x.sock" in line
-    assert request(f"unix:{tmp_path}/x.sock").body == body
+    assert fetch(f"unix:{tmp_path}/x.sock").body == body
     running.process.terminate()
     assert running.finish()[0] == 0
     assert not (tmp_path / "x.sock").exists()
@@ -77,9 +79,9 @@ def test_several_addresses_options_and_chdir(command, tmp_path):
     tcp = line.partition("unix:a, ")[2].partition(" ")[0]
     path = tmp_path / "inner" / "a"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert request(f"unix:{path}").body == b"from helper"
-    assert request(tcp).body == b"from helper"
-    assert request(tcp, "POST", body=b"x" * 1025).status == 413
+    assert fetch(f"unix:{path}").body == b"from helper"
+    assert fetch(tcp).body == b"from helper"
+    assert fetch(tcp, "POST", body=b"x" * 1025).status == 413
 
 
 def test_inherited_listener_on_descriptor_0(tmp_path):
@@ -92,7 +94,7 @@ def test_inherited_listener_on_descriptor_0(tmp_path):
             cwd=tmp_path,
         )
     try:
-        assert request(f"unix:{tmp_path}/inherited").body == b"wsgi "
+        assert fetch(f"unix:{tmp_path}/inherited").body == b"wsgi "
     finally:
         process.terminate()
         assert process.wait(20) == 0
@@ -197,3 +199,92 @@ def test_version_and_help(tmp_path):
     shown = run(tmp_path, "--help").stdout
     for option in ("--bind", "--threads", "--limit-request-body", "--graceful-timeout"):
         assert option in shown
+
+
+def test_an_interrupt_while_the_application_is_imported(command, app_file):
+    app_file.write_text("import sys, time\nsys.stderr.write('importing\\n')\ntime.sleep(20)")
+    running = command("-m", "fastcgi", "app:app", "--bind", "unix:x.sock")
+    running.wait_for("importing\n")
+    running.process.send_signal(signal.SIGINT)
+    assert running.finish() == (130, "importing\nfastcgi: interrupted\n")
+
+
+ROLES = """
+def app(request):
+    return 200, None, request.role
+def check(request):
+    request.allow({"BY": "check"})
+def number(request):
+    return 200, None, request.read_data()
+"""
+
+
+def test_roles_on_the_command_line(command, tmp_path, app_file):
+    app_file.write_text(ROLES)
+    running = command(
+        "-m", "fastcgi", "app:app", "-b", "unix:x.sock", "--role", "authorizer=app:check",
+        "--role", "lookup:9=app:app", "--role", "watch:300:none=app:app",
+        "--role", "both:77:stdin+data=app:number",
+    )  # fmt: skip
+    line = running.wait_for("pid")
+    assert "serving app:app (handler), app:check (authorizer), app:app (lookup), " in line
+    path = str(tmp_path / "x.sock")
+    params = request_params("GET", "/")
+    with Connection(path, 10) as client:
+        for role, stdin, data, body in [
+            (1, b"", None, b"responder"),
+            (2, None, None, b""),
+            (9, b"", None, b"lookup"),
+            (300, None, None, b"watch"),
+            (77, b"", b"the data", b"the data"),
+        ]:
+            client.begin(params, role=role)
+            if stdin is not None:
+                client.stdin(stdin)
+            if data is not None:
+                client.data(data)
+            answer = client.response()
+            assert (answer.protocol_status, answer.body) == (0, body)
+        client.begin(params, role=3)
+        client.stdin(b"")
+        client.data(b"")
+        assert client.response().protocol_status == 3, "a role without a handler is refused"
+
+
+def test_roles_without_an_application(command, tmp_path, app_file):
+    app_file.write_text(ROLES)
+    running = command("-m", "fastcgi", "-b", "unix:x.sock", "--role", "lookup:9=app:app")
+    assert "serving app:app (lookup) on unix:x.sock" in running.wait_for("pid")
+    with Connection(str(tmp_path / "x.sock"), 10) as client:
+        client.begin(request_params("GET", "/"), role=9)
+        client.stdin(b"")
+        assert client.response().body == b"lookup"
+
+
+@pytest.mark.parametrize(
+    ("role", "status", "complaint"),
+    [
+        ("lookup=app:app", 2, "'lookup=app:app' is not a role such as"),
+        ("lookup:x=app:app", 2, "is not a role"),
+        ("lookup:9:some=app:app", 2, "is not a role"),
+        ("lookup:9:stdin:more=app:app", 2, "is not a role"),
+        (":9=app:app", 2, "is not a role"),
+        ("authorizer", 2, "is not a role"),
+        ("lookup:0=app:app", 1, "the number must be from 1 to 65535"),
+        ("lookup:65536=app:app", 1, "the number must be from 1 to 65535"),
+        ("lookup:1=app:app", 1, "does not fit number 1 of the standard"),
+        ("authorizer=app:missing", 1, "module 'app' has no attribute 'missing'"),
+        ("responder=app:app", 1, "not both"),
+    ],
+)
+def test_wrong_roles_are_one_line(tmp_path, role, status, complaint):
+    done = run(tmp_path, "app:app", "-b", "unix:x", "--log-level", "error", "--role", role)
+    assert (done.returncode, len(done.stderr.splitlines())) == (status, 1), done.stderr
+    assert complaint in done.stderr
+
+
+def test_a_role_given_twice(tmp_path):
+    twice = ["--role", "authorizer=app:handler"] * 2
+    done = run(tmp_path, "app:app", "-b", "unix:x", *twice)
+    assert done.returncode == 1
+    assert done.stderr == "fastcgi: --role: role 'authorizer' is there twice\n"

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pathlib
 
 import pytest
-from client import DATA, FILTER, Client, nginx_params, record, stream, wait_for_server
+from support.fcgi_client import DATA, FILTER, Client, nginx_params, stream, wait_for_server
 
 EXAMPLE = pathlib.Path(__file__).resolve().parents[2] / "examples" / "python" / "filter.py"
 
@@ -23,7 +23,7 @@ def filtered(command, tmp_path):
             client.begin(role=FILTER)
             client.params({**nginx_params(), "FCGI_DATA_LENGTH": str(len(data)), **params})
             client.stdin(b"")
-            client.send(stream(DATA, 1, data) + record(DATA, 1))
+            client.send(stream(DATA, 1, data))
             return client.collect()
 
     return ask

@@ -7,7 +7,7 @@ import hashlib
 import random
 
 import pytest
-from client import Client
+from support.fcgi_client import Client
 
 APP = """
 import hashlib

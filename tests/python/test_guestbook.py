@@ -10,7 +10,7 @@ import sqlite3
 import time
 
 import pytest
-from client import Client
+from support.fcgi_client import Client
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FORM = {"CONTENT_TYPE": "application/x-www-form-urlencoded"}

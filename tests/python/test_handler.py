@@ -9,7 +9,7 @@ import time
 
 import fastcgi
 import pytest
-from client import Client, request
+from support.fcgi_client import Client, fetch
 
 TEXT = {"Content-Type": "text/plain"}
 
@@ -31,7 +31,7 @@ TEXT = {"Content-Type": "text/plain"}
     ids=lambda value: type(value).__name__,
 )
 def test_whole_bodies_are_counted_and_sent(serve, body, sent):
-    answer = request(serve(lambda r: (200, TEXT, body)).address)
+    answer = fetch(serve(lambda r: (200, TEXT, body)).address)
     assert (answer.status, answer.body) == (200, sent)
     assert answer.headers["content-length"] == str(len(sent))
     assert (answer.app_status, answer.protocol_status) == (0, 0)
@@ -67,7 +67,7 @@ def test_a_generator_is_closed_when_it_fails(serve, capfd):
         def close(self):
             closed.set()
 
-    answer = request(serve(lambda r: (200, TEXT, Blocks())).address)
+    answer = fetch(serve(lambda r: (200, TEXT, Blocks())).address)
     assert closed.wait(10)
     assert answer.body == b"some"
     assert not answer.ended, "a cut answer must not look like a whole one"
@@ -86,14 +86,14 @@ def test_a_generator_is_closed_when_it_fails(serve, capfd):
     ids=["dict", "list", "tuple", "iterator", "mapping"],
 )
 def test_headers_may_have_any_shape(serve, headers):
-    answer = request(serve(lambda r: (201, headers, b"")).address)
+    answer = fetch(serve(lambda r: (201, headers, b"")).address)
     assert answer.status == 201
     assert (answer.headers["x-a"], answer.headers["x-b"]) == ("1", "2")
 
 
 def test_repeated_and_many_headers(serve):
     many = {f"X-{i}": "v" * i for i in range(100)}
-    answer = request(serve(lambda r: (200, {"Set-Cookie": ["a=1", "b=2"], **many}, b"")).address)
+    answer = fetch(serve(lambda r: (200, {"Set-Cookie": ["a=1", "b=2"], **many}, b"")).address)
     assert answer.all("Set-Cookie") == ["a=1", "b=2"]
     assert {f"x-{i}" for i in range(100)} <= set(answer.headers)
     assert answer.headers["x-99"] == "v" * 99
@@ -101,13 +101,13 @@ def test_repeated_and_many_headers(serve):
 
 @pytest.mark.parametrize("status", [204, 304])
 def test_no_length_where_there_is_no_body(serve, status):
-    answer = request(serve(lambda r: (status, None, None)).address)
+    answer = fetch(serve(lambda r: (status, None, None)).address)
     assert answer.status == status
     assert "content-length" not in answer.headers
 
 
 def test_head_has_the_length_and_no_body(serve):
-    answer = request(serve(lambda r: (200, TEXT, b"12345")).address, "HEAD")
+    answer = fetch(serve(lambda r: (200, TEXT, b"12345")).address, "HEAD")
     assert answer.headers["content-length"] == "5"
     assert answer.body == b""
 
@@ -146,7 +146,7 @@ def test_an_exception_is_500_with_its_traceback_on_stderr(serve, capfd):
     def failing(request):
         raise ZeroDivisionError("secret detail")
 
-    answer = request(serve(failing).address, uri="/some/path?x=1")
+    answer = fetch(serve(failing).address, uri="/some/path?x=1")
     assert answer.status == 500
     assert b"secret" not in answer.stdout
     error = capfd.readouterr().err
@@ -161,7 +161,7 @@ def test_exits_stop_the_server(serve, exception):
         raise exception("leave")
 
     serving = serve(leaving)
-    assert request(serving.address).status == 500
+    assert fetch(serving.address).status == 500
     serving.join()
     assert isinstance(serving.raised, exception)
 
@@ -173,7 +173,7 @@ def test_a_handler_may_write_by_itself(serve):
         request.flush()
         request.write(bytearray(b"two"))
 
-    assert request(serve(handler).address).body == b"one two"
+    assert fetch(serve(handler).address).body == b"one two"
 
 
 def test_raw_cgi_output(serve):
@@ -181,13 +181,13 @@ def test_raw_cgi_output(serve):
         request.write(b"Content-Type: text/x\r\nStatus: 404 Gone\r\n\r\nraw")
         request.end(app_status=7)
 
-    answer = request(serve(handler).address)
+    answer = fetch(serve(handler).address)
     assert (answer.status, answer.body, answer.app_status) == (404, b"raw", 7)
 
 
 def test_reply(serve):
     serving = serve(lambda r: r.reply("h\u00e9", status=202))
-    answer = request(serving.address)
+    answer = fetch(serving.address)
     assert (answer.status, answer.body) == (202, "h\u00e9".encode())
     assert answer.headers["content-type"] == "text/plain; charset=utf-8"
     assert answer.headers["content-length"] == "3"
@@ -195,7 +195,7 @@ def test_reply(serve):
 
 def test_reply_with_headers(serve):
     serving = serve(lambda r: r.reply([b"a", b"b"], headers={"X": "1"}, content_type="text/x"))
-    answer = request(serving.address)
+    answer = fetch(serving.address)
     assert (answer.headers["x"], answer.headers["content-type"]) == ("1", "text/x")
     assert answer.body == b"ab"
 
@@ -214,8 +214,8 @@ def test_send_file(serve, tmp_path):
                 request.send_file(file.fileno(), offset=10)
 
     address = serve(handler).address
-    assert request(address).body == content[10:]
-    assert request(address, uri="/part").body == content[1000:1777]
+    assert fetch(address).body == content[10:]
+    assert fetch(address, uri="/part").body == content[1000:1777]
 
 
 def test_send_file_refuses_nonsense(serve):
@@ -228,7 +228,7 @@ def test_send_file_refuses_nonsense(serve):
             request.send_file(file, offset=-1, length=1)
         return 200, TEXT, b"ok"
 
-    assert request(serve(handler).address).body == b"ok"
+    assert fetch(serve(handler).address).body == b"ok"
 
 
 def test_attributes(serve):
@@ -269,7 +269,7 @@ def test_a_saved_request_raises_when_it_has_ended(serve):
         return 200, TEXT, b""
 
     serving = serve(handler)
-    request(serving.address)
+    fetch(serving.address)
     serving.stop()
     old = saved[0]
     assert old.ended
@@ -294,7 +294,7 @@ def test_params_seen_before_the_end_stay(serve):
         saved.append((request, request.params))
         return 200, TEXT, b""
 
-    request(serve(handler).address)
+    fetch(serve(handler).address)
     old, params = saved[0]
     while not old.ended:
         time.sleep(0.001)
@@ -311,7 +311,7 @@ def test_ending_twice_and_starting_twice(serve):
         with pytest.raises(fastcgi.StateError):
             request.end()
 
-    assert request(serve(handler).address).status == 200
+    assert fetch(serve(handler).address).status == 200
 
 
 def test_another_thread_cannot_end_a_request_in_use(serve):
@@ -393,7 +393,7 @@ def test_a_client_that_is_gone_is_seen_and_not_reported(serve, capfd):
         time.sleep(0.1)
     assert seen.wait(15)
     assert reasons == ["connection"]
-    assert request(serving.address, uri="/after").body == b"alive"
+    assert fetch(serving.address, uri="/after").body == b"alive"
     assert "Traceback" not in capfd.readouterr().err
 
 

@@ -12,7 +12,7 @@ import pytest
 PROGRAM = """
 import _interpreters, pathlib, sys, threading, time
 sys.path.insert(0, {here!r})
-from client import request
+from support.fcgi_client import fetch
 import fastcgi
 
 served = '''
@@ -47,9 +47,9 @@ for name in ("one", "two"):
         assert any(t.is_alive() for t in threads)
         time.sleep(0.01)
     for _ in range(100):
-        assert request(f"unix:{{name}}").body == name.encode()
+        assert fetch(f"unix:{{name}}").body == name.encode()
 for name in ("one", "two"):
-    request(f"unix:{{name}}", uri="/stop")
+    fetch(f"unix:{{name}}", uri="/stop")
 for thread in threads:
     thread.join()
 print("done")

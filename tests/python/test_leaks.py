@@ -13,8 +13,8 @@ import tempfile
 
 import fastcgi
 import pytest
-from client import Client
 from fastcgi import _core
+from support.fcgi_client import Client
 
 TEXT = [("Content-Type", "text/plain")]
 ROUNDS = 1000

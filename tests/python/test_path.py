@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from client import request
+from support.fcgi_client import fetch
 
 URI = "/pre/a%20b/d?q"
 PATH = "/pre/a b/d"
@@ -53,6 +53,6 @@ def test_split(serve, root, sent, script_name, path_info):
 
     options = {} if root is None else {"root_path": root}
     serving = serve(app, **options)
-    assert request(serving.address, params=sent).body.decode() == repr((script_name, path_info))
+    assert fetch(serving.address, params=sent).body.decode() == repr((script_name, path_info))
     serving = serve(lambda r: (200, None, repr(r.path)), **options)
-    assert request(serving.address, params=sent).body.decode() == repr(path_info)
+    assert fetch(serving.address, params=sent).body.decode() == repr(path_info)

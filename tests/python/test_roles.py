@@ -7,7 +7,7 @@ import threading
 
 import fastcgi
 import pytest
-from client import AUTHORIZER, DATA, FILTER, Client, nginx_params, record, stream
+from support.fcgi_client import AUTHORIZER, DATA, FILTER, Client, nginx_params, stream
 
 TEXT = {"Content-Type": "text/plain"}
 
@@ -24,7 +24,7 @@ def ask(serving, role, body=None, data=None, **params):
         if body is not None:
             client.stdin(body)
         if data is not None:
-            client.send(stream(DATA, 1, data) + record(DATA, 1))
+            client.send(stream(DATA, 1, data))
         return client.collect()
 
 

@@ -13,7 +13,7 @@ import time
 
 import fastcgi
 import pytest
-from client import Client, request
+from support.fcgi_client import Client, fetch
 
 TEXT = {"Content-Type": "text/plain"}
 
@@ -36,7 +36,7 @@ def test_listens_on_several_addresses(tmp_path):
         assert not any(address.endswith(":0") for address in server.addresses)
         thread = background(server.serve, hello)
         for address in server.addresses:
-            assert request(address).body == b"hello"
+            assert fetch(address).body == b"hello"
         server.stop()
         thread.join()
         assert server.stopped
@@ -48,7 +48,7 @@ def test_inherited_descriptor():
         port = listener.getsockname()[1]
         with fastcgi.Server(f"fd:{listener.fileno()}") as server:
             thread = background(server.serve, hello)
-            assert request(f"127.0.0.1:{port}").body == b"hello"
+            assert fetch(f"127.0.0.1:{port}").body == b"hello"
             server.stop()
             thread.join()
 
@@ -68,7 +68,7 @@ def test_a_stale_socket_is_replaced_and_a_live_one_is_not(tmp_path):
         with pytest.raises(OSError, match=str(path)):
             fastcgi.Server(f"unix:{path}")
         thread = background(server.serve, hello)
-        assert request(server.address).body == b"hello"
+        assert fetch(server.address).body == b"hello"
         server.stop()
         thread.join()
 
@@ -180,7 +180,7 @@ def test_iteration_ends_when_stopped(tmp_path):
                 each.reply(each.path)
 
         thread = background(loop)
-        assert request(server.address, uri="/x").body == b"/x"
+        assert fetch(server.address, uri="/x").body == b"/x"
         server.stop()
         thread.join(10)
         assert not thread.is_alive()
@@ -291,7 +291,7 @@ def test_idle_connections_hold_no_thread(serve):
     for client in idle:
         assert client.request().body == b"hello"
     before = time.monotonic()
-    assert request(serving.address).body == b"hello"
+    assert fetch(serving.address).body == b"hello"
     assert time.monotonic() - before < 2
     for client in idle:
         client.close()
@@ -312,7 +312,7 @@ def test_serve_runs_until_stopped_elsewhere_than_in_the_main_thread(tmp_path):
     thread = background(run)
     while not pathlib.Path(tmp_path, "s").exists():
         time.sleep(0.01)
-    assert request(f"unix:{tmp_path}/s").status == 500
+    assert fetch(f"unix:{tmp_path}/s").status == 500
     thread.join(10)
     assert raised == [3]
 

@@ -11,7 +11,7 @@ import sys
 import time
 
 import pytest
-from client import Client, request, wait_for_server
+from support.fcgi_client import Client, fetch, wait_for_server
 
 APP = """
 import pathlib, time
@@ -112,7 +112,7 @@ def test_serve_restores_the_handlers(command, tmp_path, threads):
     running.wait_for("ready")
     wait_for(tmp_path / "x")
     time.sleep(0.1)
-    assert request(f"unix:{tmp_path}/x").body == b"1"
+    assert fetch(f"unix:{tmp_path}/x").body == b"1"
     running.process.terminate()
     status, error = running.finish()
     assert (status, error.splitlines()[-1]) == (0, "restored")

@@ -5,7 +5,21 @@ import threading
 
 import fastcgi
 import pytest
-from fastcgi.testing import AUTHORIZER, FILTER, STDOUT, Client, record, request_params
+from fastcgi.testing import (
+    AUTHORIZER,
+    BEGIN_REQUEST,
+    FILTER,
+    PARAMS,
+    STDIN,
+    STDOUT,
+    Client,
+    pair,
+    pairs,
+    record,
+    request_bytes,
+    request_params,
+    stream,
+)
 
 
 def echo(request):
@@ -103,6 +117,125 @@ def test_abort_and_early_close_reach_the_handler():
             assert came.wait(10)
             came.clear()
     assert reasons == ["record", "connection"]
+
+
+def test_every_split():
+    """Each cut is another pair of reads for the server."""
+    with Client(echo) as client:
+        sent = request_bytes("POST", "/", body="hello", headers={"Content-Type": "a/b"})
+        answers = list(
+            client.every_split("POST", "/", body="hello", headers={"Content-Type": "a/b"})
+        )
+    assert len(answers) == len(sent) - 1 > 300
+    assert {(one.text, one.header("Content-Type"), one.app_status) for one in answers} == {
+        ("hello", "a/b", 0)
+    }
+
+
+def test_pieces_are_read_one_by_one():
+    sizes = []
+
+    def handler(request):
+        while piece := request.read1():
+            sizes.append(len(piece))
+        return 200, {}, b""
+
+    with Client(handler, stream=True) as client, client.connect() as connection:
+        connection.begin(request_params("POST", "/", length=1000))
+        parts = stream(STDIN, 1, bytes(1000))
+        connection.send(parts, piece=100)
+        connection.response()
+    assert sum(sizes) == 1000
+    assert len(sizes) > 1
+
+
+def test_end_input_is_no_abort():
+    def handler(request):
+        assert request.aborted is None
+        return 200, {}, request.read()
+
+    with Client(handler) as client, client.connect() as connection:
+        connection.send(request_bytes("POST", "/", body="all of it"))
+        connection.end_input()
+        assert connection.response().text == "all of it"
+
+
+@pytest.mark.parametrize("left", [0, 1, 8, 30])
+def test_an_early_close_never_starts_a_handler(left):
+    """Inside PARAMS nobody knows yet what is asked."""
+    started = []
+
+    def handler(request):
+        started.append(request)
+        return 200, {}, b""
+
+    with Client(handler) as client:
+        begin = record(BEGIN_REQUEST, 1, b"\0\1\0\0\0\0\0\0")
+        params = stream(PARAMS, 1, pairs(request_params("GET", "/")), end=False)
+        with client.connect() as connection:
+            connection.send((begin + params)[: len(begin) + len(params) - left])
+        assert client.get("/").status == 200
+    assert len(started) == 1
+
+
+def test_a_body_cut_short_is_never_taken_for_whole(capfd):
+    def handler(request):
+        with pytest.raises(fastcgi.Truncated):
+            request.read()
+        return 422, {}, b"short"
+
+    with Client(handler) as client, client.connect() as connection:
+        connection.begin(request_params("POST", "/", length=10))
+        connection.stdin(b"only")
+        assert connection.response().status == 422
+
+
+BAD_PARAMS = {
+    "a name longer than all": pair("A", "b", name_length=1000),
+    "a value longer than all": pair("A", "b", value_length=1000),
+    "2 GiB": pair("A", "b", name_length=0x7FFFFFFF, value_length=0x7FFFFFFF),
+    "half a length": b"\x80\0",
+    "a NUL": pair("A", "b\0c"),
+}
+
+
+@pytest.mark.parametrize("sent", BAD_PARAMS.values(), ids=BAD_PARAMS)
+def test_bad_lengths_in_params_never_start_a_handler(sent):
+    started = []
+
+    def handler(request):
+        started.append(request.path)
+        return 200, {}, b""
+
+    with Client(handler) as client:
+        with client.connect() as connection:
+            connection.send(record(BEGIN_REQUEST, 1, b"\0\1\0\0\0\0\0\0"))
+            connection.send(stream(PARAMS, 1, sent) + stream(STDIN, 1, b""))
+            assert connection.response().status in (400, 431)
+        assert client.get("/next").status == 200
+    assert started == ["/next"]
+
+
+def test_a_record_that_claims_too_much_waits_for_the_rest():
+    with Client(echo) as client, client.connect() as connection:
+        connection.begin(request_params("POST", "/", length=3))
+        connection.send(record(STDIN, 1, b"ab", length=3))
+        connection.send(b"c" + record(STDIN, 1))
+        assert connection.response().text == "abc"
+
+
+def test_a_record_that_claims_too_little_breaks_the_protocol():
+    with Client(echo) as client:
+        with client.connect() as connection:
+            connection.begin(request_params("POST", "/", length=20))
+            connection.send(record(STDIN, 1, b"x" * 20, length=4))
+            with pytest.raises(fastcgi.Closed):
+                connection.response()
+        with client.connect() as connection:
+            connection.send(record(STDIN, 1, version=2))
+            with pytest.raises(fastcgi.Closed):
+                connection.response()
+        assert client.get("/").status == 200
 
 
 def test_broken_records_close_the_connection():

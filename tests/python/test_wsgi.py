@@ -10,7 +10,7 @@ import time
 from wsgiref.validate import validator
 
 import pytest
-from client import Client, request
+from support.fcgi_client import Client, fetch
 
 TEXT = [("Content-Type", "text/plain")]
 
@@ -65,7 +65,7 @@ def test_environ(serve):
         seen.append(dict(environ))
         return ok(environ, start_response)
 
-    request(serve(app).address, uri="/a%20b?q=%31", HTTPS="on")
+    fetch(serve(app).address, uri="/a%20b?q=%31", HTTPS="on")
     environ = seen[0]
     assert type(environ) is dict
     assert environ["wsgi.version"] == (1, 0)
@@ -103,7 +103,7 @@ def test_nothing_leaks_from_the_previous_request(serve):
             {
                 k: v
                 for k, v in environ.items()
-                if not k.startswith("wsgi.") and k != "fastcgi.request"
+                if not k.startswith("wsgi.") and k not in ("fastcgi.request", "fastcgi.aborted")
             }
         )
         environ["leak"] = "application"
@@ -138,7 +138,7 @@ def test_nothing_leaks_from_the_previous_request(serve):
     for params in steps:
         seen.clear()
         other = serve(app)
-        assert request(other.address, params=params).body == b"ok"
+        assert fetch(other.address, params=params).body == b"ok"
         fresh.append(seen[0])
     assert shown == fresh
     assert all("leak" not in environ for environ in shown)
@@ -198,7 +198,7 @@ def test_a_known_length_ends_the_answer_with_its_last_block(serve):
         def close(self):
             closed.set()
 
-    answer = request(serve(App, interface="wsgi").address)
+    answer = fetch(serve(App, interface="wsgi").address)
     assert (answer.body, answer.ended) == (b"abcd", True)
     assert not closed.is_set()
     gate.set()
@@ -214,8 +214,8 @@ def test_the_body_can_be_read_to_its_end_after_the_last_block(serve, capfd):
             yield block
 
     address = serve(app).address
-    assert request(address, "POST", body=b"12345678").body == b"12345678"
-    assert request(address).body == b"no"
+    assert fetch(address, "POST", body=b"12345678").body == b"12345678"
+    assert fetch(address).body == b"no"
     assert "Error" not in capfd.readouterr().err
 
 
@@ -243,7 +243,7 @@ def test_close_is_called_always(serve):
 
     serving = serve(app)
     uris = ["/good", "/empty", "/fails", "/unstarted"]
-    statuses = [request(serving.address, uri=uri).status for uri in uris]
+    statuses = [fetch(serving.address, uri=uri).status for uri in uris]
     serving.stop(graceful=True)
     assert closed == uris
     assert statuses == [200, 200, 200, 500]
@@ -256,7 +256,7 @@ def test_the_write_callable(serve):
         write(b"")
         return [b"and ", b"returned"]
 
-    assert request(serve(app).address).body == b"written and returned"
+    assert fetch(serve(app).address).body == b"written and returned"
 
 
 def test_exc_info_replaces_the_answer_before_output(serve):
@@ -268,7 +268,7 @@ def test_exc_info_replaces_the_answer_before_output(serve):
             start_response("503 Busy", [("X-Why", "error")], sys.exc_info())
         return [b"sorry"]
 
-    answer = request(serve(app).address)
+    answer = fetch(serve(app).address)
     assert (answer.status, answer.body) == (503, b"sorry")
     assert "content-type" not in answer.headers
 
@@ -282,7 +282,7 @@ def test_exc_info_is_raised_after_output(serve, capfd):
             start_response("500 Error", TEXT, exc_info=sys.exc_info())
         return [b"never"]
 
-    answer = request(serve(app).address)
+    answer = fetch(serve(app).address)
     assert (answer.body, answer.ended) == (b"begun", False)
     assert "ValueError: too late" in capfd.readouterr().err
 
@@ -312,7 +312,7 @@ def start_twice(environ, start_response):
     ],
 )
 def test_a_wrong_application_is_500_and_explained(serve, capfd, app, complaint):
-    answer = request(serve(app).address)
+    answer = fetch(serve(app).address)
     assert (answer.status, answer.ended) == (500, True)
     assert complaint in capfd.readouterr().err
 
@@ -326,7 +326,7 @@ def test_a_wrong_length_cuts_the_connection(serve, capfd, length, complaint):
         yield b"a"
         yield b"bc"
 
-    answer = request(serve(app).address)
+    answer = fetch(serve(app).address)
     assert not answer.ended
     assert complaint in capfd.readouterr().err
 
@@ -338,11 +338,11 @@ def test_head_and_empty_answers(serve):
         return iter([b"123456789"]) if status == "201" else []
 
     address = serve(app).address
-    answer = request(address, "HEAD", "/201")
+    answer = fetch(address, "HEAD", "/201")
     assert (answer.body, answer.headers["content-length"], answer.ended) == (b"", "9", True)
-    assert request(address, uri="/200").headers["content-length"] == "0"
-    assert "content-length" not in request(address, uri="/204").headers
-    assert "content-length" not in request(address, "HEAD", uri="/200").headers
+    assert fetch(address, uri="/200").headers["content-length"] == "0"
+    assert "content-length" not in fetch(address, uri="/204").headers
+    assert "content-length" not in fetch(address, "HEAD", uri="/200").headers
 
 
 def test_file_wrapper_sends_real_files(serve, tmp_path):
@@ -362,7 +362,7 @@ def test_file_wrapper_sends_real_files(serve, tmp_path):
         return environ["wsgi.file_wrapper"](file, 4096)
 
     serving = serve(app)
-    answer = request(serving.address)
+    answer = fetch(serving.address)
     assert answer.body == content[100:]
     assert answer.headers["content-length"] == str(len(content) - 100)
     serving.stop(graceful=True)
@@ -379,7 +379,7 @@ def test_file_wrapper_honours_content_length_and_position(serve, tmp_path, buffe
         assert file.read(3) == b"012"
         return environ["wsgi.file_wrapper"](file)
 
-    assert request(serve(app).address).body == b"345678"
+    assert fetch(serve(app).address).body == b"345678"
 
 
 def test_file_wrapper_iterates_over_what_is_no_file(serve):
@@ -387,7 +387,7 @@ def test_file_wrapper_iterates_over_what_is_no_file(serve):
         start_response("200 OK", TEXT)
         return environ["wsgi.file_wrapper"](io.BytesIO(b"x" * 10000), 1000)
 
-    assert request(serve(app).address).body == b"x" * 10000
+    assert fetch(serve(app).address).body == b"x" * 10000
 
 
 def test_multithread_is_told(serve):
@@ -395,7 +395,7 @@ def test_multithread_is_told(serve):
         start_response("200 OK", TEXT)
         return [str(environ["wsgi.multithread"]).encode()]
 
-    assert request(serve(app, threads=3).address).body == b"True"
+    assert fetch(serve(app, threads=3).address).body == b"True"
 
 
 def test_threads_serve_at_once(serve):
@@ -443,4 +443,4 @@ def test_a_reader_that_is_too_slow_never_gets_a_part_for_the_whole(serve, shape)
         answer = client.collect()
     assert not answer.ended
     assert len(answer.body) < 30_000_000
-    assert request(serving.address, "HEAD").status == 200
+    assert fetch(serving.address, "HEAD").status == 200

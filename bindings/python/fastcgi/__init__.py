@@ -6,7 +6,7 @@ import fastcgi
 def hello(request):
     return 200, {"Content-Type": "text/plain"}, b"Hello\\n"
 
-fastcgi.serve(hello, bind="unix:hello.sock")
+fastcgi.serve(hello, bind="unix:hello.sock")    # or as a program: fastcgi.main(hello)
 """
 
 from ._core import (
@@ -24,6 +24,7 @@ from ._core import (
     WouldBlock,
     __version__,
 )
+from ._main import main
 from ._roles import Role
 from ._server import Server, detect_interface, serve
 
@@ -44,5 +45,6 @@ __all__ = [
     "WouldBlock",
     "__version__",
     "detect_interface",
+    "main",
     "serve",
 ]

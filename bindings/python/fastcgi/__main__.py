@@ -8,15 +8,17 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from . import __version__, _core
 from ._app import AppError, add_path, load_app
+from ._roles import STANDARD, STREAMS, Role
 from ._server import Server, detect_interface
 from ._signals import stop_on_signals
 
 START_FAILED = 1
 USAGE = 2
+INTERRUPTED = 130  # As a shell says it of SIGINT.
 
 
 class Parser(argparse.ArgumentParser):
@@ -62,6 +64,27 @@ def users(text: str) -> list[int | str]:
     return [int(user) if user.isdigit() else user for user in re.split(r"\s*,\s*", text.strip())]
 
 
+class RoleArgument(NamedTuple):
+    """What --role says."""
+
+    name: str
+    number: int | None
+    streams: Any
+    handler: str
+
+
+def role(text: str) -> RoleArgument:
+    """NAME=MODULE:HANDLER or, for a custom role, NAME:NUMBER[:STREAMS]=MODULE:HANDLER."""
+    left, _, handler = text.partition("=")
+    name, number, streams, *more = [*left.split(":"), "", ""]
+    custom = number.isdecimal() and (streams or "stdin") in STREAMS and len(more) <= 2
+    standard = name in STANDARD and left == name
+    if not handler or not name or not (custom or standard) or any(more):
+        example = "authorizer=module:check or lookup:9:stdin=module:find"
+        raise argparse.ArgumentTypeError(f"'{text}' is not a role such as {example}")
+    return RoleArgument(name, int(number) if custom else None, streams or "stdin", handler)
+
+
 def mount(text: str) -> str:
     """A path that begins with '/'."""
     if text and not text.startswith("/"):
@@ -98,7 +121,12 @@ def make_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("app", metavar="MODULE:APP", help="the application: module:name, module:factory()")
+    add(
+        "app",
+        metavar="MODULE:APP",
+        nargs="?",
+        help="the application: module:name, module:factory(); none where --role is enough",
+    )
     add(
         "-b",
         "--bind",
@@ -113,6 +141,15 @@ def make_parser() -> argparse.ArgumentParser:
         choices=["auto", "handler", "wsgi"],
         default="auto",
         help="how the application is called (auto)",
+    )
+    add(
+        "--role",
+        action="append",
+        type=role,
+        default=[],
+        metavar="ROLE=MODULE:HANDLER",
+        help="a handler of another role: authorizer=..., filter=..., or a custom one with its "
+        "number and streams (none, stdin or stdin+data), NAME:NUMBER[:STREAMS]=...; repeatable",
     )
     add("--factory", action="store_true", help="call the named object for the application")
     add("--stream", action="store_true", help="start a request before its body has come")
@@ -141,6 +178,36 @@ def plural(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
+def load_roles(arguments: Sequence[RoleArgument]) -> dict[str, Any]:
+    """What Server takes as roles."""
+    roles: dict[str, Any] = {}
+    for one in arguments:
+        handler = load_app(one.handler)
+        if one.name in roles:
+            raise ValueError(f"--role: role '{one.name}' is there twice")
+        custom = one.number is not None
+        roles[one.name] = Role(handler, one.number or 0, one.streams) if custom else handler
+    return roles
+
+
+def load_all(args: argparse.Namespace) -> tuple[Any, Any, dict[str, Any]]:
+    """The application, its interface and the roles."""
+    roles = load_roles(args.role)
+    if args.app is None:
+        return None, "handler", roles
+    app = load_app(args.app, args.factory)
+    try:
+        return app, detect_interface(app) if args.interface == "auto" else args.interface, roles
+    except TypeError as error:
+        raise AppError(f"{args.app}: {error}") from None
+
+
+def served(args: argparse.Namespace, interface: str) -> str:
+    """What is served, for a person."""
+    app = [f"{args.app} ({interface})"] if args.app else []
+    return ", ".join([*app, *(f"{one.handler} ({one.name})" for one in args.role)])
+
+
 def run(args: argparse.Namespace) -> int:
     """Load the application and serve it until stopped."""
     names = [name.replace("-", "_") for name, *_ in SERVER_OPTIONS]
@@ -149,18 +216,15 @@ def run(args: argparse.Namespace) -> int:
     if args.chdir:
         os.chdir(args.chdir)
     add_path(args.pythonpath)
-    app = load_app(args.app, args.factory)
-    try:
-        interface = detect_interface(app) if args.interface == "auto" else args.interface
-    except TypeError as error:
-        return fail(f"{args.app}: {error}")
-    server = Server(threads=args.threads, stream=args.stream, log_level=args.log_level, **options)
+    app, interface, roles = load_all(args)
+    options |= {"threads": args.threads, "stream": args.stream, "log_level": args.log_level}
+    server = Server(roles=roles, **options)
     with server, stop_on_signals(server, args.graceful_timeout):
         for address in args.bind or [None]:
             server.listen(address)
         if args.log_level in ("info", "debug"):
             sys.stderr.write(
-                f"fastcgi: serving {args.app} ({interface}) on {', '.join(server.addresses)} "
+                f"fastcgi: serving {served(args, interface)} on {', '.join(server.addresses)} "
                 f"with {plural(args.threads, 'thread')}, pid {os.getpid()}\n"
             )
         server.serve(app, interface=interface)
@@ -169,9 +233,15 @@ def run(args: argparse.Namespace) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
-    args = make_parser().parse_args(argv)
+    parser = make_parser()
+    args = parser.parse_args(argv)
+    if args.app is None and not args.role:
+        parser.error("the following arguments are required: MODULE:APP, or --role")
     try:
         return run(args)
+    except KeyboardInterrupt:
+        sys.stderr.write("fastcgi: interrupted\n")
+        return INTERRUPTED
     except AppError as error:
         sys.stderr.write(error.details)
         return fail(str(error))

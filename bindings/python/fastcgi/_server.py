@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from . import _core
+from ._abort import Canceller, Raiser, Watch
 from ._roles import Role, Streams, collect
 from ._signals import stop_on_signals
 
@@ -101,6 +102,7 @@ class Server(_core.Server):
             raise ValueError("threads must be 1 or more")
         super().__init__(**_core_options(options))
         self.threads = threads
+        self._watch = Watch()
         self._roles = collect(roles)
         if self._roles:
             self.set_roles(self._roles.rows(responder=True))
@@ -163,6 +165,19 @@ class Server(_core.Server):
         if 1 in self._roles.handlers():
             raise ValueError("give an application or a handler of role 'responder', not both")
         return detect_interface(app) if interface == "auto" else interface
+
+    def _on_abort(
+        self, request: _core.Request, canceller: Callable[[], object], record: int
+    ) -> Canceller:
+        """What Request.on_abort calls."""
+        _ = request.aborted  # Raises when the request has ended.
+        made = Canceller(request, canceller, bool(record))
+        self._watch.add(made)
+        return made
+
+    def _raise_on_abort(self, request: _core.Request, record: int) -> Raiser:
+        """What Request.raise_on_abort calls."""
+        return Raiser(self._watch, request, bool(record))
 
     def _serve_threads(
         self, app: Application | None, interface: Literal["handler", "wsgi"]

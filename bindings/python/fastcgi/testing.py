@@ -9,16 +9,21 @@ def test_hello():
         assert (response.status, response.text) == (200, "Hello x\\n")
 
 ``Client.connect`` gives a connection of its own on which a test can also break
-the rules: abort, cut, wrong lengths, an early close.
+the rules: ``abort``, ``end_input`` and ``close`` when it likes, ``send`` with
+any bytes, such as ``record`` and ``pair`` with wrong lengths.
+``Client.every_split`` cuts a request in two at every byte.
 """
 
 from __future__ import annotations
 
+import array
+import fcntl
 import select
 import shutil
 import socket
 import struct
 import tempfile
+import termios
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -64,15 +69,36 @@ def _length(length: int) -> bytes:
     return bytes([length]) if length < 128 else struct.pack("!I", length | 0x80000000)
 
 
-def record(kind: int, request_id: int, content: bytes = b"", padding: int = 0) -> bytes:
-    """One record as bytes."""
-    return _HEADER.pack(1, kind, request_id, len(content), padding) + content + bytes(padding)
+def record(
+    kind: int,
+    request_id: int,
+    content: bytes = b"",
+    padding: int = 0,
+    *,
+    length: int | None = None,
+    version: int = 1,
+) -> bytes:
+    """One record as bytes; ``length`` is what its header claims in place of the
+    content's.
+    """
+    claimed = len(content) if length is None else length
+    header = _HEADER.pack(version, kind, request_id, claimed, padding)
+    return header + content + bytes(padding)
+
+
+def pair(
+    name: Text, value: Text, *, name_length: int | None = None, value_length: int | None = None
+) -> bytes:
+    """One parameter as PARAMS carries it; the lengths replace the true ones."""
+    texts = _bytes(name), _bytes(value)
+    claimed = name_length, value_length
+    lengths = [len(t) if c is None else c for t, c in zip(texts, claimed, strict=True)]
+    return b"".join([*map(_length, lengths), *texts])
 
 
 def pairs(params: Mapping[str, Text]) -> bytes:
     """Names and values as PARAMS carries them."""
-    encoded = [(_bytes(name), _bytes(value)) for name, value in params.items()]
-    return b"".join(_length(len(n)) + _length(len(v)) + n + v for n, v in encoded)
+    return b"".join(pair(name, value) for name, value in params.items())
 
 
 def stream(kind: int, request_id: int, content: bytes, end: bool = True) -> bytes:
@@ -101,6 +127,33 @@ def request_params(
         own = upper in ("CONTENT_TYPE", "CONTENT_LENGTH")
         params[upper if own else f"HTTP_{upper}"] = value
     return params
+
+
+def request_bytes(
+    method: str,
+    uri: str,
+    *,
+    body: Text = b"",
+    headers: Mapping[str, str] | None = None,
+    params: Mapping[str, Text] | None = None,
+    role: int = RESPONDER,
+    data: bytes | None = None,
+    request_id: int = 1,
+    keep: bool = False,
+) -> bytes:
+    """A whole request, to be sent, cut or spoiled; the arguments are those of
+    ``Client.request``.
+    """
+    content = _bytes(body)
+    length = len(content) if content or method in ("POST", "PUT", "PATCH") else None
+    sent = {**request_params(method, uri, headers, length), **(params or {})}
+    begin = record(BEGIN_REQUEST, request_id, struct.pack("!HB5x", role, keep))
+    parts = [begin, stream(PARAMS, request_id, pairs(sent))]
+    if role != AUTHORIZER:
+        parts.append(stream(STDIN, request_id, content))
+    if role == FILTER or data is not None:
+        parts.append(stream(DATA, request_id, data or b""))
+    return b"".join(parts)
 
 
 @dataclass
@@ -156,14 +209,38 @@ class Connection:
         self.close()
 
     def close(self) -> None:
+        """Close at once, whatever is under way: a client that has left."""
         self._socket.close()
+
+    def end_input(self) -> None:
+        """Say that nothing more is sent; answers can still be read."""
+        self._socket.shutdown(socket.SHUT_WR)
+
+    def _wait_until_read(self) -> None:
+        """Wait until the application has taken what was sent, where the system
+        tells; so that it comes in a read of its own.
+        """
+        end = time.monotonic() + self.timeout
+        unread = array.array("i", [1])
+        while time.monotonic() < end:
+            try:
+                fcntl.ioctl(self._socket, termios.TIOCOUTQ, unread)
+            except OSError:
+                return
+            if unread[0] == 0:
+                return
+            time.sleep(0)
+        raise Timeout("the application does not read")
 
     def send(self, data: bytes, piece: int | None = None) -> None:
         """Send bytes as they are, in pieces of ``piece`` bytes, each in a
-        write of its own. Answers are read meanwhile.
+        write of its own, which the application reads before the next. Answers
+        are read meanwhile.
         """
         step = piece or max(len(data), 1)
         for at in range(0, len(data), step):
+            if at:
+                self._wait_until_read()
             self._send(memoryview(data)[at : at + step])
 
     def _send(self, data: memoryview) -> None:
@@ -343,22 +420,30 @@ class Client:
     ) -> Response:
         """Send one request and wait for its answer.
 
+        ``uri`` is as the browser sends it, percent-encoded, with its query.
         ``params`` are added to the usual ones and replace them; ``data`` goes
         out on DATA, for a filter; ``piece`` cuts all of it into writes of so
         many bytes.
         """
-        content = _bytes(body)
-        length = len(content) if content or method in ("POST", "PUT", "PATCH") else None
-        sent = {**request_params(method, uri, headers, length), **(params or {})}
-        begin = record(BEGIN_REQUEST, 1, struct.pack("!HB5x", role, 0))
-        parts = [begin, stream(PARAMS, 1, pairs(sent))]
-        if role != AUTHORIZER:
-            parts.append(stream(STDIN, 1, content))
-        if role == FILTER or data is not None:
-            parts.append(stream(DATA, 1, data or b""))
+        sent = request_bytes(
+            method, uri, body=body, headers=headers, params=params, role=role, data=data
+        )
         with self.connect() as connection:
-            connection.send(b"".join(parts), piece)
+            connection.send(sent, piece)
             return connection.response()
+
+    def every_split(self, method: str, uri: str, **options: Any) -> Iterator[Response]:
+        """The answers to the same request, cut in two after its first byte,
+        its second, and so on, each on a connection of its own. The options are
+        those of ``request_bytes``.
+        """
+        sent = request_bytes(method, uri, **options)
+        for at in range(1, len(sent)):
+            with self.connect() as connection:
+                connection.send(sent[:at])
+                connection._wait_until_read()
+                connection.send(sent[at:])
+                yield connection.response()
 
     def get(self, uri: str, **options: Any) -> Response:
         """GET; the options are those of ``request``."""

@@ -61,6 +61,22 @@ PyObject *answer_method_flush(PyObject *object, PyObject *unused) {
   return done(self, code);
 }
 
+/* It waits for the next bytes of the answer: nothing blocks. */
+PyObject *answer_method_write_stderr(PyObject *object, PyObject *text) {
+  request_object *self = (request_object *)object;
+  Py_buffer view;
+  if (reply_block(text, &view) < 0)
+    return NULL;
+  fcgi_request *handle = request_enter(self);
+  int code = 0;
+  if (handle != NULL) {
+    code = fcgi_request_write_stderr(handle, view.buf, (size_t)view.len);
+    request_leave(self);
+  }
+  PyBuffer_Release(&view);
+  return handle == NULL ? NULL : done(self, code);
+}
+
 static PyObject *end_core(request_object *self, unsigned app_status) {
   fcgi_request *handle = request_claim(self, 0);
   if (handle == NULL)
@@ -154,11 +170,10 @@ static PyObject *allow_core(request_object *self, const reply *variables) {
   code = fcgi_request_allow(handle, variables->headers, variables->count);
   request_closed(self);
   Py_END_ALLOW_THREADS
-  if (code == FCGI_ERR_INVALID)
-    return error_set(self->state, code,
-                     "the client is not allowed: a variable's name must be an "
-                     "HTTP token, its value without CR, LF and NUL");
-  return done(self, code);
+  if (code != FCGI_ERR_INVALID)
+    return done(self, code);
+  reply_refused(variables, "the client is not allowed", "variable");
+  return NULL;
 }
 
 PyObject *answer_method_allow(PyObject *object, PyObject *args) {

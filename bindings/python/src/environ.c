@@ -45,15 +45,16 @@ static PyObject *wsgi_errors(void) {
   return Py_NewRef(errors == NULL ? Py_None : errors);
 }
 
-int environ_init(environ_memo *self, core_state *state, int multithread) {
+int environ_init(environ_memo *self, core_state *state, int multithread,
+                 int cgi) {
   memset(self, 0, sizeof *self);
   PyObject *base = self->base = PyDict_New();
   if (base == NULL || set_defaults(base) < 0 ||
       set_new(base, "wsgi.version", Py_BuildValue("(ii)", 1, 0)) < 0 ||
       set_new(base, "wsgi.errors", wsgi_errors()) < 0 ||
       set_new(base, "wsgi.multithread", PyBool_FromLong(multithread)) < 0 ||
-      set_new(base, "wsgi.multiprocess", PyBool_FromLong(0)) < 0 ||
-      set_new(base, "wsgi.run_once", PyBool_FromLong(0)) < 0 ||
+      set_new(base, "wsgi.multiprocess", PyBool_FromLong(cgi)) < 0 ||
+      set_new(base, "wsgi.run_once", PyBool_FromLong(cgi)) < 0 ||
       set_new(base, "wsgi.input_terminated", PyBool_FromLong(1)) < 0 ||
       set_new(base, "wsgi.file_wrapper",
               Py_NewRef((PyObject *)state->file_wrapper_type)) < 0 ||
@@ -235,8 +236,12 @@ PyObject *environ_make(environ_memo *self, request_object *request) {
     forget(self);
   core_state *state = request->state;
   PyObject *input = (PyObject *)request;
-  if (dict != NULL && (PyDict_SetItem(dict, state->wsgi_input, input) < 0 ||
-                       PyDict_SetItem(dict, state->fastcgi_request, input) < 0))
+  PyObject *aborted = dict == NULL ? NULL : abort_callable(request);
+  if (dict != NULL &&
+      (aborted == NULL || PyDict_SetItem(dict, state->wsgi_input, input) < 0 ||
+       PyDict_SetItem(dict, state->fastcgi_request, input) < 0 ||
+       PyDict_SetItem(dict, state->fastcgi_aborted, aborted) < 0))
     Py_CLEAR(dict);
+  Py_XDECREF(aborted);
   return dict;
 }

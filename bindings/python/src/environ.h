@@ -20,8 +20,10 @@ typedef struct environ_memo {
   environ_slot slots[ENVIRON_SLOTS]; /* The last request's parameters. */
 } environ_memo;
 
-/* Begin; `multithread` is what wsgi.multithread says. */
-int environ_init(environ_memo *self, core_state *state, int multithread);
+/* Begin; `multithread` is what wsgi.multithread says, `cgi` whether a CGI
+   server starts a process for each request. */
+int environ_init(environ_memo *self, core_state *state, int multithread,
+                 int cgi);
 void environ_clear(environ_memo *self);
 
 /* A new dict for `request`, whose handle the caller uses. */

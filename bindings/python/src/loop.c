@@ -189,10 +189,18 @@ static int choose_interface(serve_loop *loop, const char *interface) {
   return loop->serve == NULL ? -1 : 0;
 }
 
+/* Whether a CGI server has started this process for its one request. */
+static int is_cgi(const serve_loop *loop) {
+  char address[8];
+  return fcgi_server_address(loop->server->core, 0, address, sizeof address) ==
+             0 &&
+         strcmp(address, "cgi") == 0;
+}
+
 static int run(serve_loop *loop, const char *interface, int multithread) {
   int rc = -1;
   if (choose_interface(loop, interface) == 0 && choose_wait(loop) == 0 &&
-      environ_init(&loop->memo, loop->state, multithread) == 0)
+      environ_init(&loop->memo, loop->state, multithread, is_cgi(loop)) == 0)
     rc = serve_all(loop);
   if (loop->request != NULL)
     settle(loop);

@@ -93,11 +93,20 @@ static PyModuleDef_Slot core_slots[] = {
     {0, NULL},
 };
 
+static PyMethodDef core_methods[] = {
+    {"raise_in_thread", abort_raise_in_thread, METH_VARARGS,
+     "raise_in_thread($module, thread, exception, /)\n--\n\n"
+     "Raise an exception, given as its class, in the thread with that ident; "
+     "None takes\none back that has not been raised yet."},
+    {NULL, NULL, 0, NULL},
+};
+
 struct PyModuleDef core_module = {
     PyModuleDef_HEAD_INIT,
     .m_name = "fastcgi._core",
     .m_doc = "The FastCGI core for Python; use it through `fastcgi`.",
     .m_size = sizeof(core_state),
+    .m_methods = core_methods,
     .m_slots = core_slots,
     .m_traverse = core_traverse,
     .m_clear = core_clear,

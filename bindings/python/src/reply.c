@@ -87,7 +87,7 @@ static int64_t parse_length(const fcgi_header *header) {
   return header->value_len > 0 ? value : -1;
 }
 
-static int add_pair(reply *self, PyObject *name, PyObject *value) {
+int reply_pair(reply *self, PyObject *name, PyObject *value) {
   fcgi_header header;
   header.name = text_of(name, "name", &header.name_len);
   header.value =
@@ -117,11 +117,11 @@ int reply_header(reply *self, const char *name, const char *value) {
 /* A value in a dict may be a list: one header for each of its items. */
 static int add_values(reply *self, PyObject *name, PyObject *values) {
   if (!PyList_Check(values) && !PyTuple_Check(values))
-    return add_pair(self, name, values);
+    return reply_pair(self, name, values);
   PyObject *all = PySequence_Tuple(values);
   int failed = all == NULL ? -1 : 0;
   for (Py_ssize_t i = 0; !failed && i < PyTuple_GET_SIZE(all); i++)
-    failed = add_pair(self, name, PyTuple_GET_ITEM(all, i));
+    failed = reply_pair(self, name, PyTuple_GET_ITEM(all, i));
   Py_XDECREF(all);
   return failed;
 }
@@ -139,7 +139,8 @@ static int add_dict(reply *self, PyObject *headers) {
 
 static int add_item(reply *self, PyObject *item) {
   if (PyTuple_Check(item) && PyTuple_GET_SIZE(item) == 2)
-    return add_pair(self, PyTuple_GET_ITEM(item, 0), PyTuple_GET_ITEM(item, 1));
+    return reply_pair(self, PyTuple_GET_ITEM(item, 0),
+                      PyTuple_GET_ITEM(item, 1));
   PyErr_Format(PyExc_TypeError,
                "each header must be a tuple (name, value), not %.100s",
                Py_TYPE(item)->tp_name);
@@ -258,11 +259,12 @@ int reply_is_head(fcgi_request *handle) {
   return method != NULL && strcmp(method, "HEAD") == 0;
 }
 
-static const char *start_error(int code) {
+static void start_failed(const reply *self, core_state *state, int code) {
   if (code == FCGI_ERR_INVALID)
-    return "the answer cannot begin: the status must be from 100 to 599, a "
-           "header's name an HTTP token, its value without CR, LF and NUL";
-  return code == FCGI_ERR_STATE ? "the answer has begun already" : NULL;
+    reply_refused(self, "the answer cannot begin", "header");
+  else
+    error_set(state, code,
+              code == FCGI_ERR_STATE ? "the answer has begun already" : NULL);
 }
 
 int reply_start(const reply *self, request_object *request) {
@@ -273,7 +275,7 @@ int reply_start(const reply *self, request_object *request) {
       fcgi_request_start(handle, self->status, self->headers, self->count);
   request_leave(request);
   if (code < 0) {
-    error_set(request->state, code, start_error(code));
+    start_failed(self, request->state, code);
     return -1;
   }
   request->begun = 1;

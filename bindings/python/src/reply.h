@@ -34,6 +34,9 @@ void reply_clear(reply *self);
    adds nothing. -1 with an exception. */
 int reply_headers(reply *self, PyObject *headers);
 
+/* Take one header from two strings. -1 with an exception. */
+int reply_pair(reply *self, PyObject *name, PyObject *value);
+
 /* Take one header from C strings that outlive the reply. */
 int reply_header(reply *self, const char *name, const char *value);
 
@@ -47,6 +50,10 @@ size_t reply_body_len(const reply *self);
 
 /* Add Content-Length `len` when the status allows one and none is given. */
 int reply_add_length(reply *self, size_t len, int is_head);
+
+/* Raise ValueError for a head that the core has refused: `what` does not
+   happen, and which header, called `kind`, is the reason. */
+void reply_refused(const reply *self, const char *what, const char *kind);
 
 /* Whether the method is HEAD, whose answer may leave its body out. */
 int reply_is_head(fcgi_request *handle);

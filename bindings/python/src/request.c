@@ -2,6 +2,7 @@
 #include "request.h"
 #include "params.h"
 #include "path.h"
+#include <sched.h>
 #include <stddef.h>
 #include <structmember.h>
 
@@ -19,6 +20,7 @@ request_object *request_new(server_object *server, fcgi_request *handle) {
   self->server = (server_object *)Py_NewRef((PyObject *)server);
   self->handle = handle;
   atomic_init(&self->uses, 0);
+  atomic_init(&self->looks, 0);
   atomic_flag_clear_explicit(&self->reading, memory_order_relaxed);
   self->length = fcgi_request_content_length(handle);
   self->role = fcgi_request_role(handle);
@@ -44,10 +46,26 @@ int request_open(request_object *self) {
   return atomic_load(&self->uses) != REQUEST_ENDED;
 }
 
+fcgi_request *request_look(request_object *self) {
+  atomic_fetch_add(&self->looks, 1);
+  if (request_open(self))
+    return self->handle;
+  atomic_fetch_sub(&self->looks, 1);
+  PyErr_SetString(self->state->errors[ERROR_STATE], "the request has ended");
+  return NULL;
+}
+
+void request_look_away(request_object *self) {
+  atomic_fetch_sub(&self->looks, 1);
+}
+
 fcgi_request *request_claim(request_object *self, int quiet) {
   int uses = 0;
-  if (atomic_compare_exchange_strong(&self->uses, &uses, REQUEST_ENDED))
+  if (atomic_compare_exchange_strong(&self->uses, &uses, REQUEST_ENDED)) {
+    while (atomic_load(&self->looks) > 0)
+      sched_yield();
     return self->handle;
+  }
   if (!quiet)
     PyErr_SetString(self->state->errors[ERROR_STATE],
                     uses == REQUEST_ENDED
@@ -163,40 +181,6 @@ static PyObject *get_path(PyObject *object, void *unused) {
   return pair.path_info;
 }
 
-static const char *reason_name(fcgi_abort_reason reason) {
-  switch (reason) {
-  case FCGI_ABORT_RECORD:
-    return "record";
-  case FCGI_ABORT_CONNECTION:
-    return "connection";
-  case FCGI_ABORT_PROTOCOL:
-    return "protocol";
-  case FCGI_ABORT_TIMEOUT:
-    return "timeout";
-  case FCGI_ABORT_STOP:
-    return "stop";
-  case FCGI_ABORT_NONE:
-    break;
-  }
-  return NULL;
-}
-
-static PyObject *get_aborted(PyObject *object, void *unused) {
-  request_object *self = (request_object *)object;
-  (void)unused;
-  fcgi_request *handle = request_enter(self);
-  if (handle == NULL)
-    return NULL;
-  const char *name = reason_name(fcgi_request_aborted(handle));
-  request_leave(self);
-  /* The core tells of a stop only when some thread waits for requests. */
-  if (name == NULL && atomic_load(&self->server->hurried))
-    name = reason_name(FCGI_ABORT_STOP);
-  if (name == NULL)
-    Py_RETURN_NONE;
-  return PyUnicode_FromString(name);
-}
-
 static PyObject *get_role(PyObject *object, void *unused) {
   request_object *self = (request_object *)object;
   (void)unused;
@@ -248,7 +232,7 @@ static PyGetSetDef request_getset[] = {
      "The decoded path below the root path, one character a byte.", NULL},
     {"content_length", get_content_length, NULL,
      "CONTENT_LENGTH, or None when none was sent.", NULL},
-    {"aborted", get_aborted, NULL,
+    {"aborted", abort_get_reason, NULL,
      "None, or why nobody waits any more: 'record', 'connection', 'protocol', "
      "'timeout' or 'stop'.",
      NULL},
@@ -295,6 +279,20 @@ static PyMethodDef request_methods[] = {
     {"write", answer_method_write, METH_O,
      "write($self, data, /)\n--\n\n"
      "Write bytes of the answer's body, or raw CGI output without start()."},
+    {"write_stderr", answer_method_write_stderr, METH_O,
+     "write_stderr($self, text, /)\n--\n\n"
+     "Write to STDERR, which the web server puts in its error log: bytes, or "
+     "str as\nUTF-8. It leaves with the next bytes of the answer, or its end."},
+    {"on_abort", FAST(abort_method_on), METH_VARARGS | METH_KEYWORDS,
+     "on_abort($self, canceller, /, *, record=True)\n--\n\n"
+     "Call canceller() once when the request is aborted, from a thread of the "
+     "server's.\nWith record=False ABORT_REQUEST, after which a client may "
+     "still wait, does not\ncount. Returns an object with remove(), also for "
+     "with: it is not called after."},
+    {"raise_on_abort", FAST(abort_method_raise), METH_VARARGS | METH_KEYWORDS,
+     "raise_on_abort($self, *, record=True)\n--\n\n"
+     "For with: raise Aborted inside, between two steps of Python code, when "
+     "the request\nis aborted. A call into C is not interrupted."},
     {"flush", answer_method_flush, METH_NOARGS,
      "flush($self)\n--\n\nSend what has been written."},
     {"reply", FAST(answer_method_reply), METH_VARARGS | METH_KEYWORDS,

@@ -16,6 +16,7 @@ typedef struct request_object {
   server_object *server; /* Owned; held until the request ends. */
   fcgi_request *handle;  /* Valid while `uses` is 0 or more. */
   atomic_int uses;       /* Calls that use the handle now, or ENDED. */
+  atomic_int looks;      /* Calls that ask whether it is aborted. */
   atomic_flag reading;   /* Set while one thread reads the body. */
   PyObject *params;      /* The dict, or NULL until it is asked for. */
   char *ahead;           /* Bytes readline has read beyond its line. */
@@ -37,6 +38,11 @@ request_object *request_new(server_object *server, fcgi_request *handle);
    against a thread that ends the request meanwhile. */
 fcgi_request *request_enter(request_object *self);
 void request_leave(request_object *self);
+
+/* The same for a call that returns at once, from any thread: who ends the
+   request waits for it instead of failing. */
+fcgi_request *request_look(request_object *self);
+void request_look_away(request_object *self);
 
 /* Take the handle for good, to end it: from now on all uses raise. NULL when
    it has ended, or when another thread uses it; `quiet` sets no exception. */
@@ -71,6 +77,7 @@ PyObject *body_method_read_data(PyObject *self, PyObject *const *args,
 PyObject *body_next_line(PyObject *self);
 PyObject *answer_method_start(PyObject *self, PyObject *args, PyObject *kwargs);
 PyObject *answer_method_write(PyObject *self, PyObject *data);
+PyObject *answer_method_write_stderr(PyObject *self, PyObject *text);
 PyObject *answer_method_flush(PyObject *self, PyObject *unused);
 PyObject *answer_method_reply(PyObject *self, PyObject *args, PyObject *kwargs);
 PyObject *answer_method_allow(PyObject *self, PyObject *args);
@@ -78,5 +85,11 @@ PyObject *answer_method_send_file(PyObject *self, PyObject *args,
                                   PyObject *kwargs);
 PyObject *answer_method_end(PyObject *self, PyObject *args, PyObject *kwargs);
 PyObject *answer_method_fail(PyObject *self, PyObject *unused);
+PyObject *abort_get_reason(PyObject *self, void *unused);
+PyObject *abort_method_on(PyObject *self, PyObject *args, PyObject *kwargs);
+PyObject *abort_method_raise(PyObject *self, PyObject *args, PyObject *kwargs);
+
+/* A new callable that returns request.aborted, for environ. */
+PyObject *abort_callable(request_object *request);
 
 #endif

@@ -13,6 +13,7 @@ start_response *start_response_new(request_object *request) {
     return NULL;
   self->call = start_response_call;
   self->request = (request_object *)Py_NewRef((PyObject *)request);
+  self->line = NULL;
   self->headers = NULL;
   self->left = -1;
   self->status = 0;
@@ -26,11 +27,13 @@ static int traverse(PyObject *object, visitproc visit, void *arg) {
   start_response *self = (start_response *)object;
   Py_VISIT(Py_TYPE(object));
   Py_VISIT(self->request);
+  Py_VISIT(self->line);
   Py_VISIT(self->headers);
   return 0;
 }
 
 static int clear(PyObject *object) {
+  Py_CLEAR(((start_response *)object)->line);
   Py_CLEAR(((start_response *)object)->headers);
   return 0;
 }
@@ -44,7 +47,7 @@ static void dealloc(PyObject *object) {
   Py_DECREF(type);
 }
 
-/* "404 Not Found": three digits, and the reason that FastCGI needs not. */
+/* "404 Not Found": three digits, a blank and a reason of any words. */
 static int parse_status(PyObject *status) {
   int number = 0;
   if (!PyUnicode_Check(status)) {
@@ -119,15 +122,23 @@ static PyObject *start_response_call(PyObject *callable, PyObject *const *args,
     return NULL;
   }
   self->status = status;
+  Py_XSETREF(self->line, Py_NewRef(args[0]));
   Py_XSETREF(self->headers, Py_NewRef(args[1]));
   return PyObject_GetAttr(callable, self->request->state->write);
+}
+
+/* Where there is a reason it is the application's that is sent (PEP 3333). */
+static int add_reason(start_response *self, reply *out) {
+  if (PyUnicode_GET_LENGTH(self->line) <= 4)
+    return 0;
+  return reply_pair(out, self->request->state->status, self->line);
 }
 
 int start_response_take(start_response *self, reply *out) {
   reply_init(out, self->status);
   out->bytes_only = 1;
   if (self->headers != NULL)
-    return reply_headers(out, self->headers);
+    return add_reason(self, out) < 0 ? -1 : reply_headers(out, self->headers);
   PyErr_SetString(self->request->state->errors[ERROR_STATE],
                   "the application did not call start_response");
   return -1;

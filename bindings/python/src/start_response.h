@@ -10,9 +10,10 @@ typedef struct start_response {
   PyObject_HEAD
   vectorcallfunc call;     /* start_response(status, headers[, exc_info]). */
   request_object *request; /* Owned. */
+  PyObject *line;          /* The status given, "404 Not Found", or NULL. */
   PyObject *headers;       /* The list given, or NULL before the call. */
   int64_t left; /* Bytes that Content-Length still promises, or -1. */
-  int status;   /* The status given. */
+  int status;   /* Its number. */
   char begun;   /* 1 once the headers are on their way. */
   char no_body; /* 1 when the answer has no body: HEAD, 204, 304. */
 } start_response;

@@ -24,7 +24,9 @@
   X(read, "read")                                                              \
   X(tell, "tell")                                                              \
   X(join, "join")                                                              \
-  X(write, "write")
+  X(write, "write")                                                            \
+  X(status, "Status")                                                          \
+  X(fastcgi_aborted, "fastcgi.aborted")
 
 /* One class for each code of FCGI_ERROR_MAP, in its order. */
 enum {
@@ -63,6 +65,9 @@ PyObject *error_set(core_state *state, int code, const char *detail);
 
 /* 1 when the exception now raised says that the client is gone. */
 int error_is_disconnect(core_state *state);
+
+/* Functions of the module itself. */
+PyObject *abort_raise_in_thread(PyObject *module, PyObject *args);
 
 extern PyType_Spec server_spec;
 extern PyType_Spec request_spec;

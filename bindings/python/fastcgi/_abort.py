@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: MIT
+"""Tell running handlers that their request is aborted."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from . import _core
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+LOOK_SECONDS = 0.05  # From one look at the aborts to the next.
+LINGER_SECONDS = 2.0  # The thread outlives its last request so long.
+
+
+class Canceller:
+    """One callable to be called when a request is aborted, and once at most."""
+
+    def __init__(
+        self, request: _core.Request, function: Callable[[], object], record: bool
+    ) -> None:
+        self._lock = threading.RLock()
+        self._request = request
+        self._function: Callable[[], object] | None = function
+        self._record = record
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.remove()
+
+    def remove(self) -> None:
+        """Do not call it any more; waits until a call under way has returned."""
+        with self._lock:
+            self._function = None
+
+    def _look(self) -> bool:
+        """Call it if the time has come; False when nothing is left to wait for."""
+        with self._lock:
+            function = self._function
+            if function is None:
+                return False
+            try:
+                reason = self._request.aborted
+            except _core.StateError:  # It has ended.
+                return False
+            if reason is None or (reason == "record" and not self._record):
+                return True
+            self._function = None
+            try:
+                function()
+            except BaseException:  # Others still count on this thread.
+                sys.stderr.write(
+                    f"fastcgi: the canceller {function!r} failed\n{traceback.format_exc()}"
+                )
+            return False
+
+
+class Raiser:
+    """Raises Aborted in the thread that is inside ``with``."""
+
+    def __init__(self, watch: Watch, request: _core.Request, record: bool) -> None:
+        self._watch = watch
+        self._canceller = Canceller(request, self._raise, record)
+        self._thread = 0
+        self._raised = False
+
+    def __enter__(self) -> None:
+        self._thread = threading.get_ident()
+        self._watch.add(self._canceller)
+
+    def _raise(self) -> None:
+        self._raised = True
+        _core.raise_in_thread(self._thread, _core.Aborted)
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._canceller.remove()
+        if self._raised and (kind is None or not issubclass(kind, _core.Aborted)):
+            _core.raise_in_thread(self._thread, None)
+            if kind is None:
+                raise _core.Aborted("the request was aborted")
+
+
+class Watch:
+    """Looks at the requests that have cancellers, on a thread of its own which
+    runs only while there are some: every other thread may be in a handler."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._waiting: list[Canceller] = []
+        self._running = False
+
+    def add(self, canceller: Canceller) -> None:
+        with self._changed:
+            self._waiting.append(canceller)
+            if self._running:
+                self._changed.notify()
+                return
+            self._thread().start()
+            self._running = True
+
+    def _thread(self) -> threading.Thread:
+        try:
+            return threading.Thread(target=self._run, name="fastcgi-abort", daemon=True)
+        except RuntimeError:  # Some subinterpreters have no daemon threads.
+            return threading.Thread(target=self._run, name="fastcgi-abort")
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                if not self._waiting:
+                    self._changed.wait(LINGER_SECONDS)
+                if not self._waiting:
+                    self._running = False
+                    return
+                waiting, self._waiting = self._waiting, []
+            left = [canceller for canceller in waiting if canceller._look()]
+            del waiting
+            with self._changed:
+                self._waiting += left
+                new = len(self._waiting) > len(left)
+                if left and not new:
+                    self._changed.wait(LOOK_SECONDS)
+            del left

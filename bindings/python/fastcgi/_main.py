@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: MIT
+"""A program that serves one application."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from . import _core
+from ._server import Interface, Server
+from ._signals import stop_on_signals
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from ._roles import Role
+    from ._types import Application, Handler, Options
+
+USAGE = 2
+
+
+def main(
+    app: Application | None = None,
+    *,
+    threads: int = 1,
+    interface: Interface = "auto",
+    stream: bool = False,
+    graceful_timeout: float | None = None,
+    roles: Mapping[str, Handler | Role] | None = None,
+    **options: Unpack[Options],
+) -> None:
+    """Serve ``app`` on the addresses that the command line names, or without
+    any on the inherited listener; the arguments are those of ``serve``.
+
+    An address that is wrong, taken or missing ends the program with one line
+    on stderr and status 2. A CGI server puts words of the client's on the
+    command line (RFC 3875, 4.4): they are never taken for addresses.
+    """
+    with (
+        Server(threads=threads, stream=stream, roles=roles, **options) as server,
+        stop_on_signals(server, graceful_timeout),
+    ):
+        _listen(server)
+        server.serve(app, interface=interface)
+
+
+def _listen(server: Server) -> None:
+    program = os.path.basename(sys.argv[0])
+    words = [] if "GATEWAY_INTERFACE" in os.environ else sys.argv[1:]
+    if any(word.startswith("-") for word in words):
+        asked = words[0] in ("-h", "--help")
+        (sys.stdout if asked else sys.stderr).write(
+            f"usage: {program} [ADDRESS ...]   unix:PATH, HOST:PORT or fd:N; "
+            "without one the inherited listener\n"
+        )
+        sys.exit(0 if asked else USAGE)
+    try:
+        for address in words:
+            server.listen(address)
+        if not words:
+            server.listen(None)
+    except OSError as error:
+        sys.stderr.write(f"{program}: {error.strerror or error}\n")
+        sys.exit(USAGE)
+    except (_core.Error, ValueError) as error:
+        sys.stderr.write(f"{program}: {error}\n")
+        sys.exit(USAGE)
