@@ -54,6 +54,23 @@ def test_an_idle_server_stops_at_once(running, number):
     assert time.monotonic() - before < 3
 
 
+STRAY = """
+import signal, threading
+def app(request):
+    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+    return 200, None, b"stopped"
+"""
+
+
+def test_a_signal_that_another_thread_gets_stops_too(command, tmp_path):
+    """The system chooses the thread; Python's handler runs in the main one."""
+    (tmp_path / "app.py").write_text(STRAY)
+    one = command("-m", "fastcgi", "app:app", "--bind", "unix:x", "--threads", "3")
+    one.wait_for("pid")
+    assert fetch(f"unix:{tmp_path}/x").body == b"stopped"
+    assert one.process.wait(5) == 0
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_the_first_signal_finishes_what_runs(running, tmp_path, number):
     with Client(f"unix:{tmp_path}/x") as client:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 Interface = Literal["auto", "handler", "wsgi"]
 F = TypeVar("F", bound="Handler")
 
+SIGNAL_SECONDS = 0.5  # From one look for signals to the next.
+
 
 def detect_interface(app: object) -> Literal["handler", "wsgi"]:
     """Tell a handler, called with one argument, from a WSGI application.
@@ -201,7 +203,7 @@ class Server(_core.Server):
                 worker.start()
                 started.append(worker)
             for worker in started:
-                worker.join()
+                _wait_for(worker)
         except BaseException:
             self.stop(graceful=False)
             for worker in started:
@@ -209,6 +211,13 @@ class Server(_core.Server):
             raise
         if raised:
             raise raised[0]
+
+
+def _wait_for(worker: threading.Thread) -> None:
+    """Join it. The system may give a signal to any thread, and Python's handler
+    runs in the main one, which has to come by for that."""
+    while worker.is_alive():
+        worker.join(SIGNAL_SECONDS)
 
 
 def serve(
