@@ -67,6 +67,7 @@ def test_a_signal_that_another_thread_gets_stops_too(command, tmp_path):
     (tmp_path / "app.py").write_text(STRAY)
     one = command("-m", "fastcgi", "app:app", "--bind", "unix:x", "--threads", "3")
     one.wait_for("pid")
+    time.sleep(0.3)  # The main thread waits for the others by now.
     assert fetch(f"unix:{tmp_path}/x").body == b"stopped"
     assert one.process.wait(5) == 0
 
