@@ -21,9 +21,8 @@ fcgi__exchange *fcgi__exchange_new(const fcgi_allocator *allocator, uint16_t id,
 
 void fcgi__exchange_free(fcgi__exchange *exchange,
                          const fcgi_allocator *allocator) {
-  fcgi__item *item;
-  while ((item = fcgi__queue_take(&exchange->queue)))
-    fcgi__item_free(item, allocator);
+  if (exchange->kept && atomic_fetch_sub(&exchange->holders, 1) == 0)
+    return;
   fcgi__params_clear(&exchange->params, allocator);
   fcgi__free(allocator, exchange);
 }

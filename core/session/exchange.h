@@ -6,6 +6,7 @@
 #include "session/output.h"
 #include "session/params.h"
 #include <fastcgi/session.h>
+#include <stdatomic.h>
 
 /* How much of an input stream was promised, and has come. */
 typedef struct fcgi__progress {
@@ -46,6 +47,10 @@ typedef struct fcgi__exchange {
   uint8_t abort_due;                  /* 1: ABORT is to be given out. */
   uint8_t close_due;                  /* 1: CLOSE is to be given out. */
   uint8_t stderr_used;                /* 1: STDERR needs its empty record. */
+  uint8_t kept;                       /* 1: `params` may outlive it. */
+  atomic_int holders;                 /* `kept`: -1 once one of the two who
+                                         need it, session and keeper, is
+                                         done. */
   uint8_t bodiless;                   /* 1: refuse without a body (HEAD). */
   uint8_t abort_reason;               /* A fcgi_abort_reason. */
   uint8_t protocol_status;            /* For END_REQUEST. */
@@ -66,6 +71,8 @@ typedef struct fcgi__exchange {
    is refused already, and that only holds its id until its PARAMS end. */
 fcgi__exchange *fcgi__exchange_new(const fcgi_allocator *allocator, uint16_t id,
                                    uint16_t role, int keep, int lean);
+/* Its queue is empty: its output was sent or dropped. Where its parameters are
+   kept, the second call frees. */
 void fcgi__exchange_free(fcgi__exchange *exchange,
                          const fcgi_allocator *allocator);
 

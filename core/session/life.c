@@ -164,7 +164,7 @@ int fcgi__session_end_one(fcgi_session *session, fcgi__exchange *exchange) {
   int error = 0;
   if (exchange->end_queued)
     return 0;
-  if (!exchange->draining && exchange->input != FCGI__INPUT_DONE) {
+  if (exchange->input != FCGI__INPUT_DONE) {
     exchange->draining = 1;
     session->draining++;
     error = fcgi__exchange_close_streams(exchange, &session->allocator);
@@ -187,9 +187,6 @@ int fcgi__session_end_one(fcgi_session *session, fcgi__exchange *exchange) {
 
 void fcgi__session_abort_one(fcgi_session *session, fcgi__exchange *exchange,
                              fcgi_abort_reason reason) {
-  if (exchange->abort_reason > FCGI_ABORT_RECORD ||
-      exchange->abort_reason == (uint8_t)reason)
-    return;
   exchange->abort_reason = (uint8_t)reason;
   if (session->gone && (exchange->ended || !exchange->announced)) {
     close_it(session, exchange);
@@ -233,17 +230,30 @@ int fcgi_session_end(fcgi_session *session, uint16_t id, uint32_t app_status,
   return fcgi__session_end_one(session, exchange);
 }
 
+int fcgi_session_keep_params(fcgi_session *session, uint16_t id) {
+  fcgi__exchange *exchange = fcgi__table_get(&session->table, id);
+  if (!exchange || !exchange->announced || exchange->kept)
+    return FCGI_ERR_STATE;
+  exchange->kept = 1;
+  return 0;
+}
+
+void fcgi_session_drop_params(const fcgi_params *params,
+                              const fcgi_allocator *allocator) {
+  const size_t at = offsetof(fcgi__exchange, params);
+  fcgi__exchange_free((fcgi__exchange *)((uintptr_t)params - at), allocator);
+}
+
 void fcgi_session_stop_draining(fcgi_session *session) {
   fcgi__exchange *next;
-  for (fcgi__exchange *at = session->all; at; at = next) {
+  /* Once it is gone, also for lack of memory here, everything was aborted. */
+  for (fcgi__exchange *at = session->all; at && !session->gone; at = next) {
     next = at->all_next;
     if (!at->draining)
       continue;
     session->closing = 1;
     session->unread = 1;
     fcgi__session_input_done(session, at);
-    if (session->gone) /* Out of memory: everything was aborted. */
-      return;
   }
 }
 

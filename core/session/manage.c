@@ -35,8 +35,7 @@ void fcgi__values_content(fcgi_session *session, const uint8_t *data,
     case FCGI_PAIRS_END:
       match_name(values);
       break;
-    case FCGI_PAIRS_LENGTHS:
-    case FCGI_PAIRS_VALUE:
+    default: /* Lengths, and values that a question should not have. */
       break;
     }
   }
@@ -63,8 +62,6 @@ static void answer(fcgi_session *session, fcgi_record_type type,
                         .type = (uint8_t)type,
                         .content_len = (uint16_t)len,
                         .padding_len = (uint8_t)pad};
-  if (session->gone)
-    return;
   if (session->manage_bytes + size > MANAGE_MAX) {
     fcgi__session_fail(session, FCGI_ERR_LIMIT);
     return;

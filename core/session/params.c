@@ -97,7 +97,7 @@ static int end_name(fcgi_params *params, const fcgi_allocator *allocator) {
 static int take_part(fcgi_params *params, const fcgi_allocator *allocator,
                      const fcgi__params_limits *limits, fcgi_pairs_part part,
                      const uint8_t *data, size_t len) {
-  int error = 0;
+  int error;
   switch (part) {
   case FCGI_PAIRS_LENGTHS:
     error = begin_pair(params, allocator, limits);
@@ -107,12 +107,9 @@ static int take_part(fcgi_params *params, const fcgi_allocator *allocator,
     return error ? error : end_name(params, allocator);
   case FCGI_PAIRS_VALUE:
     return append_text(params, allocator, data, len);
-  case FCGI_PAIRS_END:
+  default: /* The pair has ended. */
     return end_pair(params, allocator, limits);
-  case FCGI_PAIRS_MORE:
-    break;
   }
-  return error;
 }
 
 int fcgi__params_feed(fcgi_params *params, const fcgi_allocator *allocator,

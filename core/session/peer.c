@@ -49,8 +49,6 @@ fcgi__call *fcgi__peer_call(const fcgi_peer *peer, uint16_t id) {
 }
 
 void fcgi__peer_fail(fcgi_peer *peer, int error, const char *reason) {
-  if (peer->error)
-    return;
   peer->error = error;
   peer->reason = reason;
   peer->in_len = 0;
@@ -131,7 +129,7 @@ static int step(fcgi_peer *peer) {
 
 /* The connection is gone: CLOSE for the next request that was open. */
 static int give_close(fcgi_peer *peer) {
-  while (peer->open > 0 && peer->close_at < peer->call_count) {
+  while (peer->close_at < peer->call_count) {
     uint16_t id = (uint16_t)peer->close_at++;
     fcgi__call *call = fcgi__peer_call(peer, id);
     if (!call)

@@ -38,8 +38,9 @@ static void begin_content(fcgi_session *session, const uint8_t *data,
   session->begin_len = (uint8_t)(session->begin_len + len);
 }
 
+/* Only the first ABORT_REQUEST says something new. */
 static void abort_finish(fcgi_session *session) {
-  if (session->current)
+  if (session->current && !session->current->abort_reason)
     fcgi__session_abort_one(session, session->current, FCGI_ABORT_RECORD);
 }
 

@@ -29,6 +29,7 @@ int fcgi_session_new(fcgi_session **out, const fcgi_session_config *config) {
   session->limits.keep_http_proxy = given.keep_http_proxy;
   session->roles = given.roles;
   session->role_count = given.role_count;
+  session->greeted = given.in_use ? 1 : 0;
   session->max_requests = or_default(given.max_requests, 1024);
   session->report_conns = or_default(given.report_conns, 1024);
   session->report_reqs = or_default(
@@ -66,8 +67,6 @@ void fcgi__session_emit(fcgi_session *session, fcgi_event_type type,
 }
 
 void fcgi__session_fail(fcgi_session *session, int error) {
-  if (session->error)
-    return;
   session->error = error;
   fcgi_session_abort(session, FCGI_ABORT_PROTOCOL);
 }

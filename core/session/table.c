@@ -63,10 +63,8 @@ void fcgi__table_put(fcgi__table *table, const fcgi_allocator *allocator,
 
 void fcgi__table_remove(fcgi__table *table, fcgi__exchange *exchange) {
   fcgi__exchange **at = bucket_of(table, exchange->id);
-  while (*at && *at != exchange)
+  while (*at != exchange)
     at = &(*at)->bucket_next;
-  if (!*at)
-    return;
   *at = exchange->bucket_next;
   table->count--;
 }

@@ -18,6 +18,7 @@ fcgi__exchange *fcgi__table_get(const fcgi__table *table, uint16_t id);
 /* Never fails: without memory for more buckets it is only slower. */
 void fcgi__table_put(fcgi__table *table, const fcgi_allocator *allocator,
                      fcgi__exchange *exchange);
+/* `exchange` is in it. */
 void fcgi__table_remove(fcgi__table *table, fcgi__exchange *exchange);
 void fcgi__table_clear(fcgi__table *table, const fcgi_allocator *allocator);
 

@@ -95,16 +95,12 @@ fcgi_pairs_part fcgi_pairs_next(fcgi_pairs *pairs, const uint8_t **data,
 }
 
 int fcgi_pairs_complete(const fcgi_pairs *pairs) {
-  switch (pairs->state) {
-  case NAME_LENGTH:
+  if (pairs->state == NAME_LENGTH)
     return pairs->length_at == 0;
-  case NAME:
-    return pairs->left == 0 && pairs->value_len == 0;
-  case VALUE:
-    return pairs->left == 0;
-  default:
+  if (pairs->state == VALUE_LENGTH || pairs->left > 0)
     return 0;
-  }
+  /* Every byte is in; END was not asked for yet. */
+  return pairs->state == VALUE || pairs->value_len == 0;
 }
 
 size_t fcgi_pair_size(size_t name_len, size_t value_len) {

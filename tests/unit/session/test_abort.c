@@ -223,6 +223,21 @@ static void test_abort_gives_every_request_one_close(void **state) {
   assert_int_equal(fcgi_session_flags(d->session), FCGI_SESSION_CLOSE);
 }
 
+/* The request whose STDIN nobody waits for any more is closed only once. */
+static void test_abort_leaves_nothing_to_drain(void **state) {
+  dialogue *d = *state;
+  struct iovec iov[4];
+  open_request(d, 1);
+  end_request(d, 1);
+  dialogue_send(d);
+  fcgi_session_abort(d->session, FCGI_ABORT_CONNECTION);
+  fcgi_session_stop_draining(d->session);
+  assert_false(fcgi_session_flags(d->session) & FCGI_SESSION_OUTPUT);
+  assert_int_equal(dialogue_take(d), 0);
+  dialogue_expect_events(d, "close 1\n");
+  assert_int_equal(fcgi_session_output(d->session, iov, 4), 0);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       DIALOGUE_TEST(test_abort_record_reaches_the_request),
@@ -242,6 +257,7 @@ int main(void) {
       DIALOGUE_TEST(test_abort_of_the_connection_in_the_middle_of_input),
       DIALOGUE_TEST(test_abort_after_close_was_given_is_harmless),
       DIALOGUE_TEST(test_abort_gives_every_request_one_close),
+      DIALOGUE_TEST(test_abort_leaves_nothing_to_drain),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

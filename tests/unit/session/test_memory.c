@@ -229,6 +229,45 @@ static void test_lent_bytes_that_cannot_be_kept_are_dropped(void **state) {
   assert_int_equal(memory.live, 0);
 }
 
+/* The end needs an allocation when the small storage is already full. */
+static void test_end_that_cannot_be_queued_fails_the_session(void **state) {
+  static const char lent[100];
+  dialogue *d = *state;
+  failing memory = {.until_failure = -1};
+  open_failing(d, &memory);
+  fcgi_session_write(d->session, 1, FCGI_STREAM_STDOUT, "x", 1);
+  fcgi_session_lend(d->session, 1, lent, sizeof lent);
+  memory.until_failure = 0;
+  assert_int_equal(fcgi_session_end(d->session, 1, 0, FCGI_STATUS_COMPLETE),
+                   FCGI_ERR_NOMEM);
+  assert_int_equal(dialogue_take(d), FCGI_ERR_NOMEM);
+  dialogue_expect_events(d, "close 1\n");
+  dialogue_restart(d, NULL);
+  assert_int_equal(memory.live, 0);
+}
+
+/* One too many, which has no storage of its own, of a role not served. */
+static void test_no_to_an_authorizer_needs_memory(void **state) {
+  static const fcgi_role_spec roles[] = {FCGI_ROLE_SPEC_RESPONDER};
+  dialogue *d = *state;
+  failing memory = {.until_failure = -1};
+  const fcgi_session_config config = {.size = sizeof config,
+                                      .allocator = failing_allocator(&memory),
+                                      .max_requests = 1,
+                                      .roles = roles,
+                                      .role_count = 1};
+  dialogue_restart(d, &config);
+  records_open(&d->sent, 1);
+  assert_int_equal(dialogue_feed(d), 0);
+  records_begin(&d->sent, 2, FCGI_ROLE_AUTHORIZER, FCGI_BEGIN_KEEP);
+  memory.until_failure = 1;
+  assert_int_equal(dialogue_feed(d), FCGI_ERR_NOMEM);
+  dialogue_expect_events(d, "request 1 role=1 keep=1 length=-1 A=b\n"
+                            "abort 1 reason=3\n");
+  dialogue_restart(d, NULL);
+  assert_int_equal(memory.live, 0);
+}
+
 static void *measure(void *ptr, size_t size, void *user_data) {
   size_t *bytes = user_data;
   *bytes += size;
@@ -262,6 +301,8 @@ int main(void) {
       DIALOGUE_TEST(test_memory_missing_while_draining_stops),
       DIALOGUE_TEST(test_failed_write_leaves_nothing),
       DIALOGUE_TEST(test_lent_bytes_that_cannot_be_kept_are_dropped),
+      DIALOGUE_TEST(test_end_that_cannot_be_queued_fails_the_session),
+      DIALOGUE_TEST(test_no_to_an_authorizer_needs_memory),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -191,6 +191,16 @@ static void test_output_refuses_a_request_before_its_params_end(void **state) {
       FCGI_ERR_STATE);
 }
 
+static void test_output_takes_nothing_from_nowhere(void **state) {
+  dialogue *d = *state;
+  open_request(d, 1);
+  assert_int_equal(fcgi_session_lend(d->session, 1, NULL, 0), 0);
+  assert_int_equal(fcgi_session_lend(d->session, 1, NULL, 1), FCGI_ERR_INVALID);
+  assert_int_equal(fcgi_session_queued(d->session, 2), 0);
+  fcgi_session_output_done(d->session, 1000);
+  dialogue_expect_answer(d, "");
+}
+
 static void test_output_queued_counts_what_is_unsent(void **state) {
   dialogue *d = *state;
   open_request(d, 1);
@@ -452,6 +462,7 @@ int main(void) {
       DIALOGUE_TEST(test_output_refuses_other_streams),
       DIALOGUE_TEST(test_output_refuses_requests_that_are_not_open),
       DIALOGUE_TEST(test_output_refuses_a_request_before_its_params_end),
+      DIALOGUE_TEST(test_output_takes_nothing_from_nowhere),
       DIALOGUE_TEST(test_output_queued_counts_what_is_unsent),
       DIALOGUE_TEST(test_output_lends_without_a_copy),
       DIALOGUE_TEST(test_output_keep_copies_what_is_lent),

@@ -117,6 +117,16 @@ static void test_params_may_be_none(void **state) {
   assert_value(params, "A", NULL);
 }
 
+static void test_params_null_stands_for_none(void **state) {
+  fcgi_param at;
+  (void)state;
+  assert_null(fcgi_params_get(NULL, "A", 1, NULL));
+  assert_int_equal(fcgi_params_count(NULL), 0);
+  assert_int_equal(fcgi_params_at(NULL, 0, &at), FCGI_ERR_INVALID);
+  assert_int_equal(fcgi_params_number(NULL, "A", 1), -1);
+  assert_int_equal(fcgi_params_duplicates(NULL), 0);
+}
+
 static void test_params_last_duplicate_wins(void **state) {
   dialogue *d = *state;
   begin(d);
@@ -358,6 +368,7 @@ int main(void) {
       DIALOGUE_TEST(test_params_keeps_the_order),
       DIALOGUE_TEST(test_params_live_until_close),
       DIALOGUE_TEST(test_params_may_be_none),
+      cmocka_unit_test(test_params_null_stands_for_none),
       DIALOGUE_TEST(test_params_last_duplicate_wins),
       DIALOGUE_TEST(test_params_joins_duplicate_headers),
       DIALOGUE_TEST(test_params_knows_that_there_are_no_duplicates),

@@ -215,6 +215,7 @@ static void test_peer_keeps_to_its_limits(void **state) {
   assert_int_equal(fcgi_peer_get_values(p->peer, long_names, 2), 0);
   assert_int_equal(fcgi_peer_param(p->peer, 1, "A", 1, big, SIZE_MAX / 2),
                    FCGI_ERR_INVALID);
+  assert_int_equal(fcgi_peer_raw(p->peer, big, SIZE_MAX), FCGI_ERR_LIMIT);
 }
 
 static void test_peer_refuses_more_names_than_a_record_holds(void **state) {
@@ -226,8 +227,9 @@ static void test_peer_refuses_more_names_than_a_record_holds(void **state) {
   assert_int_equal(fcgi_peer_get_values(p->peer, names, 1), 0);
   assert_int_equal(fcgi_peer_flags(p->peer) & FCGI_PEER_VALUES,
                    FCGI_PEER_VALUES);
-  const char *two[2] = {name, "x"};
-  assert_int_equal(fcgi_peer_get_values(p->peer, two, 2), FCGI_ERR_LIMIT);
+  const char *three[3] = {name, "x", name};
+  assert_int_equal(fcgi_peer_get_values(p->peer, three, 2), FCGI_ERR_LIMIT);
+  assert_int_equal(fcgi_peer_get_values(p->peer, three, 3), FCGI_ERR_LIMIT);
   free(name);
 }
 

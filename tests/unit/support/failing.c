@@ -12,6 +12,8 @@ static void *failing_realloc(void *ptr, size_t size, void *user_data) {
   }
   if (state->until_failure == 0) {
     state->failures++;
+    if (state->once)
+      state->until_failure = -1;
     return NULL;
   }
   if (state->until_failure > 0)

@@ -9,6 +9,7 @@ typedef struct failing {
   long until_failure; /* Successful calls left; -1 never fails. */
   long live;          /* Blocks allocated and not freed. */
   long failures;      /* Calls that were refused. */
+  int once;           /* 1: after one refusal there is memory again. */
 } failing;
 
 /* An allocator over `state`, which stays the caller's. One thread only. */

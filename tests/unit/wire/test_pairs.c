@@ -217,6 +217,30 @@ static void test_pairs_truncated_is_not_complete(void **state) {
   }
 }
 
+/* A caller may stop before it asks for END. */
+static void test_pairs_may_be_complete_before_its_end(void **state) {
+  static const struct {
+    const char *bytes; /* The encoded pair, or its beginning. */
+    size_t len;        /* How many. */
+    int parts;         /* Taken before the question. */
+    int complete;      /* The answer. */
+  } cases[] = {
+      {"\0\0", 2, 1, 1},    {"\1\0", 2, 1, 0},    {"\0\1", 2, 1, 0},
+      {"\1\0A", 3, 2, 1},   {"\1\1Ab", 4, 2, 0},  {"\1\1Ab", 4, 3, 1},
+      {"\1\2Abc", 4, 3, 0}, {"\1\2Abc", 5, 3, 1}, {"\1", 1, 1, 0},
+      {"\200", 1, 1, 0},
+  };
+  (void)state;
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    fcgi_pairs pairs = {0};
+    const uint8_t *at = (const uint8_t *)cases[i].bytes, *part;
+    size_t len = cases[i].len, part_len;
+    for (int n = 0; n < cases[i].parts; n++)
+      fcgi_pairs_next(&pairs, &at, &len, &part, &part_len);
+    assert_int_equal(fcgi_pairs_complete(&pairs), cases[i].complete);
+  }
+}
+
 static void test_pairs_nothing_is_complete(void **state) {
   (void)state;
   fcgi_pairs pairs = {0};
@@ -244,6 +268,7 @@ int main(void) {
       cmocka_unit_test(test_pairs_reports_the_longest_lengths),
       cmocka_unit_test(test_pairs_lends_slices_of_the_input),
       cmocka_unit_test(test_pairs_truncated_is_not_complete),
+      cmocka_unit_test(test_pairs_may_be_complete_before_its_end),
       cmocka_unit_test(test_pairs_nothing_is_complete),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
