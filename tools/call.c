@@ -225,20 +225,6 @@ static int parse(call *c, int argc, char **argv) {
   return status;
 }
 
-/* The parameter that -p gives, or takes away. */
-static void apply_param(tool_params *params, const char *text) {
-  const char *equals = strchr(text, '=');
-  size_t len = equals ? (size_t)(equals - text) : strlen(text);
-  char *name = tool_realloc(NULL, len + 1);
-  memcpy(name, text, len);
-  name[len] = '\0';
-  if (equals)
-    tool_params_set(params, name, equals + 1);
-  else
-    tool_params_remove(params, name);
-  free(name);
-}
-
 static void set_number(tool_params *params, const char *name, int64_t value) {
   char text[24];
   snprintf(text, sizeof text, "%lld", (long long)value);
@@ -271,7 +257,7 @@ static void fill_params(const call *c, tool_params *params) {
   for (size_t i = 0; i < c->headers; i++)
     tool_params_header(params, c->given[i]);
   for (size_t i = c->headers; i < all; i++)
-    apply_param(params, c->given[i]);
+    tool_params_apply(params, c->given[i]);
 }
 
 static int left_ms(const call *c) {

@@ -15,6 +15,8 @@ static const struct {
 } commands[] = {
     {"call", tool_call, "send a request to a FastCGI application"},
     {"dump", tool_dump, "show a captured byte stream as records"},
+    {"run", tool_run, "run a FastCGI program, and replace it without a loss"},
+    {"spec", tool_spec, "play conformance cases against an application"},
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 

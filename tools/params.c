@@ -54,6 +54,16 @@ void tool_params_remove(tool_params *params, const char *name) {
           (size_t)(params->at + params->count - param) * sizeof *param);
 }
 
+void tool_params_apply(tool_params *params, const char *text) {
+  const char *equals = strchr(text, '=');
+  char *name = copy_text(text, strcspn(text, "="));
+  if (equals)
+    tool_params_set(params, name, equals + 1);
+  else
+    tool_params_remove(params, name);
+  free(name);
+}
+
 const char *tool_params_get(const tool_params *params, const char *name) {
   const fcgi_param *param = find(params, name);
   return param ? param->value : NULL;

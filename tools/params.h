@@ -17,6 +17,9 @@ void tool_params_set(tool_params *params, const char *name, const char *value);
 /* Take a parameter out, if it is there. */
 void tool_params_remove(tool_params *params, const char *name);
 
+/* What -p says: "NAME=VALUE" sets one, "NAME" takes one out. */
+void tool_params_apply(tool_params *params, const char *text);
+
 /* The value of a parameter, or NULL. */
 const char *tool_params_get(const tool_params *params, const char *name);
 

@@ -28,5 +28,7 @@ void *tool_realloc(void *ptr, size_t size);
 /* The sub-commands. argv[0] is the sub-command's name. */
 int tool_call(int argc, char **argv);
 int tool_dump(int argc, char **argv);
+int tool_run(int argc, char **argv);
+int tool_spec(int argc, char **argv);
 
 #endif

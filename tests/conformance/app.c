@@ -1,10 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* The applications that cases name in `handler`, over a server:
-   `app HANDLER ADDRESS [LIMIT=NUMBER...]`. README.md says what each does. */
+   `app HANDLER ADDRESS [LIMIT=NUMBER...]`. README.md says what each does.
+   HANDLER `spec` is all of them: each request's SPEC_HANDLER chooses. */
 #include <fastcgi/fastcgi.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum {
+  THREADS = 8
+}; /* Of `spec`: more than the cases hold requests at once. */
 
 /* Growable bytes. Zero-initialised is empty. */
 typedef struct text {
@@ -144,17 +150,17 @@ static int fault(fcgi_request *request, void *data) {
 
 /* `data` is where the request is held that waits for another. */
 static int swap(fcgi_request *request, void *data) {
-  fcgi_request **held = data;
-  if (!*held) {
-    *held = request;
+  _Atomic(fcgi_request *) *held = data;
+  fcgi_request *other = atomic_exchange(held, NULL);
+  if (!other) {
     say(request, page_head);
+    atomic_store(held, request);
     fcgi_request_flush(request);
     return FCGI_PENDING;
   }
   page(request, NULL);
-  say(*held, page_body);
-  fcgi_request_end(*held, 0);
-  *held = NULL;
+  say(other, page_body);
+  fcgi_request_end(other, 0);
   return 0;
 }
 
@@ -204,6 +210,29 @@ static const struct {
     {"data", FCGI_BODY_COLLECT, filter, NULL},
     {"authorize", FCGI_BODY_COLLECT, authorize, NULL},
 };
+enum { HANDLERS = sizeof handlers / sizeof *handlers };
+
+/* The one that SPEC_HANDLER names, as `fcgi spec --echo` has it. */
+static size_t chosen(const fcgi_request *request) {
+  const char *name = fcgi_request_param(request, "SPEC_HANDLER");
+  size_t i = 0;
+  while (name && i < HANDLERS && strcmp(handlers[i].name, name) != 0)
+    i++;
+  return i;
+}
+
+static int choose(fcgi_request *request, void *data) {
+  size_t i = chosen(request);
+  return i < HANDLERS ? handlers[i].on_request(request, data)
+                      : refuse(request, 501, "501 Not Implemented\n");
+}
+
+static int choose_abort(fcgi_request *request, void *data) {
+  size_t i = chosen(request);
+  return i < HANDLERS && handlers[i].on_abort
+             ? handlers[i].on_abort(request, data)
+             : 0;
+}
 
 static int set_limit(fcgi_server_config *config, const char *limit) {
   const char *equals = strchr(limit, '=');
@@ -223,13 +252,13 @@ static int set_limit(fcgi_server_config *config, const char *limit) {
 }
 
 static int serve(const fcgi_server_config *config, const char *address,
-                 const fcgi_handler *handler) {
-  fcgi_request *held = NULL;
+                 const fcgi_handler *handler, unsigned threads) {
+  _Atomic(fcgi_request *) held = NULL;
   fcgi_server *server;
   if (fcgi_server_new(&server, config))
     return 1;
   if (fcgi_server_listen(server, address) ||
-      fcgi_server_run(server, handler, &held)) {
+      fcgi_server_run_threads(server, handler, &held, threads)) {
     fprintf(stderr, "app: %s\n", fcgi_server_message(server));
     return 1;
   }
@@ -240,7 +269,13 @@ static int serve(const fcgi_server_config *config, const char *address,
 int main(int argc, char **argv) {
   fcgi_server_config config = {.size = sizeof config, .drain_silence_ms = 200};
   fcgi_handler handler = {.size = sizeof handler};
-  for (size_t i = 0; argc > 2 && i < sizeof handlers / sizeof *handlers; i++) {
+  const int all = argc > 2 && strcmp(argv[1], "spec") == 0;
+  if (all) {
+    config.body = FCGI_BODY_STREAM;
+    handler.on_request = choose;
+    handler.on_abort = choose_abort;
+  }
+  for (size_t i = 0; argc > 2 && i < HANDLERS; i++) {
     if (strcmp(handlers[i].name, argv[1]) != 0)
       continue;
     config.body = handlers[i].body;
@@ -254,5 +289,5 @@ int main(int argc, char **argv) {
     fprintf(stderr, "usage: app HANDLER ADDRESS [LIMIT=NUMBER...]\n");
     return 2;
   }
-  return serve(&config, argv[2], &handler);
+  return serve(&config, argv[2], &handler, all ? THREADS : 1);
 }

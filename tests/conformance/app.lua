@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- The applications that cases name in `handler`, with the Lua module.
 -- lua5.4 app.lua HANDLER ADDRESS [LIMIT=NUMBER...]; README.md says what each does.
+-- HANDLER spec is all of them: each request's SPEC_HANDLER chooses.
 local fcgi = require "fcgi"
 
 local HEAD = "Content-Type: text/plain\r\n\r\n"
@@ -81,6 +82,15 @@ function handlers.authorize(req)
   end
 end
 
+function handlers.spec(req)
+  local handler = handlers[req.params.SPEC_HANDLER or "echo"]
+  if handler then
+    handler(req)
+  else
+    refuse(req, 501, "Not Implemented")
+  end
+end
+
 -- The module loads this file again, with the name as its only argument.
 if select("#", ...) == 1 then
   return handlers[(...)]
@@ -91,8 +101,8 @@ local options = {
   app = arg[0],
   args = { name },
   bind = arg[2],
-  threads = name == "hold" and 8 or 1,
-  stream = name == "early",
+  threads = (name == "hold" or name == "spec") and 8 or 1,
+  stream = name == "early" or name == "spec",
   drain_silence = 0.2,
 }
 for i = 3, #arg do

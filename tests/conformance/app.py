@@ -2,10 +2,12 @@
 """The applications that cases name in `handler`, with the Python module.
 
 python app.py HANDLER ADDRESS [LIMIT=NUMBER...]; README.md says what each does.
+HANDLER `spec` is all of them: each request's SPEC_HANDLER chooses.
 """
 
 import contextlib
 import sys
+import threading
 import time
 from collections.abc import Callable
 
@@ -55,6 +57,35 @@ def page(request: fastcgi.Request) -> None:
     request.write(b"Content-type: text/html\r\n\r\n<html>\n<head> ... ")
 
 
+def fault(request: fastcgi.Request) -> None:
+    request.write(b"Content-type: text/html\r\n\r\n<ht")
+    request.write_stderr(b"config error: missing SI_UID\n")
+    request.write(b"ml>\n<head> ... ")
+    request.end(938)
+
+
+class Swap:
+    """The first request of two waits on its thread until the second has ended."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.turn: threading.Event | None = None
+
+    def __call__(self, request: fastcgi.Request) -> None:
+        with self.lock:
+            mine, self.turn = self.turn, None if self.turn else threading.Event()
+            theirs = self.turn
+        if mine:
+            page(request)
+            request.end()
+            mine.set()
+        elif theirs:
+            request.write(b"Content-type: text/html\r\n\r\n")
+            request.flush()
+            theirs.wait(10)
+            request.write(b"<html>\n<head> ... ")
+
+
 def hold(request: fastcgi.Request) -> None:
     while not request.aborted:
         time.sleep(0.005)
@@ -76,8 +107,18 @@ def authorize(request: fastcgi.Request) -> None:
 
 
 HANDLERS: dict[str, Callable[[fastcgi.Request], None]] = {
-    handler.__name__: handler for handler in (echo, data, params, early, page, hold, big, authorize)
+    handler.__name__: handler
+    for handler in (echo, data, params, early, page, fault, hold, big, authorize)
 }
+HANDLERS["swap"] = Swap()
+
+
+def spec(request: fastcgi.Request) -> None:
+    handler = HANDLERS.get(request.params.get("SPEC_HANDLER", "echo"))
+    if handler:
+        handler(request)
+    else:
+        refuse(request, 501, "Not Implemented")
 
 
 def main(name: str, address: str, *limits: str) -> None:
@@ -87,11 +128,11 @@ def main(name: str, address: str, *limits: str) -> None:
         option, convert = LIMITS[key]
         options[option] = convert(value)
     fastcgi.serve(
-        HANDLERS[name],
+        spec if name == "spec" else HANDLERS[name],
         address,
         interface="handler",
-        stream=name == "early",
-        threads=8 if name == "hold" else 1,
+        stream=name in ("early", "spec"),
+        threads=8 if name in ("hold", "swap", "spec") else 1,
         **options,
     )
 

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 #include "conformance/case_file.h"
 
-#include "conformance/compose.h"
 #include "conformance/expect.h"
+#include "spec/broken.h"
+#include "spec/case_text.h"
+#include "spec/compose.h"
 #include "support/unit.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { SEND = 1, EVENTS = 2, ANSWER = 3 };
 
 static void add_step(case_file *c, case_action action) {
   assert_true(c->step_count < CASE_STEPS);
@@ -20,6 +21,7 @@ static void add_step(case_file *c, case_action action) {
 static void send_line(case_file *c, const char *line) {
   static const char *const actions[] = {"", "close", "half_close", "silence",
                                         "timeout"};
+  bytes sent = {.len = 0};
   if (strncmp(line, "await ", 6) == 0) {
     add_step(c, CASE_AWAIT);
     return;
@@ -36,30 +38,9 @@ static void send_line(case_file *c, const char *line) {
   }
   if (c->step_count == 0 || c->steps[c->step_count - 1].action != CASE_BYTES)
     add_step(c, CASE_BYTES);
-  compose(&c->steps[c->step_count - 1].bytes, line);
-}
-
-static void answer_line(case_file *c, const char *line) {
-  if (strcmp(line, "open") == 0)
-    c->open = 1;
-  else if (strcmp(line, "closed") == 0)
-    c->closed = 1;
-  else
-    expect_line(&c->answer, line);
-}
-
-static void section_line(case_file *c, const char *line) {
-  line += strspn(line, " ");
-  if (*line == '#')
-    return;
-  if (c->section == SEND)
-    send_line(c, line);
-  else if (c->section == EVENTS)
-    expect_line(&c->events, line);
-  else if (c->section == ANSWER)
-    answer_line(c, line);
-  else
-    fail_msg("'%s' is in no section", line);
+  compose(&sent, line);
+  records_raw(&c->steps[c->step_count - 1].bytes, sent.data, sent.len);
+  bytes_free(&sent);
 }
 
 static void set_limit(fcgi_session_config *config, char *word) {
@@ -80,55 +61,52 @@ static void set_limit(fcgi_session_config *config, char *word) {
     fail_msg("unknown limit '%s'", word);
 }
 
-static void set_limits(case_file *c, char *value) {
-  char *rest = NULL;
-  for (char *word = strtok_r(value, " ", &rest); word;
+static void set_limits(case_file *c, const char *value) {
+  char *copy = strdup(value), *rest = NULL;
+  assert_non_null(copy);
+  for (char *word = strtok_r(copy, " ", &rest); word;
        word = strtok_r(NULL, " ", &rest))
     set_limit(&c->config, word);
+  free(copy);
 }
 
-/* The other fields are for people and for the table of statements. */
-static void field(case_file *c, char *line, char *colon) {
-  char *value = colon + 1;
-  value += strspn(value, " ");
-  *colon = '\0';
-  if (strcmp(line, "handler") == 0)
-    snprintf(c->handler, sizeof c->handler, "%s", value);
-  else if (strcmp(line, "limits") == 0)
-    set_limits(c, value);
-}
-
-static void top_line(case_file *c, char *line) {
-  char *colon = strchr(line, ':');
-  if (strcmp(line, "send") == 0)
-    c->section = SEND;
-  else if (strcmp(line, "events") == 0)
-    c->section = EVENTS;
-  else if (strcmp(line, "answer") == 0)
-    c->section = ANSWER;
-  else if (colon)
-    field(c, line, colon);
-  else
-    fail_msg("'%s' is neither a field nor a section", line);
+static char *whole_file(const char *path) {
+  char *text = NULL;
+  size_t room = 0;
+  FILE *file = fopen(path, "r");
+  if (!file || getdelim(&text, &room, '\0', file) < 0)
+    fail_msg("cannot read %s", path);
+  fclose(file);
+  return text;
 }
 
 void case_file_read(case_file *c, const char *path) {
-  char *line = NULL;
-  size_t room = 0;
-  FILE *file = fopen(path, "r");
-  if (!file)
-    fail_msg("cannot read %s", path);
-  *c = (case_file){.config = {.size = sizeof c->config}, .handler = "echo"};
-  while (getline(&line, &room, file) >= 0) {
-    line[strcspn(line, "\n")] = '\0';
-    if (*line == ' ')
-      section_line(c, line);
-    else if (*line != '\0' && *line != '#')
-      top_line(c, line);
-  }
-  free(line);
-  fclose(file);
-  assert_true(c->step_count > 0);
+  char *text = whole_file(path);
+  case_text from;
+  case_text_read(&from, text);
+  *c = (case_file){.config = {.size = sizeof c->config},
+                   .open = from.open,
+                   .closed = from.closed};
+  snprintf(c->handler, sizeof c->handler, "%s", from.handler);
+  set_limits(c, from.limits);
+  for (size_t i = 0; i < from.lines[CASE_SEND].count; i++)
+    send_line(c, from.lines[CASE_SEND].at[i]);
+  for (size_t i = 0; i < from.lines[CASE_EVENTS].count; i++)
+    expect_line(&c->events, from.lines[CASE_EVENTS].at[i]);
+  for (size_t i = 0; i < from.lines[CASE_ANSWER].count; i++)
+    expect_line(&c->answer, from.lines[CASE_ANSWER].at[i]);
+  case_text_free(&from);
+  free(text);
+}
+
+void spec_broken(const char *format, ...) {
+  char message[400];
+  va_list arguments;
+  va_start(arguments, format);
+  vsnprintf(message, sizeof message, format, arguments);
+  va_end(arguments);
+  fail_msg("%s", message);
+  abort(); /* Not reached: a failed test does not go on. */
 }
 
 void case_file_free(case_file *c) {

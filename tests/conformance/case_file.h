@@ -29,7 +29,6 @@ typedef struct case_file {
   char handler[20];            /* The fixture's name. */
   int open;                    /* 1: the connection stays usable. */
   int closed;                  /* 1: the application closes it. */
-  int section;                 /* Private: which section is being read. */
   case_step steps[CASE_STEPS]; /* What the web server does. */
   size_t step_count;           /* How many. */
   records events;              /* The trace expected, as a dialogue's text. */

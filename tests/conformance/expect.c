@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "conformance/expect.h"
 
-#include "conformance/compose.h"
-#include "conformance/words.h"
+#include "spec/compose.h"
+#include "spec/words.h"
 #include "support/unit.h"
 
 #include <fastcgi/event.h>
@@ -45,7 +45,8 @@ static void stream(records *text, const words *w) {
   say(text, " ");
   say(text, words_at(w, 1));
   say(text, " ");
-  words_join(w, 2, text);
+  for (size_t i = 2; i < w->count; i++)
+    records_raw(text, words_at(w, i), w->length[i]);
   say(text, "\n");
 }
 
@@ -110,14 +111,14 @@ void expect_http(records *text, unsigned status, const void *body, size_t len) {
 }
 
 static void http(records *text, const words *w) {
-  records body = {0};
+  bytes body = {.len = 0};
   words_join(w, 3, &body);
   say(text, "stdout ");
   say(text, words_at(w, 1));
   say(text, " ");
   expect_http(text, (unsigned)words_number(w, 2), body.data, body.len);
   say(text, "\n");
-  records_free(&body);
+  bytes_free(&body);
 }
 
 static void reply(records *text, const words *w) {

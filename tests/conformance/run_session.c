@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Runs every case of a folder against the session: whole, byte by byte, split
-   at every point, and with each allocation failing in turn. */
+   at every point, and with each allocation failing in turn, beside a request
+   that this must not harm. */
 #include "conformance/case_file.h"
 #include "conformance/fixture.h"
 #include "support/dialogue.h"
@@ -16,8 +17,16 @@ enum {
   SPLITS_MOST = 2000,      /* A longer case is split at that many points, */
   SPLIT_BYTES = 60000000,  /* or at fewer: bytes fed by all splits. */
   BYTEWISE_MOST = 2000000, /* A longer case is not fed byte by byte. */
-  FAILURES_ALL = 400       /* Beyond, not each allocation fails in turn. */
+  FAILURES_ALL = 400,      /* Beyond, not each allocation fails in turn. */
+  BYSTANDER = 65211        /* The id of the request beside. */
 };
+
+/* What became of the request beside the case's. */
+typedef struct bystander {
+  int answered; /* 1: its STDIN ended, and it was answered. */
+  int aborted;  /* 1: ABORT came. */
+  int closed;   /* CLOSE events. */
+} bystander;
 
 /* What a test of a case has. */
 typedef struct subject {
@@ -36,13 +45,32 @@ typedef struct run {
   size_t split;       /* Where, in all the bytes, one feed ends. */
   size_t at;          /* Bytes fed so far. */
   int result;         /* The session's error, once it has one. */
+  bystander beside;   /* The request beside, where there is one. */
 } run;
 
 /* What an application queued leaves at once: END_REQUEST is on its way before
    the next record is looked at. */
+static void react_beside(run *r, const fcgi_event *event) {
+  fcgi_session *session = r->d->session;
+  r->beside.aborted |= event->type == FCGI_EVENT_ABORT;
+  r->beside.closed += event->type == FCGI_EVENT_CLOSE;
+  if (event->type == FCGI_EVENT_STDIN_END) {
+    r->beside.answered = 1;
+    assert_int_equal(
+        fcgi_session_write(session, BYSTANDER, FCGI_STREAM_STDOUT, "fine", 4),
+        0);
+  }
+  if (event->type == FCGI_EVENT_STDIN_END || event->type == FCGI_EVENT_ABORT)
+    assert_int_equal(
+        fcgi_session_end(session, BYSTANDER, 0, FCGI_STATUS_COMPLETE), 0);
+}
+
 static void react(dialogue *d, const fcgi_event *event, void *data) {
   run *r = data;
-  fixture_event(r->f, event);
+  if (event->id == BYSTANDER && event->user_data == &r->beside)
+    react_beside(r, event);
+  else
+    fixture_event(r->f, event);
   dialogue_send(d);
 }
 
@@ -118,12 +146,16 @@ static void probe(run *r) {
   feed(r, get_values, sizeof get_values);
 }
 
-static void run_steps(run *r, subject *s) {
-  run_start(r, s);
+static void play_steps(run *r) {
   for (size_t i = 0; i < r->c->step_count && r->result == 0; i++)
     step(r, &r->c->steps[i]);
   if (r->result == 0)
     send_and_take(r);
+}
+
+static void run_steps(run *r, subject *s) {
+  run_start(r, s);
+  play_steps(r);
   if (r->c->open && r->result == 0)
     probe(r);
 }
@@ -229,6 +261,67 @@ static void run_failures(subject *s) {
       return;
 }
 
+/* A request that is in its STDIN while the case goes on. */
+static void open_beside(run *r) {
+  dialogue *d = r->d;
+  records_begin(&d->sent, BYSTANDER, FCGI_ROLE_RESPONDER, FCGI_BEGIN_KEEP);
+  records_params_end(&d->sent, BYSTANDER);
+  d->on_event = NULL;
+  assert_int_equal(dialogue_feed(d), 0);
+  assert_int_equal(
+      fcgi_session_set_user_data(d->session, BYSTANDER, &r->beside), 0);
+  d->on_event = react;
+}
+
+/* What it says once its STDIN has ended, and nothing else. */
+static void end_beside(run *r) {
+  dialogue *d = r->d;
+  dialogue_answer(d)->len = 0;
+  records_stdin_end(&d->sent, BYSTANDER);
+  assert_int_equal(dialogue_feed(d), 0);
+  if (r->beside.answered)
+    dialogue_expect_answer(d, "stdout 65211 fine\nstdout_end 65211\n"
+                              "end 65211 app=0 status=0\n");
+  assert_int_equal(dialogue_take(d), 0);
+  assert_int_equal(r->beside.closed, r->beside.answered);
+}
+
+/* The case with allocation `n` failing, and only that one, beside another
+   request, which is aborted unless the session lives on. Returns whether one
+   failed; `*answered` becomes 1 or 0 if the session lives on. */
+static long run_beside(subject *s, long n, int *answered) {
+  run r = {.c = &s->c, .chunk = case_file_size(&s->c) + 1};
+  s->memory = (failing){.until_failure = -1, .once = 1};
+  run_start(&r, s);
+  open_beside(&r);
+  s->memory.until_failure = n;
+  play_steps(&r);
+  s->memory.until_failure = -1;
+  if (fcgi_session_flags(r.d->session) & FCGI_SESSION_CLOSE) {
+    assert_true(r.beside.aborted);
+  } else {
+    end_beside(&r);
+    *answered = r.beside.answered;
+  }
+  run_finish(&r);
+  assert_int_equal(r.beside.closed, 1);
+  return s->memory.failures;
+}
+
+/* Memory that is missing once may end the session. While that lives, the other
+   request fares as without a failure: it is answered, unless the case leaves
+   half a record on the wire. */
+static void run_failures_beside(subject *s) {
+  int usually = 1, answered;
+  assert_int_equal(run_beside(s, -1, &usually), 0);
+  for (long n = 0;; n += 1 + n / FAILURES_ALL * 100) {
+    answered = usually;
+    if (run_beside(s, n, &answered) == 0)
+      return;
+    assert_int_equal(answered, usually);
+  }
+}
+
 /* cmocka's initial state is the path. */
 static int set_up(void **state) {
   subject *s = calloc(1, sizeof *s);
@@ -251,6 +344,7 @@ static void test_case(void **state) {
   run_chunks(s);
   run_splits(s);
   run_failures(s);
+  run_failures_beside(s);
 }
 
 static const char *base_name(const char *path) {

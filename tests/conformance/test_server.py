@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Every case over a socket, against a server in C, Python or Lua.
+"""Every case over a socket, against a server in C, Python, Lua or with SWIG.
 
 FASTCGI_LANGUAGES chooses the language. A connection that stays open is probed
 with GET_VALUES, which also shows that both sides are in step.
@@ -16,6 +16,7 @@ import pytest
 from support.fcgi_client import HEADER, connect
 from support.paths import BUILD
 from support.process import Process
+from swig import languages as swig
 
 from conformance.cases import Case, all_cases, split_words
 
@@ -26,11 +27,11 @@ APPS = {
     "c": [str(BUILD / "tests" / "conformance" / "app")],
     "python": [sys.executable, str(HERE / "app.py")],
     "lua": ["lua5.4", str(HERE / "app.lua")],
+    **{f"swig_{name}": swig.app(name) for name in swig.LANGUAGES},
 }
 LANGUAGES = os.environ.get("FASTCGI_LANGUAGES", "c,python,lua").split(",")
-# The modules cannot hold one request while they answer another on the same
-# thread, nor can Python's write to STDERR.
-LACKS = {"c": (), "python": ("fault", "swap"), "lua": ("swap",)}
+# A thread of the Lua module cannot tell another that it has answered.
+LACKS = {"c": (), "python": (), "lua": ("swap",)}
 
 
 class Wire:
@@ -250,7 +251,7 @@ def servers(tmp_path_factory):
 def selected() -> Iterator:
     for language in LANGUAGES:
         for case in all_cases():
-            if case.handler not in LACKS[language]:
+            if case.handler not in LACKS.get(language, ()):
                 yield pytest.param(language, case, id=f"{language}-{case.name}")
 
 

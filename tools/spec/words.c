@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "conformance/words.h"
+#include "words.h"
 
-#include "support/unit.h"
+#include "broken.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -9,14 +9,14 @@
 #include <string.h>
 
 void words_free(words *w) {
-  records_free(&w->bytes);
+  bytes_free(&w->text);
   *w = (words){.count = 0};
 }
 
 const char *words_at(const words *w, size_t index) {
   if (index >= w->count)
     return "";
-  return (const char *)w->bytes.data + w->start[index];
+  return (const char *)w->text.data + w->start[index];
 }
 
 int words_is(const words *w, size_t index, const char *text) {
@@ -28,7 +28,7 @@ unsigned long words_number(const words *w, size_t index) {
   const char *text = words_at(w, index);
   unsigned long number = strtoul(text, &end, 0);
   if (end == text || *end)
-    fail_msg("'%s' is not a number", text);
+    spec_broken("'%s' is not a number", text);
   return number;
 }
 
@@ -40,14 +40,14 @@ void words_remove(words *w, size_t index) {
   }
 }
 
-void words_join(const words *w, size_t index, records *out) {
+void words_join(const words *w, size_t index, bytes *out) {
   for (size_t i = index; i < w->count; i++)
-    records_raw(out, words_at(w, i), w->length[i]);
+    bytes_add(out, words_at(w, i), w->length[i]);
 }
 
 /* The byte after a backslash; `*at` moves past it. */
 static char escaped(const char **at) {
-  static const char names[] = "nrt0\\\"", bytes[] = "\n\r\t\0\\\"";
+  static const char names[] = "nrt0\\\"", meant[] = "\n\r\t\0\\\"";
   char digits[3] = "";
   const char *name = strchr(names, **at);
   if (**at == 'x' && isxdigit((unsigned char)(*at)[1]) &&
@@ -57,27 +57,27 @@ static char escaped(const char **at) {
     return (char)strtoul(digits, NULL, 16);
   }
   if (**at == '\0' || !name)
-    fail_msg("unknown escape at '%s'", *at);
+    spec_broken("unknown escape at '%s'", *at);
   *at += 1;
-  return bytes[name - names];
+  return meant[name - names];
 }
 
-static void quoted(const char **at, records *out) {
+static void quoted(const char **at, bytes *out) {
   for (*at += 1; **at != '"';) {
     char byte = *(*at)++;
     if (byte == '\0')
-      fail_msg("a quote is not closed");
+      spec_broken("a quote is not closed");
     if (byte == '\\')
       byte = escaped(at);
-    records_raw(out, &byte, 1);
+    bytes_add(out, &byte, 1);
   }
   *at += 1;
 }
 
 /* One quoted text or one bare byte, as often as an "N*" before it says. */
-static void atom(const char **at, records *out) {
+static void atom(const char **at, bytes *out) {
   char *end;
-  records once = {0};
+  bytes once = {0};
   unsigned long count = 1;
   if (isdigit((unsigned char)**at)) {
     unsigned long number = strtoul(*at, &end, 10);
@@ -89,32 +89,34 @@ static void atom(const char **at, records *out) {
   if (**at == '"')
     quoted(at, &once);
   else
-    records_raw(&once, (*at)++, 1);
+    bytes_add(&once, (*at)++, 1);
   while (count-- > 0)
-    records_raw(out, once.data, once.len);
-  records_free(&once);
+    bytes_add(out, once.data, once.len);
+  bytes_free(&once);
 }
 
 void words_split(words *w, const char *line) {
-  w->bytes.len = w->count = 0;
+  w->text.len = w->count = 0;
   for (;;) {
     line += strspn(line, " ");
     if (*line == '\0' || *line == '#')
       return;
-    assert_true(w->count < WORDS_MOST);
-    w->start[w->count] = w->bytes.len;
+    if (w->count == WORDS_MOST)
+      spec_broken("more than %d words", WORDS_MOST);
+    w->start[w->count] = w->text.len;
     while (*line != '\0' && *line != ' ')
-      atom(&line, &w->bytes);
-    w->length[w->count] = w->bytes.len - w->start[w->count];
+      atom(&line, &w->text);
+    w->length[w->count] = w->text.len - w->start[w->count];
     w->count++;
-    records_raw(&w->bytes, "", 1);
+    bytes_add(&w->text, "", 1);
   }
 }
 
 static char *replaced(const char *line, unsigned long n) {
   size_t room = strlen(line) * 11 + 1, len = 0;
   char *out = malloc(room);
-  assert_non_null(out);
+  if (!out)
+    spec_broken("out of memory");
   for (; *line; line++) {
     if (line[0] == '$' && line[1] == 'n') {
       len += (size_t)snprintf(out + len, room - len, "%lu", n);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-#include "conformance/compose.h"
+#include "compose.h"
 
-#include "conformance/words.h"
-#include "support/unit.h"
+#include "broken.h"
+#include "words.h"
 
 #include <fastcgi/pairs.h>
+#include <fastcgi/protocol.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,7 +18,7 @@ typedef struct draft {
   uint8_t reserved; /* 0 in most. */
   long length;      /* The content length it claims; -1 tells the truth. */
   long chop;        /* Content bytes of one record; 0 takes all in one. */
-  records content;  /* The content. */
+  bytes content;    /* The content. */
 } draft;
 
 typedef struct kind {
@@ -42,19 +43,24 @@ static void fill_begin(const words *w, draft *to) {
   else if (w->count > 3)
     flags = words_number(w, 3);
   const uint8_t body[8] = {(uint8_t)(role >> 8), (uint8_t)role, (uint8_t)flags};
-  records_raw(&to->content, body, sizeof body);
+  bytes_add(&to->content, body, sizeof body);
 }
 
-static void add_pair(records *out, const char *word, size_t len) {
+static void put_pair(bytes *out, const char *name, size_t name_len,
+                     const char *value, size_t value_len) {
+  uint8_t *pair = malloc(fcgi_pair_size(name_len, value_len));
+  if (!pair)
+    spec_broken("out of memory");
+  bytes_add(out, pair,
+            fcgi_pair_encode(pair, name, name_len, value, value_len));
+  free(pair);
+}
+
+static void add_pair(bytes *out, const char *word, size_t len) {
   const char *equals = memchr(word, '=', len);
   size_t name_len = equals ? (size_t)(equals - word) : len;
   size_t value_len = equals ? len - name_len - 1 : 0;
-  uint8_t *pair = malloc(fcgi_pair_size(name_len, value_len));
-  assert_non_null(pair);
-  records_raw(out, pair,
-              fcgi_pair_encode(pair, word, name_len, word + len - value_len,
-                               value_len));
-  free(pair);
+  put_pair(out, word, name_len, word + len - value_len, value_len);
 }
 
 static void fill_pairs_from(const words *w, size_t from, draft *to) {
@@ -114,12 +120,12 @@ static void take_options(words *w, draft *to) {
     else if (strncmp(word, "+chop=", 6) == 0)
       to->chop = (long)value;
     else
-      fail_msg("unknown option '%s'", word);
+      spec_broken("unknown option '%s'", word);
     words_remove(w, i);
   }
 }
 
-static void put(records *out, const draft *from, const uint8_t *content,
+static void put(bytes *out, const draft *from, const uint8_t *content,
                 size_t len) {
   uint8_t padding[255];
   unsigned length = (unsigned)(from->length < 0 ? (long)len : from->length);
@@ -131,14 +137,15 @@ static void put(records *out, const draft *from, const uint8_t *content,
                                               (uint8_t)length,
                                               from->pad,
                                               from->reserved};
-  assert_in_range(len, 0, FCGI_RECORD_CONTENT);
+  if (len > FCGI_RECORD_CONTENT)
+    spec_broken("%zu bytes do not fit in a record", len);
   memset(padding, 0xee, sizeof padding);
-  records_raw(out, header, sizeof header);
-  records_raw(out, content, len);
-  records_raw(out, padding, from->pad);
+  bytes_add(out, header, sizeof header);
+  bytes_add(out, content, len);
+  bytes_add(out, padding, from->pad);
 }
 
-static void put_all(records *out, const draft *from) {
+static void put_all(bytes *out, const draft *from) {
   size_t left = from->content.len;
   size_t most = from->chop > 0 ? (size_t)from->chop : left;
   const uint8_t *at = from->content.data;
@@ -150,34 +157,38 @@ static void put_all(records *out, const draft *from) {
   } while (left > 0);
 }
 
-static void compose_record(records *out, words *w) {
+static void compose_record(bytes *out, words *w) {
   draft from = {.version = FCGI_WIRE_VERSION, .length = -1};
   size_t i = 0;
   take_options(w, &from);
   while (i < sizeof kinds / sizeof *kinds && !words_is(w, 0, kinds[i].name))
     i++;
   if (i == sizeof kinds / sizeof *kinds)
-    fail_msg("unknown record '%s'", words_at(w, 0));
+    spec_broken("unknown record '%s'", words_at(w, 0));
   from.type = kinds[i].type;
   if (kinds[i].has_id)
     from.id = (uint16_t)words_number(w, 1);
   kinds[i].fill(w, &from);
   put_all(out, &from);
-  records_free(&from.content);
+  bytes_free(&from.content);
 }
 
 /* "get ID NAME=VALUE...": a whole request without a body on a kept
    connection, for what comes before or after the point of a case. */
-static void compose_get(records *out, const words *w) {
-  uint16_t id = (uint16_t)words_number(w, 1);
-  draft params = {FCGI_RECORD_PARAMS, id, 0, FCGI_WIRE_VERSION, 0, -1, 0, {0}};
-  records_begin(out, id, FCGI_ROLE_RESPONDER, FCGI_BEGIN_KEEP);
-  fill_params(w, &params);
-  if (params.content.len > 0)
-    put_all(out, &params);
-  records_params_end(out, id);
-  records_stdin_end(out, id);
-  records_free(&params.content);
+static void compose_get(bytes *out, const words *w) {
+  draft from = {.version = FCGI_WIRE_VERSION, .length = -1};
+  const uint8_t body[8] = {0, FCGI_ROLE_RESPONDER, FCGI_BEGIN_KEEP};
+  from.id = (uint16_t)words_number(w, 1);
+  from.type = FCGI_RECORD_BEGIN_REQUEST;
+  put(out, &from, body, sizeof body);
+  from.type = FCGI_RECORD_PARAMS;
+  fill_params(w, &from);
+  if (from.content.len > 0)
+    put_all(out, &from);
+  put(out, &from, NULL, 0);
+  from.type = FCGI_RECORD_STDIN;
+  put(out, &from, NULL, 0);
+  bytes_free(&from.content);
 }
 
 static void compose_one(const char *line, void *out) {
@@ -192,6 +203,19 @@ static void compose_one(const char *line, void *out) {
   words_free(&w);
 }
 
-void compose(records *out, const char *line) {
+void compose(bytes *out, const char *line) {
   words_times(line, compose_one, out);
+}
+
+void compose_params(bytes *out, uint16_t id, const fcgi_param *params,
+                    size_t count) {
+  draft from = {.version = FCGI_WIRE_VERSION, .length = -1};
+  from.id = id;
+  from.type = FCGI_RECORD_PARAMS;
+  for (size_t i = 0; i < count; i++)
+    put_pair(&from.content, params[i].name, params[i].name_len, params[i].value,
+             params[i].value_len);
+  if (count > 0)
+    put_all(out, &from);
+  bytes_free(&from.content);
 }

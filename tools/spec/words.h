@@ -1,21 +1,22 @@
 /* SPDX-License-Identifier: MIT */
-/* The words of a line of a case file; README.md describes the language. */
-#ifndef CONFORMANCE_WORDS_H
-#define CONFORMANCE_WORDS_H
+/* The words of a line of a case; tests/conformance/README.md describes the
+   language. What is malformed ends in spec_broken. */
+#ifndef FCGI_SPEC_WORDS_H
+#define FCGI_SPEC_WORDS_H
 
-#include "support/records.h"
+#include "bytes.h"
 
 enum { WORDS_MOST = 64 };
 
 /* Zero-initialised is empty; words_free it. */
 typedef struct words {
-  records bytes;             /* All words, a NUL after each. */
+  bytes text;                /* All words, a NUL after each. */
   size_t start[WORDS_MOST];  /* Where each begins. */
   size_t length[WORDS_MOST]; /* How long each is, its NUL not counted. */
   size_t count;              /* How many. */
 } words;
 
-/* Take `line` apart. Fails the test when it is malformed. */
+/* Take `line` apart. */
 void words_split(words *w, const char *line);
 void words_free(words *w);
 
@@ -23,12 +24,12 @@ void words_free(words *w);
 const char *words_at(const words *w, size_t index);
 /* 1 when word `index` is `text`. */
 int words_is(const words *w, size_t index, const char *text);
-/* Word `index` as a number, decimal or with 0x. Fails the test otherwise. */
+/* Word `index` as a number, decimal or with 0x. */
 unsigned long words_number(const words *w, size_t index);
 /* Take word `index` out. */
 void words_remove(words *w, size_t index);
 /* Append the words from `index` on to `out`, nothing between them. */
-void words_join(const words *w, size_t index, records *out);
+void words_join(const words *w, size_t index, bytes *out);
 
 /* Call `use` for `line`, or, where it is "times N REST", N times for REST
    with each "$n" replaced by 1 to N. */

@@ -1,0 +1,18 @@
+# Writes the case files as C, so that the command has them inside:
+# cmake -DFOLDER=tests/conformance/cases -DOUT=cases.c -P embed.cmake
+file(GLOB files RELATIVE ${FOLDER} ${FOLDER}/*/*.case)
+list(SORT files)
+set(text "/* SPDX-License-Identifier: MIT */\n/* Made by tools/spec/embed.cmake. */\n")
+string(APPEND text "#include \"spec/cases.h\"\n\nconst spec_source spec_sources[] = {\n")
+set(count 0)
+foreach(file ${files})
+  file(READ ${FOLDER}/${file} content)
+  string(REPLACE "\\" "\\\\" content "${content}")
+  string(REPLACE "\"" "\\\"" content "${content}")
+  string(REPLACE "\n" "\\n\"\n     \"" content "${content}")
+  string(REPLACE ".case" "" name "${file}")
+  string(APPEND text "    {\"${name}\",\n     \"${content}\"},\n")
+  math(EXPR count "${count} + 1")
+endforeach()
+string(APPEND text "};\nconst size_t spec_source_count = ${count};\n")
+file(WRITE ${OUT} "${text}")
