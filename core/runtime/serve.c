@@ -123,6 +123,11 @@ static void complain(const fcgi_server *server, int error) {
   fprintf(stderr, "fastcgi: %s\n", *message ? message : fcgi_error_text(error));
 }
 
+const char *fcgi_serve_address(int argc, char *const *argv) {
+  const char *gateway = getenv("GATEWAY_INTERFACE");
+  return argc > 1 && !(gateway && *gateway) ? argv[1] : NULL;
+}
+
 int fcgi_serve(const char *address, const fcgi_handler *handler,
                void *user_data) {
   run job = {.handler = handler, .user_data = user_data};

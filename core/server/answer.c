@@ -15,6 +15,8 @@ enum {
 };
 
 int fcgi__request_check(const fcgi_request *request) {
+  if (request->overdue)
+    return FCGI_ERR_ABORTED;
   if (request->ended || request->end_due)
     return FCGI_ERR_STATE;
   return fcgi__request_reason(request) > FCGI_ABORT_RECORD ? FCGI_ERR_ABORTED
@@ -166,8 +168,11 @@ ptrdiff_t fcgi__request_write(fcgi_request *request, const void *data,
   ptrdiff_t done;
   if (error || len == 0)
     return heed_stop(request, error);
-  if (request->answer == FCGI__ANSWER_NONE)
+  if (request->answer == FCGI__ANSWER_NONE) {
     request->answer = FCGI__ANSWER_RAW;
+    if (request->tally.counted)
+      fcgi__tally_raw(request, data, len);
+  }
   pass = fcgi__request_filter(request, data, len);
   if (pass == 0)
     return (ptrdiff_t)len;
@@ -308,6 +313,8 @@ int fcgi__request_end(fcgi_request *request, uint32_t app_status) {
   finish_file(request);
   put_errors(request); /* Without memory for it there is only less to read. */
   request->ended = 1;
+  if (request->tally.counted)
+    fcgi__tally_ended(request);
   error = fcgi_session_end(request->connection->session, request->id,
                            app_status, FCGI_STATUS_COMPLETE);
   return error;
@@ -317,6 +324,8 @@ int fcgi_request_end(fcgi_request *request, uint32_t app_status) {
   fcgi__connection *connection = request->connection;
   int error;
   fcgi__connection_lock(connection);
+  if (fcgi__request_leave(request))
+    return FCGI_ERR_ABORTED;
   error = fcgi__request_end(request, app_status);
   fcgi__connection_unlock(connection);
   return error;
@@ -350,22 +359,27 @@ static int end_unread(fcgi_request *request) {
                                 : fcgi__request_end(request, 0);
 }
 
-int fcgi__request_fail(fcgi_request *request) {
-  static const char text[] = "500 Internal Server Error\n";
-  if (request->ended || request->end_due)
-    return FCGI_ERR_STATE;
+int fcgi__request_give_up(fcgi_request *request, int status, const char *text) {
   finish_file(request);
   if (fcgi__request_check(request))
     return end_unread(request);
   if (request->answer != FCGI__ANSWER_NONE)
     return fcgi__request_cut_off(request);
-  return fcgi__request_reply(request, 500, "text/plain", text, sizeof text - 1);
+  return fcgi__request_reply(request, status, "text/plain", text, strlen(text));
+}
+
+int fcgi__request_fail(fcgi_request *request) {
+  if (request->ended || request->end_due)
+    return FCGI_ERR_STATE;
+  return fcgi__request_give_up(request, 500, "500 Internal Server Error\n");
 }
 
 int fcgi_request_fail(fcgi_request *request) {
   fcgi__connection *connection = request->connection;
   int error;
   fcgi__connection_lock(connection);
+  if (fcgi__request_leave(request))
+    return FCGI_ERR_ABORTED;
   error = fcgi__request_fail(request);
   fcgi__connection_unlock(connection);
   return error;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 /* A file without a name where the file system has such, else one whose name
@@ -25,11 +26,21 @@ static int open_temporary(const char *dir) {
   return fd;
 }
 
+/* Writing past RLIMIT_FSIZE raises SIGXFSZ, which ends the program. */
+static int is_within_limit(uint64_t end) {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_FSIZE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY ||
+      end <= limit.rlim_cur)
+    return 1;
+  errno = EFBIG;
+  return 0;
+}
+
 static int append_file(fcgi__body *body, const uint8_t *data, size_t len,
                        const char *dir) {
   if (body->fd < 0)
     body->fd = open_temporary(dir);
-  if (body->fd < 0)
+  if (body->fd < 0 || !is_within_limit(body->file_len + len))
     return FCGI_ERR_SYSTEM;
   while (len > 0) {
     ssize_t done = pwrite(body->fd, data, len, (off_t)body->file_len);

@@ -46,6 +46,8 @@ int fcgi_client_new(fcgi_client **out, const fcgi_client_config *config) {
     client->config.connect_timeout_ms = 10000;
   if (client->config.window == 0)
     client->config.window = (size_t)64 * 1024;
+  if (client->config.send_bytes == 0)
+    client->config.send_bytes = SIZE_MAX;
   *out = client;
   return 0;
 }
@@ -257,8 +259,10 @@ static void stop_sending(fcgi_client *client) {
 static int send_output(fcgi_client *client) {
   struct iovec iov;
   while (fcgi_peer_output(client->peer, &iov, 1) == 1) {
-    ssize_t sent = client->deaf ? (ssize_t)iov.iov_len
-                                : send(client->fd, iov.iov_base, iov.iov_len,
+    size_t most = client->config.send_bytes;
+    size_t len = iov.iov_len < most ? iov.iov_len : most;
+    ssize_t sent = client->deaf ? (ssize_t)len
+                                : send(client->fd, iov.iov_base, len,
                                        MSG_NOSIGNAL | MSG_DONTWAIT);
     if (sent >= 0)
       fcgi_peer_output_done(client->peer, (size_t)sent);

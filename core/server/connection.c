@@ -75,6 +75,17 @@ static void take_up_reading(fcgi__connection *connection) {
   fcgi__connection_wake(connection);
 }
 
+/* The poller must forget the socket before it is passed: the other process
+   has the same one, so closing ours would not make it. */
+static int pass_on(fcgi__connection *connection, unsigned flags) {
+  if (!fcgi__handover_give(connection, flags)) {
+    fcgi__handover_hold(connection, flags);
+    return 0;
+  }
+  close_now(connection);
+  return 1;
+}
+
 static void settle(fcgi__connection *connection) {
   unsigned flags;
   if (connection->resumed)
@@ -88,6 +99,8 @@ static void settle(fcgi__connection *connection) {
   } while (fcgi__connection_events(connection) > 0);
   connection->flush = 0;
   flags = fcgi_session_flags(connection->session);
+  if (fcgi__handover_is_on(connection->server) && pass_on(connection, flags))
+    return;
   if (is_finished(connection, flags)) {
     close_politely(connection);
     if (connection->fd < 0)
@@ -161,7 +174,8 @@ static void begin_request(fcgi__connection *connection,
   connection->keep = (uint8_t)event->keep;
   connection->fresh = 0;
   connection->wait_kind = FCGI__WAIT_NONE; /* The next one's time begins. */
-  if (atomic_load(&connection->server->stopping))
+  if (atomic_load(&connection->server->stopping) &&
+      !fcgi__handover_is_on(connection->server))
     fcgi_session_stop(connection->session);
   fcgi_session_set_user_data(connection->session, event->id, request);
   if (request->role->streams == FCGI_STREAMS_NONE ||
@@ -175,8 +189,11 @@ static void give(fcgi__connection *connection, const fcgi_event *event) {
     begin_request(connection, event);
     return;
   }
-  if (!request)
+  if (!request) {
+    if (event->type == FCGI_EVENT_CLOSE)
+      fcgi__tally_add(connection->server, FCGI_STATUS_REFUSED, 1);
     return;
+  }
   switch (event->type) {
   case FCGI_EVENT_STDIN:
   case FCGI_EVENT_DATA:
@@ -202,6 +219,7 @@ static void fail(fcgi__connection *connection, int error) {
   if (connection->lost)
     return;
   give_up(connection);
+  fcgi__tally_add(connection->server, FCGI_STATUS_PROTOCOL_ERRORS, 1);
   fcgi__server_log(connection->server, FCGI_LOG_WARNING,
                    "%s: connection closed", fcgi_error_text(error));
 }
@@ -257,9 +275,10 @@ static int receive_once(fcgi__connection *connection) {
   do
     len = recv(connection->fd, data, sizeof data, 0);
   while (len < 0 && errno == EINTR);
-  if (len > 0)
+  if (len > 0) {
+    fcgi__tally_add(connection->server, FCGI_STATUS_BYTES_IN, (uint64_t)len);
     take_bytes(connection, data, (size_t)len);
-  else if (len == 0)
+  } else if (len == 0)
     half_close(connection);
   else if (errno != EAGAIN && errno != EWOULDBLOCK)
     fcgi__connection_lost(connection, FCGI_ABORT_CONNECTION);
@@ -280,7 +299,7 @@ void fcgi__connection_receive(fcgi__connection *connection) {
 
 /* The receiving itself is left to settle: events may be under way here. */
 void fcgi__connection_resume(fcgi__connection *connection) {
-  if (!connection->paused)
+  if (!connection->paused || connection->held)
     return;
   connection->paused = 0;
   connection->resumed = 1;
@@ -331,26 +350,43 @@ static void start_session(fcgi__connection *connection, int fd) {
       connection->lingering = 0;
   connection->reset = connection->room_wanted = connection->lost = 0;
   connection->moved = connection->shared = connection->spill = 0;
-  connection->fresh = 1;
+  connection->held = 0;
+  connection->hold_ms = 0;
+  connection->hold_end = 0;
   connection->wait_kind = FCGI__WAIT_NONE;
+  atomic_store_explicit(&connection->request_due, LLONG_MAX,
+                        memory_order_relaxed);
 }
 
-void fcgi__connection_start(fcgi_server *server, int fd) {
+static void start(fcgi_server *server, int fd, int in_use) {
   fcgi__connection *connection = fcgi__server_take(server);
+  fcgi_session_config config = server->session_config;
   if (!connection) {
     close(fd);
     return;
   }
+  config.in_use = in_use;
   fcgi__connection_lock(connection);
-  if (fcgi_session_new(&connection->session, &server->session_config)) {
+  if (fcgi_session_new(&connection->session, &config)) {
     close(fd);
     fcgi__server_give_back(server, connection);
     pthread_mutex_unlock(&connection->lock);
     return;
   }
   start_session(connection, fd);
+  connection->fresh = in_use ? 0 : 1;
+  fcgi__tally_add(server, FCGI_STATUS_ACCEPTED, 1);
+  fcgi__tally_add(server, FCGI_STATUS_OPEN, 0);
   fcgi__connection_receive(connection);
   fcgi__connection_settle(connection);
+}
+
+void fcgi__connection_start(fcgi_server *server, int fd) {
+  start(server, fd, 0);
+}
+
+void fcgi__connection_take_up(fcgi_server *server, int fd) {
+  start(server, fd, 1);
 }
 
 void fcgi__connection_discard(fcgi__connection *connection) {
@@ -376,6 +412,8 @@ void fcgi__connection_stop(fcgi__connection *connection, fcgi_stop how) {
     fcgi__connection_lost(connection, FCGI_ABORT_STOP);
     return;
   }
+  if (fcgi__handover_is_on(connection->server))
+    return;
   fcgi__connection_receive(connection);
   if (connection->fd < 0)
     return;

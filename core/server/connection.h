@@ -18,6 +18,7 @@ typedef enum fcgi__wait_kind {
   FCGI__WAIT_DRAIN,  /* An unread body goes on: give up waiting. */
   FCGI__WAIT_OUTPUT, /* The peer does not read: abort. */
   FCGI__WAIT_STUCK,  /* Nor can it send: make room in files. */
+  FCGI__WAIT_HOLD,   /* New requests are left in the socket: read on. */
   FCGI__WAIT_LINGER  /* The peer does not close: close. */
 } fcgi__wait_kind;
 
@@ -62,15 +63,23 @@ typedef struct fcgi__connection {
   uint8_t fresh;                 /* 1: no request has come yet. */
   uint8_t shared;                /* 1: requests have run at the same time. */
   uint8_t spill;                 /* 1: input beyond its window goes to files. */
-  uint8_t moved;         /* 1: output left since the deadline was set. */
-  uint8_t wait_kind;     /* A fcgi__wait_kind. */
-  atomic_llong deadline; /* When that wait ends; LLONG_MAX never. */
-  long long drain_end;   /* When draining ends at the latest. */
-  uint64_t drain_start;  /* fcgi_session_drained when it began. */
+  uint8_t held;                  /* 1: paused so that it comes to rest. */
+  uint8_t moved;            /* 1: output left since the deadline was set. */
+  uint8_t wait_kind;        /* A fcgi__wait_kind. */
+  atomic_llong deadline;    /* When that wait ends; LLONG_MAX never. */
+  long long drain_end;      /* When draining ends at the latest. */
+  uint64_t drain_start;     /* fcgi_session_drained when it began. */
+  int hold_ms;              /* How long it was held last. */
+  long long hold_end;       /* When it may be held again. */
+  atomic_llong request_due; /* When a request of it is slow or overdue, or
+                               LLONG_MAX. */
+  atomic_int trace_due;     /* 1: a request of it is for the slow log. */
 } fcgi__connection;
 
-/* Make a connection of `fd` and read what is there. Takes over `fd`. */
+/* Make a connection of `fd` and read what is there. Takes over `fd`. The
+   second does so for one that was in use in another process. */
 void fcgi__connection_start(fcgi_server *server, int fd);
+void fcgi__connection_take_up(fcgi_server *server, int fd);
 
 void fcgi__connection_lock(fcgi__connection *connection);
 /* Bring everything in order (events, output, deadline, close), then unlock;

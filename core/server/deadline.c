@@ -11,6 +11,8 @@ static fcgi__wait_kind kind_of_wait(const fcgi__connection *connection,
     return FCGI__WAIT_LINGER;
   if (flags & FCGI_SESSION_DRAINING)
     return FCGI__WAIT_DRAIN;
+  if (connection->held)
+    return FCGI__WAIT_HOLD;
   if (fcgi__connection_is_stuck(connection))
     return FCGI__WAIT_STUCK;
   if (connection->blocked)
@@ -22,22 +24,30 @@ static fcgi__wait_kind kind_of_wait(const fcgi__connection *connection,
   return flags & FCGI_SESSION_ACTIVE ? FCGI__WAIT_NONE : FCGI__WAIT_IDLE;
 }
 
+enum { PASS_AGAIN_MS = 10 }; /* After a carrier socket was full. */
+
+static int idle_timeout(fcgi_server *server) {
+  if (fcgi__handover_is_on(server))
+    return PASS_AGAIN_MS;
+  return atomic_load(&server->stopping) ? server->config.drain_silence_ms
+                                        : server->config.idle_timeout_ms;
+}
+
 /* Calls that never wait still leave the peer some time. A server that stops
    leaves a new connection only a little. */
-static int timeout_of(const fcgi_server *server, fcgi__wait_kind kind) {
+static int timeout_of(fcgi_server *server, fcgi__wait_kind kind) {
   const fcgi_server_config *config = &server->config;
   int transfer =
       config->io_timeout_ms == FCGI_WAIT_NEVER ? 60000 : config->io_timeout_ms;
   const int timeouts[] = {
       [FCGI__WAIT_NONE] = -1,
-      [FCGI__WAIT_IDLE] = atomic_load(&server->stopping)
-                              ? config->drain_silence_ms
-                              : config->idle_timeout_ms,
+      [FCGI__WAIT_IDLE] = idle_timeout(server),
       [FCGI__WAIT_HEADER] = config->header_timeout_ms,
       [FCGI__WAIT_BODY] = transfer,
       [FCGI__WAIT_DRAIN] = config->drain_silence_ms,
       [FCGI__WAIT_OUTPUT] = transfer,
       [FCGI__WAIT_STUCK] = config->drain_silence_ms,
+      [FCGI__WAIT_HOLD] = 0, /* Each hold has its own. */
       [FCGI__WAIT_LINGER] = config->drain_silence_ms,
   };
   return timeouts[kind];
@@ -71,6 +81,8 @@ void fcgi__connection_set_deadline(fcgi__connection *connection,
   if (timeout >= 0) {
     now = fcgi__now();
     deadline = now + timeout;
+    if (kind == FCGI__WAIT_HOLD)
+      deadline = connection->hold_end - connection->hold_ms;
     if (kind == FCGI__WAIT_DRAIN && !same)
       begin_drain(connection, now);
     if ((kind == FCGI__WAIT_DRAIN || kind == FCGI__WAIT_LINGER) &&
@@ -99,7 +111,8 @@ void fcgi__connection_expire(fcgi__connection *connection, long long now) {
   case FCGI__WAIT_NONE:
     break;
   case FCGI__WAIT_IDLE:
-    fcgi_session_stop(connection->session);
+    if (!fcgi__handover_is_on(connection->server))
+      fcgi_session_stop(connection->session);
     break;
   case FCGI__WAIT_HEADER:
     fcgi__server_log(connection->server, FCGI_LOG_INFO,
@@ -111,6 +124,10 @@ void fcgi__connection_expire(fcgi__connection *connection, long long now) {
     break;
   case FCGI__WAIT_DRAIN:
     fcgi_session_stop_draining(connection->session);
+    break;
+  case FCGI__WAIT_HOLD:
+    connection->held = 0;
+    fcgi__connection_resume(connection);
     break;
   case FCGI__WAIT_STUCK:
     fcgi__connection_spill(connection);

@@ -364,6 +364,10 @@ static int passed_count(void) {
   return count > INT_MAX - FIRST_PASSED_FD ? 0 : (int)count;
 }
 
+int fcgi__listener_is_inherited(void) {
+  return passed_count() > 0 || is_listening(STDIN_FILENO);
+}
+
 static int open_inherited(const opening *o, fcgi__listener *out, size_t max) {
   int count = passed_count();
   for (int i = 0; i < count && (size_t)i < max; i++) {

@@ -31,6 +31,9 @@ int fcgi__listener_open(fcgi__listener *out, size_t max, const char *address,
                         const fcgi__listen_options *options, char *why,
                         size_t why_len);
 
+/* 1 when `address` NULL has something to open. */
+int fcgi__listener_is_inherited(void);
+
 /* Stop listening, if it is ours, and remove the socket file; the descriptor's
    number stays taken, by a copy of `instead`, until it is closed. */
 void fcgi__listener_retire(fcgi__listener *listener, int instead);

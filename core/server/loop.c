@@ -11,6 +11,7 @@
 
 enum {
   REPORTS = 16,         /* Taken from the poller at once by a lone thread. */
+  SPARE_TURNS = 64,     /* Looks of the spare thread at the poller. */
   ACCEPT_PAUSE_MS = 100 /* After running out of descriptors. */
 };
 
@@ -80,9 +81,9 @@ int fcgi__server_accept(fcgi_server *server, fcgi__listener *listener) {
   return fd >= 0;
 }
 
-static void for_each_connection(fcgi_server *server,
-                                void (*visit)(fcgi__connection *, void *),
-                                void *data) {
+void fcgi__server_each_connection(fcgi_server *server,
+                                  void (*visit)(fcgi__connection *, void *),
+                                  void *data) {
   unsigned count = atomic_load(&server->segment_count);
   for (unsigned i = 0; i < count; i++)
     for (unsigned j = 0; j < FCGI__POOL_SEGMENT; j++)
@@ -94,14 +95,21 @@ typedef struct sweep {
   long long next; /* The earliest deadline that lies ahead. */
 } sweep;
 
+static long long earliest(fcgi__connection *connection) {
+  long long own = atomic_load(&connection->deadline);
+  long long due = atomic_load(&connection->request_due);
+  return own < due ? own : due;
+}
+
 static void sweep_one(fcgi__connection *connection, void *data) {
   sweep *state = data;
-  long long deadline = atomic_load(&connection->deadline);
+  long long deadline = earliest(connection);
   if (deadline <= state->now) {
     fcgi__connection_lock(connection);
     fcgi__connection_expire(connection, state->now);
+    fcgi__connection_overdue(connection, state->now);
     fcgi__connection_settle(connection);
-    deadline = atomic_load(&connection->deadline);
+    deadline = earliest(connection);
   }
   if (deadline < state->next)
     state->next = deadline;
@@ -119,7 +127,7 @@ void fcgi__server_sweep(fcgi_server *server) {
     atomic_store(&server->accept_again, LLONG_MAX);
     fcgi__server_accept_on(server);
   }
-  for_each_connection(server, sweep_one, &state);
+  fcgi__server_each_connection(server, sweep_one, &state);
   if (state.next <= state.now)
     state.next = state.now + 1;
   lower_to(&server->next_sweep, state.next);
@@ -148,11 +156,12 @@ static void accept_waiting(fcgi_server *server) {
 
 /* A client that connects now shall learn at once that nobody accepts. Another
    thread may be about to call accept4(2), so the numbers stay taken, by
-   something that cannot accept. */
+   something that cannot accept: where no descriptor is left to open, stderr. */
 static void close_listeners(fcgi_server *server) {
   int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
-  for (size_t i = 0; nothing >= 0 && i < server->listener_count; i++)
-    fcgi__listener_retire(&server->listeners[i], nothing);
+  int instead = nothing >= 0 ? nothing : STDERR_FILENO;
+  for (size_t i = 0; i < server->listener_count; i++)
+    fcgi__listener_retire(&server->listeners[i], instead);
   if (nothing >= 0)
     close(nothing);
 }
@@ -161,11 +170,13 @@ void fcgi__server_carry_out_stop(fcgi_server *server) {
   int wanted = atomic_load(&server->stop_wanted);
   if (atomic_exchange(&server->stopping, wanted) == wanted)
     return;
+  fcgi__notify_stopping(server);
   if (wanted == FCGI__STOPPING)
     accept_waiting(server);
+  fcgi__handover_leave(server);
   fcgi__server_accept_off(server);
   close_listeners(server);
-  for_each_connection(server, stop_one, &wanted);
+  fcgi__server_each_connection(server, stop_one, &wanted);
   if (wanted == FCGI__ABORTING || atomic_load(&server->open) == 0)
     fcgi__poller_wake_all(server->poller);
 }
@@ -187,6 +198,10 @@ static void serve_report(fcgi_server *server, const fcgi__ready *report) {
     fcgi__server_accept(server, report->owner);
     return;
   }
+  if (report->owner == &server->handover) {
+    fcgi__handover_take(server);
+    return;
+  }
   fcgi__connection_lock(connection);
   fcgi__connection_ready(connection, report->events);
   fcgi__connection_settle(connection);
@@ -204,8 +219,29 @@ static int wait_ms(fcgi_server *server, long long until) {
   return until - now > INT_MAX ? INT_MAX : (int)(until - now);
 }
 
+/* A wake that is taken here was meant for a thread that takes events: it is
+   given back wherever one sleeps, or a foreign event loop waits. */
+void fcgi__server_serve_waiting(fcgi_server *server, int accept) {
+  fcgi__ready reports[REPORTS];
+  int served = 1;
+  for (int turns = 0; served && turns < SPARE_TURNS; turns++) {
+    int count = fcgi__poller_wait(server->poller, reports, REPORTS, 0);
+    served = 0;
+    for (int i = 0; i < count; i++)
+      if (accept || !is_listener(server, reports[i].owner)) {
+        serve_report(server, &reports[i]);
+        served = 1;
+      }
+  }
+  if (atomic_load(&server->stop_wanted) != atomic_load(&server->stopping))
+    fcgi__server_carry_out_stop(server);
+  if (atomic_load(&server->ready_count) > 0 || is_over(server) ||
+      atomic_load(&server->sleepers) > 0)
+    fcgi__server_nudge(server);
+}
+
 int fcgi_server_wait_ms(fcgi_server *server) {
-  return wait_ms(server, LLONG_MAX);
+  return wait_ms(server, fcgi__notify_waiting(server));
 }
 
 /* The connection of a request that goes on, though its handler has returned:
@@ -223,10 +259,12 @@ static void watch_unwatched(fcgi_server *server) {
    a signal came, 1 otherwise, or an error. */
 static int wait_once(fcgi_server *server, long long until) {
   fcgi__ready reports[REPORTS];
+  long long alive;
   int others = (int)atomic_fetch_add(&server->sleepers, 1), timeout, count;
   if (atomic_load_explicit(&server->unwatched, memory_order_relaxed))
     watch_unwatched(server);
-  timeout = wait_ms(server, until);
+  alive = fcgi__notify_waiting(server);
+  timeout = wait_ms(server, alive < until ? alive : until);
   if (atomic_load(&server->ready_count) > 0)
     timeout = 0; /* It came after the look at the list. */
   errno = 0;
@@ -256,12 +294,22 @@ static int pop_ready(fcgi_server *server, fcgi_server_event *event, int hold) {
   return found;
 }
 
+static void serve_offered(fcgi_server *server) {
+  int fd = atomic_exchange(&server->offered, -1);
+  if (fd >= 0)
+    fcgi__connection_start(server, fd);
+}
+
 int fcgi__server_take_event(fcgi_server *server, fcgi_server_event *event,
                             int timeout_ms, int hold) {
   long long until = timeout_ms < 0 ? LLONG_MAX : fcgi__now() + timeout_ms;
   int looked = 0;
+  if (atomic_load_explicit(&server->spare.on, memory_order_relaxed))
+    atomic_fetch_add(&server->spare.visits, 1);
   for (;;) {
     int result;
+    if (atomic_load_explicit(&server->offered, memory_order_relaxed) >= 0)
+      serve_offered(server);
     if (atomic_load(&server->stop_wanted) != atomic_load(&server->stopping))
       fcgi__server_carry_out_stop(server);
     if (pop_ready(server, event, hold))

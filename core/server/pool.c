@@ -19,6 +19,7 @@ static fcgi__connection *add_segment(fcgi_server *server) {
     segment[i].fd = -1;
     segment[i].next = i + 1 < FCGI__POOL_SEGMENT ? &segment[i + 1] : NULL;
     atomic_init(&segment[i].deadline, LLONG_MAX);
+    atomic_init(&segment[i].request_due, LLONG_MAX);
     pthread_mutex_init(&segment[i].lock, NULL);
   }
   server->segments[at] = segment;
@@ -54,6 +55,7 @@ void fcgi__server_give_back(fcgi_server *server, fcgi__connection *connection) {
   server->unused = connection;
   open = atomic_fetch_sub(&server->open, 1) - 1;
   pthread_mutex_unlock(&server->lock);
+  fcgi__tally_add(server, FCGI_STATUS_OPEN, 0);
   if (!atomic_load(&server->accepting) && open < server->config.max_connections)
     fcgi__server_accept_on(server);
   if (open == 0 && atomic_load(&server->stopping))

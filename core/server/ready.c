@@ -47,6 +47,20 @@ void fcgi__server_forget(fcgi_server *server, fcgi_request *request) {
   pthread_mutex_unlock(&server->lock);
 }
 
+int fcgi__server_withdraw(fcgi_server *server, fcgi_request *request,
+                          int only_look) {
+  int given;
+  pthread_mutex_lock(&server->lock);
+  given = request->wants_close;
+  if (!given || !only_look) {
+    request->pending = 0;
+    if (request->is_ready)
+      take_out(server, request);
+  }
+  pthread_mutex_unlock(&server->lock);
+  return given;
+}
+
 int fcgi__server_let_go(fcgi_server *server, fcgi_request *request) {
   int free_of_all;
   pthread_mutex_lock(&server->lock);
@@ -64,8 +78,11 @@ void fcgi__server_pop(fcgi_server *server, fcgi_server_event *event, int hold) {
   request->pending &= ~(1u << type);
   if (request->pending)
     push(server, request);
-  if (type == FCGI_EVENT_REQUEST)
+  if (type == FCGI_EVENT_REQUEST) {
     request->wants_close = 1;
+    if (request->tally.counted)
+      fcgi__tally_given(request);
+  }
   event->type = (fcgi_event_type)type;
   event->request = request;
   event->user_data = request->user_data;

@@ -69,6 +69,10 @@ static void close_fd(int *fd) {
 
 void fcgi__request_free(fcgi_request *request) {
   const fcgi_allocator *allocator = &request->connection->server->allocator;
+  if (request->tally.counted)
+    fcgi__tally_finish(request);
+  if (request->kept)
+    fcgi_session_drop_params(request->params, allocator);
   fcgi__body_clear(&request->body, allocator);
   fcgi__body_clear(&request->data, allocator);
   fcgi__buffer_clear(&request->errors, allocator);
@@ -86,7 +90,12 @@ static void leave_collecting(fcgi_request *request) {
 void fcgi__request_dispatch(fcgi_request *request) {
   leave_collecting(request);
   request->dispatched = 1;
-  fcgi__server_notify(request->connection->server, request, FCGI_EVENT_REQUEST);
+  if (atomic_load_explicit(&request->connection->server->slot,
+                           memory_order_relaxed))
+    fcgi__tally_begin(request);
+  else
+    fcgi__server_notify(request->connection->server, request,
+                        FCGI_EVENT_REQUEST);
 }
 
 static void leave_reading(fcgi_request *request) {
@@ -120,8 +129,11 @@ static int over_limit(const fcgi_request *request, size_t len) {
 static int hold(fcgi_request *request, fcgi__body *body,
                 const fcgi_event *event, size_t limit) {
   fcgi_server *server = request->connection->server;
+  int in_memory = body->fd < 0;
   int error = fcgi__body_append(body, &server->allocator, event->data,
                                 event->len, limit, server->temp_dir);
+  if (in_memory && body->fd >= 0)
+    fcgi__tally_add(server, FCGI_STATUS_SPILLS, 1);
   if (error == FCGI_ERR_SYSTEM)
     fcgi__server_log(server, FCGI_LOG_ERROR,
                      "cannot keep a request body in %s: %s", server->temp_dir,
@@ -193,6 +205,13 @@ void fcgi__request_input_end(fcgi_request *request, const fcgi_event *event) {
 }
 
 void fcgi__request_abort(fcgi_request *request, fcgi_abort_reason reason) {
+  fcgi_server *server = request->connection->server;
+  if (request->kept)
+    return; /* Its deadline has been told of. */
+  fcgi__tally_add(server,
+                  (fcgi_status_value)(FCGI_STATUS_ABORTS_RECORD + reason -
+                                      FCGI_ABORT_RECORD),
+                  1);
   request->aborted = reason;
   cut_input(request);
   if (!request->dispatched) {
@@ -203,7 +222,7 @@ void fcgi__request_abort(fcgi_request *request, fcgi_abort_reason reason) {
     request->end_due = 0; /* Its file has no reader any more. */
     fcgi__request_end(request, request->app_status);
   } else if (!request->ended) {
-    fcgi__server_notify(request->connection->server, request, FCGI_EVENT_ABORT);
+    fcgi__server_notify(server, request, FCGI_EVENT_ABORT);
   }
 }
 
@@ -221,9 +240,11 @@ void fcgi__request_close(fcgi_request *request) {
   fcgi_server *server = request->connection->server;
   leave_reading(request);
   request->ended = request->closed = 1;
-  request->params = NULL;
   fcgi__request_unlink(request);
-  fcgi__server_forget(server, request);
+  if (!request->kept) {
+    request->params = NULL;
+    fcgi__server_forget(server, request);
+  }
   if (request->wants_close &&
       (atomic_load(&server->events) & 1u << FCGI_EVENT_CLOSE))
     give_close(request);
@@ -317,9 +338,12 @@ static ptrdiff_t read_stream(fcgi_request *request, int is_data, void *data,
   if (len == 0)
     return 0;
   fcgi__connection_lock(request->connection);
-  got = request->ended || request->end_due
-            ? FCGI_ERR_STATE
-            : read_waiting(request, is_data, data, len);
+  if (request->overdue)
+    got = FCGI_ERR_ABORTED;
+  else if (request->ended || request->end_due)
+    got = FCGI_ERR_STATE;
+  else
+    got = read_waiting(request, is_data, data, len);
   fcgi__connection_unlock(request->connection);
   return got;
 }
@@ -337,7 +361,7 @@ fcgi_abort_reason fcgi_request_aborted(fcgi_request *request) {
   fcgi__connection *connection = request->connection;
   fcgi_abort_reason reason;
   fcgi__connection_lock(connection);
-  if (!request->ended && !request->aborted &&
+  if (!request->ended && request->aborted <= FCGI_ABORT_RECORD &&
       (!connection->registered ||
        atomic_load(&connection->server->sleepers) == 0)) {
     fcgi__connection_receive(connection);

@@ -5,6 +5,7 @@
 
 #include "server/body.h"
 #include "server/connection.h"
+#include "server/tally.h"
 #include <fastcgi/request.h>
 
 /* Where the answer stands. */
@@ -44,6 +45,10 @@ struct fcgi_request {
   uint8_t wants_room;         /* 1: a write gave AGAIN. */
   uint8_t end_due;            /* 1: the program has ended it; its file is
                                  still being sent. */
+  uint8_t overdue;            /* 1: the deadline has ended it; the program
+                                 still has it, which holds it. */
+  uint8_t kept;               /* 1: so are its parameters. */
+  uint8_t left;               /* 1: the program has ended it too. */
   uint16_t id;                /* On its connection. */
   const fcgi_role_spec *role; /* As asked for. */
   fcgi_abort_reason aborted;  /* Why, if so. */
@@ -59,6 +64,7 @@ struct fcgi_request {
   uint64_t file_offset;       /* Where it goes on. */
   uint64_t file_left;         /* How much of it. */
   atomic_uint held;           /* Callbacks that use the handle. */
+  fcgi__tally tally;          /* What the scoreboard is told. */
 };
 
 /* Make the request that a session's REQUEST event told of; NULL without
@@ -92,11 +98,19 @@ void fcgi__request_room(fcgi_request *request);
    where it carries others. */
 int fcgi__request_cut_off(fcgi_request *request);
 
+/* Answer `status` with the line of text, or cut the answer off where one has
+   begun. */
+int fcgi__request_give_up(fcgi_request *request, int status, const char *text);
+
 /* Public functions of the same names, with the lock held. */
 int fcgi__request_end(fcgi_request *request, uint32_t app_status);
 int fcgi__request_fail(fcgi_request *request);
 int fcgi__request_reply(fcgi_request *request, int status,
                         const char *content_type, const void *data, size_t len);
+
+int fcgi__request_respond(fcgi_request *request, int status,
+                          const fcgi_header *headers, size_t count,
+                          const void *data, size_t len);
 
 ptrdiff_t fcgi__request_write(fcgi_request *request, const void *data,
                               size_t len);

@@ -219,8 +219,10 @@ static int put_head(fcgi_request *request, int status,
     add(&out, data, len);
   if (!out.error)
     out.error = fcgi__request_put(request, out.buffer.data, out.buffer.len);
-  if (!out.error)
+  if (!out.error) {
     request->answer = FCGI__ANSWER_BODY;
+    request->tally.status = (uint16_t)status;
+  }
   if (has_no_body(status))
     request->head_only = 1;
   fcgi__buffer_clear(&out.buffer, out.allocator);
@@ -267,9 +269,9 @@ static int wants_length(int status, const fcgi_header *headers, size_t count) {
   return 1;
 }
 
-static int respond(fcgi_request *request, int status,
-                   const fcgi_header *headers, size_t count, const void *data,
-                   size_t len) {
+int fcgi__request_respond(fcgi_request *request, int status,
+                          const fcgi_header *headers, size_t count,
+                          const void *data, size_t len) {
   size_t together = request->head_only || len > TOGETHER ? 0 : len;
   int error = check_start(request, status, headers, count);
   if (!error)
@@ -293,7 +295,8 @@ int fcgi__request_reply(fcgi_request *request, int status,
                         size_t len) {
   const fcgi_header type = {"Content-Type", 12, content_type,
                             content_type ? strlen(content_type) : 0};
-  return respond(request, status, &type, content_type ? 1 : 0, data, len);
+  return fcgi__request_respond(request, status, &type, content_type ? 1 : 0,
+                               data, len);
 }
 
 int fcgi_request_reply(fcgi_request *request, int status,
@@ -301,6 +304,8 @@ int fcgi_request_reply(fcgi_request *request, int status,
   fcgi__connection *connection = request->connection;
   int error;
   fcgi__connection_lock(connection);
+  if (fcgi__request_leave(request))
+    return FCGI_ERR_ABORTED;
   error = fcgi__request_reply(request, status, content_type, data, len);
   fcgi__connection_unlock(connection);
   return error;
@@ -312,7 +317,9 @@ int fcgi_request_respond(fcgi_request *request, int status,
   fcgi__connection *connection = request->connection;
   int error;
   fcgi__connection_lock(connection);
-  error = respond(request, status, headers, count, data, len);
+  if (fcgi__request_leave(request))
+    return FCGI_ERR_ABORTED;
+  error = fcgi__request_respond(request, status, headers, count, data, len);
   fcgi__connection_unlock(connection);
   return error;
 }
@@ -362,6 +369,8 @@ int fcgi_request_allow(fcgi_request *request, const fcgi_header *variables,
   fcgi__connection *connection = request->connection;
   int error;
   fcgi__connection_lock(connection);
+  if (fcgi__request_leave(request))
+    return FCGI_ERR_ABORTED;
   error = allow(request, variables, count);
   fcgi__connection_unlock(connection);
   return error;

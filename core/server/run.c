@@ -74,7 +74,8 @@ int fcgi_server_run(fcgi_server *server, const fcgi_handler *handler,
     return refuse(server, result,
                   "the handler has no on_request, or a size from another "
                   "version");
-  if (server->listener_count == 0 && !atomic_load(&server->stop_wanted))
+  if (server->listener_count == 0 && !server->cgi &&
+      !atomic_load(&server->stop_wanted))
     return refuse(server, FCGI_ERR_STATE,
                   "no address to serve: call fcgi_server_listen first");
   atomic_fetch_add(&server->running, 1);

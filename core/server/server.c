@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 enum {
   SPARE_FILES = 32,        /* Descriptors left to the program. */
@@ -49,10 +50,11 @@ static void fill_rest(fcgi_server_config *config) {
   DEFAULT(config->drain_timeout_ms, 30000);
   DEFAULT(config->backlog, 4096);
   DEFAULT(config->socket_mode, 0660);
-  if (!config->temp_dir)
-    config->temp_dir = getenv("TMPDIR");
-  if (!config->temp_dir || !*config->temp_dir)
-    config->temp_dir = "/tmp";
+}
+
+static const char *temp_dir_of(const fcgi_server_config *config) {
+  const char *dir = config->temp_dir ? config->temp_dir : getenv("TMPDIR");
+  return dir && *dir ? dir : "/tmp";
 }
 
 static int copy_config(fcgi_server_config *out,
@@ -63,12 +65,13 @@ static int copy_config(fcgi_server_config *out,
   if (given)
     memcpy(out, given, given->size);
   out->size = sizeof *out;
-  if (out->body != FCGI_BODY_COLLECT && out->body != FCGI_BODY_STREAM)
+  if ((out->body != FCGI_BODY_COLLECT && out->body != FCGI_BODY_STREAM) ||
+      !fcgi__settings_check(out))
     return FCGI_ERR_INVALID;
   out->allocator = fcgi__allocator(&out->allocator);
   fill_sizes(out);
   fill_rest(out);
-  return strlen(out->temp_dir) < sizeof((fcgi_server *)0)->temp_dir
+  return strlen(temp_dir_of(out)) < sizeof((fcgi_server *)0)->temp_dir
              ? 0
              : FCGI_ERR_INVALID;
 }
@@ -76,7 +79,8 @@ static int copy_config(fcgi_server_config *out,
 static void init_server(fcgi_server *server, const fcgi_server_config *config) {
   server->config = *config;
   server->allocator = config->allocator;
-  strcpy(server->temp_dir, config->temp_dir);
+  strcpy(server->temp_dir, temp_dir_of(config));
+  server->temp_named = config->temp_dir && *config->temp_dir;
   server->config.temp_dir = server->temp_dir;
   server->events = config->events | 1u << FCGI_EVENT_REQUEST;
   server->session_config = (fcgi_session_config){
@@ -87,7 +91,11 @@ static void init_server(fcgi_server *server, const fcgi_server_config *config) {
       .max_requests = config->max_requests,
       .report_conns = config->max_connections,
   };
+  fcgi__settings_fill(server);
+  fcgi__handover_init(&server->handover);
+  server->board.fd = -1;
   pthread_mutex_init(&server->lock, NULL);
+  atomic_init(&server->offered, -1);
   atomic_init(&server->next_sweep, LLONG_MAX);
   atomic_init(&server->accept_again, LLONG_MAX);
 }
@@ -98,6 +106,7 @@ int fcgi_server_new(fcgi_server **out, const fcgi_server_config *config) {
   int error = copy_config(&filled, config);
   if (error)
     return error;
+  fcgi__standard_hold();
   server = fcgi__calloc(&filled.allocator, sizeof *server);
   if (!server)
     return FCGI_ERR_NOMEM;
@@ -139,14 +148,21 @@ static void free_ready(fcgi_server *server) {
 
 void fcgi_server_free(fcgi_server *server) {
   fcgi_allocator allocator;
+  int offered;
   if (!server)
     return;
   allocator = server->allocator;
+  offered = atomic_exchange(&server->offered, -1);
+  if (offered >= 0)
+    close(offered);
+  fcgi__spare_end(server);
   atomic_store(&server->stopping, FCGI__ABORTING);
   for (size_t i = 0; i < server->listener_count; i++)
     fcgi__listener_close(&server->listeners[i]);
   free_ready(server);
   free_connections(server);
+  fcgi__tally_end(server);
+  fcgi__cgi_free(server->cgi, &allocator);
   fcgi__poller_free(server->poller);
   fcgi__guard_clear(&server->guard, &allocator);
   fcgi__free(&allocator, server->roles);
@@ -163,13 +179,22 @@ static void no_delay(const fcgi__listener *listener) {
     setsockopt(listener->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
 }
 
-int fcgi_server_listen(fcgi_server *server, const char *address) {
+/* The web server that started us needs nobody's leave to connect. */
+static int answer_cgi(fcgi_server *server) {
+  extern char **environ;
+  if (!server->cgi)
+    return fcgi__cgi_start(server, environ);
+  snprintf(server->message, sizeof server->message,
+           "the CGI request is being answered already; listen for it once");
+  return FCGI_ERR_STATE;
+}
+
+static int open_listeners(fcgi_server *server, const char *address) {
   fcgi__listen_options options = {.backlog = server->config.backlog,
                                   .mode = server->config.socket_mode};
   fcgi__listener *first = &server->listeners[server->listener_count];
   size_t room = FCGI__LISTENERS - server->listener_count;
   int count;
-  server->message[0] = '\0';
   if (room == 0) {
     snprintf(server->message, sizeof server->message,
              "%s: this server listens on %d addresses already",
@@ -200,8 +225,22 @@ int fcgi_server_listen(fcgi_server *server, const char *address) {
   return 0;
 }
 
+int fcgi_server_listen(fcgi_server *server, const char *address) {
+  int error;
+  server->message[0] = '\0';
+  error = fcgi__server_check_temp(server);
+  if (error)
+    return error;
+  if (!address && fcgi__cgi_is_start())
+    return answer_cgi(server);
+  error = open_listeners(server, address);
+  return error || address ? error : fcgi__handover_inherit(server);
+}
+
 int fcgi_server_address(fcgi_server *server, size_t index, char *out,
                         size_t len) {
+  if (index == server->listener_count && server->cgi)
+    return (size_t)snprintf(out, len, "cgi") < len ? 0 : FCGI_ERR_LIMIT;
   if (index >= server->listener_count)
     return FCGI_ERR_INVALID;
   return fcgi__address_of_socket(server->listeners[index].fd, out, len);

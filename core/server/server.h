@@ -7,11 +7,17 @@
 #ifndef FCGI_SERVER_SERVER_H
 #define FCGI_SERVER_SERVER_H
 
+#include "server/cgi.h"
 #include "server/connection.h"
 #include "server/guard.h"
+#include "server/handover.h"
 #include "server/listener.h"
+#include "server/notify.h"
+#include "server/overdue.h"
 #include "server/poller.h"
 #include "server/request.h"
+#include "server/spare.h"
+#include "server/status.h"
 #include <fastcgi/server.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -21,6 +27,7 @@ enum {
   FCGI__LISTENERS = 16,    /* Listening sockets of one server, at most. */
   FCGI__POOL_SEGMENT = 64, /* Connections allocated together. */
   FCGI__POOL_SEGMENTS = 1024,
+  FCGI__STATUS_PATH = 256, /* Of status_path, with its NUL. */
   FCGI__MESSAGE = 512
 };
 
@@ -32,10 +39,14 @@ struct fcgi_server {
   fcgi_session_config session_config; /* For new connections. */
   fcgi_role_spec *roles;              /* From fcgi_server_set_roles, or NULL. */
   fcgi__guard guard;                  /* Who may connect. */
+  fcgi__handover handover;            /* From and to other processes. */
+  fcgi__notify notify;                /* What our starter was told. */
   fcgi__poller *poller;               /* Who is ready. */
-  fcgi__listener listeners[FCGI__LISTENERS];       /* Where we listen. */
-  size_t listener_count;                           /* How many. */
-  pthread_mutex_t lock;                            /* See above. */
+  fcgi__listener listeners[FCGI__LISTENERS]; /* Where we listen. */
+  size_t listener_count;                     /* How many. */
+  fcgi__cgi *cgi;                            /* Of a CGI start. */
+  atomic_int offered;   /* A connection to be served, of a CGI start; or -1. */
+  pthread_mutex_t lock; /* See above. */
   fcgi__connection *segments[FCGI__POOL_SEGMENTS]; /* Every connection ever
                                               made; reused, never freed, so
                                               that a late report from the
@@ -57,8 +68,15 @@ struct fcgi_server {
   atomic_llong next_sweep;               /* When some deadline may be due. */
   atomic_llong accept_again;             /* When to accept after EMFILE. */
   atomic_uint events;                    /* 1u << type to give out. */
+  _Atomic(fcgi__board_slot *) slot;      /* Where we count; NULL: nowhere. */
+  fcgi__board board;                     /* Where that is. */
+  fcgi__spare spare;                     /* Serves when all are busy. */
+  _Atomic(fcgi_trace_fn) tracer;         /* For the slow log, or NULL. */
+  _Atomic(void *) tracer_data;           /* For it. */
+  char status_path[FCGI__STATUS_PATH];   /* Copied. */
   char temp_dir[256];                    /* Copied. */
-  char message[FCGI__MESSAGE];           /* For fcgi_server_message. */
+  unsigned char temp_named;    /* 1: by the program, not the environment. */
+  char message[FCGI__MESSAGE]; /* For fcgi_server_message. */
 };
 
 /* Milliseconds of the monotonic clock. */
@@ -66,6 +84,14 @@ long long fcgi__now(void);
 
 /* A descriptor to wake a waiting thread with, or -1 if there is none. */
 int fcgi__wake_new(void);
+
+/* Open /dev/null for each of the descriptors 0 to 2 that is closed, so that no
+   socket gets such a number and what the program prints (specification 2). */
+void fcgi__standard_hold(void);
+
+/* Whether bodies can go to the temporary directory: 0, also with a line in the
+   log where the program has not named it; else an error with a message. */
+int fcgi__server_check_temp(fcgi_server *server);
 
 /* Hand one line to the log. */
 void fcgi__server_log(fcgi_server *server, fcgi_log_level level,
@@ -87,6 +113,11 @@ void fcgi__server_forget(fcgi_server *server, fcgi_request *request);
    request whose CLOSE is taken out unheld is freed. */
 void fcgi__server_pop(fcgi_server *server, fcgi_server_event *event, int hold);
 
+/* The library ends the request: take its events out of the ready list, unless
+   `only_look` and the program has the request. 1 when it has. */
+int fcgi__server_withdraw(fcgi_server *server, fcgi_request *request,
+                          int only_look);
+
 /* A callback no longer holds the request: 1 when nobody else does and no event
    of it waits. */
 int fcgi__server_let_go(fcgi_server *server, fcgi_request *request);
@@ -105,6 +136,18 @@ int fcgi__server_accept(fcgi_server *server, fcgi__listener *listener);
 
 /* Carry out a stop that was asked for. */
 void fcgi__server_carry_out_stop(fcgi_server *server);
+/* Serve what the poller has to report now, without waiting; take no events.
+   Listeners only with `accept`. */
+void fcgi__server_serve_waiting(fcgi_server *server, int accept);
+/* Call `visit` with every connection there ever was; nothing is locked. */
+void fcgi__server_each_connection(fcgi_server *server,
+                                  void (*visit)(fcgi__connection *, void *),
+                                  void *data);
+/* 1: what `config` says of the status path makes sense. */
+int fcgi__settings_check(const fcgi_server_config *config);
+/* Take over what the environment says of status, deadline and slow log. */
+void fcgi__settings_fill(fcgi_server *server);
+
 /* See to deadlines that have passed. */
 void fcgi__server_sweep(fcgi_server *server);
 

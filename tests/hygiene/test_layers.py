@@ -32,12 +32,12 @@ LAYERS = {
     "wire": {"base", "wire"},
     "session": {"base", "wire", "session"},
     "server": {"base", "server"},
-    "runtime": {"base", "runtime"},
+    "runtime": {"base", "server", "runtime"},
 }
 PURE_LAYERS = {"base", "wire", "session", "include"}
 
 CORE_SOURCES = [p for p in sources(".c", ".h") if p.is_relative_to(CORE)]
-OUTER = [SOURCE / name for name in ("bindings", "examples", "tools")]
+OUTER = [SOURCE / name for name in ("bindings", "examples", "swig", "tools")]
 OUTER_SOURCES = [
     p for p in sources(".c", ".h") if any(p.is_relative_to(folder) for folder in OUTER)
 ]

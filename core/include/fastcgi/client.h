@@ -16,6 +16,7 @@ typedef struct fcgi_client_config {
   int connect_timeout_ms; /* For one connection: 10,000; -1 waits without
                              end. */
   size_t window;          /* Bytes of bodies queued and not yet sent: 64 KiB. */
+  size_t send_bytes;      /* Most bytes of one send(2): as many as it takes. */
 } fcgi_client_config;
 
 /* Make a client that is not connected; `config` NULL takes every default. The

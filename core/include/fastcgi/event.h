@@ -36,7 +36,9 @@ typedef enum fcgi_abort_reason {
   FCGI_ABORT_CONNECTION, /* The connection is gone: no reader is left. */
   FCGI_ABORT_PROTOCOL,   /* The peer broke the protocol; so are we. */
   FCGI_ABORT_TIMEOUT,    /* The peer was silent for too long. */
-  FCGI_ABORT_STOP        /* The server was stopped at once. */
+  FCGI_ABORT_STOP,       /* The server was stopped at once. */
+  FCGI_ABORT_DEADLINE    /* request_timeout_ms has passed: the server has
+                            answered instead. */
 } fcgi_abort_reason;
 
 /* One event of a session. Everything it points to is lent until the next call

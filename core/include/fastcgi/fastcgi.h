@@ -18,6 +18,8 @@
 #include <fastcgi/serve.h>
 #include <fastcgi/server.h>
 #include <fastcgi/session.h>
+#include <fastcgi/status.h>
+#include <fastcgi/supervisor.h>
 #include <fastcgi/version.h>
 
 #endif

@@ -7,11 +7,16 @@
 #include <fastcgi/handler.h>
 #include <fastcgi/server.h>
 
-/* Serve `address` (NULL: the inherited listener) on the calling thread until
-   SIGTERM or SIGINT, which stop gracefully, a second one at once. Returns 0,
-   or an error after one line on stderr. Signal masks are put back. */
+/* Serve `address` (NULL: what is inherited, be it a CGI request) on the calling
+   thread until SIGTERM or SIGINT, which stop gracefully, a second one at once.
+   Returns 0, or an error after one line on stderr. Puts signal masks back. */
 FCGI_EXPORT int fcgi_serve(const char *address, const fcgi_handler *handler,
                            void *user_data);
+
+/* The address that a command line names: argv[1], or NULL without one. NULL
+   also where a CGI server started the program, for it puts words that the
+   client has chosen on the command line (RFC 3875, 4.4). */
+FCGI_EXPORT const char *fcgi_serve_address(int argc, char *const *argv);
 
 /* fcgi_server_run on `threads` threads, the calling one among them; returns
    when all have returned, with the first error of theirs. */

@@ -1,6 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* A FastCGI server: listeners, connections and their requests, driven by as
-   many threads as the program likes. */
+   many threads as the program likes.
+
+   What it can inherit are listeners from systemd (LISTEN_FDS), else a listening
+   socket at descriptor 0, else, where GATEWAY_INTERFACE is set, the one request
+   of a CGI server (RFC 3875). That is served like any other, and once it is
+   answered the server stops gracefully by itself. From fcgi_server_listen on
+   descriptor 0 is then /dev/null and 1 a copy of 2, so that no print disturbs
+   the response; do not fork(2) to serve it elsewhere. "nph-" scripts, whose
+   response no web server reads, are not supported. */
 #ifndef FASTCGI_SERVER_H
 #define FASTCGI_SERVER_H
 
@@ -65,7 +73,9 @@ typedef struct fcgi_server_config {
                                to a temporary file: 256 KiB. */
   uint64_t max_body;        /* Of a collected body, more is answered 413:
                                1 GiB. */
-  const char *temp_dir;     /* Directory of those files: $TMPDIR or /tmp. */
+  const char *temp_dir;     /* Directory of those files; listen refuses a wrong
+                               one, or warns of the default: $TMPDIR or
+                               /tmp. */
   size_t input_window;      /* Unread bytes of a streamed body, before the
                                connection is no longer read: 256 KiB. */
   size_t output_window;     /* Unsent bytes of an answer, before writes
@@ -93,6 +103,16 @@ typedef struct fcgi_server_config {
                                by SO_PEERCRED: whoever the socket's mode
                                lets. */
   size_t peer_uid_count;    /* How many. */
+  const char *status_path;  /* A request for this path is answered by the
+                               server itself, with its status; "" for none.
+                               $FASTCGI_STATUS_PATH, or none. */
+  int request_timeout_ms;   /* From the moment a request is ready for a handler
+                               to its end; then the client gets 504.
+                               $FASTCGI_REQUEST_TIMEOUT seconds, or none; -1
+                               for none. */
+  int request_slow_ms;      /* A request that is older gets into the log, with
+                               what its handler does. $FASTCGI_SLOW_LOG
+                               seconds, or none; -1 for none. */
 } fcgi_server_config;
 
 /* One event of a server. */
@@ -112,12 +132,11 @@ FCGI_EXPORT int fcgi_server_new(fcgi_server **out,
 FCGI_EXPORT void fcgi_server_free(fcgi_server *server);
 
 /* Listen on `address`: unix:/path, unix:relative, unix:@abstract, host:port,
-   [::1]:port, :port (loopback), fd:N, or NULL for the inherited listener
-   (LISTEN_FDS of systemd, else descriptor 0). May be called several times. A
-   TCP address that other machines reach needs `allow` in the configuration or
-   the specification's FCGI_WEB_SERVER_ADDRS in the environment; where both are
-   set, both apply; a peer not in them is closed at once. On failure
-   fcgi_server_message explains in one line. */
+   [::1]:port, :port (loopback), fd:N, or NULL for what is inherited, see above.
+   May be called several times. A TCP address that other machines reach needs
+   `allow` in the configuration or the specification's FCGI_WEB_SERVER_ADDRS in
+   the environment; where both are set, both apply; a peer not in them is closed
+   at once. On failure fcgi_server_message explains in one line. */
 FCGI_EXPORT int fcgi_server_listen(fcgi_server *server, const char *address);
 
 /* Serve these roles instead of FCGI_ROLE_SPECS; to others UNKNOWN_ROLE is
@@ -129,8 +148,9 @@ FCGI_EXPORT int fcgi_server_set_roles(fcgi_server *server,
                                       const fcgi_role_spec *roles,
                                       size_t count);
 
-/* Copy listener `index`'s address, with its real port, as text into `out`;
-   FCGI_ERR_INVALID past the last one, FCGI_ERR_LIMIT when it does not fit. */
+/* Copy listener `index`'s address, with its real port, as text into `out`; a
+   CGI start comes last, as "cgi". FCGI_ERR_INVALID past the last one,
+   FCGI_ERR_LIMIT when it does not fit. */
 FCGI_EXPORT int fcgi_server_address(fcgi_server *server, size_t index,
                                     char *out, size_t len);
 
@@ -158,6 +178,28 @@ FCGI_EXPORT int fcgi_server_fd(fcgi_server *server);
 
 /* Milliseconds until fcgi_server_next has a timeout to see to; -1 for none. */
 FCGI_EXPORT int fcgi_server_wait_ms(fcgi_server *server);
+
+/* Pass connections on in a graceful stop: each goes, once no request of it is
+   open, over `socket` (SOCK_SEQPACKET) to a server that takes over from it, and
+   no web server sees one close. `socket` stays yours. A listener inherited with
+   FASTCGI_HANDOVER=PID:OUT:IN in the environment sets both, for that process.
+   FCGI_ERR_INVALID for another kind of socket. */
+FCGI_EXPORT int fcgi_server_hand_over(fcgi_server *server, int socket);
+
+/* Serve the connections that come over `socket` too. It stays yours until the
+   server is freed. FCGI_ERR_STATE for a second one. */
+FCGI_EXPORT int fcgi_server_take_over(fcgi_server *server, int socket);
+
+/* Tells what the handler of a request does: fills `out`, with a NUL, with the
+   lines of its stack, the innermost last. `thread` is what pthread_self()
+   returned where the request was taken. Of `request` only the user data may be
+   asked for. Called from a thread of the server's own. */
+typedef void (*fcgi_trace_fn)(uintptr_t thread, fcgi_request *request,
+                              char *out, size_t len, void *user_data);
+
+/* Who tells it, for the slow log. Before the server is first waited on. */
+FCGI_EXPORT void fcgi_server_set_tracer(fcgi_server *server,
+                                        fcgi_trace_fn tracer, void *user_data);
 
 /* Stop serving; threads in run or next return when the rest is finished. A
    graceful stop serves what has connected, and gives a connection without a

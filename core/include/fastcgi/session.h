@@ -28,6 +28,8 @@ typedef struct fcgi_session_config {
   const fcgi_role_spec *roles; /* Those served, others get UNKNOWN_ROLE; lent
                                   until _free: FCGI_ROLE_SPECS. */
   size_t role_count;           /* How many `roles` are. */
+  int in_use; /* The connection was in use before, at rest now: the first record
+                 may belong to a request that has ended. */
 } fcgi_session_config;
 
 /* What a connection's owner needs to know between calls. */
@@ -69,6 +71,15 @@ FCGI_EXPORT int fcgi_session_next(fcgi_session *session,
 /* Attach a pointer to an open request; its events carry it. */
 FCGI_EXPORT int fcgi_session_set_user_data(fcgi_session *session, uint16_t id,
                                            void *user_data);
+
+/* Keep the parameters of an open request beyond its end, even beyond _free of
+   the session, until fcgi_session_drop_params. FCGI_ERR_STATE when it is not
+   open, or they are kept already. */
+FCGI_EXPORT int fcgi_session_keep_params(fcgi_session *session, uint16_t id);
+
+/* They are no longer needed. From any thread; `allocator` is the session's. */
+FCGI_EXPORT void fcgi_session_drop_params(const fcgi_params *params,
+                                          const fcgi_allocator *allocator);
 
 /* Queue bytes for STDOUT or STDERR; they are copied. FCGI_ERR_STATE when the
    request is not open or ended, FCGI_ERR_ABORTED when its connection is

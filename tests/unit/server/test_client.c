@@ -425,6 +425,35 @@ static void test_client_memory_may_run_out(void **state) {
   assert_in_range(n, 5, 50);
 }
 
+/* Each send(2) to a unix socket costs its buffer room of its own, so that a few
+   hundred of one byte fill what one of all the bytes would not. */
+static void test_client_sends_no_more_at_once_than_it_is_told(void **state) {
+  static const size_t most[] = {0, 1};
+  const fcgi_peer_event *event;
+  char body[4000] = {0}, address[32];
+  size_t left[2];
+  (void)state;
+  for (int i = 0; i < 2; i++) {
+    const fcgi_client_config config = {.size = sizeof config,
+                                       .send_bytes = most[i]};
+    fcgi_client *client;
+    int ends[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+    snprintf(address, sizeof address, "fd:%d", ends[0]);
+    assert_int_equal(fcgi_client_new(&client, &config), 0);
+    assert_int_equal(fcgi_client_connect(client, address), 0);
+    fcgi_client_send(client, begin(client), FCGI_STREAM_STDIN, body,
+                     sizeof body);
+    assert_int_equal(fcgi_client_next(client, &event, 0), FCGI_ERR_TIMEOUT);
+    left[i] = fcgi_peer_queued(fcgi_client_peer(client));
+    fcgi_client_free(client);
+    close(ends[0]);
+    close(ends[1]);
+  }
+  assert_int_equal(left[0], 0);
+  assert_in_range(left[1], 1, sizeof body);
+}
+
 #define ECHOING_TEST(name)                                                     \
   cmocka_unit_test_setup_teardown(name, echoing_set_up, echoing_tear_down)
 #define SCRIPTED_TEST(name)                                                    \
@@ -443,6 +472,7 @@ int main(void) {
       SCRIPTED_TEST(test_client_drops_bodies_that_are_answered_early),
       SCRIPTED_TEST(test_client_tells_a_body_it_cannot_read),
       SCRIPTED_TEST(test_client_tells_a_reset),
+      cmocka_unit_test(test_client_sends_no_more_at_once_than_it_is_told),
       cmocka_unit_test(test_client_gives_up_connecting),
       cmocka_unit_test(test_client_memory_may_run_out),
       cmocka_unit_test(test_client_says_why_it_cannot_connect),

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Every allocation of a server at work fails once: nothing crashes or leaks,
-   and whoever comes next is served. */
+   whoever comes next is served, and whoever was there before is too. */
 #include "support/failing.h"
 #include "support/serving.h"
 
@@ -11,7 +11,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { BIG = 100000, ROUNDS = 200 };
+enum { BIG = 100000, ROUNDS = 200, BODY = 3000, BESIDE = 2 };
+
+/* A request on a connection of its own, half of its body sent. */
+typedef struct beside {
+  int client;            /* The connection. */
+  fcgi_request *request; /* Once REQUEST came; it is answered later. */
+} beside;
 
 static int open_files(void) {
   DIR *dir = opendir("/proc/self/fd");
@@ -57,18 +63,25 @@ static void receive(int client) {
     ;
 }
 
-/* Serve until nothing happens any more. */
-static void serve(serving *f, int file) {
+/* Serve until nothing happens any more; `other` NULL: there is none. */
+static void serve_beside(serving *f, int file, beside *other) {
   fcgi_server_event event;
   for (int i = 0, quiet = 0; i < ROUNDS && quiet < 3; i++) {
     int result = fcgi_server_next(f->server, &event, quiet);
     assert_true(result >= 0);
     quiet = result ? 0 : quiet + 1;
-    if (result && event.type == FCGI_EVENT_REQUEST)
+    int is_other = result && other && fcgi_request_id(event.request) == BESIDE;
+    if (is_other && event.type == FCGI_EVENT_REQUEST)
+      other->request = event.request;
+    else if (result && event.type == FCGI_EVENT_REQUEST)
       answer(event.request, file);
     if (f->client >= 0)
       receive(f->client);
   }
+}
+
+static void serve(serving *f, int file) {
+  serve_beside(f, file, NULL);
 }
 
 static void send_bytes(int client, const records *bytes) {
@@ -77,7 +90,7 @@ static void send_bytes(int client, const records *bytes) {
 }
 
 static void fill(records *r) {
-  static char body[3000];
+  static char body[BODY];
   records_put(r, FCGI_RECORD_GET_VALUES, 0, "\17\0FCGI_MPXS_CONNS", 17, 7);
   for (uint16_t id = 1; id <= 7; id += 2) {
     records_begin(r, id, FCGI_ROLE_RESPONDER, FCGI_BEGIN_KEEP);
@@ -146,13 +159,77 @@ static int scenario(serving *f, const records *input, long n, int file) {
   return memory.failures > 0;
 }
 
+static void open_beside(serving *f, int file, beside *other) {
+  static const char body[BODY];
+  records sent = {0};
+  *other = (beside){.client = serving_connect(f)};
+  records_open(&sent, BESIDE);
+  records_put(&sent, FCGI_RECORD_STDIN, BESIDE, body, sizeof body, 0);
+  send_bytes(other->client, &sent);
+  serve_beside(f, file, other);
+  records_free(&sent);
+}
+
+/* The rest of its body comes; it is read whole, and answered right. */
+static void end_beside(serving *f, int file, beside *other) {
+  static const char body[BODY];
+  char data[4096];
+  ptrdiff_t len, all = 0;
+  f->client = other->client;
+  records_put(&f->text->sent, FCGI_RECORD_STDIN, BESIDE, body, sizeof body, 0);
+  records_stdin_end(&f->text->sent, BESIDE);
+  serving_send(f);
+  if (!other->request)
+    other->request = serving_take(f, FCGI_EVENT_REQUEST);
+  else
+    serve_beside(f, file, other);
+  while ((len = fcgi_request_read(other->request, data, sizeof data)) > 0)
+    all += len;
+  assert_int_equal(len, 0);
+  assert_int_equal(all, 2 * BODY);
+  fcgi_request_reply(other->request, 200, "text/plain", "hi\n", 3);
+  serving_expect(f, "stdout 2 Content-Type: text/plain\r\nContent-Length: 3\r\n"
+                    "Status: 200 OK\r\n\r\nhi\n\nstdout_end 2\n"
+                    "end 2 app=0 status=0\n");
+}
+
+/* The scenario beside another connection's request, the allocation `n` of what
+   comes after that failing, and only that one: 1 when there was one. */
+static int scenario_beside(serving *f, const records *input, long n, int file) {
+  failing memory = {.until_failure = -1, .once = 1};
+  beside other;
+  f->config.allocator = failing_allocator(&memory);
+  assert_int_equal(fcgi_server_new(&f->server, &f->config), 0);
+  assert_int_equal(listen_somewhere(f), 0);
+  open_beside(f, file, &other);
+  memory.until_failure = n;
+  int first = serving_connect(f);
+  f->client = first;
+  for (size_t at = 0; at < input->len; at += 4096) {
+    size_t left = input->len - at;
+    records part = {.data = input->data + at, .len = left < 4096 ? left : 4096};
+    send_bytes(first, &part);
+    serve_beside(f, file, &other);
+  }
+  memory.until_failure = -1;
+  end_beside(f, file, &other);
+  fcgi_server_free(f->server);
+  f->server = NULL;
+  close(first);
+  close(other.client);
+  f->client = -1;
+  assert_int_equal(memory.live, 0);
+  return memory.failures > 0;
+}
+
 static void ignore_line(fcgi_log_level level, const char *line, void *data) {
   (void)level;
   (void)line;
   (void)data;
 }
 
-static void sweep(serving *f) {
+static void sweep(serving *f, int (*one)(serving *f, const records *input,
+                                         long n, int file)) {
   char path[] = "/tmp/fastcgi-unit-XXXXXX";
   records input = {0};
   int file = mkstemp(path), before;
@@ -168,7 +245,7 @@ static void sweep(serving *f) {
   f->config.log = ignore_line;
   fill(&input);
   before = open_files();
-  while (scenario(f, &input, n, file))
+  while (one(f, &input, n, file))
     n++;
   assert_in_range(n, 20, 10000);
   assert_int_equal(open_files(), before);
@@ -178,19 +255,31 @@ static void sweep(serving *f) {
 }
 
 static void test_collected_bodies(void **state) {
-  sweep(*state);
+  sweep(*state, scenario);
 }
 
 static void test_streamed_bodies(void **state) {
   serving *f = *state;
   f->config.body = FCGI_BODY_STREAM;
-  sweep(f);
+  sweep(f, scenario);
+}
+
+static void test_collected_bodies_beside_another(void **state) {
+  sweep(*state, scenario_beside);
+}
+
+static void test_streamed_bodies_beside_another(void **state) {
+  serving *f = *state;
+  f->config.body = FCGI_BODY_STREAM;
+  sweep(f, scenario_beside);
 }
 
 static int run(const char *group, void *kind) {
   const struct CMUnitTest tests[] = {
       SERVING_TEST(test_collected_bodies),
       SERVING_TEST(test_streamed_bodies),
+      SERVING_TEST(test_collected_bodies_beside_another),
+      SERVING_TEST(test_streamed_bodies_beside_another),
   };
   return cmocka_run_group_tests_name(group, tests, NULL, NULL);
 }

@@ -77,9 +77,11 @@ static void test_body_spills_to_a_file(void **state) {
 
 static void test_missing_spill_directory_gives_500(void **state) {
   serving *f = *state;
+  char place[] = "/tmp/fastcgi-unit-XXXXXX";
   f->config.body_memory = 1000;
-  f->config.temp_dir = "/nonexistent/directory";
+  f->config.temp_dir = mkdtemp(place);
   serving_restart(f);
+  rmdir(place);
   records_open(&f->text->sent, 1);
   put_body(f, 20000);
   serving_send(f);

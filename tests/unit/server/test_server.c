@@ -193,6 +193,20 @@ static void test_abort_record_is_told(void **state) {
   serving_expect(f, HELLO_END);
 }
 
+/* Nobody but the handler looks; the loss says more than the record did. */
+static void test_loss_after_an_abort_record_is_told(void **state) {
+  serving *f = *state;
+  records_get(&f->text->sent, 1);
+  records_abort(&f->text->sent, 1);
+  serving_send(f);
+  fcgi_request *request = serving_take(f, FCGI_EVENT_REQUEST);
+  assert_int_equal(fcgi_request_aborted(request), FCGI_ABORT_RECORD);
+  close(f->client);
+  assert_int_equal(fcgi_request_aborted(request), FCGI_ABORT_CONNECTION);
+  fcgi_request_fail(request);
+  f->client = serving_connect(f);
+}
+
 static void test_other_protocols_are_refused(void **state) {
   serving *f = *state;
   records_raw(&f->text->sent, "GET / HTTP/1.1\r\n\r\n", 18);
@@ -388,6 +402,7 @@ static int run(const char *group, void *kind) {
       SERVING_TEST(test_client_gone_aborts),
       SERVING_TEST(test_client_gone_mid_body_is_forgotten),
       SERVING_TEST(test_abort_record_is_told),
+      SERVING_TEST(test_loss_after_an_abort_record_is_told),
       SERVING_TEST(test_other_protocols_are_refused),
       SERVING_TEST(test_header_timeout_closes),
       SERVING_TEST(test_idle_timeout_closes),

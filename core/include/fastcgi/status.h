@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: MIT */
+/* What workers are doing and have done, read from the shared memory that they
+   keep it in. A status is a copy: nothing in it changes. */
+#ifndef FASTCGI_STATUS_H
+#define FASTCGI_STATUS_H
+
+#include <fastcgi/export.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* X(NAME, key, family, label, kind, help): every number of a worker, in the
+   order they are shown. `key` is its name in JSON; `family`, with `label`, that
+   in OpenMetrics, where rows of one family follow each other. */
+#define FCGI_STATUS_VALUE_MAP(X)                                               \
+  X(ACCEPTED, accepted, "connections_accepted", "", COUNTER,                   \
+    "Connections accepted or taken over.")                                     \
+  X(OPEN, open, "connections_open", "", GAUGE, "Connections open.")            \
+  X(REQUESTS, requests, "requests", "", COUNTER,                               \
+    "Requests that were ready for a handler.")                                 \
+  X(FINISHED, finished, "requests_finished", "", COUNTER,                      \
+    "Requests that have ended.")                                               \
+  X(QUEUED, queued, "requests_queued", "", GAUGE,                              \
+    "Requests that wait for a handler.")                                       \
+  X(ACTIVE, active, "requests_active", "", GAUGE, "Requests in a handler.")    \
+  X(ACTIVE_MAX, active_max, "requests_active_max", "", GAUGE,                  \
+    "Most requests in handlers at once.")                                      \
+  X(OVERDUE, overdue, "requests_overdue", "", GAUGE,                           \
+    "Requests past their deadline whose handler has not returned.")            \
+  X(RESPONSES_1XX, responses_1xx, "responses", "class=\"1xx\"", COUNTER,       \
+    "Answers by class of status.")                                             \
+  X(RESPONSES_2XX, responses_2xx, "responses", "class=\"2xx\"", COUNTER,       \
+    "Answers by class of status.")                                             \
+  X(RESPONSES_3XX, responses_3xx, "responses", "class=\"3xx\"", COUNTER,       \
+    "Answers by class of status.")                                             \
+  X(RESPONSES_4XX, responses_4xx, "responses", "class=\"4xx\"", COUNTER,       \
+    "Answers by class of status.")                                             \
+  X(RESPONSES_5XX, responses_5xx, "responses", "class=\"5xx\"", COUNTER,       \
+    "Answers by class of status.")                                             \
+  X(ABORTS_RECORD, aborts_record, "aborts", "reason=\"record\"", COUNTER,      \
+    "Requests aborted, by reason.")                                            \
+  X(ABORTS_CONNECTION, aborts_connection, "aborts", "reason=\"connection\"",   \
+    COUNTER, "Requests aborted, by reason.")                                   \
+  X(ABORTS_PROTOCOL, aborts_protocol, "aborts", "reason=\"protocol\"",         \
+    COUNTER, "Requests aborted, by reason.")                                   \
+  X(ABORTS_TIMEOUT, aborts_timeout, "aborts", "reason=\"timeout\"", COUNTER,   \
+    "Requests aborted, by reason.")                                            \
+  X(ABORTS_STOP, aborts_stop, "aborts", "reason=\"stop\"", COUNTER,            \
+    "Requests aborted, by reason.")                                            \
+  X(ABORTS_DEADLINE, aborts_deadline, "aborts", "reason=\"deadline\"",         \
+    COUNTER, "Requests aborted, by reason.")                                   \
+  X(REFUSED, refused, "requests_refused", "", COUNTER,                         \
+    "Requests that no handler saw: malformed, too large, or too many.")        \
+  X(PROTOCOL_ERRORS, protocol_errors, "protocol_errors", "", COUNTER,          \
+    "Connections closed because the peer broke the protocol.")                 \
+  X(BYTES_IN, bytes_in, "received_bytes", "", COUNTER,                         \
+    "Bytes received from web servers.")                                        \
+  X(BYTES_OUT, bytes_out, "sent_bytes", "", COUNTER,                           \
+    "Bytes sent to web servers.")                                              \
+  X(SPILLS, spills, "body_spills", "", COUNTER,                                \
+    "Bodies that went to a temporary file.")                                   \
+  X(LOG_DROPPED, log_dropped, "log_lines_dropped", "", COUNTER,                \
+    "Lines that a full or dead log did not take.")                             \
+  X(SLOW, slow, "requests_slow", "", COUNTER,                                  \
+    "Requests older than the slow log's limit.")                               \
+  X(STATUS_PAGES, status_pages, "status_pages", "", COUNTER,                   \
+    "Status pages answered.")
+
+typedef enum fcgi_status_value {
+#define FCGI_STATUS_ENUM(name, key, family, label, kind, help)                 \
+  FCGI_STATUS_##name,
+  FCGI_STATUS_VALUE_MAP(FCGI_STATUS_ENUM)
+#undef FCGI_STATUS_ENUM
+      FCGI_STATUS_VALUES /* How many there are. */
+} fcgi_status_value;
+
+/* X(NAME, key, help): numbers of the supervisor, all counters. */
+#define FCGI_STATUS_EVENT_MAP(X)                                               \
+  X(RELOADS, reloads, "Generations of workers started to replace one.")        \
+  X(RELOADS_FAILED, reloads_failed, "Such generations that did not start.")    \
+  X(EXITS, exits, "Workers that exited unasked.")                              \
+  X(CRASHES, crashes, "Workers that a signal ended unasked.")                  \
+  X(KILLS, kills, "Workers killed because they did not stop.")                 \
+  X(RETIRED, retired, "Workers replaced for their age or size.")               \
+  X(HUNG, hung, "Workers replaced because a handler did not return.")
+
+typedef enum fcgi_status_event {
+#define FCGI_STATUS_ENUM(name, key, help) FCGI_STATUS_##name,
+  FCGI_STATUS_EVENT_MAP(FCGI_STATUS_ENUM)
+#undef FCGI_STATUS_ENUM
+      FCGI_STATUS_EVENTS /* How many there are. */
+} fcgi_status_event;
+
+/* X(NAME, key): the life of a worker. */
+#define FCGI_WORKER_STATE_MAP(X)                                               \
+  X(FREE, free)                                                                \
+  X(STARTING, starting)                                                        \
+  X(READY, ready)                                                              \
+  X(DRAINING, draining)                                                        \
+  X(DEAD, dead)
+
+typedef enum fcgi_worker_state {
+#define FCGI_STATUS_ENUM(name, key) FCGI_WORKER_##name,
+  FCGI_WORKER_STATE_MAP(FCGI_STATUS_ENUM)
+#undef FCGI_STATUS_ENUM
+      FCGI_WORKER_STATES /* How many there are. */
+} fcgi_worker_state;
+
+/* X(NAME, key): the life of a request. */
+#define FCGI_PHASE_MAP(X)                                                      \
+  X(FREE, free)                                                                \
+  X(QUEUED, queued)                                                            \
+  X(HANDLER, handler)                                                          \
+  X(SENDING, sending)                                                          \
+  X(OVERDUE, overdue)
+
+typedef enum fcgi_phase {
+#define FCGI_STATUS_ENUM(name, key) FCGI_PHASE_##name,
+  FCGI_PHASE_MAP(FCGI_STATUS_ENUM)
+#undef FCGI_STATUS_ENUM
+      FCGI_PHASES /* How many there are. */
+} fcgi_phase;
+
+enum {
+  FCGI_STATUS_METHOD = 16,  /* Bytes of a method, with its NUL. */
+  FCGI_STATUS_PATH = 128,   /* Bytes of a path, with its NUL. */
+  FCGI_STATUS_BUCKETS = 104 /* Of a histogram of latencies. */
+};
+
+/* A request that is open. Methods and paths are what a client sent: escape
+   them before you show them. */
+typedef struct fcgi_status_request {
+  fcgi_phase phase;                /* Where it is. */
+  uint64_t age_us;                 /* Since it was ready for a handler. */
+  uint64_t thread;                 /* pthread_self() of its handler. */
+  char method[FCGI_STATUS_METHOD]; /* Its beginning. */
+  char path[FCGI_STATUS_PATH];     /* Likewise, without the query. */
+} fcgi_status_request;
+
+/* One worker, or several together. */
+typedef struct fcgi_status_worker {
+  int64_t pid;                           /* 0: the sum of all. */
+  unsigned generation;                   /* Counted by the supervisor. */
+  fcgi_worker_state state;               /* Of its life. */
+  uint64_t age_us;                       /* Since it was started. */
+  uint64_t silent_us;                    /* Since it last did something. */
+  uint64_t values[FCGI_STATUS_VALUES];   /* By fcgi_status_value. */
+  uint64_t latency_sum_us;               /* Of finished requests. */
+  uint64_t latency[FCGI_STATUS_BUCKETS]; /* How many in each bucket. */
+  size_t first_request;                  /* Its first of `requests`. */
+  size_t request_count;                  /* How many. */
+} fcgi_status_worker;
+
+typedef struct fcgi_status {
+  int64_t supervisor;                  /* Its process id, or 0. */
+  int64_t started_ms;                  /* Milliseconds since 1970. */
+  uint64_t age_us;                     /* Since then. */
+  unsigned generation;                 /* The youngest. */
+  int64_t listen_queue;                /* Connections not accepted; -1: not
+                                          known. */
+  int64_t listen_queue_max;            /* Most that were seen. */
+  uint64_t events[FCGI_STATUS_EVENTS]; /* By fcgi_status_event. */
+  fcgi_status_worker total;            /* All workers, also former ones. */
+  fcgi_status_worker *workers;         /* Those that live. */
+  size_t worker_count;                 /* How many. */
+  fcgi_status_request *requests;       /* Of all workers. */
+  size_t request_count;                /* How many. */
+} fcgi_status;
+
+typedef enum fcgi_status_format {
+  FCGI_STATUS_TEXT = 0,    /* Lines for a person. */
+  FCGI_STATUS_JSON,        /* One object. */
+  FCGI_STATUS_OPENMETRICS, /* OpenMetrics 1.0, which Prometheus reads. */
+  FCGI_STATUS_HTML,        /* A page that refreshes itself. */
+  FCGI_STATUS_FPM,         /* As PHP-FPM's status page has it. */
+  FCGI_STATUS_FPM_JSON,    /* Likewise. */
+  FCGI_STATUS_RAW          /* The memory itself, for fcgi_status_parse. */
+} fcgi_status_format;
+
+/* Copy what a process keeps: a supervisor, or a worker, that has it open.
+   FCGI_ERR_SYSTEM with errno when the process cannot be looked into, ENOENT
+   when it keeps none; FCGI_ERR_PROTOCOL when it is of another version. */
+FCGI_EXPORT int fcgi_status_of_pid(fcgi_status **out, pid_t pid);
+
+/* The same from FCGI_STATUS_RAW bytes; nothing in them is trusted. */
+FCGI_EXPORT int fcgi_status_parse(fcgi_status **out, const void *data,
+                                  size_t len);
+
+/* As text: `*out` is a string of the C library's malloc, to be freed by the
+   caller. FCGI_ERR_INVALID for FCGI_STATUS_RAW. */
+FCGI_EXPORT int fcgi_status_render(const fcgi_status *status,
+                                   fcgi_status_format format, char **out,
+                                   size_t *len);
+
+/* The latency that a share of a worker's requests, 0 to 1, did not exceed, in
+   microseconds; 0 when there were none. */
+FCGI_EXPORT uint64_t fcgi_status_quantile(const fcgi_status_worker *worker,
+                                          double share);
+
+/* NULL is fine. */
+FCGI_EXPORT void fcgi_status_free(fcgi_status *status);
+
+#endif

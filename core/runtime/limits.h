@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/* How old and how large a worker may get. One that goes over is replaced as in
+   a reload, the new one first, and one at a time. */
+#ifndef FCGI_RUNTIME_LIMITS_H
+#define FCGI_RUNTIME_LIMITS_H
+
+#include "runtime/supervisor.h"
+
+/* When a worker started at `now` is too old, or LLONG_MAX. */
+long long fcgi__limits_age_due(const fcgi__supervisor *s, long long now,
+                               pid_t pid);
+
+/* Bytes of memory that a process has in use, or -1 where none can tell. */
+long long fcgi__limits_rss(pid_t pid);
+
+/* Retire a worker that is over a limit. */
+void fcgi__limits_tick(fcgi__supervisor *s, long long now);
+
+/* When to look again. */
+long long fcgi__limits_due(const fcgi__supervisor *s);
+
+#endif

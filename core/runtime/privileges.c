@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+#include "runtime/privileges.h"
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#ifdef __linux__
+#include <sys/prctl.h>
+#endif
+
+enum { DATABASE_LINE = 16384 };
+
+/* A number, or -1. */
+static long as_number(const char *text) {
+  char *end;
+  long number = strtol(text, &end, 10);
+  return *text >= '0' && *text <= '9' && !*end ? number : -1;
+}
+
+static int refuse(char *why, size_t why_len, const char *what,
+                  const char *name) {
+  snprintf(why, why_len,
+           "%s %s: there is none of this name; create it, or "
+           "give another one",
+           what, name);
+  return -1;
+}
+
+static int find_user(fcgi__identity *out, const char *user, char *why,
+                     size_t why_len) {
+  char line[DATABASE_LINE];
+  struct passwd entry, *found = NULL;
+  long number = as_number(user);
+  if (number >= 0)
+    getpwuid_r((uid_t)number, &entry, line, sizeof line, &found);
+  else
+    getpwnam_r(user, &entry, line, sizeof line, &found);
+  if (!found && number < 0)
+    return refuse(why, why_len, "user", user);
+  out->uid = found ? found->pw_uid : (uid_t)number;
+  out->gid = found ? found->pw_gid : (gid_t)number;
+  if (found) {
+    snprintf(out->name, sizeof out->name, "%s", found->pw_name);
+    snprintf(out->home, sizeof out->home, "%s", found->pw_dir);
+  }
+  return 0;
+}
+
+static int find_group(fcgi__identity *out, const char *group, char *why,
+                      size_t why_len) {
+  char line[DATABASE_LINE];
+  struct group entry, *found = NULL;
+  long number = as_number(group);
+  if (number < 0) {
+    getgrnam_r(group, &entry, line, sizeof line, &found);
+    if (!found)
+      return refuse(why, why_len, "group", group);
+  }
+  out->gid = found ? found->gr_gid : (gid_t)number;
+  return 0;
+}
+
+int fcgi__identity_find(fcgi__identity *out, const char *user,
+                        const char *group, char *why, size_t why_len) {
+  *out = (fcgi__identity){.uid = geteuid(), .gid = getegid()};
+  if (user && find_user(out, user, why, why_len))
+    return -1;
+  if (group && find_group(out, group, why, why_len))
+    return -1;
+  out->wanted = out->uid != geteuid() || out->gid != getegid();
+  return 0;
+}
+
+static int fail(char *why, size_t why_len, const char *what) {
+  snprintf(why, why_len,
+           "cannot change the user or group (%s: %s); start as root, or leave "
+           "out --user and --group",
+           what, strerror(errno));
+  return -1;
+}
+
+/* Nothing of root's may stay: not its groups, and not the way back. */
+int fcgi__identity_become(const fcgi__identity *identity, char *why,
+                          size_t why_len) {
+  if (!identity->wanted)
+    return 0;
+  if (identity->name[0] ? initgroups(identity->name, identity->gid) < 0
+                        : setgroups(1, &identity->gid) < 0)
+    return fail(why, why_len, "setgroups");
+  if (setgid(identity->gid) < 0)
+    return fail(why, why_len, "setgid");
+  if (setuid(identity->uid) < 0)
+    return fail(why, why_len, "setuid");
+  if (identity->uid != 0 && setuid(0) == 0) {
+    errno = EPERM;
+    return fail(why, why_len, "the way back to root is open");
+  }
+#ifdef __linux__
+  prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+  prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+#endif
+  return 0;
+}

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+#include "runtime/sockets.h"
+#include "runtime/spawn.h"
+#include <errno.h>
+#include <fastcgi/error.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* Workers may be any program, and most expect accept(2) to wait. Those of this
+   library set O_NONBLOCK themselves. */
+static int settle(fcgi__listener *listener) {
+  int flags = fcntl(listener->fd, F_GETFL), lifted;
+  if (flags < 0 || fcntl(listener->fd, F_SETFL, flags & ~O_NONBLOCK) < 0)
+    return -1;
+  lifted = fcgi__spawn_lift(listener->fd);
+  listener->fd = lifted;
+  return lifted < 0 ? -1 : 0;
+}
+
+static int give_away(const fcgi__supervisor *s, const fcgi__listener *listener,
+                     char *why, size_t why_len) {
+  fcgi__identity owner;
+  const fcgi_supervisor_config *config = &s->config;
+  if (!listener->unlink_path[0] ||
+      (!config->socket_user && !config->socket_group))
+    return 0;
+  if (fcgi__identity_find(&owner, config->socket_user, config->socket_group,
+                          why, why_len))
+    return -1;
+  if (lchown(listener->unlink_path, config->socket_user ? owner.uid : (uid_t)-1,
+             config->socket_group ? owner.gid : (gid_t)-1) == 0)
+    return 0;
+  snprintf(why, why_len, "cannot give %s to its user or group: %s",
+           listener->unlink_path, strerror(errno));
+  return -1;
+}
+
+static int open_one(fcgi__supervisor *s, const char *address, char *why,
+                    size_t why_len) {
+  const fcgi__listen_options options = {
+      .backlog = s->config.backlog,
+      .mode = s->config.socket_mode,
+      .loopback_only = !s->config.allow && !getenv("FCGI_WEB_SERVER_ADDRS"),
+  };
+  fcgi__listener *first = &s->listeners[s->listener_count];
+  int count = fcgi__listener_open(first, FCGI__SOCKETS - s->listener_count,
+                                  address, &options, why, why_len);
+  if (count == FCGI_ERR_LIMIT)
+    snprintf(why, why_len, "more than %d addresses", FCGI__SOCKETS);
+  if (count < 0)
+    return -1;
+  s->listener_count += (size_t)count;
+  for (int i = 0; i < count; i++) {
+    if (settle(&first[i])) {
+      snprintf(why, why_len, "cannot keep %s: %s",
+               address ? address : "the inherited listener", strerror(errno));
+      return -1;
+    }
+    if (give_away(s, &first[i], why, why_len))
+      return -1;
+  }
+  return 0;
+}
+
+int fcgi__sockets_open(fcgi__supervisor *s, char *why, size_t why_len) {
+  const char *const *address = s->config.addresses;
+  const char *names = getenv("LISTEN_FDNAMES");
+  if (!address || !*address) {
+    if (open_one(s, NULL, why, why_len))
+      return -1;
+    if (names && getenv("LISTEN_PID"))
+      snprintf(s->listener_names, sizeof s->listener_names, "%s", names);
+    return 0;
+  }
+  for (; *address; address++)
+    if (open_one(s, *address, why, why_len))
+      return -1;
+  return 0;
+}
+
+void fcgi__sockets_close(fcgi__supervisor *s) {
+  for (size_t i = 0; i < s->listener_count; i++) {
+    fcgi__listener *listener = &s->listeners[i];
+    int fd = listener->fd, own = listener->own;
+    fcgi__listener_close(listener);
+    if (!own && fd >= 0)
+      close(fd);
+  }
+  s->listener_count = 0;
+}

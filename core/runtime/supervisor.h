@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+/* The inside of a supervisor, shared by the files of this folder. One thread
+   does everything but wait for signals. */
+#ifndef FCGI_RUNTIME_SUPERVISOR_H
+#define FCGI_RUNTIME_SUPERVISOR_H
+
+#include "runtime/backoff.h"
+#include "runtime/pidfile.h"
+#include "runtime/privileges.h"
+#include "runtime/signals.h"
+#include "server/listener.h"
+#include <fastcgi/supervisor.h>
+#include <limits.h>
+
+enum {
+  FCGI__SOCKETS = 16,         /* Listeners at most, as of a server. */
+  FCGI__WORKERS = 4096,       /* Workers wanted at most. */
+  FCGI__SUPERVISOR_LINE = 768 /* Bytes of a log line. */
+};
+
+typedef enum fcgi__worker_state {
+  FCGI__WORKER_STARTING, /* Not ready yet. */
+  FCGI__WORKER_READY,    /* Serves. */
+  FCGI__WORKER_LEAVING   /* Was told to stop, or stops by itself. */
+} fcgi__worker_state;
+
+typedef struct fcgi__worker {
+  pid_t pid;                /* Also the number of its process group. */
+  unsigned generation;      /* Which it belongs to. */
+  fcgi__worker_state state; /* See above. */
+  int retiring;             /* 1: stops once another one is ready instead. */
+  long long started;        /* When it was started. */
+  long long ready_due;      /* STARTING: when it counts as ready, unless the
+                               program is known to tell; LLONG_MAX: never. */
+  long long start_due;      /* STARTING: when it has had enough time. */
+  long long kill_due;       /* LEAVING: when SIGKILL comes. */
+  long long alive_due;      /* When its next WATCHDOG=1 is overdue, or
+                               LLONG_MAX. */
+  long long retire_due;     /* When it is too old, or LLONG_MAX. */
+} fcgi__worker;
+
+typedef enum fcgi__phase {
+  FCGI__PHASE_STARTING, /* The first generation is not ready. */
+  FCGI__PHASE_SERVING,  /* It was once. */
+  FCGI__PHASE_STOPPING, /* All workers are to stop. */
+  FCGI__PHASE_REPLACED  /* Likewise: a new supervisor has taken over. */
+} fcgi__phase;
+
+typedef struct fcgi__supervisor {
+  fcgi_supervisor_config config; /* With every default filled in. */
+  char path[PATH_MAX];           /* Where the command is. */
+  char self_path[PATH_MAX];      /* Where our own program is, or "". */
+  int start_directory;           /* Where we were started. */
+  fcgi__identity identity;       /* Whom to become. */
+  fcgi__pidfile pidfile;         /* Ours. */
+  int owns;                      /* 1: what was made is ours to remove. */
+  unsigned owned;                /* Bits of the socket files that will be. */
+  fcgi__signals signals;         /* Where they arrive. */
+  fcgi__listener listeners[FCGI__SOCKETS]; /* Where we listen. */
+  size_t listener_count;                   /* How many. */
+  char listener_names[512];                /* LISTEN_FDNAMES, or "". */
+  int handover[2];         /* Where workers pass connections on. */
+  int notify;              /* Where workers tell. */
+  char notify_name[128];   /* NOTIFY_SOCKET for them. */
+  char upstream[128];      /* NOTIFY_SOCKET of ours, or "". */
+  char predecessor[128];   /* That of the supervisor we replace, or "". */
+  long long upstream_ms;   /* How often WATCHDOG=1 goes up; 0: never. */
+  long long upstream_due;  /* When next. */
+  fcgi__phase phase;       /* See above. */
+  int hurried;             /* 1: the stop is a quick one. */
+  int status;              /* What to return. */
+  fcgi__worker *workers;   /* All that live. */
+  size_t worker_count;     /* How many. */
+  size_t worker_room;      /* How many fit. */
+  unsigned wanted;         /* How many shall serve. */
+  unsigned current;        /* The generation that serves. */
+  unsigned next;           /* The one that shall; 0: none. */
+  unsigned last;           /* Number of the youngest. */
+  long long next_started;  /* When the youngest was begun. */
+  long long reload_due;    /* When to begin another, or LLONG_MAX. */
+  int tells;               /* 1: some worker has sent READY=1. */
+  long long measure_due;   /* When to look at memory again. */
+  fcgi__backoff backoff;   /* Of workers that die young. */
+  pid_t successor;         /* The supervisor being started, or 0. */
+  long long successor_due; /* When it has had enough time. */
+} fcgi__supervisor;
+
+/* One line to the log. */
+__attribute__((format(printf, 3, 4))) void
+fcgi__supervisor_log(const fcgi__supervisor *s, fcgi_log_level level,
+                     const char *format, ...);
+
+/* Stop everything, gracefully or quickly. */
+void fcgi__supervisor_stop(fcgi__supervisor *s, int quickly);
+
+#endif

@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: MIT */
+#include "runtime/worker.h"
+#include "runtime/generation.h"
+#include "runtime/limits.h"
+#include "runtime/spawn.h"
+#include "runtime/upgrade.h"
+#include "server/server.h"
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+enum { QUICK_MS = 5000 }; /* To go after a quick stop, before SIGKILL. */
+
+static int describe(const fcgi__supervisor *s, fcgi__environment *e) {
+  int first = FCGI__PASSED_FIRST + (int)s->listener_count, failed;
+  char ends[32];
+  snprintf(ends, sizeof ends, ":%d:%d", first, first + 1);
+  failed = fcgi__environment_copy(e) ||
+           fcgi__environment_set(e, "NOTIFY_SOCKET", "%s", s->notify_name) ||
+           fcgi__environment_set(e, "LISTEN_FDS", "%zu", s->listener_count) ||
+           fcgi__environment_set_pid(e, "LISTEN_PID", "") ||
+           fcgi__environment_set_pid(e, "FASTCGI_HANDOVER", ends);
+  if (!failed && s->listener_names[0])
+    failed =
+        fcgi__environment_set(e, "LISTEN_FDNAMES", "%s", s->listener_names);
+  if (!failed && s->config.allow)
+    failed = fcgi__environment_set(e, "FCGI_WEB_SERVER_ADDRS", "%s",
+                                   s->config.allow);
+  if (!failed && s->config.watchdog_ms > 0)
+    failed = fcgi__environment_set(e, "WATCHDOG_USEC", "%lld",
+                                   1000LL * s->config.watchdog_ms) ||
+             fcgi__environment_set_pid(e, "WATCHDOG_PID", "");
+  if (!failed && s->identity.name[0])
+    failed = fcgi__environment_set(e, "USER", "%s", s->identity.name) ||
+             fcgi__environment_set(e, "LOGNAME", "%s", s->identity.name) ||
+             fcgi__environment_set(e, "HOME", "%s", s->identity.home);
+  return failed;
+}
+
+static size_t list_passed(const fcgi__supervisor *s, int *passed) {
+  size_t count = 0;
+  for (; count < s->listener_count; count++)
+    passed[count] = s->listeners[count].fd;
+  passed[count++] = s->handover[0];
+  passed[count++] = s->handover[1];
+  return count;
+}
+
+static pid_t spawn(const fcgi__supervisor *s) {
+  int passed[FCGI__SOCKETS + 2];
+  fcgi__environment environment;
+  const fcgi__spawn how = {
+      .path = s->path,
+      .arguments = s->config.command,
+      .environment = &environment,
+      .passed = passed,
+      .passed_count = list_passed(s, passed),
+      .standard_input = s->listeners[0].fd,
+      .directory = -1,
+      .is_worker = 1,
+  };
+  pid_t pid = -1;
+  if (describe(s, &environment) == 0)
+    pid = fcgi__spawn_start(&how);
+  else
+    errno = ENOMEM;
+  fcgi__environment_free(&environment);
+  return pid;
+}
+
+static int make_room(fcgi__supervisor *s) {
+  size_t room = s->worker_room ? 2 * s->worker_room : 16;
+  fcgi__worker *workers;
+  if (s->worker_count < s->worker_room)
+    return 0;
+  workers = realloc(s->workers, room * sizeof *workers);
+  if (!workers)
+    return -1;
+  s->workers = workers;
+  s->worker_room = room;
+  return 0;
+}
+
+int fcgi__worker_start(fcgi__supervisor *s, unsigned generation) {
+  long long now = fcgi__now();
+  int ready_after = s->config.ready_after_ms;
+  pid_t pid = make_room(s) ? -1 : spawn(s);
+  if (pid < 0)
+    return -1;
+  s->workers[s->worker_count++] = (fcgi__worker){
+      .pid = pid,
+      .generation = generation,
+      .started = now,
+      .ready_due =
+          ready_after == FCGI_READY_WHEN_TOLD ? LLONG_MAX : now + ready_after,
+      .start_due = now + s->config.start_timeout_ms,
+      .alive_due = LLONG_MAX,
+      .retire_due = fcgi__limits_age_due(s, now, pid),
+  };
+  fcgi__supervisor_log(s, FCGI_LOG_DEBUG, "worker %ld starts, generation %u",
+                       (long)pid, generation);
+  return 0;
+}
+
+fcgi__worker *fcgi__worker_find(fcgi__supervisor *s, pid_t pid) {
+  for (size_t i = 0; i < s->worker_count; i++)
+    if (s->workers[i].pid == pid)
+      return &s->workers[i];
+  return NULL;
+}
+
+static void leave(fcgi__worker *worker, int signal_number, int patience_ms) {
+  long long due = fcgi__now() + patience_ms;
+  if (worker->state != FCGI__WORKER_LEAVING || due < worker->kill_due)
+    worker->kill_due = due;
+  worker->state = FCGI__WORKER_LEAVING;
+  kill(worker->pid, signal_number);
+}
+
+void fcgi__worker_stop(fcgi__supervisor *s, fcgi__worker *worker) {
+  leave(worker, SIGTERM, s->config.graceful_timeout_ms);
+}
+
+/* SIGQUIT would leave a core of a program that does not know it. */
+void fcgi__worker_hurry(fcgi__supervisor *s, fcgi__worker *worker) {
+  leave(worker, s->tells ? SIGQUIT : SIGTERM, QUICK_MS);
+}
+
+void fcgi__worker_kill(fcgi__worker *worker) {
+  worker->state = FCGI__WORKER_LEAVING;
+  worker->kill_due = LLONG_MAX;
+  kill(worker->pid, SIGKILL);
+  kill(-worker->pid, SIGKILL);
+}
+
+void fcgi__worker_is_ready(fcgi__supervisor *s, fcgi__worker *worker) {
+  if (worker->state != FCGI__WORKER_STARTING)
+    return;
+  worker->state = FCGI__WORKER_READY;
+  fcgi__supervisor_log(s, FCGI_LOG_DEBUG, "worker %ld is ready after %.1f s",
+                       (long)worker->pid,
+                       (double)(fcgi__now() - worker->started) / 1000);
+  fcgi__generations_settle(s);
+}
+
+/* It has its own reasons. Another one starts at once, and it has the time of a
+   graceful stop. */
+void fcgi__worker_is_stopping(fcgi__supervisor *s, fcgi__worker *worker) {
+  if (worker->state != FCGI__WORKER_READY)
+    return;
+  worker->state = FCGI__WORKER_LEAVING;
+  worker->kill_due = fcgi__now() + s->config.graceful_timeout_ms;
+  fcgi__supervisor_log(s, FCGI_LOG_INFO,
+                       "worker %ld stops by itself; starting another",
+                       (long)worker->pid);
+  fcgi__generations_settle(s);
+}
+
+void fcgi__worker_is_alive(fcgi__supervisor *s, fcgi__worker *worker) {
+  if (s->config.watchdog_ms > 0)
+    worker->alive_due = fcgi__now() + s->config.watchdog_ms;
+}
+
+void fcgi__worker_describe_end(int status, char *out, size_t len) {
+  if (WIFSIGNALED(status))
+    snprintf(out, len, "was killed by signal %d (%s)", WTERMSIG(status),
+             strsignal(WTERMSIG(status)));
+  else
+    snprintf(out, len, "exited with status %d", WEXITSTATUS(status));
+}
+
+static void ended(fcgi__supervisor *s, pid_t pid, int status) {
+  fcgi__worker *found = fcgi__worker_find(s, pid), worker;
+  char how[96];
+  if (!found) {
+    fcgi__upgrade_child_ended(s, pid, status);
+    return;
+  }
+  worker = *found;
+  *found = s->workers[--s->worker_count];
+  fcgi__worker_describe_end(status, how, sizeof how);
+  if (worker.state == FCGI__WORKER_LEAVING)
+    fcgi__supervisor_log(s, FCGI_LOG_DEBUG, "worker %ld has stopped: it %s",
+                         (long)pid, how);
+  else
+    fcgi__generation_lost(s, &worker, how,
+                          WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+/* What a worker leaves behind in its process group, such as the children of
+   php-cgi, ends with it. As long as its status is not collected the number
+   cannot be anybody else's. */
+void fcgi__workers_reap(fcgi__supervisor *s) {
+  for (;;) {
+    siginfo_t about = {.si_pid = 0};
+    int status;
+    if (waitid(P_ALL, 0, &about, WEXITED | WNOHANG | WNOWAIT) < 0 ||
+        about.si_pid == 0)
+      return;
+    if (fcgi__worker_find(s, about.si_pid))
+      kill(-about.si_pid, SIGTERM);
+    if (waitpid(about.si_pid, &status, 0) == about.si_pid)
+      ended(s, about.si_pid, status);
+  }
+}
+
+static void fail(fcgi__supervisor *s, fcgi__worker *worker, const char *what) {
+  fcgi__worker copy = *worker;
+  fcgi__worker_stop(s, worker);
+  fcgi__generation_lost(s, &copy, what, 0);
+}
+
+/* It is alive and does nothing: it may even be stopped, so that only SIGKILL
+   reaches it. */
+static void bite(fcgi__supervisor *s, fcgi__worker *worker) {
+  fcgi__worker copy = *worker;
+  char what[96];
+  snprintf(what, sizeof what, "has been silent for %.1f s, and is killed",
+           s->config.watchdog_ms / 1000.0);
+  fcgi__worker_kill(worker);
+  fcgi__generation_lost(s, &copy, what, 0);
+}
+
+static void tick_starting(fcgi__supervisor *s, fcgi__worker *w, long long now) {
+  char what[96];
+  if (!s->tells && w->ready_due <= now) {
+    fcgi__worker_is_ready(s, w);
+  } else if (w->start_due <= now) {
+    snprintf(what, sizeof what, "was not ready within %.1f s",
+             s->config.start_timeout_ms / 1000.0);
+    fail(s, w, what);
+  }
+}
+
+static void tick_leaving(fcgi__supervisor *s, fcgi__worker *w, long long now) {
+  if (w->kill_due > now)
+    return;
+  fcgi__supervisor_log(s, FCGI_LOG_WARNING,
+                       "worker %ld did not stop in time, and is killed",
+                       (long)w->pid);
+  fcgi__worker_kill(w);
+}
+
+static void tick_ready(fcgi__supervisor *s, fcgi__worker *w, long long now) {
+  if (w->alive_due <= now)
+    bite(s, w);
+  else if (w->generation == s->current)
+    fcgi__backoff_lives(&s->backoff, now, w->started);
+}
+
+/* Starting workers may move the array: it is indexed anew each time. */
+void fcgi__workers_tick(fcgi__supervisor *s, long long now) {
+  static void (*const ticks[])(fcgi__supervisor *, fcgi__worker *,
+                               long long) = {
+      [FCGI__WORKER_STARTING] = tick_starting,
+      [FCGI__WORKER_READY] = tick_ready,
+      [FCGI__WORKER_LEAVING] = tick_leaving,
+  };
+  for (size_t i = 0; i < s->worker_count; i++)
+    ticks[s->workers[i].state](s, &s->workers[i], now);
+}
+
+static long long smaller(long long a, long long b) {
+  return a < b ? a : b;
+}
+
+long long fcgi__worker_due(const fcgi__supervisor *s, const fcgi__worker *w) {
+  switch (w->state) {
+  case FCGI__WORKER_STARTING:
+    return s->tells ? w->start_due : smaller(w->start_due, w->ready_due);
+  case FCGI__WORKER_LEAVING:
+    return w->kill_due;
+  default:
+    return w->alive_due;
+  }
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/* Connections that pass from one process to another (SCM_RIGHTS), so that a
+   program can be replaced while web servers keep their connections open. One
+   passes when it is at rest: no request is open and no record half read. */
+#ifndef FCGI_SERVER_HANDOVER_H
+#define FCGI_SERVER_HANDOVER_H
+
+#include "server/connection.h"
+
+typedef struct fcgi__handover {
+  atomic_int out; /* Where connections go in a graceful stop; -1: nowhere. */
+  atomic_int in;  /* Where they come from; -1: nowhere. */
+} fcgi__handover;
+
+/* No socket yet. */
+void fcgi__handover_init(fcgi__handover *handover);
+
+/* Take the sockets that a supervisor names in FASTCGI_HANDOVER, if any: 0, or
+   an error with the server's message set. */
+int fcgi__handover_inherit(fcgi_server *server);
+
+/* 1: the server stops gracefully, and connections are to be passed on. */
+int fcgi__handover_is_on(fcgi_server *server);
+
+/* Pass the connection on if it is at rest, as the session's `flags` tell; its
+   lock is held. 1: passed, its own descriptor is still to be closed. */
+int fcgi__handover_give(fcgi__connection *connection, unsigned flags);
+
+/* A shared connection may never rest by itself: leave new requests in the
+   socket for a while when those that are open need no more input. */
+void fcgi__handover_hold(fcgi__connection *connection, unsigned flags);
+
+/* Take up one connection that another process passed, if there is one. */
+void fcgi__handover_take(fcgi_server *server);
+
+/* Take up no more of them. */
+void fcgi__handover_leave(fcgi_server *server);
+
+#endif

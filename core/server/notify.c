@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+#include "server/notify.h"
+#include "server/server.h"
+#include <errno.h>
+#include <limits.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+int fcgi__notify_send(const char *name, const char *text) {
+  struct sockaddr_un to = {.sun_family = AF_UNIX};
+  const struct timeval patience = {.tv_sec = 1};
+  size_t len = strlen(name);
+  int fd, saved;
+  ssize_t sent;
+  if (len < 2 || len >= sizeof to.sun_path || (*name != '/' && *name != '@')) {
+    errno = EINVAL;
+    return -1;
+  }
+  fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0)
+    return -1;
+  setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+  memcpy(to.sun_path, name, len);
+  if (*name == '@')
+    to.sun_path[0] = '\0';
+  sent = sendto(fd, text, strlen(text), MSG_NOSIGNAL, (struct sockaddr *)&to,
+                (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len));
+  saved = errno;
+  close(fd);
+  errno = saved;
+  return sent < 0 ? -1 : 0;
+}
+
+static long long number_from(const char *variable) {
+  const char *text = getenv(variable);
+  char *end;
+  long long number = text ? strtoll(text, &end, 10) : 0;
+  return text && *text && !*end && number > 0 ? number : 0;
+}
+
+int fcgi__notify_interval(void) {
+  long long usec = number_from("WATCHDOG_USEC"), half = usec / 2000;
+  const char *pid = getenv("WATCHDOG_PID");
+  if (usec == 0 || (pid && number_from("WATCHDOG_PID") != (long long)getpid()))
+    return 0;
+  return half < 1 ? 1 : half > INT_MAX ? INT_MAX : (int)half;
+}
+
+static void tell(const char *text) {
+  const char *name = getenv("NOTIFY_SOCKET");
+  if (name)
+    fcgi__notify_send(name, text);
+}
+
+/* A process that answers one CGI request is no service. */
+static void begin(fcgi_server *server) {
+  fcgi__notify *notify = &server->notify;
+  if (server->listener_count == 0 || atomic_exchange(&notify->ready, 1))
+    return;
+  fcgi__tally_start(server);
+  if (!getenv("NOTIFY_SOCKET"))
+    return;
+  tell("READY=1");
+  atomic_store(&notify->alive_due, fcgi__now());
+  atomic_store(&notify->every_ms, fcgi__notify_interval());
+}
+
+long long fcgi__notify_waiting(fcgi_server *server) {
+  fcgi__notify *notify = &server->notify;
+  int every;
+  long long due, now;
+  if (!atomic_load_explicit(&notify->ready, memory_order_relaxed))
+    begin(server);
+  every = atomic_load_explicit(&notify->every_ms, memory_order_relaxed);
+  if (every == 0)
+    return LLONG_MAX;
+  now = fcgi__now();
+  due = atomic_load(&notify->alive_due);
+  if (due > now)
+    return due;
+  if (atomic_compare_exchange_strong(&notify->alive_due, &due, now + every))
+    tell("WATCHDOG=1");
+  return now + every;
+}
+
+void fcgi__notify_stopping(fcgi_server *server) {
+  fcgi__tally_state(server, FCGI_WORKER_DRAINING);
+  if (atomic_load(&server->notify.ready))
+    tell("STOPPING=1");
+}

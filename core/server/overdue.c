@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: MIT */
+#include "server/overdue.h"
+#include "server/server.h"
+#include <fastcgi/session.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+  WHAT = 192,  /* Bytes of "METHOD PATH", escaped. */
+  TRACE = 8192 /* Of what a tracer tells. */
+};
+
+/* Clients choose both: what is not printable ASCII would let them write lines
+   of their own. */
+static void describe(const fcgi_request *request, char out[WHAT]) {
+  const char *method =
+      fcgi_params_get(request->params, "REQUEST_METHOD", 14, NULL);
+  char text[FCGI_STATUS_PATH + FCGI_STATUS_METHOD], path[FCGI_STATUS_PATH];
+  size_t at = 0;
+  fcgi__tally_path(request->params, path, sizeof path);
+  snprintf(text, sizeof text, "%.15s %s", method ? method : "?", path);
+  for (const char *c = text; *c && at + 5 < WHAT; c++) {
+    if (*c >= ' ' && *c <= '~' && *c != '\\')
+      out[at++] = *c;
+    else
+      at += (size_t)snprintf(out + at, WHAT - at, "\\x%02x",
+                             (unsigned)(unsigned char)*c);
+  }
+  out[at] = '\0';
+}
+
+/* It is no longer the program that ends it, but the program may look at it
+   until it says that it has ended: handle and parameters stay till then. */
+static void detach(fcgi_request *request) {
+  fcgi_session *session = request->connection->session;
+  atomic_fetch_add(&request->held, 1);
+  if (fcgi_session_keep_params(session, request->id) == 0)
+    request->kept = 1;
+}
+
+static void give_up(fcgi_request *request, int given) {
+  static const char text[] = "504 Gateway Timeout\n";
+  if (given)
+    detach(request);
+  fcgi__request_give_up(request, 504, text);
+  if (!given)
+    return;
+  request->overdue = request->cut = 1;
+  request->aborted = FCGI_ABORT_DEADLINE;
+  fcgi__server_notify(request->connection->server, request, FCGI_EVENT_ABORT);
+  fcgi__connection_wake(request->connection);
+}
+
+/* Nobody waits for an answer where the request is aborted already; only the
+   handler is late. One that no handler has got ends for good. */
+static void pass_deadline(fcgi_request *request) {
+  fcgi_server *server = request->connection->server;
+  int given, gone = request->aborted > FCGI_ABORT_RECORD;
+  char what[WHAT];
+  describe(request, what);
+  given = fcgi__server_withdraw(server, request, gone);
+  request->tally.deadline = LLONG_MAX;
+  if (!gone)
+    fcgi__tally_add(server, FCGI_STATUS_ABORTS_DEADLINE, 1);
+  if (given)
+    fcgi__tally_overdue(request);
+  fcgi__server_log(server, FCGI_LOG_WARNING, "%s: not answered within %g s, %s",
+                   what, server->config.request_timeout_ms / 1000.0,
+                   gone    ? "and the client is gone"
+                   : given ? "so the client gets 504; its handler "
+                             "still runs"
+                           : "so the client gets 504; every handler "
+                             "was busy");
+  if (!gone || !given)
+    give_up(request, given);
+}
+
+static void note_slow(fcgi_request *request) {
+  fcgi_server *server = request->connection->server;
+  request->tally.slow_due = LLONG_MAX;
+  request->tally.trace_due = 1;
+  fcgi__tally_add(server, FCGI_STATUS_SLOW, 1);
+  atomic_store(&request->connection->trace_due, 1);
+  atomic_store(&server->spare.trace_due, 1);
+}
+
+static long long next_due(const fcgi_request *request) {
+  const fcgi__tally *tally = &request->tally;
+  if (!tally->counted || request->ended)
+    return LLONG_MAX;
+  return tally->slow_due < tally->deadline ? tally->slow_due : tally->deadline;
+}
+
+/* Whatever ends one may free others of the list: it is read from the start
+   each time. Each turn takes one due time away. */
+static fcgi_request *find_due(const fcgi__connection *connection,
+                              long long now) {
+  fcgi_request *at = connection->all;
+  while (at && next_due(at) > now)
+    at = at->all_next;
+  return at;
+}
+
+void fcgi__connection_overdue(fcgi__connection *connection, long long now) {
+  fcgi_request *request;
+  long long next = LLONG_MAX;
+  if (atomic_load(&connection->request_due) > now)
+    return;
+  atomic_store(&connection->request_due, LLONG_MAX);
+  if (connection->fd < 0)
+    return;
+  while ((request = find_due(connection, now)) != NULL) {
+    if (request->tally.slow_due <= now)
+      note_slow(request);
+    else if (request->end_due)
+      request->tally.deadline = LLONG_MAX; /* Only its file is on the way. */
+    else
+      pass_deadline(request);
+  }
+  for (fcgi_request *at = connection->all; at; at = at->all_next)
+    if (next_due(at) < next)
+      next = next_due(at);
+  if (next < atomic_load(&connection->request_due))
+    atomic_store(&connection->request_due, next);
+  connection->flush = 1;
+}
+
+int fcgi__request_leave(fcgi_request *request) {
+  fcgi__connection *connection = request->connection;
+  int first = !request->left;
+  if (!request->overdue)
+    return 0;
+  request->left = 1;
+  if (first)
+    fcgi__server_forget(connection->server, request);
+  fcgi__connection_unlock(connection);
+  if (first)
+    fcgi__request_release(request);
+  return 1;
+}
+
+/* Where the kernel has put the thread to sleep: the best to be had without
+   interrupting it. */
+static void trace_kernel(long thread_id, char *out, size_t len) {
+  char path[64], place[64] = "";
+  FILE *file;
+  snprintf(path, sizeof path, "/proc/self/task/%ld/wchan", thread_id);
+  file = fopen(path, "re");
+  if (file) {
+    size_t got = fread(place, 1, sizeof place - 1, file);
+    place[got] = '\0';
+    fclose(file);
+  }
+  if (place[0] && strcmp(place, "0") != 0)
+    snprintf(out, len, "waits in the kernel, in %s", place);
+  else
+    snprintf(out, len, "runs, or does not say where it waits");
+}
+
+static void log_lines(fcgi_server *server, char *text) {
+  while (text && *text) {
+    char *end = strchr(text, '\n');
+    if (end)
+      *end++ = '\0';
+    fcgi__server_log(server, FCGI_LOG_WARNING, "  %s", text);
+    text = end;
+  }
+}
+
+/* The handle is held, and no lock: a tracer may wait for an interpreter whose
+   thread waits for us. */
+static void trace(fcgi_server *server, fcgi_request *request,
+                  const char *what) {
+  const fcgi__tally *tally = &request->tally;
+  char text[TRACE] = "";
+  uint64_t age_us = fcgi__board_now() - tally->started_us;
+  fcgi_trace_fn tracer = atomic_load(&server->tracer);
+  fcgi__server_log(server, FCGI_LOG_WARNING, "slow request: %s, for %.1f s%s",
+                   what, (double)age_us / 1e6,
+                   tally->phase == FCGI_PHASE_QUEUED ? ", waiting for a handler"
+                                                     : "; its handler:");
+  if (tally->phase == FCGI_PHASE_QUEUED)
+    return;
+  if (tracer)
+    tracer((uintptr_t)tally->thread, request, text, sizeof text,
+           atomic_load(&server->tracer_data));
+  text[sizeof text - 1] = '\0';
+  if (!text[0])
+    trace_kernel(atomic_load(&tally->thread_id), text, sizeof text);
+  log_lines(server, text);
+}
+
+/* One request of the connection that is due, held; or NULL. */
+static fcgi_request *take_traced(fcgi__connection *connection,
+                                 char what[WHAT]) {
+  fcgi_request *at;
+  fcgi__connection_lock(connection);
+  at = connection->fd < 0 ? NULL : connection->all;
+  while (at && !at->tally.trace_due)
+    at = at->all_next;
+  if (at) {
+    at->tally.trace_due = 0;
+    atomic_fetch_add(&at->held, 1);
+    describe(at, what);
+  }
+  pthread_mutex_unlock(&connection->lock);
+  return at;
+}
+
+static void trace_connection(fcgi__connection *connection, void *data) {
+  fcgi_server *server = data;
+  fcgi_request *request;
+  char what[WHAT];
+  if (!atomic_exchange(&connection->trace_due, 0))
+    return;
+  while ((request = take_traced(connection, what)) != NULL) {
+    trace(server, request, what);
+    fcgi__request_release(request);
+  }
+}
+
+void fcgi__slow_trace(fcgi_server *server) {
+  fcgi__server_each_connection(server, trace_connection, server);
+}

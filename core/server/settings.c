@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/* What the environment asks of a server where its program has not said. */
+#include "server/server.h"
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void ignore(fcgi_server *server, const char *name, const char *text,
+                   const char *wanted) {
+  fcgi__server_log(server, FCGI_LOG_WARNING,
+                   "%s=\"%.64s\" is ignored: it must be %s", name, text,
+                   wanted);
+}
+
+/* Milliseconds; `given` where the program has said something, -1 for none. */
+static int seconds_from(fcgi_server *server, const char *name, int given) {
+  const char *text = given == 0 ? getenv(name) : NULL;
+  char *end;
+  double seconds;
+  if (!text || !*text)
+    return given < 0 ? 0 : given;
+  seconds = strtod(text, &end);
+  if (*end || !(seconds >= 0) || seconds > INT_MAX / 1000) {
+    ignore(server, name, text, "a number of seconds");
+    return 0;
+  }
+  return seconds > 0 && seconds < 0.001 ? 1 : (int)(seconds * 1000);
+}
+
+static void set_status_path(fcgi_server *server, const char *given) {
+  static const char name[] = "FASTCGI_STATUS_PATH";
+  const char *path = given ? given : getenv(name);
+  server->config.status_path = NULL;
+  if (!path || !*path)
+    return;
+  if (*path != '/' || strlen(path) >= sizeof server->status_path) {
+    ignore(server, name, path, "a path that begins with /, below 256 bytes");
+    return;
+  }
+  strcpy(server->status_path, path);
+  server->config.status_path = server->status_path;
+}
+
+int fcgi__settings_check(const fcgi_server_config *config) {
+  const char *path = config->status_path;
+  return !path || !*path || (*path == '/' && strlen(path) < FCGI__STATUS_PATH);
+}
+
+void fcgi__settings_fill(fcgi_server *server) {
+  fcgi_server_config *config = &server->config;
+  set_status_path(server, config->status_path);
+  config->request_timeout_ms = seconds_from(server, "FASTCGI_REQUEST_TIMEOUT",
+                                            config->request_timeout_ms);
+  config->request_slow_ms =
+      seconds_from(server, "FASTCGI_SLOW_LOG", config->request_slow_ms);
+}
+
+void fcgi_server_set_tracer(fcgi_server *server, fcgi_trace_fn tracer,
+                            void *user_data) {
+  atomic_store(&server->tracer_data, user_data);
+  atomic_store(&server->tracer, tracer);
+}

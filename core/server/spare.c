@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: MIT */
+#include "server/spare.h"
+#include "server/server.h"
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+  LOOK_MS = 20,     /* Between two looks. */
+  WORK_MS = 10,     /* Between two turns of work. */
+  QUIET_LOOKS = 50, /* Looks without a request before it sleeps. */
+  ACCEPT_MS = 200   /* Other workers have had their chance by then. */
+};
+
+/* What it knows from one look to the next. */
+typedef struct watch {
+  fcgi_server *server; /* Whose spare it is. */
+  unsigned visits;     /* At the last look. */
+  unsigned quiet;      /* Looks in a row without a request. */
+  uint64_t busy_us;    /* Since when nobody serves; 0: somebody does. */
+} watch;
+
+/* The two orders, of counting here and of falling asleep there, make sure that
+   one of the two threads sees the other. */
+void fcgi__spare_expect(fcgi_server *server) {
+  fcgi__spare *spare = &server->spare;
+  atomic_fetch_add(&spare->open, 1);
+  if (!atomic_load(&spare->on) || !atomic_load(&spare->asleep))
+    return;
+  pthread_mutex_lock(&spare->lock);
+  atomic_store(&spare->asleep, 0);
+  pthread_cond_signal(&spare->wake);
+  pthread_mutex_unlock(&spare->lock);
+}
+
+void fcgi__spare_done(fcgi_server *server) {
+  atomic_fetch_sub(&server->spare.open, 1);
+}
+
+static void rest(fcgi__spare *spare, int ms) {
+  struct timespec until;
+  clock_gettime(CLOCK_MONOTONIC, &until);
+  until.tv_nsec += (long)ms * 1000000;
+  if (until.tv_nsec >= 1000000000) {
+    until.tv_nsec -= 1000000000;
+    until.tv_sec++;
+  }
+  pthread_mutex_lock(&spare->lock);
+  if (!atomic_load(&spare->over))
+    pthread_cond_timedwait(&spare->wake, &spare->lock, &until);
+  pthread_mutex_unlock(&spare->lock);
+}
+
+static void sleep_until_told(fcgi__spare *spare) {
+  pthread_mutex_lock(&spare->lock);
+  atomic_store(&spare->asleep, 1);
+  while (atomic_load(&spare->asleep) && !atomic_load(&spare->over) &&
+         atomic_load(&spare->open) == 0)
+    pthread_cond_wait(&spare->wake, &spare->lock);
+  atomic_store(&spare->asleep, 0);
+  pthread_mutex_unlock(&spare->lock);
+}
+
+/* Threads inside the poller are counted; one that serves a report right now
+   came for events since the last look, or works on one for long. */
+static int is_needed(watch *w) {
+  fcgi_server *server = w->server;
+  unsigned visits = atomic_load(&server->spare.visits);
+  int needed = visits == w->visits && atomic_load(&server->sleepers) == 0 &&
+               atomic_load(&server->spare.open) > 0;
+  w->visits = visits;
+  return needed;
+}
+
+/* A connection that is accepted here waits for a handler of this process. It
+   is left to other workers while one of them serves. */
+static int may_accept(const fcgi_server *server, uint64_t now) {
+  unsigned count = fcgi__board_slots(&server->board);
+  for (unsigned i = 0; i < count; i++) {
+    fcgi__board_slot *slot = fcgi__board_slot_at(&server->board, (int)i);
+    uint64_t busy = atomic_load(&slot->busy_us);
+    if (atomic_load(&slot->state) == FCGI_WORKER_READY &&
+        (busy == 0 || now < busy + (uint64_t)ACCEPT_MS * 1000))
+      return 0;
+  }
+  return 1;
+}
+
+static int look(watch *w) {
+  fcgi_server *server = w->server;
+  fcgi__board_slot *slot = atomic_load(&server->slot);
+  uint64_t now = fcgi__board_now();
+  int needed = is_needed(w);
+  if (!needed)
+    w->busy_us = 0;
+  else if (w->busy_us == 0)
+    w->busy_us = now;
+  atomic_store(&slot->alive_us, now);
+  atomic_store(&slot->busy_us, w->busy_us);
+  if (needed)
+    fcgi__server_serve_waiting(server, may_accept(server, now));
+  fcgi__server_sweep(server);
+  if (atomic_exchange(&server->spare.trace_due, 0))
+    fcgi__slow_trace(server);
+  return needed ? WORK_MS : LOOK_MS;
+}
+
+static void *run(void *data) {
+  watch w = {.server = data};
+  fcgi__spare *spare = &w.server->spare;
+  while (!atomic_load(&spare->over)) {
+    w.quiet = atomic_load(&spare->open) > 0 ? 0 : w.quiet + 1;
+    if (w.quiet > QUIET_LOOKS) {
+      atomic_store(&atomic_load(&w.server->slot)->busy_us, 0);
+      sleep_until_told(spare);
+      w.quiet = 0;
+    }
+    rest(spare, look(&w));
+  }
+  return NULL;
+}
+
+static int start_thread(fcgi_server *server) {
+  sigset_t all, before;
+  int error;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  error = pthread_create(&server->spare.thread, NULL, run, server);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  return error;
+}
+
+void fcgi__spare_start(fcgi_server *server) {
+  fcgi__spare *spare = &server->spare;
+  pthread_condattr_t monotonic;
+  int error;
+  pthread_mutex_init(&spare->lock, NULL);
+  pthread_condattr_init(&monotonic);
+  pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+  pthread_cond_init(&spare->wake, &monotonic);
+  pthread_condattr_destroy(&monotonic);
+  spare->pid = getpid();
+  error = start_thread(server);
+  if (!error) {
+    atomic_store(&spare->on, 1);
+    return;
+  }
+  fcgi__server_log(server, FCGI_LOG_ERROR,
+                   "cannot start a thread: %s; status pages and deadlines wait "
+                   "while every handler is busy",
+                   strerror(error));
+  pthread_cond_destroy(&spare->wake);
+  pthread_mutex_destroy(&spare->lock);
+}
+
+void fcgi__spare_end(fcgi_server *server) {
+  fcgi__spare *spare = &server->spare;
+  if (!atomic_load(&spare->on) || spare->pid != getpid())
+    return;
+  atomic_store(&spare->over, 1);
+  pthread_mutex_lock(&spare->lock);
+  pthread_cond_signal(&spare->wake);
+  pthread_mutex_unlock(&spare->lock);
+  pthread_join(spare->thread, NULL);
+  pthread_cond_destroy(&spare->wake);
+  pthread_mutex_destroy(&spare->lock);
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/* The status page, and how a scoreboard becomes text. */
+#ifndef FCGI_SERVER_STATUS_H
+#define FCGI_SERVER_STATUS_H
+
+#include "server/scoreboard.h"
+#include <fastcgi/status.h>
+
+struct fcgi_request;
+
+/* A text that grows, of the C library's malloc. */
+typedef struct fcgi__text {
+  char *data; /* With a NUL; NULL at first. */
+  size_t len; /* Without it. */
+  size_t cap; /* Bytes there is room for. */
+  int failed; /* 1: no memory; what was to be added is lost. */
+} fcgi__text;
+
+void fcgi__text_bytes(fcgi__text *text, const char *data, size_t len);
+__attribute__((format(printf, 2, 3))) void
+fcgi__text_add(fcgi__text *text, const char *format, ...);
+/* Between quotes, escaped for JSON; and escaped for HTML. Bytes that are no
+   ASCII become U+FFFD and "?". */
+void fcgi__text_json(fcgi__text *text, const char *value);
+void fcgi__text_html(fcgi__text *text, const char *value);
+
+/* What the tables of names hold. */
+typedef struct fcgi__metric {
+  const char *key;    /* In JSON. */
+  const char *family; /* In OpenMetrics. */
+  const char *label;  /* Likewise, or "". */
+  int is_gauge;       /* 1: may go down. */
+  const char *help;   /* One sentence. */
+} fcgi__metric;
+
+const fcgi__metric *fcgi__metric_at(unsigned value);
+const char *fcgi__event_key(unsigned event);
+const char *fcgi__event_help(unsigned event);
+const char *fcgi__worker_state_key(unsigned state);
+const char *fcgi__phase_key(unsigned phase);
+
+/* Copy a scoreboard: bytes that fcgi_status_parse takes. NULL without memory.
+ */
+char *fcgi__board_copy(const fcgi__board *board, size_t *len);
+
+/* One format each. */
+void fcgi__status_text(fcgi__text *out, const fcgi_status *status);
+void fcgi__status_json(fcgi__text *out, const fcgi_status *status);
+void fcgi__status_openmetrics(fcgi__text *out, const fcgi_status *status);
+void fcgi__status_html(fcgi__text *out, const fcgi_status *status);
+void fcgi__status_fpm(fcgi__text *out, const fcgi_status *status);
+void fcgi__status_fpm_json(fcgi__text *out, const fcgi_status *status);
+
+/* The page around what changes: before it, and after it. */
+const char *fcgi__status_page_head(void);
+const char *fcgi__status_page_foot(void);
+
+/* Answer a request for the status page; its connection's lock is held. */
+void fcgi__status_answer(struct fcgi_request *request);
+
+#endif
