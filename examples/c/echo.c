@@ -127,14 +127,15 @@ int main(int argc, char **argv) {
   const fcgi_server_config config = {.size = sizeof config,
                                      .body = FCGI_BODY_STREAM};
   const fcgi_handler handler = {.size = sizeof handler, .on_request = echo};
-  const int threads = argc > 2 ? atoi(argv[2]) : 1;
+  const char *address = fcgi_serve_address(argc, argv);
+  const int threads = address && argc > 2 ? atoi(argv[2]) : 1;
   job work = {NULL, &handler, threads > 0 ? (unsigned)threads : 1};
   int failed = fcgi_server_new(&work.server, &config);
   if (failed) {
     fprintf(stderr, "echo: %s\n", fcgi_error_text(failed));
     return 1;
   }
-  failed = fcgi_server_listen(work.server, argc > 1 ? argv[1] : NULL);
+  failed = fcgi_server_listen(work.server, address);
   if (!failed)
     failed = fcgi_serve_signals(work.server, run, &work);
   if (failed)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The smallest application: `hello unix:/run/hello.sock`, or without an
-   argument on the listener that it inherits. */
+   argument on what it inherits: a listener, or one CGI request. */
 #include <fastcgi/fastcgi.h>
 
 static int hello(fcgi_request *request, void *user_data) {
@@ -10,5 +10,5 @@ static int hello(fcgi_request *request, void *user_data) {
 
 int main(int argc, char **argv) {
   const fcgi_handler handler = {.size = sizeof handler, .on_request = hello};
-  return fcgi_serve(argc > 1 ? argv[1] : NULL, &handler, NULL) ? 1 : 0;
+  return fcgi_serve(fcgi_serve_address(argc, argv), &handler, NULL) ? 1 : 0;
 }

@@ -83,7 +83,7 @@ int main(int argc, char **argv) {
     fprintf(stderr, "uv: %s\n", fcgi_error_text(failed));
     return 1;
   }
-  failed = fcgi_server_listen(self.server, argc > 1 ? argv[1] : NULL);
+  failed = fcgi_server_listen(self.server, fcgi_serve_address(argc, argv));
   if (failed) {
     fprintf(stderr, "uv: %s\n", fcgi_server_message(self.server));
   } else {

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+/* What is wrapped, for every language: shim.h tells what each call does.
+   How a type maps, and what its language calls a thing, stand in the language's
+   own types.swg, which -I finds. */
+%module fcgi_swig
+
+%{
+#include "shim.h"
+#include "glue.h"
+%}
+
+%include <stdint.i>
+%include "names.swg"
+%include "common.swg"
+%include "types.swg"
+%apply (const char *text, size_t text_len) {
+  (const char *name, size_t name_len), (const char *value, size_t value_len),
+  (const char *address, size_t address_len), (const char *type, size_t type_len),
+  (const char *path, size_t path_len)
+}
+
+%rename(Server) shim_server;
+%rename(Request) shim_request;
+%rename(version) fcgi_version;
+%nodefaultctor;
+%nodefaultdtor;
+
+const char *fcgi_version(void);
+
+typedef struct shim_server {} shim_server;
+typedef struct shim_request {} shim_request;
+
+%extend shim_server {
+  shim_server(void) { return shim_server_new(); }
+  ~shim_server() { shim_server_free($self); }
+  void set(shim_error *error, const char *name, size_t name_len, int64_t value);
+  void set_text(shim_error *error, const char *name, size_t name_len,
+                const char *value, size_t value_len);
+  void listen(shim_error *error, const char *address, size_t address_len);
+  void listen_inherited(shim_error *error);
+  shim_text address(shim_error *error, int index = 0);
+  shim_request *accept(shim_error *error, double timeout = -1);
+  void run(shim_error *error, shim_handler *handler,
+           const char *on_error = "log500");
+  void serve(shim_error *error, shim_handler *handler,
+             const char *on_error = "log500");
+  void stop(bool graceful = true);
+  bool stopped(void);
+  void close(void);
+  int fd(shim_error *error);
+  double wait(shim_error *error);
+}
+
+%extend shim_request {
+  ~shim_request() { shim_request_free($self); }
+  bool ended(void);
+  int id(shim_error *error);
+  shim_text role(shim_error *error);
+  shim_text param(shim_error *error, const char *name, size_t name_len);
+  shim_pairs params(shim_error *error);
+  shim_text param_name(shim_error *error, int index);
+  int64_t content_length(shim_error *error);
+  int64_t data_length(shim_error *error);
+  int64_t data_modified(shim_error *error);
+  shim_text aborted(shim_error *error);
+  shim_bytes read(shim_error *error, int64_t size = -1);
+  shim_bytes read_some(shim_error *error, int64_t size = 65536);
+  shim_bytes read_data(shim_error *error, int64_t size = -1);
+  void header(shim_error *error, const char *name, size_t name_len,
+              const char *value, size_t value_len);
+  void start(shim_error *error, int status = 200);
+  void write(shim_error *error, const void *data, size_t len);
+  void flush(shim_error *error);
+  void log(shim_error *error, const char *text, size_t text_len);
+  void send_file(shim_error *error, const char *path, size_t path_len,
+                 int64_t offset = 0, int64_t length = -1);
+  void reply(shim_error *error, int status, const char *type, size_t type_len,
+             const void *data, size_t len);
+  void allow(shim_error *error);
+  void end(shim_error *error, int app_status = 0);
+  void fail(shim_error *error);
+  void set_timeout(shim_error *error, double seconds);
+}

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: MIT */
+/* C for Lua 5.4, compiled into the wrapper. */
+#include <limits.h>
+#include <stdio.h>
+
+#define FCGI_RAISE(code, text)                                                 \
+  do {                                                                         \
+    fcgi_push_error(L, code, text);                                            \
+    SWIG_fail;                                                                 \
+  } while (0)
+#define FCGI_PARKED(handler) (((fcgi_closure *)(handler)->closure)->parked)
+#define FCGI_RETHROW(handler)                                                  \
+  do {                                                                         \
+    lua_pushvalue(L, ((fcgi_closure *)(handler)->closure)->error);             \
+    SWIG_fail;                                                                 \
+  } while (0)
+#define FCGI_UNLOCK
+#define FCGI_LOCK
+
+/* One loop, in the coroutine that entered it. The numbers are slots of its
+   stack, filled before the loop, so that the loop itself allocates nothing
+   outside protected calls. */
+typedef struct fcgi_closure {
+  lua_State *L; /* The coroutine. */
+  int function; /* Slot of the handler. */
+  int keeper;   /* Slot of fcgi_keep_trace, whose upvalue is the traceback. */
+  int error;    /* Slot of the parked error. */
+  int parked;   /* 1 when there is one. */
+} fcgi_closure;
+
+/* --- Values --------------------------------------------------------------- */
+
+/* Call a C function with light userdata, free that, and only then raise. */
+static void fcgi_push(lua_State *L, lua_CFunction push, void *value,
+                      void (*release)(void *, int failed)) {
+  lua_pushcfunction(L, push);
+  lua_pushlightuserdata(L, value);
+  int failed = lua_pcall(L, 1, 1, 0) != LUA_OK;
+  release(value, failed);
+  if (failed)
+    lua_error(L);
+}
+
+static int fcgi_push_bytes(lua_State *L) {
+  const shim_bytes *bytes = lua_touserdata(L, 1);
+  if (bytes->data)
+    lua_pushlstring(L, bytes->data, bytes->len);
+  else
+    lua_pushnil(L);
+  return 1;
+}
+
+static void fcgi_free_bytes(void *value, int failed) {
+  (void)failed;
+  shim_bytes_free(value);
+}
+
+static int fcgi_push_pairs(lua_State *L) {
+  const shim_pairs *pairs = lua_touserdata(L, 1);
+  lua_createtable(L, 0, (int)pairs->count);
+  for (size_t i = 0; i < pairs->count; i++) {
+    const fcgi_param *pair = &pairs->items[i];
+    lua_pushlstring(L, pair->name, pair->name_len);
+    lua_pushlstring(L, pair->value, pair->value_len);
+    lua_rawset(L, -3);
+  }
+  return 1;
+}
+
+static void fcgi_free_pairs(void *value, int failed) {
+  (void)failed;
+  shim_pairs_free(value);
+}
+
+/* The proxy owns the request from its making on. */
+static int fcgi_push_request(lua_State *L) {
+  shim_request *request = lua_touserdata(L, 1);
+  if (request)
+    SWIG_NewPointerObj(L, request, SWIGTYPE_p_shim_request, 1);
+  else
+    lua_pushnil(L);
+  return 1;
+}
+
+static void fcgi_free_request(void *value, int failed) {
+  if (failed)
+    shim_request_free(value);
+}
+
+/* --- Errors --------------------------------------------------------------- */
+
+static int fcgi_error_tostring(lua_State *L) {
+  lua_getfield(L, 1, "message");
+  return 1;
+}
+
+/* An error is a table {code = "TRUNCATED", message = "..."}; as text, the
+   message with the line that made the call. */
+static void fcgi_push_error(lua_State *L, int code, const char *text) {
+  lua_createtable(L, 0, 2);
+  lua_pushstring(L, fcgi_error_name(code));
+  lua_setfield(L, -2, "code");
+  luaL_where(L, 1);
+  lua_pushstring(L, text);
+  lua_concat(L, 2);
+  lua_setfield(L, -2, "message");
+  if (luaL_newmetatable(L, "fcgi_swig.error")) {
+    lua_pushcfunction(L, fcgi_error_tostring);
+    lua_setfield(L, -2, "__tostring");
+  }
+  lua_setmetatable(L, -2);
+}
+
+/* --- Handlers ------------------------------------------------------------- */
+
+static int fcgi_is_callable(lua_State *L, int index) {
+  if (lua_isfunction(L, index))
+    return 1;
+  if (!luaL_getmetafield(L, index, "__call"))
+    return 0;
+  lua_pop(L, 1);
+  return 1;
+}
+
+static int fcgi_shown(lua_State *L) {
+  luaL_tolstring(L, 1, NULL);
+  return 1;
+}
+
+/* The message handler: note the traceback, and leave the error as it is, also
+   where its __tostring fails. */
+static int fcgi_keep_trace(lua_State *L) {
+  lua_pushcfunction(L, fcgi_shown);
+  lua_pushvalue(L, 1);
+  if (lua_pcall(L, 1, 1, 0) != LUA_OK)
+    lua_pushstring(L, "an error that cannot be shown");
+  luaL_traceback(L, L, lua_tostring(L, -1), 1);
+  lua_replace(L, lua_upvalueindex(1));
+  lua_settop(L, 1);
+  return 1;
+}
+
+static void fcgi_closure_begin(fcgi_closure *closure) {
+  lua_State *L = closure->L;
+  luaL_checkstack(L, LUA_MINSTACK, NULL);
+  lua_pushnil(L);
+  lua_pushcclosure(L, fcgi_keep_trace, 1);
+  closure->keeper = lua_gettop(L);
+  lua_pushnil(L);
+  closure->error = lua_gettop(L);
+}
+
+/* Protected: call the handler; without a request let debug hooks run, by which
+   the program lua takes Ctrl-C. */
+static int fcgi_call_held(lua_State *L) {
+  shim_request **request = lua_touserdata(L, 2);
+  lua_settop(L, 1);
+  if (!*request)
+    return 0;
+  SWIG_NewPointerObj(L, *request, SWIGTYPE_p_shim_request, 1);
+  *request = NULL;
+  lua_call(L, 1, 0);
+  return 0;
+}
+
+static shim_outcome fcgi_call(void *data, shim_request *request) {
+  fcgi_closure *closure = data;
+  lua_State *L = closure->L;
+  shim_outcome failed = request ? SHIM_FAILED : SHIM_LEAVE;
+  lua_pushcfunction(L, fcgi_call_held);
+  lua_pushvalue(L, closure->function);
+  lua_pushlightuserdata(L, &request);
+  if (lua_pcall(L, 2, 0, closure->keeper) == LUA_OK)
+    return SHIM_DONE;
+  if (request)
+    shim_request_free(request);
+  lua_replace(L, closure->error);
+  closure->parked = 1;
+  return failed;
+}
+
+static void fcgi_report(void *data) {
+  fcgi_closure *closure = data;
+  lua_State *L = closure->L;
+  lua_getupvalue(L, closure->keeper, 1);
+  const char *trace = lua_tostring(L, -1);
+  fprintf(stderr, "%s\n", trace ? trace : "the handler failed");
+  lua_pop(L, 1);
+  lua_pushnil(L);
+  lua_replace(L, closure->error);
+  closure->parked = 0;
+}

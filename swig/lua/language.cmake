@@ -1,0 +1,11 @@
+find_package(PkgConfig REQUIRED)
+foreach(name lua5.4 lua-5.4 lua54)
+  if(NOT LUA54_FOUND)
+    pkg_check_modules(LUA54 QUIET ${name})
+  endif()
+endforeach()
+if(NOT LUA54_FOUND)
+  message(FATAL_ERROR "Lua 5.4's headers are missing; install liblua5.4-dev, or "
+                      "configure with -DFCGI_SWIG_LUA=OFF")
+endif()
+fcgi_add_swig(lua fcgi_swig . fcgi_swig.so INCLUDES ${LUA54_INCLUDE_DIRS})

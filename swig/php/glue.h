@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: MIT */
+/* C for PHP 8, compiled into the wrapper. */
+#include <limits.h>
+#include <stdio.h>
+#include <zend_interfaces.h>
+
+#define FCGI_RAISE(code, text)                                                 \
+  do {                                                                         \
+    fcgi_raise(code, text);                                                    \
+    SWIG_fail;                                                                 \
+  } while (0)
+#define FCGI_PARKED(handler) fcgi_parked((handler)->closure)
+#define FCGI_RETHROW(handler)                                                  \
+  do {                                                                         \
+    fcgi_rethrow((handler)->closure);                                          \
+    SWIG_fail;                                                                 \
+  } while (0)
+#define FCGI_UNLOCK
+#define FCGI_LOCK
+
+/* One loop. */
+typedef struct fcgi_closure {
+  zval *function;     /* The handler, held by the caller's frame. */
+  zend_object *error; /* The parked exception, NULL for none. */
+  bool bailout;       /* The engine wants to end the script: a fatal error. */
+} fcgi_closure;
+
+/* --- Values --------------------------------------------------------------- */
+
+static void fcgi_from_bytes(zval *value, shim_bytes *bytes) {
+  if (bytes->data)
+    ZVAL_STRINGL(value, bytes->data, bytes->len);
+  else
+    ZVAL_NULL(value);
+  shim_bytes_free(bytes);
+}
+
+static void fcgi_from_pairs(zval *value, shim_pairs *pairs) {
+  array_init_size(value, (uint32_t)pairs->count);
+  for (size_t i = 0; i < pairs->count; i++) {
+    const fcgi_param *pair = &pairs->items[i];
+    add_assoc_stringl_ex(value, pair->name, pair->name_len, pair->value,
+                         pair->value_len);
+  }
+  shim_pairs_free(pairs);
+}
+
+/* 1 for a value of the type; else a TypeError is thrown. Nothing is converted:
+   SWIG's copies of the arguments hold no references. */
+static int fcgi_is(zval *value, zend_uchar type, const char *name) {
+  if (Z_TYPE_P(value) == type)
+    return 1;
+  zend_type_error("%s must be of type %s, %s given", name,
+                  zend_get_type_by_const(type), zend_zval_type_name(value));
+  return 0;
+}
+
+/* --- Errors --------------------------------------------------------------- */
+
+/* A FastCGIError, whose code is a name as with PDO's exceptions. */
+static void fcgi_raise(int code, const char *text) {
+  static const char class[] = "fastcgierror";
+  zend_class_entry *entry =
+      zend_hash_str_find_ptr(EG(class_table), class, sizeof class - 1);
+  zend_object *error = zend_throw_exception(entry, text, 0);
+  zend_update_property_string(zend_ce_exception, error, "code", 4,
+                              fcgi_error_name(code));
+}
+
+static int fcgi_parked(const fcgi_closure *closure) {
+  return closure->error || closure->bailout;
+}
+
+static void fcgi_rethrow(fcgi_closure *closure) {
+  if (closure->bailout)
+    zend_bailout();
+  zend_throw_exception_internal(closure->error);
+}
+
+/* --- Handlers ------------------------------------------------------------- */
+
+/* Call the handler; the proxy owns the request from its making on. */
+static void fcgi_invoke(const fcgi_closure *closure, shim_request *request) {
+  zval proxy, result;
+  ZVAL_UNDEF(&proxy);
+  ZVAL_UNDEF(&result);
+  SWIG_SetPointerZval(&proxy, request, SWIGTYPE_p_shim_request, 1);
+  call_user_function(NULL, NULL, closure->function, &result, 1, &proxy);
+  zval_ptr_dtor(&result);
+  zval_ptr_dtor(&proxy);
+}
+
+/* Run the handlers of signals, where the extension pcntl is there. */
+static void fcgi_tick(void) {
+  static const char name[] = "pcntl_signal_dispatch";
+  zval result;
+  zend_function *dispatch =
+      zend_hash_str_find_ptr(EG(function_table), name, sizeof name - 1);
+  if (!dispatch)
+    return;
+  ZVAL_UNDEF(&result);
+  zend_call_known_function(dispatch, NULL, NULL, &result, 0, NULL, NULL);
+  zval_ptr_dtor(&result);
+}
+
+/* Take the exception out of the engine. */
+static shim_outcome fcgi_park(fcgi_closure *closure) {
+  zend_object *error = EG(exception);
+  bool ends = zend_is_unwind_exit(error) || zend_is_graceful_exit(error);
+  GC_ADDREF(error);
+  zend_clear_exception();
+  closure->error = error;
+  return ends ? SHIM_LEAVE : SHIM_FAILED;
+}
+
+static shim_outcome fcgi_call(void *data, shim_request *request) {
+  fcgi_closure *closure = data;
+  if (closure->bailout)
+    return SHIM_LEAVE;
+  zend_try {
+    if (request)
+      fcgi_invoke(closure, request);
+    else
+      fcgi_tick();
+  }
+  zend_catch {
+    closure->bailout = true;
+  }
+  zend_end_try();
+  if (closure->bailout)
+    return SHIM_LEAVE;
+  if (!EG(exception))
+    return SHIM_DONE;
+  shim_outcome outcome = fcgi_park(closure);
+  return request ? outcome : SHIM_LEAVE;
+}
+
+static void fcgi_show(zend_object *error) {
+  zval text;
+  ZVAL_UNDEF(&text);
+  zend_call_method_with_0_params(error, error->ce, NULL, "__tostring", &text);
+  if (Z_TYPE(text) == IS_STRING)
+    fprintf(stderr, "%.*s\n", (int)Z_STRLEN(text), Z_STRVAL(text));
+  else
+    fprintf(stderr, "%s: an error that cannot be shown\n",
+            ZSTR_VAL(error->ce->name));
+  zval_ptr_dtor(&text);
+  if (EG(exception))
+    zend_clear_exception();
+}
+
+static void fcgi_report(void *data) {
+  fcgi_closure *closure = data;
+  zend_try {
+    fcgi_show(closure->error);
+    OBJ_RELEASE(closure->error);
+  }
+  zend_catch {
+    closure->bailout = true;
+  }
+  zend_end_try();
+  closure->error = NULL;
+}

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: MIT */
+/* C for Ruby, compiled into the wrapper. Calls that can block run without the
+   global lock, so that Ruby's other threads go on. */
+#include <ruby/thread.h>
+#include <stdio.h>
+
+#define FCGI_RAISE(code, text) fcgi_raise(code, text)
+/* A loop returns nil; SWIG's own value for two checked arguments is []. */
+#define FCGI_PARKED(handler)                                                   \
+  (vresult = Qnil, ((fcgi_closure *)(handler)->closure)->state)
+#define FCGI_RETHROW(handler) fcgi_rethrow((handler)->closure)
+
+/* One loop on one thread, on the C stack, which Ruby marks. */
+typedef struct fcgi_closure {
+  VALUE function; /* The handler: anything with `call`, or the block. */
+  VALUE error;    /* The parked exception; nil for none, and for a jump, which
+                     stays where Ruby keeps it. */
+  int state;      /* How Ruby left the handler; 0: it returned. */
+} fcgi_closure;
+
+/* --- Values --------------------------------------------------------------- */
+
+static VALUE fcgi_make_string(VALUE data) {
+  const shim_bytes *bytes = (const shim_bytes *)data;
+  return bytes->data ? rb_str_new(bytes->data, (long)bytes->len) : Qnil;
+}
+
+/* Free the bytes, and only then raise. */
+static VALUE fcgi_from_bytes(shim_bytes *bytes) {
+  int state;
+  VALUE string = rb_protect(fcgi_make_string, (VALUE)bytes, &state);
+  shim_bytes_free(bytes);
+  if (state)
+    rb_jump_tag(state);
+  return string;
+}
+
+static VALUE fcgi_make_hash(VALUE data) {
+  const shim_pairs *pairs = (const shim_pairs *)data;
+  VALUE hash = rb_hash_new();
+  for (size_t i = 0; i < pairs->count; i++) {
+    const fcgi_param *pair = &pairs->items[i];
+    rb_hash_aset(hash, rb_str_new(pair->name, (long)pair->name_len),
+                 rb_str_new(pair->value, (long)pair->value_len));
+  }
+  return hash;
+}
+
+static VALUE fcgi_from_pairs(shim_pairs *pairs) {
+  int state;
+  VALUE hash = rb_protect(fcgi_make_hash, (VALUE)pairs, &state);
+  shim_pairs_free(pairs);
+  if (state)
+    rb_jump_tag(state);
+  return hash;
+}
+
+/* The handle behind an object, NULL for one that was never initialised. */
+static void *fcgi_handle(VALUE object, swig_type_info *type) {
+  void *handle = NULL;
+  int result = SWIG_ConvertPtr(object, &handle, type, 0);
+  if (!SWIG_IsOK(result) && result != SWIG_ObjectPreviouslyDeletedError)
+    rb_raise(rb_eTypeError, "a server or request is needed");
+  return handle;
+}
+
+/* --- Errors --------------------------------------------------------------- */
+
+NORETURN(static void fcgi_raise(int code, const char *text));
+NORETURN(static void fcgi_rethrow(const fcgi_closure *closure));
+
+static void fcgi_raise(int code, const char *text) {
+  VALUE error = rb_exc_new_cstr(rb_path2class("FastCGI::Swig::Error"), text);
+  rb_iv_set(error, "@code", rb_usascii_str_new_cstr(fcgi_error_name(code)));
+  rb_exc_raise(error);
+}
+
+static void fcgi_rethrow(const fcgi_closure *closure) {
+  if (!NIL_P(closure->error))
+    rb_set_errinfo(closure->error);
+  rb_jump_tag(closure->state);
+}
+
+/* --- Handlers ------------------------------------------------------------- */
+
+/* One call of a handler, or one look at signals. */
+typedef struct fcgi_calling {
+  fcgi_closure *closure; /* Its loop. */
+  shim_request *request; /* What to answer; NULL: see to signals. */
+  shim_outcome outcome;  /* What it came to. */
+} fcgi_calling;
+
+static VALUE fcgi_call_protected(VALUE data) {
+  const fcgi_calling *calling = (const fcgi_calling *)data;
+  if (!calling->request) {
+    rb_thread_check_ints();
+    return Qnil;
+  }
+  VALUE proxy = SWIG_NewPointerObj(calling->request, SWIGTYPE_p_shim_request,
+                                   SWIG_POINTER_OWN);
+  return rb_funcall(calling->closure->function, rb_intern("call"), 1, proxy);
+}
+
+/* Other values than exceptions stand for break and throw, and a number for the
+   end of the thread. */
+static int fcgi_is_a(VALUE error, VALUE type) {
+  return !SPECIAL_CONST_P(error) && BUILTIN_TYPE(error) != T_IMEMO &&
+         RTEST(rb_obj_is_kind_of(error, type));
+}
+
+static shim_outcome fcgi_park(fcgi_closure *closure, int state) {
+  VALUE error = rb_errinfo();
+  closure->state = state;
+  if (SPECIAL_CONST_P(error))
+    return SHIM_LEAVE;
+  if (fcgi_is_a(error, rb_eException)) {
+    closure->error = error;
+    rb_set_errinfo(Qnil);
+  }
+  return fcgi_is_a(error, rb_eSystemExit) || fcgi_is_a(error, rb_eSignal)
+             ? SHIM_LEAVE
+             : SHIM_FAILED;
+}
+
+static void *fcgi_call_locked(void *data) {
+  int state;
+  fcgi_calling *calling = data;
+  rb_protect(fcgi_call_protected, (VALUE)calling, &state);
+  if (!state)
+    return NULL;
+  calling->outcome = fcgi_park(calling->closure, state);
+  if (!calling->request)
+    calling->outcome = SHIM_LEAVE;
+  return NULL;
+}
+
+static shim_outcome fcgi_call(void *closure, shim_request *request) {
+  fcgi_calling calling = {closure, request, SHIM_DONE};
+  rb_thread_call_with_gvl(fcgi_call_locked, &calling);
+  return calling.outcome;
+}
+
+static VALUE fcgi_show(VALUE error) {
+  VALUE text = NIL_P(error)
+                   ? rb_str_new_cstr("the handler was left by break or throw\n")
+                   : rb_funcall(error, rb_intern("full_message"), 0);
+  return rb_io_write(rb_stderr, text);
+}
+
+static void *fcgi_report_locked(void *data) {
+  int state;
+  fcgi_closure *closure = data;
+  rb_protect(fcgi_show, closure->error, &state);
+  if (state)
+    fprintf(stderr, "%s: an error that cannot be shown\n",
+            rb_obj_classname(closure->error));
+  rb_set_errinfo(Qnil);
+  closure->error = Qnil;
+  closure->state = 0;
+  return NULL;
+}
+
+static void fcgi_report(void *closure) {
+  rb_thread_call_with_gvl(fcgi_report_locked, closure);
+}
+
+/* --- Calls without the lock ----------------------------------------------- */
+
+/* One call of the shim; each uses the fields that it needs. */
+typedef struct fcgi_job {
+  void (*work)(struct fcgi_job *);             /* Makes the call. */
+  int done;                                    /* 1 after that. */
+  shim_error *error;                           /* Every call's. */
+  shim_server *server;                         /* Of accept and loops. */
+  double seconds;                              /* Of accept. */
+  void (*loop)(shim_server *, shim_error *, shim_handler *,
+               const char *);                  /* Which loop. */
+  shim_handler *handler;                       /* Of a loop. */
+  shim_request *request;                       /* Of the others; accepted. */
+  void (*plain)(shim_request *, shim_error *); /* Which call of no arguments. */
+  shim_bytes (*read)(shim_request *, shim_error *, int64_t); /* Which read. */
+  shim_bytes bytes;                            /* What was read. */
+  const char *text;                            /* Policy, path or type. */
+  size_t text_len;                             /* Its length. */
+  const void *data;                            /* To write. */
+  size_t len;                                  /* How much. */
+  int64_t offset;                              /* In a file. */
+  int64_t size;                                /* To read or send. */
+  int status;                                  /* Of an answer or its end. */
+} fcgi_job;
+
+static void fcgi_work_accept(fcgi_job *job) {
+  job->request = shim_server_accept(job->server, job->error, job->seconds);
+}
+
+static void fcgi_work_loop(fcgi_job *job) {
+  job->loop(job->server, job->error, job->handler, job->text);
+}
+
+static void fcgi_work_read(fcgi_job *job) {
+  job->bytes = job->read(job->request, job->error, job->size);
+}
+
+static void fcgi_work_plain(fcgi_job *job) {
+  job->plain(job->request, job->error);
+}
+
+static void fcgi_work_write(fcgi_job *job) {
+  shim_request_write(job->request, job->error, job->data, job->len);
+}
+
+static void fcgi_work_send_file(fcgi_job *job) {
+  shim_request_send_file(job->request, job->error, job->text, job->text_len,
+                         job->offset, job->size);
+}
+
+static void fcgi_work_reply(fcgi_job *job) {
+  shim_request_reply(job->request, job->error, job->status, job->text,
+                     job->text_len, job->data, job->len);
+}
+
+static void fcgi_work_end(fcgi_job *job) {
+  shim_request_end(job->request, job->error, job->status);
+}
+
+static void *fcgi_work(void *data) {
+  fcgi_job *job = data;
+  job->work(job);
+  job->done = 1;
+  return NULL;
+}
+
+/* A thread that is interrupted before its work has begun raises here, when
+   nothing is held; one that is interrupted later, as soon as Ruby looks. */
+static void fcgi_unlocked(fcgi_job *job) {
+  while (!job->done) {
+    rb_thread_check_ints();
+    rb_thread_call_without_gvl2(fcgi_work, job, RUBY_UBF_IO, NULL);
+  }
+}

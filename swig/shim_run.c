@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT */
+/* The loops, over fcgi_server_next: a handler's error never meets a frame of
+   the core, and a loop that was left can be entered again. */
+#include "shim_private.h"
+#include <string.h>
+
+/* How often a handler may see to signals that came just before a wait. */
+enum { TICK_MS = 1000 };
+
+/* One loop on one thread. */
+typedef struct loop {
+  shim_server *server;         /* Its server. */
+  const shim_handler *handler; /* What answers. */
+  bool raise;                  /* A failure ends it. */
+  bool parked;                 /* An error waits in the closure. */
+} loop;
+
+/* 1 to go on. */
+static int judge(loop *self, shim_outcome outcome) {
+  if (outcome == SHIM_DONE)
+    return 1;
+  if (outcome == SHIM_LEAVE || self->raise) {
+    self->parked = true;
+    return 0;
+  }
+  self->handler->report(self->handler->closure);
+  return 1;
+}
+
+/* Two handles: the language's own, and one to see what became of it. */
+static shim_outcome answer(loop *self, fcgi_request *core) {
+  shim_request *request = shim_request_new(self->server, core, 2);
+  if (!request)
+    return SHIM_DONE;
+  shim_outcome outcome = self->handler->call(self->handler->closure, request);
+  shim_request_conclude(request, outcome != SHIM_DONE);
+  shim_request_free(request);
+  return outcome;
+}
+
+static int turn(void *data) {
+  loop *self = data;
+  const shim_handler *handler = self->handler;
+  fcgi_server_event event;
+  int result, go_on = 1;
+  do {
+    result = fcgi_server_next(self->server->core, &event, TICK_MS);
+    if (result == 0)
+      go_on = judge(self, handler->call(handler->closure, NULL));
+    else if (result > 0)
+      go_on = judge(self, answer(self, event.request));
+  } while (result >= 0 && go_on);
+  if (result == FCGI_ERR_CLOSED)
+    atomic_store(&self->server->stopped, 1);
+  return result < 0 && result != FCGI_ERR_CLOSED ? result : 0;
+}
+
+static int take_policy(loop *self, const char *on_error, shim_error *error) {
+  self->raise = on_error && strcmp(on_error, "raise") == 0;
+  if (!on_error || self->raise || strcmp(on_error, "log500") == 0)
+    return 1;
+  shim_fail(error, FCGI_ERR_INVALID,
+            "what to do on an error is \"log500\" or \"raise\"");
+  return 0;
+}
+
+static void run(loop *self, shim_error *error, const char *on_error,
+                bool signals) {
+  if (!take_policy(self, on_error, error) ||
+      !shim_server_enter_core(self->server, error))
+    return;
+  int code =
+      signals ? fcgi_serve_signals(self->server->core, turn, self) : turn(self);
+  if (self->parked)
+    shim_fail(error, SHIM_PARKED, "the handler failed");
+  else if (code < 0)
+    shim_fail(error, code, fcgi_server_message(self->server->core));
+  shim_server_leave(self->server);
+}
+
+void shim_server_run(shim_server *server, shim_error *error,
+                     shim_handler *handler, const char *on_error) {
+  loop self = {.server = server, .handler = handler};
+  run(&self, error, on_error, false);
+}
+
+void shim_server_serve(shim_server *server, shim_error *error,
+                       shim_handler *handler, const char *on_error) {
+  loop self = {.server = server, .handler = handler};
+  run(&self, error, on_error, true);
+}
+
+shim_request *shim_server_accept(shim_server *server, shim_error *error,
+                                 double seconds) {
+  fcgi_server_event event;
+  shim_request *request = NULL;
+  if (!shim_server_enter_core(server, error))
+    return NULL;
+  int result =
+      fcgi_server_next(server->core, &event, shim_milliseconds(seconds));
+  if (result == FCGI_ERR_CLOSED)
+    atomic_store(&server->stopped, 1);
+  else if (result < 0)
+    shim_fail(error, result, NULL);
+  else if (result > 0 &&
+           !(request = shim_request_new(server, event.request, 1)))
+    shim_fail(error, FCGI_ERR_NOMEM, NULL);
+  shim_server_leave(server);
+  return request;
+}

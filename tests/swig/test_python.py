@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: MIT
+"""What only Python's SWIG module has to show: threads, Ctrl-C, reference counts."""
+
+import gc
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+
+import pytest
+from support.fcgi_client import Client, get_params, request, wait_until
+from support.paths import BUILD
+
+sys.path.insert(0, str(BUILD / "swig" / "python"))
+import fastcgi_swig
+
+
+@pytest.fixture
+def address(tmp_path: Path) -> str:
+    return f"unix:{tmp_path}/x"
+
+
+@pytest.fixture
+def server(address: str):
+    made = fastcgi_swig.Server()
+    made.listen(address)
+    yield made
+    made.close()
+
+
+def start(call, *arguments) -> threading.Thread:
+    thread = threading.Thread(target=call, args=arguments)
+    thread.start()
+    return thread
+
+
+def test_threads_serve_at_once(server, address):
+    together = threading.Barrier(4, timeout=10)
+
+    def handler(request):
+        together.wait()
+        request.reply(200, "text/plain", threading.current_thread().name)
+
+    threads = [start(server.run, handler) for _ in range(4)]
+    with Client(address) as client:
+        client.send(*(request(i, get_params()) for i in range(1, 5)))
+        names = {bytes(answer.body) for answer in client.responses(range(1, 5)).values()}
+    server.stop()
+    for thread in threads:
+        thread.join(10)
+    assert len(names) == 4
+
+
+def test_close_wakes_a_thread_that_waits(server):
+    found = []
+    thread = start(lambda: found.append(server.accept()))
+    wait_until(lambda: thread.is_alive())
+    time.sleep(0.1)
+    server.close()
+    thread.join(10)
+    assert found == [None]
+    assert server.stopped()
+    with pytest.raises(fastcgi_swig.Error, match="the server is closed") as caught:
+        server.accept()
+    assert caught.value.code == "CLOSED"
+
+
+def ask_until_refused(taken):
+    while True:
+        taken.id()
+
+
+def test_a_request_is_one_threads_at_a_time(address):
+    server = fastcgi_swig.Server()
+    server.set("body", 1)
+    server.listen(address)
+    with Client(address) as client:
+        client.send(request(1, get_params())[:-8])  # Without the end of STDIN.
+        taken = server.accept(10)
+        reader = start(taken.read)
+        with pytest.raises(fastcgi_swig.Error, match="another thread is using the request"):
+            ask_until_refused(taken)
+        client.send(request(1, get_params())[-8:])
+        reader.join(10)
+        taken.reply(200, "", b"done")
+        assert client.responses([1])[1].body == b"done"
+    server.close()
+
+
+def test_ctrl_c_leaves_the_loop_and_it_can_go_on(server, address):
+    timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        server.run(print)
+    asked = []
+    thread = start(lambda: asked.append(Client(address).ask(get_params())))
+    server.run(lambda request: request.reply(200, "", b"again") or server.stop())
+    thread.join(10)
+    assert asked[0].body == b"again"
+
+
+def test_the_error_is_the_handlers_own(server, address):
+    failure = ZeroDivisionError("of the handler")
+
+    def handler(request):
+        raise failure
+
+    thread = start(lambda: Client(address).ask(get_params()))
+    with pytest.raises(ZeroDivisionError) as caught:
+        server.run(handler, "raise")
+    thread.join(10)
+    assert caught.value is failure
+    assert [frame.name for frame in traceback.extract_tb(caught.tb)][-1] == "handler"
+
+
+def test_a_dropped_request_fails(server, address):
+    thread_answers = []
+    thread = start(lambda: thread_answers.append(Client(address).ask(get_params())))
+    assert server.accept(10).param("REQUEST_METHOD") == "GET"
+    thread.join(10)
+    assert thread_answers[0].status == 500
+
+
+def test_a_request_outlives_its_server(address):
+    server = fastcgi_swig.Server()
+    server.listen(address)
+    with Client(address) as client:
+        client.send(request(1, get_params()))
+        taken = server.accept(10)
+        del server
+        gc.collect()
+        taken.reply(200, "", b"late")
+        assert client.responses([1])[1].body == b"late"
+
+
+def test_references(server, address):
+    def handler(request):
+        request.params()
+        request.header("A", "b")
+        try:
+            request.write(None)
+        except TypeError:
+            request.reply(200, "text/plain", request.read() + b"x")
+
+    thread = start(server.run, handler)
+    counts = []
+    with Client(address) as client:
+        for _ in range(3):
+            for _ in range(1000):
+                assert client.ask(get_params()).body == b"x"
+            gc.collect()
+            counts.append((len(gc.get_objects()), sys.getrefcount(None)))
+    server.stop()
+    thread.join(10)
+    objects, nones = zip(*counts, strict=True)
+    assert abs(objects[2] - objects[1]) < 50
+    assert abs(nones[2] - nones[1]) < 50
+
+
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [
+        (lambda server: server.run(None), TypeError),
+        (lambda server: server.run(print, "nonsense"), fastcgi_swig.Error),
+        (lambda server: server.set("backlog", "1"), TypeError),
+        (lambda server: server.set("backlog", 2**64), OverflowError),
+        (lambda server: server.set_text("allow", "\u20ac"), UnicodeEncodeError),
+        (lambda server: fastcgi_swig.Server().accept(0), fastcgi_swig.Error),
+    ],
+)
+def test_wrong_arguments(server, call, error):
+    with pytest.raises(error):
+        call(server)
+
+
+def test_large_sizes_do_not_wrap(server, address):
+    answers = []
+    thread = start(lambda: answers.append(Client(address).ask(get_params(), b"body")))
+    taken = server.accept(10)
+    assert taken.read(2**62) == b"body"
+    taken.end()
+    thread.join(10)
