@@ -60,7 +60,8 @@ foreach(thing ${echo_tests})
 endforeach()
 
 foreach(thing syscalls send_file c_examples command_line flask demo readme
-              tool_alone authorizer)
+              tool_alone authorizer spec cgi roles haproxy faults_peers
+              faults_files faults_processes faults_calls)
   fcgi_add_pytest(integration.${thing} integration 300
                   integration/test_${thing}.py)
 endforeach()
@@ -74,6 +75,8 @@ foreach(language c python lua)
 endforeach()
 fcgi_add_pytest(conformance.documents conformance 60
                 conformance/test_documents.py)
+
+include(swig/suite.cmake)
 
 # The unit tests once more in the builds of the sanitizers' presets, which
 # ./dev test makes beforehand; under asan the cases and the corpus too.

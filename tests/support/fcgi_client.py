@@ -278,12 +278,14 @@ class Client:
         """Read until every request named has ended."""
         found = {request_id: Response() for request_id in ids}
         self.answers.update(found)
-        while any(not answer.ended for answer in found.values()):
-            if not self.step():
-                open_ids = sorted(i for i, answer in found.items() if not answer.ended)
-                raise ConnectionError(
-                    f"the application closed the connection before it ended requests {open_ids}"
-                )
+        for answer in found.values():
+            while not answer.ended and self.step():
+                pass
+        open_ids = sorted(i for i, answer in found.items() if not answer.ended)
+        if open_ids:
+            raise ConnectionError(
+                f"the application closed the connection before it ended requests {open_ids}"
+            )
         return found
 
     def ask(

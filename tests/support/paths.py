@@ -28,7 +28,7 @@ def tool(name: str) -> str:
 
 def sources(*suffixes: str) -> Iterator[Path]:
     """Every source of the project with one of the suffixes."""
-    for top in ("core", "bindings", "examples", "tests", "tools"):
+    for top in ("core", "bindings", "examples", "swig", "tests", "tools"):
         for path in sorted((SOURCE / top).rglob("*")):
             hidden = any(
                 part in ("__pycache__", "build") or part.endswith(".egg-info")

@@ -13,13 +13,18 @@ class Process:
     """A child with its output in a file. Use it as a context manager."""
 
     def __init__(
-        self, command: list, log: Path, cwd: Path | None = None, env: dict[str, str] | None = None
+        self,
+        command: list,
+        log: Path,
+        cwd: Path | None = None,
+        env: dict[str, str] | None = None,
+        stdin: object = subprocess.DEVNULL,
     ):
         self.log = log
         with open(log, "wb") as output:
             self._child = subprocess.Popen(
                 [str(word) for word in command],
-                stdin=subprocess.DEVNULL,
+                stdin=stdin,
                 stdout=output,
                 stderr=output,
                 cwd=cwd,

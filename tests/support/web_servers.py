@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Real lighttpd and Apache from generated configurations, as the invoking user."""
+"""Real lighttpd, Apache and HAProxy from generated configurations, as the invoking user."""
 
+import csv
 import os
+import signal
+import socket
 from pathlib import Path
 
 from support.nginx import reserve_port
@@ -79,3 +82,64 @@ ErrorLog "{directory}/apache-errors.log"
   Require all granted
 </Directory>
 """
+
+
+class Haproxy(WebServer):
+    """HAProxy that multiplexes all its clients over one connection a thread."""
+
+    program = "haproxy"
+    arguments = ("-W", "-db")
+
+    def __init__(self, directory: Path, application: str, threads: int = 2):
+        self.threads = threads
+        path = application.removeprefix("unix:")
+        self._admin = directory / f"haproxy-{id(self)}.sock"
+        super().__init__(directory, f"  server app unix@{path} proto fcgi\n")
+
+    def head(self, directory: Path) -> str:
+        return f"""
+global
+  nbthread {self.threads}
+  stats socket {self._admin}
+  log stdout format raw daemon
+fcgi-app app
+  docroot /
+  log-stderr global
+  option keep-conn
+  option mpxs-conns
+  option max-reqs 1000
+  option get-values
+defaults
+  mode http
+  timeout client 30s
+  timeout connect 10s
+  timeout server 30s
+frontend clients
+  bind 127.0.0.1:{self.port}
+  default_backend applications
+backend applications
+  http-reuse always
+  use-fcgi-app app
+"""
+
+    def _statistics(self) -> dict[str, str]:
+        with socket.socket(socket.AF_UNIX) as admin:
+            admin.connect(str(self._admin))
+            admin.sendall(b"show stat\n")
+            text = admin.makefile().read()
+        rows = csv.DictReader(text.removeprefix("# ").splitlines())
+        return next(row for row in rows if row["svname"] == "app")
+
+    def connections(self) -> tuple[int, int]:
+        """How many were made to the application so far, and how many requests
+        found one already there."""
+        row = self._statistics()
+        return int(row["connect"]), int(row["reuse"])
+
+    def in_flight(self) -> int:
+        """Requests at the application now."""
+        return int(self._statistics()["scur"])
+
+    def reload(self) -> None:
+        """Start a new worker; the old one finishes what it has."""
+        os.kill(self.pid, signal.SIGUSR2)

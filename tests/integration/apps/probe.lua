@@ -1,0 +1,65 @@
+-- SPDX-License-Identifier: MIT
+-- What the fault tests ask: fcgi-lua probe.lua --bind ADDRESS [--threads N].
+local text = { ["Content-Type"] = "text/plain" }
+
+local function tell_abort(req)
+  io.stderr:write("probe: ", req.params.QUERY_STRING or "", " aborted: ", tostring(req.aborted), "\n")
+end
+
+-- What a function of the module returned; a failure ends the request.
+local function check(req, result, message)
+  if not result then
+    tell_abort(req)
+    error(message, 0)
+  end
+  return result
+end
+
+local function echo(req)
+  check(req, req:start(200, text))
+  while true do
+    local bytes, message = req:read_some()
+    if not bytes then
+      return message and check(req, bytes, message)
+    end
+    check(req, req:write(bytes))
+  end
+end
+
+-- As many bytes as the query string says.
+local function big(req)
+  check(req, req:start(200, text))
+  local left = math.tointeger(req.params.QUERY_STRING)
+  while left > 0 do
+    check(req, req:write(("x"):rep(math.min(left, 16384))))
+    left = left - 16384
+  end
+end
+
+local function shout(req)
+  return 200, text, assert(req:read("a")):upper()
+end
+
+local function is_at(req, path)
+  return req.params.SCRIPT_NAME == path or req.params.PATH_INFO == path
+end
+
+local function answer(req)
+  if is_at(req, "/stderr") then
+    req:log("a line")
+  elseif is_at(req, "/slow") then
+    os.execute("sleep 1")
+  end
+  if req.method == "POST" then
+    return echo(req)
+  elseif is_at(req, "/big") then
+    return big(req)
+  end
+  return 200, text, (req.params.QUERY_STRING or "") .. "\n"
+end
+
+return {
+  handler = answer,
+  stream = true,
+  roles = { shout = { number = 77, handler = shout } },
+}

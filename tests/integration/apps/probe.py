@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: MIT
+"""What the fault tests ask: probe.py ADDRESS [THREADS]."""
+
+import sys
+import time
+from collections.abc import Iterator
+
+import fastcgi
+
+TEXT = {"Content-Type": "text/plain"}
+
+
+def pieces(request: fastcgi.Request) -> Iterator[bytes]:
+    while piece := request.read1(65536):
+        yield piece
+
+
+def tell_abort(request: fastcgi.Request) -> None:
+    query = request.params.get("QUERY_STRING", "")
+    print(f"probe: {query} aborted: {request.aborted}", file=sys.stderr, flush=True)
+
+
+def echo(request: fastcgi.Request) -> None:
+    request.start(200, TEXT)
+    for piece in pieces(request):
+        request.write(piece)
+
+
+def big(request: fastcgi.Request) -> None:
+    """As many bytes as the query string says."""
+    request.start(200, TEXT)
+    left = int(request.query)
+    while left > 0:
+        request.write(b"x" * min(left, 16384))
+        left -= 16384
+
+
+def shout(request: fastcgi.Request) -> tuple[int, dict[str, str], bytes]:
+    return 200, TEXT, request.read().upper()
+
+
+def answer(request: fastcgi.Request) -> tuple[int, dict[str, str], str] | None:
+    path = request.params.get("PATH_INFO") or request.params.get("SCRIPT_NAME", "")
+    if path == "/slow":
+        time.sleep(1)
+    if path == "/stderr":
+        request.write_stderr("a line\n")
+    try:
+        if request.method == "POST":
+            return echo(request)
+        if path == "/big":
+            return big(request)
+    except fastcgi.Aborted:
+        tell_abort(request)
+        raise
+    return 200, TEXT, request.query + "\n"
+
+
+if __name__ == "__main__":
+    fastcgi.serve(
+        answer,
+        sys.argv[1],
+        threads=int(sys.argv[2]) if len(sys.argv) > 2 else 1,
+        stream=True,
+        roles={"shout": fastcgi.Role(shout, 77)},
+    )

@@ -1,0 +1,405 @@
+# SPDX-License-Identifier: MIT
+"""`fcgi run`: the life of its workers."""
+
+import os
+import re
+import signal
+import socket
+import stat
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from support.fcgi_client import (
+    STDIN,
+    Client,
+    get_params,
+    head,
+    post_params,
+    stream,
+    wait_until,
+)
+from support.paths import BUILD, EXAMPLES
+from support.process import Process
+from support.reload import worker_command
+from support.supervisor import Supervisor, children, state
+from support.tool import fcgi
+
+HELLO = [EXAMPLES / "hello"]
+
+
+def require_hello(address: str) -> None:
+    with Client(address) as client:
+        assert client.ask(get_params()).body == b"Hello\n"
+
+
+def run(*words: object) -> subprocess.CompletedProcess:
+    return fcgi("run", *words)
+
+
+def script(directory: Path, name: str, text: str) -> Path:
+    path = directory / name
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return path
+
+
+@pytest.mark.parametrize("language", ["c", "python", "lua"])
+def test_serves_and_stops(directory: Path, language: str):
+    name = f"serve-{language}"
+    with Supervisor(directory, worker_command(language), name=name) as supervisor:
+        supervisor.ready()
+        assert int(supervisor.pid_file.read_text()) == supervisor.pid
+        assert len(supervisor.workers()) == 2
+        with Client(supervisor.address) as client:
+            assert client.ask(get_params()).status == 200
+        os.kill(supervisor.pid, signal.SIGTERM)
+        assert supervisor.wait() == 0
+    assert not supervisor.pid_file.exists()
+    assert not (directory / f"{name}.sock").exists()
+
+
+def test_every_listener_reaches_the_workers(directory: Path):
+    with socket.socket() as reserved:
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        reserved.bind(("127.0.0.1", 0))
+        tcp = f"127.0.0.1:{reserved.getsockname()[1]}"
+        with Supervisor(directory, HELLO, "--bind", tcp, name="two") as supervisor:
+            supervisor.ready()
+            require_hello(supervisor.address)
+            require_hello(tcp)
+
+
+def test_graceful_stop_finishes_the_request_and_a_second_one_does_not_wait(directory: Path):
+    command = worker_command("c")
+    for signals, wanted in ((1, 200), (2, None)):
+        with Supervisor(directory, command, name=f"finish-{signals}") as supervisor:
+            supervisor.ready()
+            with Client(supervisor.address) as client:
+                client.send(head(1, post_params(20)), stream(STDIN, 1, b"0123456789", end=False))
+                wait_until(lambda: client_is_served(supervisor), 10, "the request to be taken")
+                os.kill(supervisor.pid, signal.SIGTERM)
+                supervisor.wait_for_line("stopping$|stopping\n")
+                if signals == 2:
+                    os.kill(supervisor.pid, signal.SIGTERM)
+                    assert supervisor.wait(5) == 0
+                    continue
+                client.send(stream(STDIN, 1, b"0123456789"))
+                assert client.responses([1])[1].status == wanted
+            assert supervisor.wait() == 0
+
+
+def client_is_served(supervisor: Supervisor) -> bool:
+    """Some worker has a connection beside its listener and the pair."""
+    for pid in supervisor.workers():
+        try:
+            names = [os.readlink(path) for path in Path(f"/proc/{pid}/fd").iterdir()]
+        except OSError:
+            continue
+        if len({name for name in names if name.startswith("socket:")}) > 3:
+            return True
+    return False
+
+
+def test_killed_worker_is_replaced_within_100_ms(directory: Path):
+    with Supervisor(directory, HELLO, name="killed") as supervisor:
+        supervisor.ready()
+        time.sleep(1.1)  # Later than what counts as an early death.
+        for _ in range(3):
+            before = supervisor.workers()
+            victim = min(before)
+            os.kill(victim, signal.SIGKILL)
+            started = time.monotonic()
+            after = supervisor.wait_for_workers(
+                lambda now, old=before: len(now) == 2 and now != old
+            )
+            assert time.monotonic() - started < 0.1
+            assert len(after - before) == 1
+            supervisor.wait_for_line(f"worker {victim} was killed by signal 9")
+            require_hello(supervisor.address)
+            time.sleep(1.1)
+
+
+def test_early_deaths_are_replaced_ever_later(directory: Path):
+    flag = directory / "broken"
+    command = script(
+        directory, "dies", f'if [ -e "{flag}" ]; then exit 7; fi\nexec "{EXAMPLES}/hello"'
+    )
+    with Supervisor(directory, [command], name="dies", workers=1) as supervisor:
+        supervisor.ready()
+        flag.touch()
+        os.kill(min(supervisor.workers()), signal.SIGKILL)
+        supervisor.wait_for_line(r"exited with status 7 .*starting another in 0\.1 s")
+        supervisor.wait_for_line(r"exited with status 7 .*starting another in 0\.4 s")
+        flag.unlink()
+        supervisor.wait_for_workers(lambda now: len(now) == 1)
+        wait_until(lambda: supervisor.output().count("is ready after") >= 3, 10, "the new worker")
+        require_hello(supervisor.address)
+
+
+@pytest.mark.parametrize(
+    ("command", "reason"),
+    [
+        (["/bin/false"], "exited with status 1 before it was ready"),
+        (["/bin/sh", "-c", "kill -9 $$"], r"was killed by signal 9 \(Killed\) before it was ready"),
+        (["/bin/sleep", "100"], r"was not ready within 0\.3 s"),
+    ],
+    ids=["exits", "killed", "silent"],
+)
+def test_first_generation_that_cannot_start_gives_3(directory: Path, command: list, reason: str):
+    done = fcgi(
+        "run",
+        *("--bind", f"unix:{directory}/fails.sock", "--start-timeout", "0.3", "--workers", 3),
+        *("--ready-after", "never", "--allow-root", "--log-level", "warning", "--", *command),
+    )
+    assert done.returncode == 3
+    assert re.fullmatch(rf"fcgi: cannot start: worker \d+ {reason}\n", done.stderr.decode())
+    assert not (directory / "fails.sock").exists()
+
+
+ROOT = os.geteuid() == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "line"),
+    [
+        ([], 2, "run: no command; see fcgi run --help"),
+        (["--workers", "0", "--", "x"], 2, "run: --workers 0: not a whole number from 1"),
+        (["--timeout", "1w", "--", "x"], 2, "run: --timeout 1w: not a time such as 30, 0.5 or 5m"),
+        (["--socket-mode", "8", "--", "x"], 2, "run: --socket-mode 8: not an octal mode such as 660"),
+        (["--max-worker-rss", "1X", "--", "x"], 2, "run: --max-worker-rss 1X: not a size such as 200M"),
+        (["--nothing", "--", "x"], 2, "run: no option --nothing; see fcgi run --help"),
+        (["--bind"], 2, "run: --bind needs a value; see fcgi run --help"),
+        (["--", "/nonexistent/app"], 1, "cannot run /nonexistent/app: No such file or directory"),
+        (["--chdir", "/nonexistent", "--", "true"], 1, "/nonexistent: No such file or directory"),
+        (["--user", "no-such-user", "--", "true"], 1, "user no-such-user: there is none of this "
+         "name; create it, or give another one"),
+        (["--", "true"], 1, "no listener inherited: give an address such as unix:/run/app.sock or "
+         "127.0.0.1:9000, or start it with systemd socket activation, spawn-fcgi or mod_fcgid"),
+        (["--bind", "0.0.0.0:0", "--", "true"], 1, "cannot listen on 0.0.0.0:0: other machines could "
+         "connect; name the addresses of the web servers in an allow list (allow, --allow-from), "
+         "or listen on 127.0.0.1"),
+        (["--start-timeout", "1", "--ready-after", "2", "--", "true"], 1, "a worker that tells "
+         "nothing would be late before it counts as ready; make the start timeout longer than the "
+         "time after which it is ready"),
+    ],
+)  # fmt: skip
+def test_wrong_arguments(words: list, status: int, line: str):
+    done = run("--allow-root", *words)
+    assert (done.returncode, done.stderr.decode()) == (status, f"fcgi: {line}\n")
+
+
+@pytest.mark.skipif(not ROOT, reason="only root can be refused")
+def test_root_is_refused_unless_told(directory: Path):
+    done = run("--bind", f"unix:{directory}/root.sock", "--", "/bin/true")
+    assert done.returncode == 1
+    assert done.stderr.decode() == (
+        "fcgi: the workers would run as root; name a user for them (--user), or allow it "
+        "(--allow-root)\n"
+    )
+    assert not (directory / "root.sock").exists()
+
+
+@pytest.mark.skipif(not ROOT, reason="only root can become somebody else")
+def test_user_of_all_processes(directory: Path):
+    directory.chmod(0o755)
+    options = [
+        "--user",
+        "nobody",
+        "--socket-group",
+        "daemon",
+        "--socket-mode",
+        "666",
+        "--umask",
+        "027",
+    ]
+    with Supervisor(directory, HELLO, *options, name="user") as supervisor:
+        supervisor.ready()
+        socket_file = (directory / "user.sock").stat()
+        assert stat.S_IMODE(socket_file.st_mode) == 0o666
+        assert (socket_file.st_uid, socket_file.st_gid) == (0, 1)
+        for pid in {supervisor.pid} | supervisor.workers():
+            status = Path(f"/proc/{pid}/status").read_text()
+            assert re.search(r"^Uid:(\t65534){4}$", status, re.M)
+            assert re.search(r"^Gid:(\t65534){4}$", status, re.M)
+            assert re.search(r"^Groups:\s*(65534)?\s*$", status, re.M)
+            assert re.search(r"^NoNewPrivs:\t1$", status, re.M)
+            assert re.search(r"^Umask:\t0027$", status, re.M)
+        environment = Path(f"/proc/{min(supervisor.workers())}/environ").read_bytes().split(b"\0")
+        assert b"USER=nobody" in environment
+        supervisor.reload()
+        require_hello(supervisor.address)
+
+
+def test_environment_and_descriptors_of_a_worker(directory: Path):
+    """Nothing but what is meant for it, and its signals as after a login."""
+    env = {"LISTEN_FDNAMES": "stale", "FASTCGI_HANDOVER": "1:2:3", "WATCHDOG_PID": "1"}
+    with Supervisor(directory, HELLO, "--timeout", "5", name="clean", env=env) as supervisor:
+        supervisor.ready()
+        pid = min(supervisor.workers())
+        raw = Path(f"/proc/{pid}/environ").read_text().split("\0")
+        variables = dict(line.split("=", 1) for line in raw if "=" in line)
+        assert variables["LISTEN_FDS"] == "1"
+        assert variables["LISTEN_PID"] == variables["WATCHDOG_PID"] == str(pid)
+        assert variables["WATCHDOG_USEC"] == "5000000"
+        out, into = variables["FASTCGI_HANDOVER"].split(":")[1:]
+        assert (int(variables["FASTCGI_HANDOVER"].split(":")[0]), out, into) == (pid, "4", "5")
+        assert variables["NOTIFY_SOCKET"].startswith("@")
+        assert "LISTEN_FDNAMES" not in variables
+        links = {int(p.name): os.readlink(p) for p in Path(f"/proc/{pid}/fd").iterdir()}
+        assert links[0] == links[3]
+        sockets = {n for n, to in links.items() if to.startswith(("socket:", "pipe:"))}
+        assert sockets == {0, 3, 4, 5}
+        status = Path(f"/proc/{pid}/status").read_text()
+        ignored = int(re.search(r"^SigIgn:\s*(\w+)", status, re.M)[1], 16)
+        assert ignored == 1 << (signal.SIGHUP - 1) | 1 << (signal.SIGUSR1 - 1)
+        assert os.getpgid(pid) == pid
+
+
+def test_workers_end_with_the_supervisor(directory: Path):
+    with Supervisor(directory, HELLO, name="orphans") as supervisor:
+        supervisor.ready()
+        workers = supervisor.workers()
+        os.kill(supervisor.pid, signal.SIGKILL)
+        supervisor.wait()
+        wait_until(lambda: not any(state(pid) not in ("", "Z") for pid in workers), 5, "their end")
+
+
+def test_what_a_worker_leaves_behind_ends_with_it(directory: Path):
+    command = script(directory, "family", f'sleep 1001 &\nexec "{EXAMPLES}/hello"')
+    with Supervisor(directory, [command], name="family", workers=1) as supervisor:
+        supervisor.ready()
+        pid = min(supervisor.workers())
+        (child,) = children(pid)
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: state(child) in ("", "Z"), 5, "its child to end")
+
+
+def test_more_and_fewer_workers(directory: Path):
+    with Supervisor(directory, HELLO, name="count") as supervisor:
+        supervisor.ready()
+        for number, count in ((signal.SIGTTIN, 3), (signal.SIGTTOU, 2), (signal.SIGTTOU, 1)):
+            os.kill(supervisor.pid, number)
+            supervisor.wait_for_workers(lambda now, wanted=count: len(now) == wanted)
+        os.kill(supervisor.pid, signal.SIGTTOU)
+        time.sleep(0.2)
+        assert len(supervisor.workers()) == 1
+        require_hello(supervisor.address)
+
+
+def test_stubborn_worker_is_killed_after_the_graceful_timeout(directory: Path):
+    command = script(directory, "stubborn", "trap '' TERM\nwhile :; do sleep 0.1; done")
+    options = ["--ready-after", "0.2", "--graceful-timeout", "0.5"]
+    with Supervisor(directory, [command], *options, name="stubborn") as supervisor:
+        supervisor.ready()
+        started = time.monotonic()
+        os.kill(supervisor.pid, signal.SIGTERM)
+        assert supervisor.wait(5) == 0
+        assert 0.5 <= time.monotonic() - started < 3
+        assert "did not stop in time, and is killed" in supervisor.output()
+
+
+def test_old_worker_is_replaced_by_a_ready_one(directory: Path):
+    options = ["--max-worker-age", "1", "--max-worker-age-jitter", "0.3"]
+    with Supervisor(directory, HELLO, *options, name="age", workers=1) as supervisor:
+        supervisor.ready()
+        (first,) = supervisor.workers()
+        supervisor.wait_for_line(
+            rf"worker {first} has served for (0\.[7-9]|1\.\d) s, and is replaced"
+        )
+        supervisor.wait_for_workers(lambda now: len(now) == 1 and first not in now)
+        lines = supervisor.output()
+        ready = [m.start() for m in re.finditer(r"worker \d+ is ready", lines)]
+        assert len(ready) >= 2 and lines.index(f"worker {first} has stopped") > ready[1]
+
+
+def test_worker_over_its_memory_is_replaced(directory: Path):
+    hungry = (
+        "import fastcgi\nkeep = []\ndef app(request):\n    keep.append(bytearray(64 << 20))\n"
+        "    request.reply(200, b'Hello')\nfastcgi.main(app)\n"
+    )
+    app = directory / "hungry.py"
+    app.write_text(hungry)
+    command = [worker_command("python")[0], app]
+    with Supervisor(
+        directory, command, "--max-worker-rss", "80M", name="rss", workers=1
+    ) as supervisor:
+        supervisor.ready()
+        (first,) = supervisor.workers()
+        for _ in range(2):
+            with Client(supervisor.address) as client:
+                client.ask(get_params())
+        supervisor.wait_for_line(rf"worker {first} uses \d+ KiB of memory, and is replaced")
+        supervisor.wait_for_workers(lambda now: len(now) == 1 and first not in now)
+
+
+def test_silent_worker_is_killed_by_the_watchdog(directory: Path):
+    with Supervisor(directory, HELLO, "--timeout", "0.5", name="watchdog") as supervisor:
+        supervisor.ready()
+        time.sleep(1.5)
+        assert "silent" not in supervisor.output(), "living workers tell that they are alive"
+        victim = min(supervisor.workers())
+        os.kill(victim, signal.SIGSTOP)
+        supervisor.wait_for_line(rf"worker {victim} has been silent for 0\.5 s, and is killed")
+        supervisor.wait_for_workers(lambda now: len(now) == 2 and victim not in now)
+        require_hello(supervisor.address)
+
+
+def test_worker_that_stops_by_itself_is_replaced_at_once(directory: Path):
+    with Supervisor(directory, HELLO, name="itself") as supervisor:
+        supervisor.ready()
+        victim = min(supervisor.workers())
+        os.kill(victim, signal.SIGTERM)
+        supervisor.wait_for_line(f"worker {victim} stops by itself; starting another")
+        supervisor.wait_for_workers(lambda now: len(now) == 2 and victim not in now)
+
+
+def test_a_stranger_cannot_say_that_a_worker_is_ready(directory: Path):
+    """Who sends is what the kernel says."""
+    command = ["/bin/sleep", "50"]
+    options = ["--ready-after", "never", "--start-timeout", "1"]
+    with Supervisor(directory, command, *options, name="stranger", workers=1) as supervisor:
+        supervisor.wait_for_line("worker .* starts")
+        (pid,) = supervisor.workers()
+        variables = Path(f"/proc/{pid}/environ").read_text().split("\0")
+        (name,) = [v.partition("=")[2] for v in variables if v.startswith("NOTIFY_SOCKET=")]
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            sender.sendto(b"READY=1", name.replace("@", "\0", 1))
+        assert supervisor.wait(10) == 3
+
+
+def test_second_supervisor_with_the_same_pid_file_is_refused(directory: Path):
+    with Supervisor(directory, HELLO, name="first") as supervisor:
+        supervisor.ready()
+        other = ["--bind", f"unix:{directory}/second.sock", "--pid", supervisor.pid_file]
+        done = run("--allow-root", *other, "--", *HELLO)
+        assert done.returncode == 1
+        assert done.stderr.decode() == (
+            f"fcgi: pid file {supervisor.pid_file}: another supervisor, pid {supervisor.pid}, holds "
+            "it; stop that one, or name another file\n"
+        )
+        require_hello(supervisor.address)
+
+
+def test_as_process_1(directory: Path):
+    """In a container of its own: it collects orphans, and refuses USR2."""
+    address = f"unix:{directory}/pid1.sock"
+    options = [] if ROOT else ["--user", "--map-root-user"]
+    start = ["unshare", "--pid", "--fork", "--kill-child", *options]
+    supervise = [BUILD / "tools" / "fcgi", "run", "--allow-root", "--bind", address]
+    enter = [] if ROOT else ["--user", "--preserve-credentials"]
+    orphan = ["sh", "-c", "(sleep 0.3; exit 4) & exit 0"]
+    with Process([*start, *supervise, "--", *HELLO], directory / "pid1.log") as outer:
+        wait_until(lambda: "is ready after" in outer.output(), 20, "it to be ready")
+        require_hello(address)
+        (pid,) = children(outer.pid)
+        subprocess.run(["nsenter", "--target", str(pid), "--pid", *enter, *orphan], check=True)
+        wait_until(lambda: len(children(pid)) == 2, 5, "the orphan to be its child")
+        wait_until(lambda: len(children(pid)) == 1, 5, "the orphan to end")
+        wait_until(lambda: not children(pid, zombies=True), 5, "the orphan to be collected")
+        assert "exited" not in outer.output()
+        os.kill(pid, signal.SIGUSR2)
+        wait_until(lambda: "process 1 ends the container" in outer.output(), 5, "the refusal")
+        os.kill(pid, signal.SIGTERM)
+        assert outer.wait(10) == 0

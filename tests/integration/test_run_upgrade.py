@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: MIT
+"""`fcgi run`: a new supervisor takes the listeners of the old one."""
+
+import os
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from support.fcgi_client import Client, get_params, wait_until
+from support.paths import EXAMPLES
+from support.reload import front, worker_command
+from support.supervisor import Supervisor, children, processes, state
+
+
+def pid_in(supervisor: Supervisor) -> int:
+    return int(supervisor.pid_file.read_text() or 0)
+
+
+def upgrade(supervisor: Supervisor) -> int:
+    """SIGUSR2 to whoever is in the pid file: the new one's process id."""
+    old = pid_in(supervisor)
+    os.kill(old, signal.SIGUSR2)
+    wait_until(lambda: pid_in(supervisor) not in (0, old), 20, "a new process id")
+    wait_until(lambda: state(old) in ("", "Z"), 20, "the old one to end")
+    return pid_in(supervisor)
+
+
+def stop(pid: int) -> None:
+    """It is nobody's child here."""
+    os.kill(pid, signal.SIGTERM)
+    wait_until(lambda: state(pid) in ("", "Z"), 10, "its end")
+
+
+@pytest.mark.parametrize("kind", ["nginx kept", "nginx closed", "haproxy shared"])
+def test_upgrade_under_load_refuses_nobody(directory: Path, kind: str):
+    with Supervisor(directory, worker_command("python"), name="upgrade") as supervisor:
+        supervisor.ready()
+        with front(kind, directory, supervisor.address) as load:
+            for _ in range(3):
+                time.sleep(0.2)
+                pid = upgrade(supervisor)
+            result = load.finish()
+        assert result.failed == 0 and result.requests > 300, result
+        assert supervisor.wait() == 0
+        assert (directory / "upgrade.sock").exists()
+        stop(pid)
+        assert not (directory / "upgrade.sock").exists()
+        assert not supervisor.pid_file.exists()
+
+
+def test_failed_upgrade_leaves_the_old_one_serving(directory: Path):
+    program = directory / "hello"
+    shutil.copy2(EXAMPLES / "hello", program)
+    with Supervisor(directory, [program], name="failed") as supervisor:
+        supervisor.ready()
+        workers = supervisor.workers()
+        program.unlink()
+        program.write_text("#!/bin/sh\nexit 5\n")
+        program.chmod(0o755)
+        os.kill(supervisor.pid, signal.SIGUSR2)
+        supervisor.wait_for_line(
+            r"the new supervisor, pid \d+, exited with status 3 before it was ready"
+        )
+        assert supervisor.workers() == workers
+        assert pid_in(supervisor) == supervisor.pid
+        assert (directory / "failed.sock").exists()
+        with Client(supervisor.address) as client:
+            assert client.ask(get_params()).body == b"Hello\n"
+        os.kill(supervisor.pid, signal.SIGTERM)
+        assert supervisor.wait() == 0
+        assert not (directory / "failed.sock").exists()
+
+
+def test_stop_ends_a_new_supervisor_that_is_being_started(directory: Path):
+    slow = directory / "slow"
+    slow.write_text(f"#!/bin/sh\nsleep 0.5\nexec {EXAMPLES}/hello\n")
+    slow.chmod(0o755)
+    with Supervisor(directory, [slow], name="half") as supervisor:
+        supervisor.ready()
+        os.kill(supervisor.pid, signal.SIGUSR2)
+        supervisor.wait_for_line("a new supervisor starts")
+        family = children(supervisor.pid)
+        os.kill(supervisor.pid, signal.SIGTERM)
+        assert supervisor.wait(10) == 0
+        wait_until(lambda: all(state(pid) in ("", "Z") for pid in family), 5, "all to end")
+    assert processes(str(slow)) == []
+
+
+def test_storm_of_reloads_and_upgrades_leaves_one_generation(directory: Path):
+    program = directory / "storm-hello"
+    shutil.copy2(EXAMPLES / "hello", program)
+    with Supervisor(directory, [program], name="storm2") as supervisor:
+        supervisor.ready()
+        for i in range(60):
+            pid = pid_in(supervisor)
+            if pid:
+                os.kill(pid, signal.SIGUSR2 if i % 3 == 0 else signal.SIGHUP)
+            time.sleep(0.02)
+
+        def quiet() -> bool:
+            pid = pid_in(supervisor)
+            workers = children(pid)
+            time.sleep(0.5)
+            found = set(processes(str(program)))
+            return len(workers) == 2 and found == workers | {pid}
+
+        wait_until(quiet, 30, "one generation to be left")
+        assert pid_in(supervisor) != supervisor.pid
+        with Client(supervisor.address) as client:
+            assert client.ask(get_params()).body == b"Hello\n"
+        stop(pid_in(supervisor))
