@@ -55,33 +55,44 @@ int fcgi__exchange_put_end(fcgi__exchange *exchange,
                             FCGI_RECORD_END_REQUEST, body, sizeof body);
 }
 
-static const struct {
-  int status;
-  const char *answer;
+static const struct refusal {
+  int status;       /* Of HTTP. */
+  const char *head; /* With the empty line. */
+  const char *body; /* Left out where the request was HEAD. */
 } refusals[] = {
-    {400, "Content-Type: text/plain\r\nContent-Length: 16\r\n"
-          "Status: 400 Bad Request\r\n\r\n400 Bad Request\n"},
-    {431, "Content-Type: text/plain\r\nContent-Length: 36\r\n"
-          "Status: 431 Request Header Fields Too Large\r\n\r\n"
-          "431 Request Header Fields Too Large\n"},
-    {503, "Content-Type: text/plain\r\nContent-Length: 24\r\n"
-          "Status: 503 Service Unavailable\r\n\r\n"
-          "503 Service Unavailable\n"},
+    {400,
+     "Content-Type: text/plain\r\nContent-Length: 16\r\n"
+     "Status: 400 Bad Request\r\n\r\n",
+     "400 Bad Request\n"},
+    {431,
+     "Content-Type: text/plain\r\nContent-Length: 36\r\n"
+     "Status: 431 Request Header Fields Too Large\r\n\r\n",
+     "431 Request Header Fields Too Large\n"},
+    {503,
+     "Content-Type: text/plain\r\nContent-Length: 24\r\n"
+     "Status: 503 Service Unavailable\r\n\r\n",
+     "503 Service Unavailable\n"},
 };
 
-static const char *refusal_of(int status) {
+static const struct refusal *refusal_of(int status) {
   size_t i = 0, last = sizeof refusals / sizeof *refusals - 1;
   while (i < last && refusals[i].status != status)
     i++;
-  return refusals[i].answer;
+  return &refusals[i];
+}
+
+static int put_text(fcgi__exchange *exchange, const fcgi_allocator *allocator,
+                    const char *text) {
+  return fcgi__queue_write(&exchange->queue, allocator, exchange,
+                           FCGI_RECORD_STDOUT, (const uint8_t *)text,
+                           strlen(text));
 }
 
 int fcgi__exchange_refuse(fcgi__exchange *exchange,
                           const fcgi_allocator *allocator, int status) {
-  const char *answer = refusal_of(status);
-  size_t len = strlen(answer);
-  if (exchange->bodiless)
-    len = (size_t)(strstr(answer, "\r\n\r\n") + 4 - answer);
-  return fcgi__queue_write(&exchange->queue, allocator, exchange,
-                           FCGI_RECORD_STDOUT, (const uint8_t *)answer, len);
+  const struct refusal *refusal = refusal_of(status);
+  int error = put_text(exchange, allocator, refusal->head);
+  if (!error && !exchange->bodiless)
+    error = put_text(exchange, allocator, refusal->body);
+  return error;
 }

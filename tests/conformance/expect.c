@@ -61,10 +61,11 @@ static unsigned index_of(const char *name, const char *const *names,
 
 static void aborted(records *text, const words *w) {
   static const char *const reasons[] = {"none",     "record",  "connection",
-                                        "protocol", "timeout", "stop"};
+                                        "protocol", "timeout", "stop",
+                                        "deadline"};
   char line[60];
   snprintf(line, sizeof line, "abort %s reason=%u\n", words_at(w, 1),
-           index_of(words_at(w, 2), reasons, 6));
+           index_of(words_at(w, 2), reasons, 7));
   say(text, line);
 }
 
