@@ -136,8 +136,8 @@ int64_t shim_request_content_length(shim_request *request, shim_error *error);
 int64_t shim_request_data_length(shim_request *request, shim_error *error);
 int64_t shim_request_data_modified(shim_request *request, shim_error *error);
 
-/* "record", "connection", "protocol", "timeout" or "stop"; no value while the
-   request is not aborted. */
+/* "record", "connection", "protocol", "timeout", "stop" or "deadline"; no value
+   while the request is not aborted. */
 shim_text shim_request_aborted(shim_request *request, shim_error *error);
 
 /* Read `size` bytes of the body, fewer only at its end; negative: all. */

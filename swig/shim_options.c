@@ -49,6 +49,8 @@ static const field fields[] = {
     FIELD(drain_bytes, FIELD_UINT64, 1, INT64_MAX),
     FIELD(backlog, FIELD_INT, 1, INT_MAX),
     FIELD(socket_mode, FIELD_UINT32, 0, 0777),
+    FIELD(request_timeout_ms, FIELD_INT, -1, INT_MAX),
+    FIELD(request_slow_ms, FIELD_INT, -1, INT_MAX),
 };
 
 static int is(const char *known, const char *name, size_t len) {

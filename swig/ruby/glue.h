@@ -2,6 +2,7 @@
 /* C for Ruby, compiled into the wrapper. Calls that can block run without the
    global lock, so that Ruby's other threads go on. */
 #include <ruby/thread.h>
+#include <signal.h>
 #include <stdio.h>
 
 #define FCGI_RAISE(code, text) fcgi_raise(code, text)
@@ -168,25 +169,25 @@ static void fcgi_report(void *closure) {
 
 /* One call of the shim; each uses the fields that it needs. */
 typedef struct fcgi_job {
-  void (*work)(struct fcgi_job *);             /* Makes the call. */
-  int done;                                    /* 1 after that. */
-  shim_error *error;                           /* Every call's. */
-  shim_server *server;                         /* Of accept and loops. */
-  double seconds;                              /* Of accept. */
+  void (*work)(struct fcgi_job *); /* Makes the call. */
+  int done;                        /* 1 after that. */
+  shim_error *error;               /* Every call's. */
+  shim_server *server;             /* Of accept and loops. */
+  double seconds;                  /* Of accept. */
   void (*loop)(shim_server *, shim_error *, shim_handler *,
                const char *);                  /* Which loop. */
   shim_handler *handler;                       /* Of a loop. */
   shim_request *request;                       /* Of the others; accepted. */
   void (*plain)(shim_request *, shim_error *); /* Which call of no arguments. */
   shim_bytes (*read)(shim_request *, shim_error *, int64_t); /* Which read. */
-  shim_bytes bytes;                            /* What was read. */
-  const char *text;                            /* Policy, path or type. */
-  size_t text_len;                             /* Its length. */
-  const void *data;                            /* To write. */
-  size_t len;                                  /* How much. */
-  int64_t offset;                              /* In a file. */
-  int64_t size;                                /* To read or send. */
-  int status;                                  /* Of an answer or its end. */
+  shim_bytes bytes; /* What was read. */
+  const char *text; /* Policy, path or type. */
+  size_t text_len;  /* Its length. */
+  const void *data; /* To write. */
+  size_t len;       /* How much. */
+  int64_t offset;   /* In a file. */
+  int64_t size;     /* To read or send. */
+  int status;       /* Of an answer or its end. */
 } fcgi_job;
 
 static void fcgi_work_accept(fcgi_job *job) {
@@ -237,4 +238,51 @@ static void fcgi_unlocked(fcgi_job *job) {
     rb_thread_check_ints();
     rb_thread_call_without_gvl2(fcgi_work, job, RUBY_UBF_IO, NULL);
   }
+}
+
+/* --- Signals -------------------------------------------------------------- */
+
+/* Where Ruby has further threads, the system may hand one of them the signals
+   that `serve` waits for: Ruby's traps then do the same as C, so that no
+   handler is broken off by a SignalException. */
+static const char *const fcgi_trapped[] = {"INT", "TERM", "QUIT"};
+
+/* What `serve` needs around its loop. */
+typedef struct fcgi_serving {
+  fcgi_job *job;  /* The loop. */
+  VALUE traps[3]; /* What Ruby did on each signal before. */
+} fcgi_serving;
+
+static VALUE fcgi_trap(int at, VALUE command) {
+  VALUE module = rb_const_get(rb_cObject, rb_intern("Signal"));
+  return rb_funcall(module, rb_intern("trap"), 2,
+                    rb_str_new_cstr(fcgi_trapped[at]), command);
+}
+
+/* The first signal stops gracefully; SIGQUIT and a second one, at once. */
+static VALUE fcgi_on_signal(RB_BLOCK_CALL_FUNC_ARGLIST(number, server)) {
+  int now = RTEST(rb_iv_get(server, "@stopping")) || NUM2INT(number) == SIGQUIT;
+  rb_iv_set(server, "@stopping", Qtrue);
+  return rb_funcall(server, rb_intern("stop"), 1, now ? Qfalse : Qtrue);
+}
+
+static VALUE fcgi_serve_trapped(VALUE data) {
+  fcgi_unlocked(((fcgi_serving *)data)->job);
+  return Qnil;
+}
+
+static VALUE fcgi_untrap(VALUE data) {
+  const fcgi_serving *serving = (const fcgi_serving *)data;
+  for (int i = 0; i < 3; i++)
+    fcgi_trap(i, serving->traps[i]);
+  return Qnil;
+}
+
+static void fcgi_unlocked_trapped(fcgi_job *job, VALUE server) {
+  fcgi_serving serving = {.job = job};
+  VALUE stop = rb_proc_new(fcgi_on_signal, server);
+  rb_iv_set(server, "@stopping", Qnil);
+  for (int i = 0; i < 3; i++)
+    serving.traps[i] = fcgi_trap(i, stop);
+  rb_ensure(fcgi_serve_trapped, (VALUE)&serving, fcgi_untrap, (VALUE)&serving);
 }

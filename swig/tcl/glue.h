@@ -9,25 +9,25 @@
   } while (0)
 #define FCGI_PARKED(handler) (((fcgi_closure *)(handler)->closure)->parked)
 #define FCGI_RETHROW(handler)                                                  \
-  return Tcl_RestoreInterpState(                                               \
-      interp, ((fcgi_closure *)(handler)->closure)->parked)
+  return Tcl_RestoreInterpState(interp,                                        \
+                                ((fcgi_closure *)(handler)->closure)->parked)
 #define FCGI_UNLOCK
 #define FCGI_LOCK
 
 /* One loop. */
 typedef struct fcgi_closure {
-  Tcl_Interp *interp;      /* The one that entered it. */
-  Tcl_Obj *function;       /* The handler, a command prefix. */
-  Tcl_InterpState parked;  /* The parked error, NULL for none. */
+  Tcl_Interp *interp;     /* The one that entered it. */
+  Tcl_Obj *function;      /* The handler, a command prefix. */
+  Tcl_InterpState parked; /* The parked error, NULL for none. */
 } fcgi_closure;
 
 /* Requests whose commands are there. One that is finished goes when no variable
    holds its name any more: Tcl itself never deletes a command. */
 typedef struct fcgi_proxies {
-  Tcl_Obj **names;  /* Their names. */
-  size_t count;     /* How many. */
-  size_t room;      /* Allocated. */
-  size_t full;      /* How many there are when the next sweep is due. */
+  Tcl_Obj **names; /* Their names. */
+  size_t count;    /* How many. */
+  size_t room;     /* Allocated. */
+  size_t full;     /* How many there are when the next sweep is due. */
 } fcgi_proxies;
 
 /* --- Values --------------------------------------------------------------- */
@@ -112,8 +112,8 @@ static fcgi_proxies *fcgi_proxies_of(Tcl_Interp *interp) {
 /* 1 when a command is gone now: its own code deletes it, or it was deleted. */
 static int fcgi_drop(Tcl_Interp *interp, Tcl_Obj *name) {
   swig_instance *instance = fcgi_instance(interp, name);
-  if (instance && (Tcl_IsShared(name) ||
-                   !shim_request_ended(instance->thisvalue)))
+  if (instance &&
+      (Tcl_IsShared(name) || !shim_request_ended(instance->thisvalue)))
     return 0;
   if (instance)
     Tcl_DeleteCommandFromToken(interp, instance->cmdtok);
@@ -137,8 +137,8 @@ static Tcl_Obj *fcgi_proxy(Tcl_Interp *interp, shim_request *request) {
     fcgi_sweep(interp, proxies);
   if (proxies->count == proxies->room) {
     proxies->room *= 2;
-    proxies->names = (Tcl_Obj **)ckrealloc(
-        (char *)proxies->names, proxies->room * sizeof(Tcl_Obj *));
+    proxies->names = (Tcl_Obj **)ckrealloc((char *)proxies->names,
+                                           proxies->room * sizeof(Tcl_Obj *));
   }
   Tcl_Obj *name = SWIG_NewInstanceObj(request, SWIGTYPE_p_shim_request, 1);
   Tcl_IncrRefCount(name);
@@ -147,8 +147,8 @@ static Tcl_Obj *fcgi_proxy(Tcl_Interp *interp, shim_request *request) {
 }
 
 /* SWIG goes on to use a command's instance after its method has returned. One
-   that is deleted by a handler in its own loop gives up its server, and no more;
-   `destroy` counts the loops, by two. */
+   that is deleted by a handler in its own loop gives up its server, and no
+   more; `destroy` counts the loops, by two. */
 static void fcgi_server_deleted(ClientData data) {
   swig_instance *instance = data;
   if (instance->destroy < 2)

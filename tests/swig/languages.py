@@ -30,8 +30,10 @@ LANGUAGES = {
     "lua": Language(".lua", ["lua5.4"], "stack traceback", {"LUA_CPATH": f"{TREE}/lua/?.so"}),
     "perl": Language(".pl", ["perl"], "app.pl line", {"PERL5LIB": str(TREE / "perl")}),
     "ruby": Language(".rb", ["ruby"], "app.rb:", {"RUBYLIB": str(TREE / "ruby")}),
-    "tcl": Language(".tcl", ["tclsh"], "\"path::die", {"TCLLIBPATH": str(TREE / "tcl")}),
-    "php": Language(".php", ["php", "-d", f"extension={TREE}/php/fastcgi_swig.so"], "Scenario->die"),
+    "tcl": Language(".tcl", ["tclsh"], '"path::die', {"TCLLIBPATH": str(TREE / "tcl")}),
+    "php": Language(
+        ".php", ["php", "-d", f"extension={TREE}/php/fastcgi_swig.so"], "Scenario->die"
+    ),
 }
 CHOSEN = os.environ.get("FASTCGI_LANGUAGES", ",".join(LANGUAGES)).split(",")
 

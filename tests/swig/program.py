@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: MIT
+"""Short programs in a language, for what only that language has."""
+
+import time
+from pathlib import Path
+
+from support.fcgi_client import Client, get_params
+from support.process import Process
+from swig.languages import LANGUAGES, command
+
+
+class Program(Process):
+    """A program of these parts that serves `address`, its only argument."""
+
+    def __init__(self, language: str, folder: Path, *parts: str):
+        self.address = f"unix:{folder}/program.sock"
+        path = (folder / "program").with_suffix(LANGUAGES[language].suffix)
+        path.write_text("\n".join(parts))
+        super().__init__([*command(language, path), self.address], folder / "log")
+        self.wait_for_address(self.address)
+
+    def ask(self, path: str = "/") -> bytes:
+        with Client(self.address) as client:
+            return client.ask(get_params(path), keep=False).body
+
+    def ends_within(self, seconds: float) -> int:
+        """Its exit status, which comes soon."""
+        began = time.monotonic()
+        status = self.wait(10)
+        assert time.monotonic() - began < seconds, self.output()
+        return status
