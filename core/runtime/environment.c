@@ -8,13 +8,10 @@
 /* What a parent says to one child and the next child must not take for its
    own. NOTIFY_SOCKET is the one of our own parent. */
 static const char *const personal[] = {
-    "LISTEN_PID",
-    "LISTEN_FDS",
-    "LISTEN_FDNAMES",
-    "WATCHDOG_PID",
-    "FASTCGI_HANDOVER",
-    "FASTCGI_UPGRADE",
-    "FASTCGI_UPGRADE_NOTIFY",
+    "LISTEN_PID",      "LISTEN_FDS",
+    "LISTEN_FDNAMES",  "WATCHDOG_PID",
+    "WATCHDOG_USEC",   "FASTCGI_HANDOVER",
+    "FASTCGI_UPGRADE", "FASTCGI_UPGRADE_NOTIFY",
 };
 
 static int is_named(const char *variable, const char *name) {

@@ -11,6 +11,21 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#ifndef SCM_CREDENTIALS
+
+/* Without them nobody could tell who says what. */
+int fcgi__inbox_open(fcgi__supervisor *s) {
+  (void)s;
+  errno = EOPNOTSUPP;
+  return -1;
+}
+
+void fcgi__inbox_take(fcgi__supervisor *s) {
+  (void)s;
+}
+
+#else
+
 enum { MESSAGE = 4096 }; /* What is read of one; no word of ours is longer. */
 
 /* What a worker may say, one to a line, and what it means. */
@@ -21,6 +36,7 @@ static const struct {
     {"READY=1", fcgi__worker_is_ready},
     {"STOPPING=1", fcgi__worker_is_stopping},
     {"WATCHDOG=1", fcgi__worker_is_alive},
+    {"FASTCGI=RETIRE", fcgi__worker_is_spent},
 };
 
 /* An address without a name gets a free one from Linux, in the abstract name
@@ -103,3 +119,5 @@ void fcgi__inbox_take(fcgi__supervisor *s) {
       if (sender > 0)
         hear(s, sender, word);
 }
+
+#endif

@@ -47,12 +47,18 @@ long long fcgi__limits_rss(pid_t pid) {
   return (long long)pages * sysconf(_SC_PAGESIZE);
 }
 
-/* 1 when the worker is over a limit, after one line that says which. A limit
-   that only the worker's own counts can tell, such as a number of requests,
-   belongs here too. */
+/* 1 when the worker is over a limit, after one line that says which. That of
+   its requests it counts itself. */
 static int is_over(fcgi__supervisor *s, const fcgi__worker *w, long long now,
                    int measure) {
   long long rss;
+  if (w->spent) {
+    fcgi__supervisor_log(s, FCGI_LOG_INFO,
+                         "worker %ld has served as many requests as it may, "
+                         "and is replaced",
+                         (long)w->pid);
+    return 1;
+  }
   if (w->retire_due <= now) {
     fcgi__supervisor_log(s, FCGI_LOG_INFO,
                          "worker %ld has served for %.1f s, and is replaced",

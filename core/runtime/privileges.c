@@ -65,7 +65,8 @@ static int find_group(fcgi__identity *out, const char *group, char *why,
 
 int fcgi__identity_find(fcgi__identity *out, const char *user,
                         const char *group, char *why, size_t why_len) {
-  *out = (fcgi__identity){.uid = geteuid(), .gid = getegid()};
+  *out = (fcgi__identity){
+      .asked = user || group, .uid = geteuid(), .gid = getegid()};
   if (user && find_user(out, user, why, why_len))
     return -1;
   if (group && find_group(out, group, why, why_len))
@@ -83,10 +84,7 @@ static int fail(char *why, size_t why_len, const char *what) {
 }
 
 /* Nothing of root's may stay: not its groups, and not the way back. */
-int fcgi__identity_become(const fcgi__identity *identity, char *why,
-                          size_t why_len) {
-  if (!identity->wanted)
-    return 0;
+static int change(const fcgi__identity *identity, char *why, size_t why_len) {
   if (identity->name[0] ? initgroups(identity->name, identity->gid) < 0
                         : setgroups(1, &identity->gid) < 0)
     return fail(why, why_len, "setgroups");
@@ -98,6 +96,17 @@ int fcgi__identity_become(const fcgi__identity *identity, char *why,
     errno = EPERM;
     return fail(why, why_len, "the way back to root is open");
   }
+  return 0;
+}
+
+/* A new supervisor in the place of an old one is that user already, but
+   execve(2) has made it open to others of the same user again. */
+int fcgi__identity_become(const fcgi__identity *identity, char *why,
+                          size_t why_len) {
+  if (!identity->asked)
+    return 0;
+  if (identity->wanted && change(identity, why, why_len))
+    return -1;
 #ifdef __linux__
   prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
   prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);

@@ -7,7 +7,8 @@
 #include <sys/types.h>
 
 typedef struct fcgi__identity {
-  int wanted;     /* 1: somebody else than we are. */
+  int asked;      /* 1: a user or group was named. */
+  int wanted;     /* 1: and it is somebody else than we are. */
   uid_t uid;      /* Whom. */
   gid_t gid;      /* With which group. */
   char name[64];  /* As the user database has it, or "". */

@@ -49,12 +49,22 @@ int fcgi_server_run_threads(fcgi_server *server, const fcgi_handler *handler,
   return started < more ? FCGI_ERR_SYSTEM : result;
 }
 
-static sigset_t stop_signals(void) {
+/* SIGUSR1, on which logs are reopened, would end the program where there are
+   none; one that the program has a use for is left to it. */
+static int takes_usr1(void) {
+  struct sigaction before;
+  return sigaction(SIGUSR1, NULL, &before) == 0 &&
+         !(before.sa_flags & SA_SIGINFO) && before.sa_handler == SIG_DFL;
+}
+
+static sigset_t our_signals(void) {
   sigset_t set;
   sigemptyset(&set);
   sigaddset(&set, SIGTERM);
   sigaddset(&set, SIGINT);
   sigaddset(&set, SIGQUIT);
+  if (takes_usr1())
+    sigaddset(&set, SIGUSR1);
   return set;
 }
 
@@ -65,17 +75,19 @@ typedef struct stopper {
 } stopper;
 
 /* A thread of its own takes the signals, so that no handler has to be
-   installed and no global is needed to find the server. SIGUSR1 makes it look
-   at `over`; one that somebody else sends means nothing. */
+   installed and no global is needed to find the server. SIGUSR1 also makes it
+   look at `over`. */
 static void *wait_for_signals(void *data) {
   stopper *work = data;
-  sigset_t set = stop_signals();
+  sigset_t set = our_signals();
   int number = 0, stops = 0;
   sigaddset(&set, SIGUSR1);
   while (sigwait(&set, &number) == 0 && !atomic_load(&work->over)) {
     int now = stops > 0 || number == SIGQUIT;
-    if (number == SIGUSR1)
+    if (number == SIGUSR1) {
+      fcgi_server_reopen_logs(work->server);
       continue;
+    }
     stops++;
     fcgi_server_stop(work->server, now ? FCGI_STOP_NOW : FCGI_STOP_GRACEFUL);
   }
@@ -96,7 +108,7 @@ static int start_signal_thread(pthread_t *thread, stopper *work) {
 
 int fcgi_serve_signals(fcgi_server *server, int (*run_it)(void *),
                        void *run_data) {
-  sigset_t set = stop_signals(), before;
+  sigset_t set = our_signals(), before;
   stopper work = {.server = server};
   pthread_t thread;
   int result;

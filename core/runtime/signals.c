@@ -37,7 +37,8 @@ static int start_thread(fcgi__signals *signals) {
 }
 
 /* SIGPIPE is blocked too: a log that nobody reads any more is no reason to
-   die. */
+   die. SIGCHLD that is ignored, which a program can inherit, would make the
+   system collect the children itself. */
 int fcgi__signals_start(fcgi__signals *signals) {
   sigset_t set;
   int ends[2], error;
@@ -47,12 +48,15 @@ int fcgi__signals_start(fcgi__signals *signals) {
   signals->in = ends[0];
   signals->out = ends[1];
   atomic_init(&signals->over, 0);
+  sigaction(SIGCHLD, &(struct sigaction){.sa_handler = SIG_DFL},
+            &signals->on_child);
   fill_set(&set);
   sigaddset(&set, SIGPIPE);
   pthread_sigmask(SIG_BLOCK, &set, &signals->before);
   error = start_thread(signals);
   if (!error)
     return 0;
+  sigaction(SIGCHLD, &signals->on_child, NULL);
   pthread_sigmask(SIG_SETMASK, &signals->before, NULL);
   close(ends[0]);
   close(ends[1]);
@@ -73,10 +77,26 @@ int fcgi__signals_take(fcgi__signals *signals, sigset_t *came) {
   return result;
 }
 
+/* One that came too late must not end the process when it is unblocked. */
+static void forget_pending(void) {
+  for (size_t i = 0; i < sizeof taken / sizeof *taken; i++) {
+    sigset_t pending, one;
+    int number;
+    sigemptyset(&one);
+    sigaddset(&one, taken[i]);
+    if (sigpending(&pending) == 0 && sigismember(&pending, taken[i]) == 1)
+      sigwait(&one, &number);
+  }
+}
+
 void fcgi__signals_stop(fcgi__signals *signals) {
+  sigset_t came;
   atomic_store(&signals->over, 1);
   pthread_kill(signals->thread, SIGUSR1);
+  fcgi__signals_take(signals, &came); /* It may wait for room. */
   pthread_join(signals->thread, NULL);
+  forget_pending();
+  sigaction(SIGCHLD, &signals->on_child, NULL);
   pthread_sigmask(SIG_SETMASK, &signals->before, NULL);
   close(signals->in);
   close(signals->out);

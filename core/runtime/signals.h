@@ -9,11 +9,12 @@
 #include <stdatomic.h>
 
 typedef struct fcgi__signals {
-  pthread_t thread; /* That waits. */
-  int out;          /* Where it writes. */
-  int in;           /* Where they are read; pollable. */
-  atomic_int over;  /* 1: it shall end. */
-  sigset_t before;  /* The caller's mask. */
+  pthread_t thread;          /* That waits. */
+  int out;                   /* Where it writes. */
+  int in;                    /* Where they are read; pollable. */
+  atomic_int over;           /* 1: it shall end. */
+  sigset_t before;           /* The caller's mask. */
+  struct sigaction on_child; /* What the caller did on SIGCHLD. */
 } fcgi__signals;
 
 /* Block the signals that a supervisor acts on and begin to take them: 0, or -1

@@ -29,6 +29,7 @@ typedef struct fcgi__worker {
   unsigned generation;      /* Which it belongs to. */
   fcgi__worker_state state; /* See above. */
   int retiring;             /* 1: stops once another one is ready instead. */
+  int spent;                /* 1: it has asked for another one instead. */
   long long started;        /* When it was started. */
   long long ready_due;      /* STARTING: when it counts as ready, unless the
                                program is known to tell; LLONG_MAX: never. */

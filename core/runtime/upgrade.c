@@ -41,7 +41,9 @@ static int describe(const fcgi__supervisor *s, fcgi__environment *e) {
     failed =
         fcgi__environment_set(e, "LISTEN_FDNAMES", "%s", s->listener_names);
   if (!failed && s->upstream_ms > 0)
-    failed = fcgi__environment_set_pid(e, "WATCHDOG_PID", "");
+    failed = fcgi__environment_set(e, "WATCHDOG_USEC", "%lld",
+                                   2000 * s->upstream_ms) ||
+             fcgi__environment_set_pid(e, "WATCHDOG_PID", "");
   return failed;
 }
 
@@ -69,11 +71,14 @@ static pid_t spawn(const fcgi__supervisor *s) {
       .directory = s->start_directory,
   };
   pid_t pid = -1;
+  int error;
   if (describe(s, &environment) == 0)
     pid = fcgi__spawn_start(&how);
   else
     errno = ENOMEM;
+  error = errno;
   fcgi__environment_free(&environment);
+  errno = error;
   return pid;
 }
 

@@ -6,11 +6,13 @@
 #include "runtime/upgrade.h"
 #include "server/server.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 enum { QUICK_MS = 5000 }; /* To go after a quick stop, before SIGKILL. */
 
@@ -49,8 +51,24 @@ static size_t list_passed(const fcgi__supervisor *s, int *passed) {
   return count;
 }
 
+#ifndef O_PATH
+#define O_PATH O_RDONLY
+#endif
+
+/* The directory by its name, which may lead elsewhere than at the last reload:
+   a descriptor, -1 when none is wanted, or -2 with errno. */
+static int open_directory(const fcgi__supervisor *s) {
+  const char *name = s->config.directory;
+  int fd;
+  if (!name)
+    return -1;
+  fd = openat(s->start_directory, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  fd = fd < 0 ? fd : fcgi__spawn_lift(fd);
+  return fd < 0 ? -2 : fd;
+}
+
 static pid_t spawn(const fcgi__supervisor *s) {
-  int passed[FCGI__SOCKETS + 2];
+  int passed[FCGI__SOCKETS + 2], directory = open_directory(s);
   fcgi__environment environment;
   const fcgi__spawn how = {
       .path = s->path,
@@ -59,15 +77,22 @@ static pid_t spawn(const fcgi__supervisor *s) {
       .passed = passed,
       .passed_count = list_passed(s, passed),
       .standard_input = s->listeners[0].fd,
-      .directory = -1,
+      .directory = directory,
       .is_worker = 1,
   };
   pid_t pid = -1;
+  int error;
+  if (directory == -2)
+    return -1;
   if (describe(s, &environment) == 0)
     pid = fcgi__spawn_start(&how);
   else
     errno = ENOMEM;
+  error = errno;
   fcgi__environment_free(&environment);
+  if (directory >= 0)
+    close(directory);
+  errno = error;
   return pid;
 }
 
@@ -162,6 +187,13 @@ void fcgi__worker_is_stopping(fcgi__supervisor *s, fcgi__worker *worker) {
 void fcgi__worker_is_alive(fcgi__supervisor *s, fcgi__worker *worker) {
   if (s->config.watchdog_ms > 0)
     worker->alive_due = fcgi__now() + s->config.watchdog_ms;
+}
+
+/* It goes on serving until there is another one in its place. */
+void fcgi__worker_is_spent(fcgi__supervisor *s, fcgi__worker *worker) {
+  (void)s;
+  worker->spent = 1;
+  worker->retire_due = fcgi__now();
 }
 
 void fcgi__worker_describe_end(int status, char *out, size_t len) {

@@ -167,8 +167,10 @@ ROOT = os.geteuid() == 0
         ([], 2, "run: no command; see fcgi run --help"),
         (["--workers", "0", "--", "x"], 2, "run: --workers 0: not a whole number from 1"),
         (["--timeout", "1w", "--", "x"], 2, "run: --timeout 1w: not a time such as 30, 0.5 or 5m"),
-        (["--socket-mode", "8", "--", "x"], 2, "run: --socket-mode 8: not an octal mode such as 660"),
-        (["--max-worker-rss", "1X", "--", "x"], 2, "run: --max-worker-rss 1X: not a size such as 200M"),
+        (["--socket-mode", "8", "--", "x"], 2,
+         "run: --socket-mode 8: not an octal mode such as 660"),
+        (["--max-worker-rss", "1X", "--", "x"], 2,
+         "run: --max-worker-rss 1X: not a size such as 200M"),
         (["--nothing", "--", "x"], 2, "run: no option --nothing; see fcgi run --help"),
         (["--bind"], 2, "run: --bind needs a value; see fcgi run --help"),
         (["--", "/nonexistent/app"], 1, "cannot run /nonexistent/app: No such file or directory"),
@@ -177,9 +179,9 @@ ROOT = os.geteuid() == 0
          "name; create it, or give another one"),
         (["--", "true"], 1, "no listener inherited: give an address such as unix:/run/app.sock or "
          "127.0.0.1:9000, or start it with systemd socket activation, spawn-fcgi or mod_fcgid"),
-        (["--bind", "0.0.0.0:0", "--", "true"], 1, "cannot listen on 0.0.0.0:0: other machines could "
-         "connect; name the addresses of the web servers in an allow list (allow, --allow-from), "
-         "or listen on 127.0.0.1"),
+        (["--bind", "0.0.0.0:0", "--", "true"], 1, "cannot listen on 0.0.0.0:0: other machines "
+         "could connect; name the addresses of the web servers in an allow list (allow, "
+         "--allow-from), or listen on 127.0.0.1"),
         (["--start-timeout", "1", "--ready-after", "2", "--", "true"], 1, "a worker that tells "
          "nothing would be late before it counts as ready; make the start timeout longer than the "
          "time after which it is ready"),
@@ -234,7 +236,7 @@ def test_user_of_all_processes(directory: Path):
 
 def test_environment_and_descriptors_of_a_worker(directory: Path):
     """Nothing but what is meant for it, and its signals as after a login."""
-    env = {"LISTEN_FDNAMES": "stale", "FASTCGI_HANDOVER": "1:2:3", "WATCHDOG_PID": "1"}
+    env = {"LISTEN_FDNAMES": "stale", "FASTCGI_HANDOVER": "1:2:3", "WATCHDOG_USEC": "1"}
     with Supervisor(directory, HELLO, "--timeout", "5", name="clean", env=env) as supervisor:
         supervisor.ready()
         pid = min(supervisor.workers())
@@ -276,6 +278,24 @@ def test_what_a_worker_leaves_behind_ends_with_it(directory: Path):
         wait_until(lambda: state(child) in ("", "Z"), 5, "its child to end")
 
 
+def test_directory_is_looked_up_anew_by_each_worker(directory: Path):
+    """A new version is often a link that leads to another directory."""
+    for version in ("one", "two"):
+        (directory / version).mkdir()
+    link = directory / "current"
+    link.symlink_to("one")
+    with Supervisor(directory, HELLO, "--chdir", link, name="where") as supervisor:
+        supervisor.ready()
+        for version, back in (("one", "two"), ("two", "one")):
+            places = {os.readlink(f"/proc/{pid}/cwd") for pid in supervisor.workers()}
+            assert places == {str(directory / version)}
+            link.unlink()
+            link.symlink_to(back)
+            old = supervisor.workers()
+            supervisor.reload()
+            supervisor.wait_for_workers(lambda now, old=old: len(now) == 2 and not now & old)
+
+
 def test_more_and_fewer_workers(directory: Path):
     with Supervisor(directory, HELLO, name="count") as supervisor:
         supervisor.ready()
@@ -311,7 +331,8 @@ def test_old_worker_is_replaced_by_a_ready_one(directory: Path):
         supervisor.wait_for_workers(lambda now: len(now) == 1 and first not in now)
         lines = supervisor.output()
         ready = [m.start() for m in re.finditer(r"worker \d+ is ready", lines)]
-        assert len(ready) >= 2 and lines.index(f"worker {first} has stopped") > ready[1]
+        assert len(ready) >= 2
+        assert lines.index(f"worker {first} has stopped") > ready[1]
 
 
 def test_worker_over_its_memory_is_replaced(directory: Path):
@@ -376,8 +397,8 @@ def test_second_supervisor_with_the_same_pid_file_is_refused(directory: Path):
         done = run("--allow-root", *other, "--", *HELLO)
         assert done.returncode == 1
         assert done.stderr.decode() == (
-            f"fcgi: pid file {supervisor.pid_file}: another supervisor, pid {supervisor.pid}, holds "
-            "it; stop that one, or name another file\n"
+            f"fcgi: pid file {supervisor.pid_file}: another supervisor, pid {supervisor.pid}, "
+            "holds it; stop that one, or name another file\n"
         )
         require_hello(supervisor.address)
 

@@ -4,11 +4,14 @@
 import os
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
+from support import nginx
 from support.fcgi_client import Client, get_params
 from support.paths import CC, tool
+from support.reload import under_load
 from support.supervisor import Supervisor
 from support.tool import fcgi
 
@@ -84,14 +87,41 @@ def test_start_reload_and_stop(directory: Path, name: str):
             seen |= workers
             supervisor.reload()
             supervisor.wait_for_workers(lambda now, old=workers: len(now) == 2 and not now & old)
-        os.kill(min(supervisor.workers()), signal.SIGKILL)
-        supervisor.wait_for_workers(lambda now: len(now) == 2)
+        victim = min(supervisor.workers())
+        os.kill(victim, signal.SIGKILL)
+        supervisor.wait_for_workers(lambda now: len(now) == 2 and victim not in now)
         assert ask(supervisor, directory).startswith(name.encode())
         os.kill(supervisor.pid, signal.SIGUSR1)  # No worker knows it, none may die of it.
         supervisor.wait_for_workers(lambda now: len(now) == 2)
         os.kill(supervisor.pid, signal.SIGTERM)
         assert supervisor.wait(10) == 0
         assert "is killed" not in supervisor.output(), supervisor.output()
+
+
+ECHO_PHP = """<?php
+header("Content-Type: text/plain");
+if ($_SERVER["REQUEST_METHOD"] === "GET") {
+  usleep(20000);
+  echo "QUERY_STRING=", $_SERVER["QUERY_STRING"], "\\n";
+} else {
+  echo file_get_contents("php://input");
+}
+"""
+PHP_WAY = """fastcgi_pass app_without_keepalive; fastcgi_param REDIRECT_STATUS 200;
+      fastcgi_param SCRIPT_FILENAME $document_root/echo.php;"""
+
+
+def test_php_behind_nginx_loses_no_request(directory: Path, monkeypatch: pytest.MonkeyPatch):
+    (directory / "echo.php").write_text(ECHO_PHP)
+    monkeypatch.setitem(nginx.WAYS, "php", PHP_WAY)
+    options = ["--ready-after", "0.3", "--workers", "4"]
+    with under_load("nginx php", directory, [tool("php-cgi")], *options) as stage:
+        for _ in range(5):
+            time.sleep(0.1)
+            stage.supervisor.reload()
+        result = stage.load.finish()
+        assert result.failed == 0, result
+        assert result.requests > 100
 
 
 def test_php_that_limits_its_requests_is_started_again(directory: Path):

@@ -32,6 +32,14 @@ def state(pid: int) -> str:
         return ""
 
 
+def command_line(pid: int) -> list[str]:
+    """The words that a process was started with."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return []
+
+
 def processes(command: str) -> list[int]:
     """Every process whose command line contains the text."""
     found = []
@@ -70,6 +78,17 @@ class Supervisor(Process):
             directory / f"{name}.log",
             env=env,
         )
+
+    def stop(self, seconds: float = 10) -> int:
+        """Also the one that has taken its place, where a failed test left it."""
+        status = super().stop(seconds)
+        try:
+            successor = int(self.pid_file.read_text())
+        except (OSError, ValueError):
+            return status
+        if str(self.pid_file) in " ".join(command_line(successor)):
+            os.kill(successor, signal.SIGTERM)
+        return status
 
     def wait_for_line(self, pattern: str, count: int = 1, seconds: float = 20) -> re.Match:
         """The count-th line of the log that matches."""
