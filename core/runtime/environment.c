@@ -12,6 +12,7 @@ static const char *const personal[] = {
     "LISTEN_FDNAMES",  "WATCHDOG_PID",
     "WATCHDOG_USEC",   "FASTCGI_HANDOVER",
     "FASTCGI_UPGRADE", "FASTCGI_UPGRADE_NOTIFY",
+    "FASTCGI_WORKER",  "FASTCGI_SCOREBOARD",
 };
 
 static int is_named(const char *variable, const char *name) {

@@ -44,6 +44,7 @@ static void give_up_next(fcgi__supervisor *s, const char *why) {
   fcgi__supervisor_log(s, FCGI_LOG_ERROR,
                        "reload failed: %s; generation %u goes on serving", why,
                        s->current);
+  fcgi__board_count(&s->board, FCGI_STATUS_RELOADS_FAILED);
   stop_generation(s, s->next);
   s->next = 0;
   fcgi__upstream_is_ready(s);
@@ -135,12 +136,14 @@ static void promote(fcgi__supervisor *s) {
   stop_generation(s, s->current);
   s->current = s->next;
   s->next = 0;
+  fcgi__board_set_generation(&s->board, s->current);
   s->backoff = (fcgi__backoff){.until = 0};
   fcgi__upstream_is_ready(s);
 }
 
 static void serve_first(fcgi__supervisor *s) {
   s->phase = FCGI__PHASE_SERVING;
+  fcgi__board_set_generation(&s->board, s->current);
   fcgi__supervisor_log(s, FCGI_LOG_INFO, "%u worker%s ready after %.1f s",
                        s->wanted, s->wanted == 1 ? " is" : "s are",
                        seconds_since(s->next_started));
@@ -175,6 +178,7 @@ static void reload(fcgi__supervisor *s) {
     stop_generation(s, s->next);
   }
   fcgi__upstream_is_reloading(s);
+  fcgi__board_count(&s->board, FCGI_STATUS_RELOADS);
   fcgi__supervisor_log(s, FCGI_LOG_INFO, "reload: generation %u starts",
                        s->last + 1);
   begin(s, &s->next);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "runtime/limits.h"
+#include "runtime/census.h"
 #include "runtime/generation.h"
 #include "runtime/worker.h"
 #include <fcntl.h>
@@ -7,7 +8,11 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { MEASURE_MS = 1000 };
+enum {
+  MEASURE_MS = 1000, /* Between two looks at the workers. */
+  LIVING_MS = 500,   /* A server with a spare thread shows life more often. */
+  LAST_MS = 1000     /* For one whose every request is lost already. */
+};
 
 /* Workers that were started together shall not end together. The numbers are
    spread, not secret: two rounds of a multiplying hash. */
@@ -86,10 +91,51 @@ static int is_free(const fcgi__supervisor *s) {
   return s->phase == FCGI__PHASE_SERVING && !s->next && !is_retiring(s);
 }
 
+static void retire_hung(fcgi__supervisor *s, fcgi__worker *w, const char *what,
+                        double seconds) {
+  fcgi__supervisor_log(s, FCGI_LOG_WARNING,
+                       "worker %ld %s %.1f s, and is replaced", (long)w->pid,
+                       what, seconds);
+  fcgi__board_count(&s->board, FCGI_STATUS_HUNG);
+  w->retiring = 1;
+}
+
+int fcgi__limits_is_busy(fcgi__supervisor *s, fcgi__worker *w, long long now) {
+  int64_t silent = fcgi__board_silent_ms(&s->board, w->slot);
+  if (s->phase != FCGI__PHASE_SERVING || silent < 0 || silent > LIVING_MS)
+    return 0;
+  w->alive_due = now + s->config.watchdog_ms;
+  if (!w->retiring)
+    retire_hung(s, w, "has been busy in every handler for",
+                s->config.watchdog_ms / 1000.0);
+  return 1;
+}
+
+/* The deadline of a request has passed, and the time of a graceful stop too. */
+static void look_at(fcgi__supervisor *s, fcgi__worker *w, long long now) {
+  int64_t late = fcgi__board_overdue_ms(&s->board, w->slot);
+  if (late < s->config.graceful_timeout_ms)
+    return;
+  if (w->state == FCGI__WORKER_READY && !w->retiring)
+    retire_hung(s, w, "has a handler that is past the deadline by",
+                (double)late / 1000);
+  else if (w->state == FCGI__WORKER_LEAVING && w->kill_due > now + LAST_MS &&
+           fcgi__board_only_overdue(&s->board, w->slot))
+    w->kill_due = now + LAST_MS;
+}
+
+static void look(fcgi__supervisor *s, long long now) {
+  s->measure_due = now + MEASURE_MS;
+  fcgi__census_look(s);
+  for (size_t i = 0; i < s->worker_count; i++)
+    look_at(s, &s->workers[i], now);
+}
+
 void fcgi__limits_tick(fcgi__supervisor *s, long long now) {
-  int measure = s->config.max_rss > 0 && s->measure_due <= now;
-  if (measure)
-    s->measure_due = now + MEASURE_MS;
+  int due = s->phase != FCGI__PHASE_STARTING && s->measure_due <= now;
+  int measure = due && s->config.max_rss > 0;
+  if (due)
+    look(s, now);
   if (!is_free(s))
     return;
   for (size_t i = 0; i < s->worker_count; i++) {
@@ -98,15 +144,13 @@ void fcgi__limits_tick(fcgi__supervisor *s, long long now) {
         !is_over(s, w, now, measure))
       continue;
     w->retiring = 1;
-    fcgi__generations_settle(s);
+    fcgi__board_count(&s->board, FCGI_STATUS_RETIRED);
     return;
   }
 }
 
 long long fcgi__limits_due(const fcgi__supervisor *s) {
-  long long due = s->config.max_rss > 0 && s->phase == FCGI__PHASE_SERVING
-                      ? s->measure_due
-                      : LLONG_MAX;
+  long long due = s->phase == FCGI__PHASE_STARTING ? LLONG_MAX : s->measure_due;
   if (!is_free(s))
     return due;
   for (size_t i = 0; i < s->worker_count; i++)

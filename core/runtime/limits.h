@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* How old and how large a worker may get. One that goes over is replaced as in
-   a reload, the new one first, and one at a time. */
+/* How old and how large a worker may get, and how late its handlers. One that
+   goes over is replaced as in a reload, the new one first; those that are not
+   hung one at a time. */
 #ifndef FCGI_RUNTIME_LIMITS_H
 #define FCGI_RUNTIME_LIMITS_H
 
@@ -12,6 +13,11 @@ long long fcgi__limits_age_due(const fcgi__supervisor *s, long long now,
 
 /* Bytes of memory that a process has in use, or -1 where none can tell. */
 long long fcgi__limits_rss(pid_t pid);
+
+/* A worker has not told that it is alive. 1: it is seen to live all the same,
+   its handlers are at work, and it is replaced; 0: nothing is known of it. */
+int fcgi__limits_is_busy(fcgi__supervisor *s, fcgi__worker *worker,
+                         long long now);
 
 /* Retire a worker that is over a limit. */
 void fcgi__limits_tick(fcgi__supervisor *s, long long now);

@@ -54,7 +54,8 @@ int fcgi_server_run_threads(fcgi_server *server, const fcgi_handler *handler,
 static int takes_usr1(void) {
   struct sigaction before;
   return sigaction(SIGUSR1, NULL, &before) == 0 &&
-         !(before.sa_flags & SA_SIGINFO) && before.sa_handler == SIG_DFL;
+         !(before.sa_flags & SA_SIGINFO) &&
+         (before.sa_handler == SIG_DFL || before.sa_handler == SIG_IGN);
 }
 
 static sigset_t our_signals(void) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "runtime/supervisor.h"
+#include "runtime/census.h"
 #include "runtime/generation.h"
 #include "runtime/inbox.h"
 #include "runtime/limits.h"
@@ -251,6 +252,7 @@ static void close_all(fcgi__supervisor *s) {
   close_fd(s->handover[0]);
   close_fd(s->handover[1]);
   close_fd(s->notify);
+  fcgi__board_free(&s->board);
   close_fd(s->start_directory);
   free(s->workers);
 }
@@ -260,6 +262,7 @@ static void run(fcgi__supervisor *s) {
                        s->wanted, s->wanted == 1 ? "" : "s", s->path,
                        (long)getpid());
   fcgi__upstream_find(s);
+  fcgi__census_open(s);
   fcgi__generation_begin(s);
   while (!is_over(s))
     turn(s);
@@ -272,7 +275,7 @@ int fcgi_supervisor_run(const fcgi_supervisor_config *config) {
   if (!s)
     return status;
   s->start_directory = s->handover[0] = s->handover[1] = s->notify = -1;
-  s->pidfile.fd = -1;
+  s->pidfile.fd = s->board.fd = -1;
   s->reload_due = LLONG_MAX;
   if (fcgi__settings_take(&s->config, config, why, sizeof why)) {
     fcgi__supervisor_log(s, FCGI_LOG_ERROR, "%s", why);

@@ -9,6 +9,7 @@
 #include "runtime/privileges.h"
 #include "runtime/signals.h"
 #include "server/listener.h"
+#include "server/scoreboard.h"
 #include <fastcgi/supervisor.h>
 #include <limits.h>
 
@@ -30,6 +31,7 @@ typedef struct fcgi__worker {
   fcgi__worker_state state; /* See above. */
   int retiring;             /* 1: stops once another one is ready instead. */
   int spent;                /* 1: it has asked for another one instead. */
+  int slot;                 /* Its place on the scoreboard, or -1. */
   long long started;        /* When it was started. */
   long long ready_due;      /* STARTING: when it counts as ready, unless the
                                program is known to tell; LLONG_MAX: never. */
@@ -61,6 +63,7 @@ typedef struct fcgi__supervisor {
   size_t listener_count;                   /* How many. */
   char listener_names[512];                /* LISTEN_FDNAMES, or "". */
   int handover[2];         /* Where workers pass connections on. */
+  fcgi__board board;       /* What workers do; head NULL: there is none. */
   int notify;              /* Where workers tell. */
   char notify_name[128];   /* NOTIFY_SOCKET for them. */
   char upstream[128];      /* NOTIFY_SOCKET of ours, or "". */
@@ -80,7 +83,7 @@ typedef struct fcgi__supervisor {
   long long next_started;  /* When the youngest was begun. */
   long long reload_due;    /* When to begin another, or LLONG_MAX. */
   int tells;               /* 1: some worker has sent READY=1. */
-  long long measure_due;   /* When to look at memory again. */
+  long long measure_due;   /* When to look at the workers again. */
   fcgi__backoff backoff;   /* Of workers that die young. */
   pid_t successor;         /* The supervisor being started, or 0. */
   long long successor_due; /* When it has had enough time. */

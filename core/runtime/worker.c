@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "runtime/worker.h"
+#include "runtime/census.h"
 #include "runtime/generation.h"
 #include "runtime/limits.h"
 #include "runtime/spawn.h"
@@ -7,6 +8,7 @@
 #include "server/server.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +17,30 @@
 #include <unistd.h>
 
 enum { QUICK_MS = 5000 }; /* To go after a quick stop, before SIGKILL. */
+
+/* What the options of the supervisor say for servers of this library. */
+static int describe_server(const fcgi__supervisor *s, fcgi__environment *e) {
+  const fcgi_supervisor_config *c = &s->config;
+  int failed = 0;
+  if (c->max_requests > 0)
+    failed = fcgi__environment_set(e, "FASTCGI_MAX_REQUESTS", "%" PRIu64,
+                                   c->max_requests) ||
+             fcgi__environment_set(e, "FASTCGI_MAX_REQUESTS_JITTER", "%" PRIu64,
+                                   c->max_requests_jitter);
+  return failed;
+}
+
+/* Where the worker is on the scoreboard, whose descriptor comes last. */
+static int describe_slot(const fcgi__supervisor *s, fcgi__environment *e,
+                         int slot) {
+  char rest[32];
+  if (slot < 0)
+    return 0;
+  snprintf(rest, sizeof rest, ":%d:%d",
+           FCGI__PASSED_FIRST + (int)s->listener_count + 2, slot);
+  return fcgi__environment_set(e, "FASTCGI_WORKER", "%d", slot) ||
+         fcgi__environment_set_pid(e, "FASTCGI_SCOREBOARD", rest);
+}
 
 static int describe(const fcgi__supervisor *s, fcgi__environment *e) {
   int first = FCGI__PASSED_FIRST + (int)s->listener_count, failed;
@@ -48,6 +74,8 @@ static size_t list_passed(const fcgi__supervisor *s, int *passed) {
     passed[count] = s->listeners[count].fd;
   passed[count++] = s->handover[0];
   passed[count++] = s->handover[1];
+  if (s->board.fd >= 0)
+    passed[count++] = s->board.fd;
   return count;
 }
 
@@ -67,8 +95,8 @@ static int open_directory(const fcgi__supervisor *s) {
   return fd < 0 ? -2 : fd;
 }
 
-static pid_t spawn(const fcgi__supervisor *s) {
-  int passed[FCGI__SOCKETS + 2], directory = open_directory(s);
+static pid_t spawn(const fcgi__supervisor *s, int slot) {
+  int passed[FCGI__SOCKETS + 3], directory = open_directory(s);
   fcgi__environment environment;
   const fcgi__spawn how = {
       .path = s->path,
@@ -84,7 +112,8 @@ static pid_t spawn(const fcgi__supervisor *s) {
   int error;
   if (directory == -2)
     return -1;
-  if (describe(s, &environment) == 0)
+  if (describe(s, &environment) == 0 && describe_server(s, &environment) == 0 &&
+      describe_slot(s, &environment, slot) == 0)
     pid = fcgi__spawn_start(&how);
   else
     errno = ENOMEM;
@@ -112,12 +141,17 @@ static int make_room(fcgi__supervisor *s) {
 int fcgi__worker_start(fcgi__supervisor *s, unsigned generation) {
   long long now = fcgi__now();
   int ready_after = s->config.ready_after_ms;
-  pid_t pid = make_room(s) ? -1 : spawn(s);
-  if (pid < 0)
+  int slot = fcgi__board_take(&s->board, generation);
+  pid_t pid = make_room(s) ? -1 : spawn(s, slot);
+  if (pid < 0) {
+    fcgi__board_leave(&s->board, slot);
     return -1;
+  }
+  fcgi__board_set_pid(&s->board, slot, (int64_t)pid);
   s->workers[s->worker_count++] = (fcgi__worker){
       .pid = pid,
       .generation = generation,
+      .slot = slot,
       .started = now,
       .ready_due =
           ready_after == FCGI_READY_WHEN_TOLD ? LLONG_MAX : now + ready_after,
@@ -137,24 +171,27 @@ fcgi__worker *fcgi__worker_find(fcgi__supervisor *s, pid_t pid) {
   return NULL;
 }
 
-static void leave(fcgi__worker *worker, int signal_number, int patience_ms) {
+static void leave(fcgi__supervisor *s, fcgi__worker *worker, int signal_number,
+                  int patience_ms) {
   long long due = fcgi__now() + patience_ms;
   if (worker->state != FCGI__WORKER_LEAVING || due < worker->kill_due)
     worker->kill_due = due;
   worker->state = FCGI__WORKER_LEAVING;
+  fcgi__board_set_state(&s->board, worker->slot, FCGI_WORKER_DRAINING);
   kill(worker->pid, signal_number);
 }
 
 void fcgi__worker_stop(fcgi__supervisor *s, fcgi__worker *worker) {
-  leave(worker, SIGTERM, s->config.graceful_timeout_ms);
+  leave(s, worker, SIGTERM, s->config.graceful_timeout_ms);
 }
 
 /* SIGQUIT would leave a core of a program that does not know it. */
 void fcgi__worker_hurry(fcgi__supervisor *s, fcgi__worker *worker) {
-  leave(worker, s->tells ? SIGQUIT : SIGTERM, QUICK_MS);
+  leave(s, worker, s->tells ? SIGQUIT : SIGTERM, QUICK_MS);
 }
 
-void fcgi__worker_kill(fcgi__worker *worker) {
+void fcgi__worker_kill(fcgi__supervisor *s, fcgi__worker *worker) {
+  fcgi__board_count(&s->board, FCGI_STATUS_KILLS);
   worker->state = FCGI__WORKER_LEAVING;
   worker->kill_due = LLONG_MAX;
   kill(worker->pid, SIGKILL);
@@ -165,6 +202,7 @@ void fcgi__worker_is_ready(fcgi__supervisor *s, fcgi__worker *worker) {
   if (worker->state != FCGI__WORKER_STARTING)
     return;
   worker->state = FCGI__WORKER_READY;
+  fcgi__board_set_state(&s->board, worker->slot, FCGI_WORKER_READY);
   fcgi__supervisor_log(s, FCGI_LOG_DEBUG, "worker %ld is ready after %.1f s",
                        (long)worker->pid,
                        (double)(fcgi__now() - worker->started) / 1000);
@@ -178,6 +216,7 @@ void fcgi__worker_is_stopping(fcgi__supervisor *s, fcgi__worker *worker) {
     return;
   worker->state = FCGI__WORKER_LEAVING;
   worker->kill_due = fcgi__now() + s->config.graceful_timeout_ms;
+  fcgi__board_count(&s->board, FCGI_STATUS_EXITS);
   fcgi__supervisor_log(s, FCGI_LOG_INFO,
                        "worker %ld stops by itself; starting another",
                        (long)worker->pid);
@@ -213,6 +252,9 @@ static void ended(fcgi__supervisor *s, pid_t pid, int status) {
   }
   worker = *found;
   *found = s->workers[--s->worker_count];
+  fcgi__board_leave(&s->board, worker.slot);
+  if (worker.state != FCGI__WORKER_LEAVING)
+    fcgi__census_ended(s, status);
   fcgi__worker_describe_end(status, how, sizeof how);
   if (worker.state == FCGI__WORKER_LEAVING)
     fcgi__supervisor_log(s, FCGI_LOG_DEBUG, "worker %ld has stopped: it %s",
@@ -252,7 +294,8 @@ static void bite(fcgi__supervisor *s, fcgi__worker *worker) {
   char what[96];
   snprintf(what, sizeof what, "has been silent for %.1f s, and is killed",
            s->config.watchdog_ms / 1000.0);
-  fcgi__worker_kill(worker);
+  fcgi__board_count(&s->board, FCGI_STATUS_HUNG);
+  fcgi__worker_kill(s, worker);
   fcgi__generation_lost(s, &copy, what, 0);
 }
 
@@ -273,11 +316,11 @@ static void tick_leaving(fcgi__supervisor *s, fcgi__worker *w, long long now) {
   fcgi__supervisor_log(s, FCGI_LOG_WARNING,
                        "worker %ld did not stop in time, and is killed",
                        (long)w->pid);
-  fcgi__worker_kill(w);
+  fcgi__worker_kill(s, w);
 }
 
 static void tick_ready(fcgi__supervisor *s, fcgi__worker *w, long long now) {
-  if (w->alive_due <= now)
+  if (w->alive_due <= now && !fcgi__limits_is_busy(s, w, now))
     bite(s, w);
   else if (w->generation == s->current)
     fcgi__backoff_lives(&s->backoff, now, w->started);

@@ -18,7 +18,7 @@ void fcgi__worker_stop(fcgi__supervisor *s, fcgi__worker *worker);
 void fcgi__worker_hurry(fcgi__supervisor *s, fcgi__worker *worker);
 
 /* End it, and all of its process group. */
-void fcgi__worker_kill(fcgi__worker *worker);
+void fcgi__worker_kill(fcgi__supervisor *s, fcgi__worker *worker);
 
 /* What it told, or what time told of it. */
 void fcgi__worker_is_ready(fcgi__supervisor *s, fcgi__worker *worker);

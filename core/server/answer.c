@@ -81,9 +81,12 @@ static int put_errors(fcgi_request *request) {
 
 int fcgi__request_put(fcgi_request *request, const void *data, size_t len) {
   int error = put_errors(request);
-  return error ? error
-               : fcgi_session_write(request->connection->session, request->id,
-                                    FCGI_STREAM_STDOUT, data, len);
+  if (!error)
+    error = fcgi_session_write(request->connection->session, request->id,
+                               FCGI_STREAM_STDOUT, data, len);
+  if (!error && request->access)
+    fcgi__access_output(request, data, len);
+  return error;
 }
 
 static int write_copied(fcgi_request *request, const void *data, size_t len) {
@@ -101,6 +104,8 @@ static int write_lent(fcgi_request *request, const void *data, size_t len,
   int error = put_errors(request), kept;
   if (!error)
     error = fcgi_session_lend(session, request->id, data, len);
+  if (!error && request->access)
+    fcgi__access_output(request, data, len);
   if (!error)
     error = send_now(request);
   if (!error && more && request->timeout_ms != 0)
@@ -214,6 +219,8 @@ int fcgi_request_write_stderr(fcgi_request *request, const void *data,
   if (!error)
     error = fcgi__buffer_append(
         &request->errors, &request->connection->server->allocator, data, len);
+  if (!error && fcgi__logs_has_errors(request->connection->server))
+    fcgi__logs_stderr(request, data, len);
   fcgi__connection_unlock(request->connection);
   return error;
 }
@@ -246,6 +253,8 @@ int fcgi__request_pump_file(fcgi_request *request) {
     if (fcgi_session_write_file(request->connection->session, request->id,
                                 request->file_fd, request->file_offset, part))
       return FCGI_ERR_NOMEM;
+    if (request->access)
+      fcgi__access_output(request, NULL, part);
     request->file_offset += part;
     request->file_left -= part;
   }
@@ -315,6 +324,8 @@ int fcgi__request_end(fcgi_request *request, uint32_t app_status) {
   request->ended = 1;
   if (request->tally.counted)
     fcgi__tally_ended(request);
+  if (request->access)
+    fcgi__access_ended(request);
   error = fcgi_session_end(request->connection->session, request->id,
                            app_status, FCGI_STATUS_COMPLETE);
   return error;

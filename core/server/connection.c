@@ -395,6 +395,8 @@ void fcgi__connection_discard(fcgi__connection *connection) {
   while (connection->all) {
     fcgi_request *request = connection->all;
     fcgi__server_forget(connection->server, request);
+    if (request->access)
+      fcgi__access_close(request);
     fcgi__request_unlink(request);
     fcgi__request_free(request);
   }

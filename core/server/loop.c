@@ -312,10 +312,14 @@ int fcgi__server_take_event(fcgi_server *server, fcgi_server_event *event,
       serve_offered(server);
     if (atomic_load(&server->stop_wanted) != atomic_load(&server->stopping))
       fcgi__server_carry_out_stop(server);
-    if (pop_ready(server, event, hold))
+    if (pop_ready(server, event, hold)) {
+      if (event->type == FCGI_EVENT_REQUEST)
+        fcgi__retire_count(server);
       return 1;
+    }
     if (is_over(server)) {
       fcgi__poller_wake_all(server->poller);
+      fcgi__logs_flush(server);
       return FCGI_ERR_CLOSED;
     }
     if (looked && timeout_ms >= 0 && fcgi__now() >= until)

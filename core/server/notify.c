@@ -3,6 +3,7 @@
 #include "server/server.h"
 #include <errno.h>
 #include <limits.h>
+#include <sched.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,21 +52,28 @@ int fcgi__notify_interval(void) {
   return half < 1 ? 1 : half > INT_MAX ? INT_MAX : (int)half;
 }
 
-static void tell(const char *text) {
+int fcgi__notify_tell(const char *text) {
   const char *name = getenv("NOTIFY_SOCKET");
-  if (name)
-    fcgi__notify_send(name, text);
+  return name ? fcgi__notify_send(name, text) : -1;
 }
 
-/* A process that answers one CGI request is no service. */
+/* A process that answers one CGI request is no service. No thread goes on to
+   serve before all has begun, or its first requests would have no deadline. */
 static void begin(fcgi_server *server) {
   fcgi__notify *notify = &server->notify;
-  if (server->listener_count == 0 || atomic_exchange(&notify->ready, 1))
+  if (server->listener_count == 0)
     return;
+  if (atomic_exchange(&notify->ready, 1)) {
+    while (!atomic_load(&notify->begun))
+      sched_yield();
+    return;
+  }
   fcgi__tally_start(server);
+  fcgi__logs_start(server);
+  atomic_store(&notify->begun, 1);
   if (!getenv("NOTIFY_SOCKET"))
     return;
-  tell("READY=1");
+  fcgi__notify_tell("READY=1");
   atomic_store(&notify->alive_due, fcgi__now());
   atomic_store(&notify->every_ms, fcgi__notify_interval());
 }
@@ -74,7 +82,7 @@ long long fcgi__notify_waiting(fcgi_server *server) {
   fcgi__notify *notify = &server->notify;
   int every;
   long long due, now;
-  if (!atomic_load_explicit(&notify->ready, memory_order_relaxed))
+  if (!atomic_load_explicit(&notify->begun, memory_order_acquire))
     begin(server);
   every = atomic_load_explicit(&notify->every_ms, memory_order_relaxed);
   if (every == 0)
@@ -84,12 +92,12 @@ long long fcgi__notify_waiting(fcgi_server *server) {
   if (due > now)
     return due;
   if (atomic_compare_exchange_strong(&notify->alive_due, &due, now + every))
-    tell("WATCHDOG=1");
+    fcgi__notify_tell("WATCHDOG=1");
   return now + every;
 }
 
 void fcgi__notify_stopping(fcgi_server *server) {
   fcgi__tally_state(server, FCGI_WORKER_DRAINING);
   if (atomic_load(&server->notify.ready))
-    tell("STOPPING=1");
+    fcgi__notify_tell("STOPPING=1");
 }

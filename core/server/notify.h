@@ -10,6 +10,7 @@ struct fcgi_server;
 
 typedef struct fcgi__notify {
   atomic_int ready;       /* 1: READY=1 was sent, or nobody wants to know. */
+  atomic_int begun;       /* 1: and what begins with the server has begun. */
   atomic_int every_ms;    /* How often WATCHDOG=1 is due; 0: never. */
   atomic_llong alive_due; /* When it is due next. */
 } fcgi__notify;
@@ -17,6 +18,9 @@ typedef struct fcgi__notify {
 /* Send `text` to the socket `name`, a path or "@" and an abstract name; a
    listener that is slow or gone misses it. 0, or -1 with errno. */
 int fcgi__notify_send(const char *name, const char *text);
+
+/* Likewise to whoever started us; -1 also when nobody wants to know. */
+int fcgi__notify_tell(const char *text);
 
 /* How often WATCHDOG=1 is to be sent, half of what the environment asks this
    process for: milliseconds, or 0. */

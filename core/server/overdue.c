@@ -82,7 +82,7 @@ static void note_slow(fcgi_request *request) {
   request->tally.trace_due = 1;
   fcgi__tally_add(server, FCGI_STATUS_SLOW, 1);
   atomic_store(&request->connection->trace_due, 1);
-  atomic_store(&server->spare.trace_due, 1);
+  fcgi__spare_trace(server);
 }
 
 static long long next_due(const fcgi_request *request) {

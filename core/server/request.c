@@ -53,6 +53,8 @@ fcgi_request *fcgi__request_new(fcgi__connection *connection,
   request->read_wake = request->write_wake = -1;
   request->input_done = event->spec->streams == FCGI_STREAMS_NONE;
   request->data_done = event->spec->streams != FCGI_STREAMS_STDIN_DATA;
+  if (connection->server->access)
+    request->access = fcgi__access_begin(connection->server);
   link_request(connection, request);
   if (!request->input_done) {
     connection->reading++;
@@ -73,6 +75,8 @@ void fcgi__request_free(fcgi_request *request) {
     fcgi__tally_finish(request);
   if (request->kept)
     fcgi_session_drop_params(request->params, allocator);
+  fcgi__access_drop(request);
+  fcgi__buffer_clear(&request->error_line, allocator);
   fcgi__body_clear(&request->body, allocator);
   fcgi__body_clear(&request->data, allocator);
   fcgi__buffer_clear(&request->errors, allocator);
@@ -238,6 +242,10 @@ static void give_close(fcgi_request *request) {
    CLOSE, may look at the request now. */
 void fcgi__request_close(fcgi_request *request) {
   fcgi_server *server = request->connection->server;
+  if (request->error_line.len > 0)
+    fcgi__logs_stderr(request, NULL, 0);
+  if (request->access)
+    fcgi__access_close(request);
   leave_reading(request);
   request->ended = request->closed = 1;
   fcgi__request_unlink(request);

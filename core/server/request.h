@@ -3,6 +3,7 @@
 #ifndef FCGI_SERVER_REQUEST_H
 #define FCGI_SERVER_REQUEST_H
 
+#include "server/access.h"
 #include "server/body.h"
 #include "server/connection.h"
 #include "server/tally.h"
@@ -65,6 +66,8 @@ struct fcgi_request {
   uint64_t file_left;         /* How much of it. */
   atomic_uint held;           /* Callbacks that use the handle. */
   fcgi__tally tally;          /* What the scoreboard is told. */
+  fcgi__access *access;       /* What the access log is told, or NULL. */
+  fcgi__buffer error_line;    /* STDERR for the error log, up to a newline. */
 };
 
 /* Make the request that a session's REQUEST event told of; NULL without

@@ -240,6 +240,26 @@ int64_t fcgi__board_overdue_ms(const fcgi__board *board, int slot) {
   return oldest > now ? -1 : (int64_t)((now - oldest) / 1000);
 }
 
+int fcgi__board_only_overdue(const fcgi__board *board, int slot) {
+  fcgi__board_slot *at = fcgi__board_slot_at(board, slot);
+  uint64_t overdue, active, queued;
+  if (!at)
+    return 0;
+  overdue = atomic_load(&at->counts.values[FCGI_STATUS_OVERDUE]);
+  active = atomic_load(&at->counts.values[FCGI_STATUS_ACTIVE]);
+  queued = atomic_load(&at->counts.values[FCGI_STATUS_QUEUED]);
+  return overdue > 0 && active <= overdue && queued == 0;
+}
+
+int64_t fcgi__board_silent_ms(const fcgi__board *board, int slot) {
+  fcgi__board_slot *at = fcgi__board_slot_at(board, slot);
+  uint64_t now = fcgi__board_now(), then;
+  if (!at)
+    return -1;
+  then = atomic_load(&at->alive_us);
+  return then < now ? (int64_t)((now - then) / 1000) : 0;
+}
+
 unsigned fcgi__board_bucket(uint64_t us) {
   uint64_t last = us ? us - 1 : 0;
   unsigned doublings, bucket;

@@ -59,7 +59,7 @@ typedef struct fcgi__board_head {
   _Atomic int64_t supervisor;       /* Its process id, or 0. */
   _Atomic int64_t started_ms;       /* Since 1970. */
   _Atomic uint64_t started_us;      /* The same moment, monotonic. */
-  _Atomic uint32_t generation;      /* The youngest. */
+  _Atomic uint32_t generation;      /* The one that serves. */
   _Atomic uint32_t unused;          /* Fills the word. */
   _Atomic int64_t listen_queue;     /* Connections not accepted, -1: not
                                        known. */
@@ -113,7 +113,7 @@ void fcgi__board_set_state(fcgi__board *board, int slot,
 void fcgi__board_leave(fcgi__board *board, int slot);
 /* Count an event of the supervisor. */
 void fcgi__board_count(fcgi__board *board, fcgi_status_event event);
-/* The youngest generation, and who the supervisor is. */
+/* The generation that serves, and who the supervisor is. */
 void fcgi__board_set_generation(fcgi__board *board, unsigned generation);
 void fcgi__board_set_supervisor(fcgi__board *board, int64_t pid);
 
@@ -121,6 +121,11 @@ void fcgi__board_set_supervisor(fcgi__board *board, int64_t pid);
    oldest handler has been past the deadline, -1 when none is. */
 uint64_t fcgi__board_requests(const fcgi__board *board, int slot);
 int64_t fcgi__board_overdue_ms(const fcgi__board *board, int slot);
+/* Whether it is past the deadline in every handler, so that nothing is lost
+   with it. */
+int fcgi__board_only_overdue(const fcgi__board *board, int slot);
+/* For how many milliseconds it has done nothing at all, -1 when not known. */
+int64_t fcgi__board_silent_ms(const fcgi__board *board, int slot);
 
 /* The bucket of a latency, and the most that one holds (UINT64_MAX: the last).
    The first holds up to 16 us; from there four make a doubling. */

@@ -91,7 +91,6 @@ static void init_server(fcgi_server *server, const fcgi_server_config *config) {
       .max_requests = config->max_requests,
       .report_conns = config->max_connections,
   };
-  fcgi__settings_fill(server);
   fcgi__handover_init(&server->handover);
   server->board.fd = -1;
   pthread_mutex_init(&server->lock, NULL);
@@ -111,12 +110,16 @@ int fcgi_server_new(fcgi_server **out, const fcgi_server_config *config) {
   if (!server)
     return FCGI_ERR_NOMEM;
   init_server(server, &filled);
-  error = fcgi__guard_init(&server->guard, &filled);
+  error = fcgi__logs_new(server);
+  fcgi__settings_fill(server);
+  if (!error)
+    error = fcgi__guard_init(&server->guard, &filled);
   if (!error)
     error =
         fcgi__poller_new(&server->poller, filled.poller, &server->allocator);
   if (error) {
     fcgi__guard_clear(&server->guard, &filled.allocator);
+    fcgi__logs_free(server);
     fcgi__free(&filled.allocator, server);
     return error;
   }
@@ -161,6 +164,7 @@ void fcgi_server_free(fcgi_server *server) {
     fcgi__listener_close(&server->listeners[i]);
   free_ready(server);
   free_connections(server);
+  fcgi__logs_free(server);
   fcgi__tally_end(server);
   fcgi__cgi_free(server->cgi, &allocator);
   fcgi__poller_free(server->poller);
@@ -228,7 +232,9 @@ static int open_listeners(fcgi_server *server, const char *address) {
 int fcgi_server_listen(fcgi_server *server, const char *address) {
   int error;
   server->message[0] = '\0';
-  error = fcgi__server_check_temp(server);
+  error = fcgi__logs_open(server);
+  if (!error)
+    error = fcgi__server_check_temp(server);
   if (error)
     return error;
   if (!address && fcgi__cgi_is_start())

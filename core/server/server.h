@@ -12,10 +12,12 @@
 #include "server/guard.h"
 #include "server/handover.h"
 #include "server/listener.h"
+#include "server/logs.h"
 #include "server/notify.h"
 #include "server/overdue.h"
 #include "server/poller.h"
 #include "server/request.h"
+#include "server/retire.h"
 #include "server/spare.h"
 #include "server/status.h"
 #include <fastcgi/server.h>
@@ -41,6 +43,7 @@ struct fcgi_server {
   fcgi__guard guard;                  /* Who may connect. */
   fcgi__handover handover;            /* From and to other processes. */
   fcgi__notify notify;                /* What our starter was told. */
+  fcgi__retire retire;                /* After how many requests we go. */
   fcgi__poller *poller;               /* Who is ready. */
   fcgi__listener listeners[FCGI__LISTENERS]; /* Where we listen. */
   size_t listener_count;                     /* How many. */
@@ -73,6 +76,8 @@ struct fcgi_server {
   fcgi__spare spare;                     /* Serves when all are busy. */
   _Atomic(fcgi_trace_fn) tracer;         /* For the slow log, or NULL. */
   _Atomic(void *) tracer_data;           /* For it. */
+  struct fcgi__access_format *access;    /* Of the access log, or NULL. */
+  fcgi__logs *logs;                      /* NULL: nothing asks for any. */
   char status_path[FCGI__STATUS_PATH];   /* Copied. */
   char temp_dir[256];                    /* Copied. */
   unsigned char temp_named;    /* 1: by the program, not the environment. */
@@ -92,6 +97,13 @@ void fcgi__standard_hold(void);
 /* Whether bodies can go to the temporary directory: 0, also with a line in the
    log where the program has not named it; else an error with a message. */
 int fcgi__server_check_temp(fcgi_server *server);
+
+/* Count, if there is a scoreboard. */
+static inline void fcgi__tally_add(fcgi_server *server, fcgi_status_value value,
+                                   uint64_t amount) {
+  if (atomic_load_explicit(&server->slot, memory_order_relaxed))
+    fcgi__tally_count(server, value, amount);
+}
 
 /* Hand one line to the log. */
 void fcgi__server_log(fcgi_server *server, fcgi_log_level level,

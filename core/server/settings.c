@@ -53,6 +53,7 @@ void fcgi__settings_fill(fcgi_server *server) {
                                             config->request_timeout_ms);
   config->request_slow_ms =
       seconds_from(server, "FASTCGI_SLOW_LOG", config->request_slow_ms);
+  fcgi__retire_fill(server);
 }
 
 void fcgi_server_set_tracer(fcgi_server *server, fcgi_trace_fn tracer,

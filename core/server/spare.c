@@ -102,9 +102,34 @@ static int look(watch *w) {
   if (needed)
     fcgi__server_serve_waiting(server, may_accept(server, now));
   fcgi__server_sweep(server);
-  if (atomic_exchange(&server->spare.trace_due, 0))
-    fcgi__slow_trace(server);
   return needed ? WORK_MS : LOOK_MS;
+}
+
+void fcgi__spare_trace(fcgi_server *server) {
+  fcgi__spare *spare = &server->spare;
+  if (!atomic_load(&spare->traces))
+    return;
+  pthread_mutex_lock(&spare->lock);
+  atomic_store(&spare->trace_due, 1);
+  pthread_cond_signal(&spare->trace);
+  pthread_mutex_unlock(&spare->lock);
+}
+
+static void *run_tracer(void *data) {
+  fcgi_server *server = data;
+  fcgi__spare *spare = &server->spare;
+  pthread_mutex_lock(&spare->lock);
+  while (!atomic_load(&spare->over)) {
+    if (!atomic_exchange(&spare->trace_due, 0)) {
+      pthread_cond_wait(&spare->trace, &spare->lock);
+      continue;
+    }
+    pthread_mutex_unlock(&spare->lock);
+    fcgi__slow_trace(server);
+    pthread_mutex_lock(&spare->lock);
+  }
+  pthread_mutex_unlock(&spare->lock);
+  return NULL;
 }
 
 static void *run(void *data) {
@@ -122,12 +147,17 @@ static void *run(void *data) {
   return NULL;
 }
 
-static int start_thread(fcgi_server *server) {
+/* They block every signal, which are the program's. */
+static int start_threads(fcgi_server *server) {
+  fcgi__spare *spare = &server->spare;
   sigset_t all, before;
   int error;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  error = pthread_create(&server->spare.thread, NULL, run, server);
+  error = pthread_create(&spare->thread, NULL, run, server);
+  if (!error && server->config.request_slow_ms > 0)
+    atomic_store(&spare->traces,
+                 pthread_create(&spare->tracer, NULL, run_tracer, server) == 0);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
   return error;
 }
@@ -140,9 +170,10 @@ void fcgi__spare_start(fcgi_server *server) {
   pthread_condattr_init(&monotonic);
   pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
   pthread_cond_init(&spare->wake, &monotonic);
+  pthread_cond_init(&spare->trace, NULL);
   pthread_condattr_destroy(&monotonic);
   spare->pid = getpid();
-  error = start_thread(server);
+  error = start_threads(server);
   if (!error) {
     atomic_store(&spare->on, 1);
     return;
@@ -151,6 +182,7 @@ void fcgi__spare_start(fcgi_server *server) {
                    "cannot start a thread: %s; status pages and deadlines wait "
                    "while every handler is busy",
                    strerror(error));
+  pthread_cond_destroy(&spare->trace);
   pthread_cond_destroy(&spare->wake);
   pthread_mutex_destroy(&spare->lock);
 }
@@ -162,8 +194,12 @@ void fcgi__spare_end(fcgi_server *server) {
   atomic_store(&spare->over, 1);
   pthread_mutex_lock(&spare->lock);
   pthread_cond_signal(&spare->wake);
+  pthread_cond_signal(&spare->trace);
   pthread_mutex_unlock(&spare->lock);
   pthread_join(spare->thread, NULL);
+  if (atomic_load(&spare->traces))
+    pthread_join(spare->tracer, NULL);
+  pthread_cond_destroy(&spare->trace);
   pthread_cond_destroy(&spare->wake);
   pthread_mutex_destroy(&spare->lock);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/status.h"
+#include "server/queue.h"
 #include "server/server.h"
 #include <dirent.h>
 #include <errno.h>
@@ -313,10 +314,22 @@ static int render(const fcgi__board *board, fcgi_status_format format,
   return error;
 }
 
+/* -1 where the system tells of none of them. */
+static int64_t all_queues(const fcgi_server *server) {
+  int64_t all = -1;
+  for (size_t i = 0; i < server->listener_count; i++) {
+    int64_t one = fcgi__queue_length(server->listeners[i].fd);
+    if (one >= 0)
+      all = all < 0 ? one : all + one;
+  }
+  return all;
+}
+
 /* The thread that answers must not wait for a web server that does not read:
    all of it is queued. */
 void fcgi__status_answer(fcgi_request *request) {
-  const fcgi__board *board = &request->connection->server->board;
+  fcgi_server *server = request->connection->server;
+  fcgi__board *board = &server->board;
   size_t page = page_for(request), len;
   const char *type = pages[page].content_type;
   const fcgi_header headers[] = {
@@ -324,6 +337,7 @@ void fcgi__status_answer(fcgi_request *request) {
       {"Cache-Control", 13, "no-store", 8},
   };
   char *text = NULL;
+  fcgi__queue_note(board, all_queues(server));
   if (render(board, pages[page].format, &text, &len)) {
     fcgi__request_fail(request);
     return;

@@ -91,12 +91,9 @@ static void lower(fcgi__board_slot *slot, fcgi_status_value value) {
                             memory_order_relaxed);
 }
 
-void fcgi__tally_add(fcgi_server *server, fcgi_status_value value,
-                     uint64_t amount) {
-  fcgi__board_slot *slot =
-      atomic_load_explicit(&server->slot, memory_order_relaxed);
-  if (!slot)
-    return;
+void fcgi__tally_count(fcgi_server *server, fcgi_status_value value,
+                       uint64_t amount) {
+  fcgi__board_slot *slot = atomic_load(&server->slot);
   if (value == FCGI_STATUS_OPEN)
     atomic_store_explicit(&slot->counts.values[value],
                           atomic_load(&server->open), memory_order_relaxed);

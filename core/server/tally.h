@@ -32,9 +32,10 @@ void fcgi__tally_state(struct fcgi_server *server, fcgi_worker_state state);
 /* The server is freed. */
 void fcgi__tally_end(struct fcgi_server *server);
 
-/* Count; any thread. */
-void fcgi__tally_add(struct fcgi_server *server, fcgi_status_value value,
-                     uint64_t amount);
+/* Count; any thread. (fcgi__tally_add, in server.h, asks first whether there
+   is a scoreboard.) */
+void fcgi__tally_count(struct fcgi_server *server, fcgi_status_value value,
+                       uint64_t amount);
 
 /* It is ready for a handler, unless it asks for the status page. */
 void fcgi__tally_begin(struct fcgi_request *request);

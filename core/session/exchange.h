@@ -59,6 +59,7 @@ typedef struct fcgi__exchange {
   fcgi__progress body;                /* STDIN, CONTENT_LENGTH. */
   fcgi__progress data;                /* DATA, FCGI_DATA_LENGTH. */
   size_t queued;                      /* Output bytes not yet sent. */
+  uint64_t unsent;                    /* STDOUT bytes that were dropped. */
   fcgi_params params;                 /* As collected. */
   fcgi__queue queue;                  /* Output not yet on the wire. */
   uint8_t item_free;                  /* 1: `item` is in no list. */

@@ -240,8 +240,9 @@ int fcgi_session_keep_params(fcgi_session *session, uint16_t id) {
 
 void fcgi_session_drop_params(const fcgi_params *params,
                               const fcgi_allocator *allocator) {
+  const fcgi_allocator filled = fcgi__allocator(allocator);
   const size_t at = offsetof(fcgi__exchange, params);
-  fcgi__exchange_free((fcgi__exchange *)((uintptr_t)params - at), allocator);
+  fcgi__exchange_free((fcgi__exchange *)((uintptr_t)params - at), &filled);
 }
 
 void fcgi_session_stop_draining(fcgi_session *session) {

@@ -52,6 +52,29 @@ size_t fcgi__item_size(const fcgi__item *item) {
   return FCGI_RECORD_HEADER + item->len + item->pad;
 }
 
+/* How much of what begins at `at` in the item lies beyond what was sent. */
+static size_t unsent_part(const fcgi__item *item, size_t at, size_t len) {
+  size_t sent = item->sent > at ? item->sent - at : 0;
+  return sent < len ? len - sent : 0;
+}
+
+/* Records never go on in another item. */
+size_t fcgi__item_unsent(const fcgi__item *item) {
+  size_t unsent = 0, at = 0;
+  if (item->kind != FCGI__ITEM_BYTES)
+    return unsent_part(item, FCGI_RECORD_HEADER, item->len);
+  if (item->kept)
+    return unsent_part(item, item->pad, (size_t)item->offset);
+  while (at + FCGI_RECORD_HEADER <= item->len) {
+    const uint8_t *header = item->bytes + at;
+    size_t len = (size_t)header[4] << 8 | header[5];
+    if (header[1] == FCGI_RECORD_STDOUT)
+      unsent += unsent_part(item, at + FCGI_RECORD_HEADER, len);
+    at += FCGI_RECORD_HEADER + len + header[6];
+  }
+  return unsent;
+}
+
 void fcgi__queue_append(fcgi__queue *queue, fcgi__item *item) {
   item->next = NULL;
   if (queue->last)
@@ -281,6 +304,10 @@ int fcgi__item_keep(fcgi__item **link, const fcgi_allocator *allocator) {
   }
   copy->owner = lent->owner;
   copy->next = lent->next;
+  copy->kept = 1;
+  copy->offset = fcgi__item_unsent(lent);
+  if (lent->sent < FCGI_RECORD_HEADER)
+    copy->pad = (uint8_t)(FCGI_RECORD_HEADER - lent->sent);
   *link = copy;
   fcgi__item_free(lent, allocator);
   return 0;

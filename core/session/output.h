@@ -25,11 +25,14 @@ typedef struct fcgi__item {
   size_t cap;                   /* BYTES: room in all. */
   size_t len;                   /* BYTES: framed bytes; else content bytes. */
   size_t sent;                  /* Of the whole item, header included. */
-  uint64_t offset;              /* FILE: where the content starts. */
+  uint64_t offset;              /* FILE: where the content starts. Kept: its
+                                   bytes of content. */
   int fd;                       /* FILE: the descriptor. */
   uint8_t kind;                 /* A fcgi__item_kind. */
-  uint8_t pad;                  /* LENT, FILE: padding after the content. */
+  uint8_t pad;                  /* LENT, FILE: padding after the content.
+                                   Kept: where in `bytes` that starts. */
   uint8_t fixed;                /* 1: part of its exchange, never freed. */
+  uint8_t kept;                 /* BYTES: 1: what was unsent of a lent one. */
   uint8_t header[8];            /* LENT, FILE: the record header. */
 } fcgi__item;
 
@@ -75,6 +78,8 @@ void fcgi__item_free(fcgi__item *item, const fcgi_allocator *allocator);
 
 /* All bytes of the item, sent or not. */
 size_t fcgi__item_size(const fcgi__item *item);
+/* Bytes of STDOUT in it that have not been sent. */
+size_t fcgi__item_unsent(const fcgi__item *item);
 
 /* Add the unsent slices of `item` to `iov`, at most `room`; `*file` becomes 1
    when file content stands in the way. Returns the slices added. */

@@ -93,15 +93,24 @@ void fcgi_session_output_done(fcgi_session *session, size_t bytes) {
   }
 }
 
+static void note_unsent(fcgi__item *item) {
+  if (item->owner)
+    item->owner->unsent += fcgi__item_unsent(item);
+}
+
 void fcgi__session_drop_output(fcgi_session *session) {
-  while (session->wire.first)
+  while (session->wire.first) {
+    note_unsent(session->wire.first);
     pop_item(session);
+  }
   while (session->turn_first)
     next_turn(session);
   for (fcgi__exchange *at = session->all; at; at = at->all_next) {
     fcgi__item *item;
-    while ((item = fcgi__queue_take(&at->queue)))
+    while ((item = fcgi__queue_take(&at->queue))) {
+      note_unsent(item);
       fcgi__item_free(item, &session->allocator);
+    }
     at->queued = 0;
   }
   session->wire_bytes = session->manage_bytes = 0;
@@ -131,6 +140,11 @@ int fcgi_session_keep(fcgi_session *session, uint16_t id) {
   if (error == FCGI_ERR_NOMEM)
     fcgi__session_fail(session, error);
   return error;
+}
+
+uint64_t fcgi_session_unsent(const fcgi_session *session, uint16_t id) {
+  const fcgi__exchange *exchange = fcgi__table_get(&session->table, id);
+  return exchange ? exchange->unsent : 0;
 }
 
 size_t fcgi_session_queued(const fcgi_session *session, uint16_t id) {

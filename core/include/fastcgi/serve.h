@@ -25,8 +25,9 @@ FCGI_EXPORT int fcgi_server_run_threads(fcgi_server *server,
                                         void *user_data, unsigned threads);
 
 /* Stop `server` on SIGTERM, SIGINT (gracefully, a second one at once) or
-   SIGQUIT (at once) while `run(run_data)` runs on the calling thread; returns
-   what it returned. Its threads, and children they start, inherit the signals
+   SIGQUIT (at once), and reopen its logs on SIGUSR1 unless the program handles
+   that, while `run(run_data)` runs on the calling thread; returns what that
+   returned. Its threads, and children they start, inherit the signals
    blocked: a child that should react to them unblocks them first. */
 FCGI_EXPORT int fcgi_serve_signals(fcgi_server *server, int (*run)(void *),
                                    void *run_data);

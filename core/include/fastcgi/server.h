@@ -8,7 +8,12 @@
    answered the server stops gracefully by itself. From fcgi_server_listen on
    descriptor 0 is then /dev/null and 1 a copy of 2, so that no print disturbs
    the response; do not fork(2) to serve it elsewhere. "nph-" scripts, whose
-   response no web server reads, are not supported. */
+   response no web server reads, are not supported.
+
+   Where NOTIFY_SOCKET is set, a server with a listener tells whoever started
+   it, as sd_notify(3) does, READY=1 when it is first waited on and STOPPING=1
+   when it stops; where WATCHDOG_USEC asks for it, WATCHDOG=1 as long as some
+   thread waits. */
 #ifndef FASTCGI_SERVER_H
 #define FASTCGI_SERVER_H
 
@@ -113,6 +118,21 @@ typedef struct fcgi_server_config {
   int request_slow_ms;      /* A request that is older gets into the log, with
                                what its handler does. $FASTCGI_SLOW_LOG
                                seconds, or none; -1 for none. */
+  uint64_t retire_after;    /* Requests after which the process asks its
+                               supervisor for another one in its place or,
+                               without one, stops gracefully.
+                               $FASTCGI_MAX_REQUESTS, or never. */
+  uint64_t retire_jitter;   /* Up to so many more, at random.
+                               $FASTCGI_MAX_REQUESTS_JITTER, or 0. */
+  const char *access_log;   /* A line for each request goes to this file, which
+                               may be a named pipe; "-" is stderr, "" none.
+                               $FASTCGI_ACCESS_LOG, or none. */
+  const char *access_log_format; /* "common", "combined", "json", or a text with
+                               atoms, "%(h)s %(r)s %(s)s"; listen refuses others.
+                               $FASTCGI_ACCESS_LOG_FORMAT, or combined. */
+  const char *error_log;    /* The server's lines and what requests write to
+                               STDERR go to this file, likewise, and no longer
+                               to `log`. $FASTCGI_ERROR_LOG, or none. */
 } fcgi_server_config;
 
 /* One event of a server. */
@@ -200,6 +220,11 @@ typedef void (*fcgi_trace_fn)(uintptr_t thread, fcgi_request *request,
 /* Who tells it, for the slow log. Before the server is first waited on. */
 FCGI_EXPORT void fcgi_server_set_tracer(fcgi_server *server,
                                         fcgi_trace_fn tracer, void *user_data);
+
+/* Open access log and error log anew by their names, once they were renamed;
+   where that fails the old file is written on, with a line in the error log.
+   From any thread, not from a signal handler. Nothing where there is none. */
+FCGI_EXPORT void fcgi_server_reopen_logs(fcgi_server *server);
 
 /* Stop serving; threads in run or next return when the rest is finished. A
    graceful stop serves what has connected, and gives a connection without a

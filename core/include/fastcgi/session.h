@@ -77,7 +77,8 @@ FCGI_EXPORT int fcgi_session_set_user_data(fcgi_session *session, uint16_t id,
    open, or they are kept already. */
 FCGI_EXPORT int fcgi_session_keep_params(fcgi_session *session, uint16_t id);
 
-/* They are no longer needed. From any thread; `allocator` is the session's. */
+/* They are no longer needed. From any thread; `allocator` is the session's,
+   NULL for the C library's. */
 FCGI_EXPORT void fcgi_session_drop_params(const fcgi_params *params,
                                           const fcgi_allocator *allocator);
 
@@ -105,6 +106,11 @@ FCGI_EXPORT int fcgi_session_write_file(fcgi_session *session, uint16_t id,
 /* Bytes queued for the request and not yet sent, headers included. */
 FCGI_EXPORT size_t fcgi_session_queued(const fcgi_session *session,
                                        uint16_t id);
+
+/* Bytes written to the request's STDOUT that were dropped with the connection,
+   without headers. */
+FCGI_EXPORT uint64_t fcgi_session_unsent(const fcgi_session *session,
+                                         uint16_t id);
 
 /* End a request: closes STDOUT now; END_REQUEST follows at once, or when its
    STDIN has ended (an early END_REQUEST breaks HAProxy, h2o and Apache).

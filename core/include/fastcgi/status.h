@@ -155,7 +155,7 @@ typedef struct fcgi_status {
   int64_t supervisor;                  /* Its process id, or 0. */
   int64_t started_ms;                  /* Milliseconds since 1970. */
   uint64_t age_us;                     /* Since then. */
-  unsigned generation;                 /* The youngest. */
+  unsigned generation;                 /* The one that serves. */
   int64_t listen_queue;                /* Connections not accepted; -1: not
                                           known. */
   int64_t listen_queue_max;            /* Most that were seen. */

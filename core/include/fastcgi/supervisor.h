@@ -61,13 +61,18 @@ typedef struct fcgi_supervisor_config {
   int graceful_timeout_ms;      /* To finish after SIGTERM, before SIGKILL:
                                    30,000. */
   int watchdog_ms;              /* Longest silence of a worker that has sent
-                                   WATCHDOG=1: no watchdog. */
+                                   WATCHDOG=1: no watchdog. It is killed, or
+                                   replaced when it is seen to live. */
   int64_t max_age_ms;           /* Replace a worker then: never. */
   int64_t max_age_jitter_ms;    /* Up to so much earlier, at random: 0. */
   uint64_t max_rss;             /* Replace a worker with more bytes in memory:
                                    never. Needs /proc. */
   fcgi_log_fn log;              /* stderr. */
   void *log_data;               /* Handed to `log`. */
+  uint64_t max_requests;        /* Replace a worker then; it counts them itself
+                                   and gets this as FASTCGI_MAX_REQUESTS, so
+                                   servers of this library only: never. */
+  uint64_t max_requests_jitter; /* Up to so many more, at random: 0. */
 } fcgi_supervisor_config;
 
 /* Run until stopped; returns an exit status. Everything that happens is a line

@@ -361,12 +361,44 @@ static void test_params_refusal_leaves_other_requests_alone(void **state) {
                             "stdin 2 body\nclose 1 refused=400\n");
 }
 
+/* A handler may outlive its request, which a deadline has ended. */
+static void test_params_are_kept_beyond_the_end(void **state) {
+  dialogue *d = *state;
+  const fcgi_allocator allocator = {.realloc = NULL};
+  begin(d);
+  records_param(&d->sent, 1, "NAME", "value");
+  const fcgi_params *params = finish(d);
+  assert_int_equal(fcgi_session_keep_params(d->session, 2), FCGI_ERR_STATE);
+  assert_int_equal(fcgi_session_keep_params(d->session, 1), 0);
+  assert_int_equal(fcgi_session_keep_params(d->session, 1), FCGI_ERR_STATE);
+  fcgi_session_abort(d->session, FCGI_ABORT_CONNECTION);
+  fcgi_session_end(d->session, 1, 0, FCGI_STATUS_COMPLETE);
+  assert_int_equal(dialogue_take(d), 0);
+  dialogue_restart(d, NULL);
+  assert_value(params, "NAME", "value");
+  fcgi_session_drop_params(params, &allocator);
+}
+
+/* The session may also be the last to need them. */
+static void test_params_are_dropped_before_the_end(void **state) {
+  dialogue *d = *state;
+  const fcgi_allocator allocator = {.realloc = NULL};
+  begin(d);
+  records_param(&d->sent, 1, "NAME", "value");
+  const fcgi_params *params = finish(d);
+  assert_int_equal(fcgi_session_keep_params(d->session, 1), 0);
+  fcgi_session_drop_params(params, &allocator);
+  assert_value(params, "NAME", "value");
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       DIALOGUE_TEST(test_params_finds_values_by_name),
       DIALOGUE_TEST(test_params_get_takes_no_length),
       DIALOGUE_TEST(test_params_keeps_the_order),
       DIALOGUE_TEST(test_params_live_until_close),
+      DIALOGUE_TEST(test_params_are_kept_beyond_the_end),
+      DIALOGUE_TEST(test_params_are_dropped_before_the_end),
       DIALOGUE_TEST(test_params_may_be_none),
       cmocka_unit_test(test_params_null_stands_for_none),
       DIALOGUE_TEST(test_params_last_duplicate_wins),

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+#include "runtime/census.h"
+#include "runtime/spawn.h"
+#include "server/queue.h"
+#include <errno.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* Room for a generation that serves, one that starts and those that drain, and
+   for workers that SIGTTIN adds. Memory is taken when a slot is. */
+static unsigned slots_for(unsigned workers) {
+  unsigned slots = 4 * workers + 64;
+  return slots < FCGI__BOARD_SLOTS ? slots : FCGI__BOARD_SLOTS;
+}
+
+static int make(fcgi__supervisor *s) {
+  if (fcgi__board_new(&s->board, slots_for(s->wanted)))
+    return -1;
+  s->board.fd = fcgi__spawn_lift(s->board.fd);
+  if (s->board.fd >= 0)
+    return 0;
+  fcgi__board_free(&s->board);
+  return -1;
+}
+
+void fcgi__census_open(fcgi__supervisor *s) {
+  if (make(s) == 0)
+    fcgi__board_set_supervisor(&s->board, (int64_t)getpid());
+  else
+    fcgi__supervisor_log(s, FCGI_LOG_WARNING,
+                         "no memory for the status can be had: %s; workers "
+                         "are not in it, and handlers that do not return are "
+                         "not noticed",
+                         strerror(errno));
+}
+
+/* -1 where the system tells of none of the listeners. */
+void fcgi__census_look(fcgi__supervisor *s) {
+  int64_t all = -1;
+  if (!s->board.head)
+    return;
+  for (size_t i = 0; i < s->listener_count; i++) {
+    int64_t one = fcgi__queue_length(s->listeners[i].fd);
+    if (one >= 0)
+      all = all < 0 ? one : all + one;
+  }
+  fcgi__queue_note(&s->board, all);
+}
+
+void fcgi__census_ended(fcgi__supervisor *s, int status) {
+  fcgi__board_count(&s->board, WIFSIGNALED(status) ? FCGI_STATUS_CRASHES
+                                                   : FCGI_STATUS_EXITS);
+}
