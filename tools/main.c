@@ -13,10 +13,13 @@ static const struct {
   int (*run)(int argc, char **argv); /* What it does. */
   const char *summary;               /* For --help. */
 } commands[] = {
+    {"bench", tool_bench, "measure an application, every answer checked"},
     {"call", tool_call, "send a request to a FastCGI application"},
     {"dump", tool_dump, "show a captured byte stream as records"},
     {"run", tool_run, "run a FastCGI program, and replace it without a loss"},
     {"spec", tool_spec, "play conformance cases against an application"},
+    {"status", tool_status, "print what workers are doing and have done"},
+    {"top", tool_top, "watch workers and their requests"},
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 

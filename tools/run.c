@@ -2,6 +2,7 @@
 /* fcgi run: keep workers of a FastCGI program running, and replace them without
    losing a request. */
 #include "tool.h"
+#include <ctype.h>
 #include <fastcgi/error.h>
 #include <fastcgi/supervisor.h>
 #include <getopt.h>
@@ -73,6 +74,15 @@ static int take_count(command_line *line, const setting *which,
   if (parse_number(text, "", NULL, INT_MAX, &number))
     return -1;
   *(int *)field(line, which) = (int)number;
+  return 0;
+}
+
+static int take_requests(command_line *line, const setting *which,
+                         const char *text) {
+  long long number;
+  if (parse_number(text, "", NULL, LLONG_MAX / 4, &number))
+    return -1;
+  *(uint64_t *)field(line, which) = (uint64_t)number;
   return 0;
 }
 
@@ -154,6 +164,34 @@ static int take_yes(command_line *line, const setting *which,
   return 0;
 }
 
+/* What a server of this library reads from its environment: --status-path is
+   FASTCGI_STATUS_PATH, and so on. */
+static int tell_worker(const setting *which, const char *value) {
+  char name[64] = "FASTCGI_";
+  size_t at = strlen(name);
+  for (const char *c = which->name; *c && at + 1 < sizeof name; c++)
+    name[at++] = (char)(*c == '-' ? '_' : toupper((unsigned char)*c));
+  name[at] = '\0';
+  return setenv(name, value, 1);
+}
+
+static int take_worker_path(command_line *line, const setting *which,
+                            const char *text) {
+  (void)line;
+  return *text == '/' && strlen(text) < 256 ? tell_worker(which, text) : -1;
+}
+
+static int take_worker_time(command_line *line, const setting *which,
+                            const char *text) {
+  long long ms;
+  char seconds[32];
+  (void)line;
+  if (parse_time(text, &ms) || ms > INT_MAX)
+    return -1;
+  snprintf(seconds, sizeof seconds, "%lld.%03lld", ms / 1000, ms % 1000);
+  return tell_worker(which, seconds);
+}
+
 static int take_level(command_line *line, const setting *which,
                       const char *text) {
   static const char *const names[] = {"error", "warning", "info", "debug"};
@@ -191,9 +229,15 @@ static const setting settings[] = {
     {"start-timeout", take_time, AT(start_timeout_ms), a_time},
     {"graceful-timeout", take_time, AT(graceful_timeout_ms), a_time},
     {"timeout", take_time, AT(watchdog_ms), a_time},
+    {"max-requests", take_requests, AT(max_requests), a_count},
+    {"max-requests-jitter", take_requests, AT(max_requests_jitter), a_count},
     {"max-worker-age", take_long_time, AT(max_age_ms), a_time},
     {"max-worker-age-jitter", take_long_time, AT(max_age_jitter_ms), a_time},
     {"max-worker-rss", take_bytes, AT(max_rss), "a size such as 200M"},
+    {"status-path", take_worker_path, 0,
+     "a path that begins with /, below 256 bytes"},
+    {"request-timeout", take_worker_time, 0, a_time},
+    {"slow-log", take_worker_time, 0, a_time},
     {"log-level", take_level, 0, "one of error, warning, info and debug"},
     {"allow-root", take_yes, AT(allow_root), ""},
 };
@@ -207,7 +251,7 @@ static const struct {
                {'g', "group"},  {'m', "umask"},   {'p', "pid"},
                {'t', "timeout"}};
 
-static int help(void) {
+static void help_processes(void) {
   puts(
       "usage: fcgi run [OPTIONS] -- COMMAND [ARGUMENTS]\n"
       "\n"
@@ -233,6 +277,10 @@ static int help(void) {
        "  -m, --umask MODE          of files that workers make\n"
        "      --chdir DIR           change to this directory first\n"
        "  -p, --pid FILE            write the process id to it");
+}
+
+static int help(void) {
+  help_processes();
   puts("      --ready-after TIME    when a worker that tells nothing counts "
        "as\n"
        "                            ready, or \"never\" (10s)\n"
@@ -240,15 +288,25 @@ static int help(void) {
        "      --graceful-timeout TIME\n"
        "                            to finish what runs (30s)\n"
        "  -t, --timeout TIME        longest silence of a worker that has sent\n"
-       "                            WATCHDOG=1 (no limit)\n"
+       "                            WATCHDOG=1 (no limit)");
+  puts("      --max-requests N      replace a worker after so many (never)\n"
+       "      --max-requests-jitter N\n"
+       "                            up to so many more (0)\n"
        "      --max-worker-age TIME replace a worker then (never)\n"
        "      --max-worker-age-jitter TIME\n"
        "                            up to so much earlier (0)\n"
        "      --max-worker-rss SIZE replace a worker that uses more (never)\n"
+       "      --status-path PATH    answer this path with what workers do "
+       "(none)\n"
+       "      --request-timeout TIME\n"
+       "                            to answer a request, then 504 (no limit)\n"
+       "      --slow-log TIME       log requests that are older (none)\n"
        "      --log-level LEVEL     error, warning, info or debug (info)\n"
        "  -h, --help                this text\n");
   puts(
-      "Sizes take K, M or G, times s, m, h or d.\n"
+      "Sizes take K, M or G, times s, m, h or d. The numbers of requests, the\n"
+      "status path, the request timeout and the slow log are for servers of\n"
+      "the fastcgi library.\n"
       "\n"
       "Signals: HUP replaces the workers, new ones first; TERM and INT finish\n"
       "what runs and stop, a second one and QUIT stop quickly; USR1 goes to "

@@ -26,9 +26,12 @@ int tool_bad_option(const char *command, int found, char *const *argv);
 void *tool_realloc(void *ptr, size_t size);
 
 /* The sub-commands. argv[0] is the sub-command's name. */
+int tool_bench(int argc, char **argv);
 int tool_call(int argc, char **argv);
 int tool_dump(int argc, char **argv);
 int tool_run(int argc, char **argv);
 int tool_spec(int argc, char **argv);
+int tool_status(int argc, char **argv);
+int tool_top(int argc, char **argv);
 
 #endif

@@ -71,6 +71,8 @@ describe("options", function()
     refused("option 'max_body' must be a whole number", { max_body = 1.5 })
     refused("option 'io_timeout' must be a number of seconds (got -1)", { io_timeout = -1 })
     refused("option 'idle_timeout' must be a number of seconds (got 0)", { idle_timeout = 0 })
+    refused("option 'slow_log' must be a number of seconds (got -1)", { slow_log = -1 })
+    refused("option 'status_path' must be a path that begins with /, below 256 bytes (got x)", { status_path = "x" })
     refused("option 'temp_dir' must be a string (got a boolean)", { temp_dir = true })
     refused("option 'poller' must be", { poller = "select" })
     refused("option 'bind' must be an address or a list of them (got a number)", { bind = 80 })
@@ -91,10 +93,11 @@ describe("options", function()
 
   it("of every kind are taken", function()
     local server <close> = assert(fcgi.server {
-      stream = true, poller = "poll", params_bytes = 4096, params_pairs = 10, max_requests = 2,
+      stream = true, poller = "poll", params_bytes = 4096, params_pairs = 10, max_multiplexed = 2,
       max_connections = 5, body_memory = 1024, max_body = 1 << 40, temp_dir = "/tmp", input_window = 4096,
       output_window = 4096, io_timeout = math.huge, header_timeout = 0.5, idle_timeout = 10, drain_silence = 0.1,
-      drain_timeout = 1, drain_bytes = 1 << 20, backlog = 16, socket_mode = "0666" })
+      drain_timeout = 1, drain_bytes = 1 << 20, backlog = 16, socket_mode = "0666", access_log = "",
+      access_log_format = "json", error_log = "", status_path = "/status", request_timeout = 30, slow_log = 5 })
     assert.matches("^fcgi.server: 0x", tostring(server))
   end)
 end)

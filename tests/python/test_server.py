@@ -130,6 +130,8 @@ def test_what_is_no_socket_is_left_alone(tmp_path):
         ({"backlog": "9"}, TypeError, "backlog must be an int, not str"),
         ({"limit_params": 1 << 70}, ValueError, "limit_params must be from 1 to"),
         ({"io_timeout": 0}, ValueError, "io_timeout must be more than 0"),
+        ({"status_path": "x"}, ValueError, "status_path must be a path that begins with '/'"),
+        ({"request_timeout": 0}, ValueError, "request_timeout must be more than 0"),
         ({"io_timeout": float("nan")}, ValueError, "io_timeout must be more than 0"),
         ({"idle_timeout": "x"}, ValueError, "idle_timeout must be a number of seconds"),
         ({"socket_mode": 0o1777}, ValueError, "socket_mode must be from 1 to 511"),

@@ -1,64 +1,13 @@
 -- SPDX-License-Identifier: MIT
--- The command line of fcgi-lua: options become the table of fcgi.serve, and
--- every failure one line on stderr.
+-- The command line of fcgi-lua: options become the table of fcgi.serve, or of a
+-- supervisor, and every failure one line on stderr.
+local config = require "fcgi.config"
+local options = require "fcgi.options"
+
 local launcher = {}
 
-local function whole_number(text)
-  return math.tointeger(tonumber(text))
-end
-
-local function seconds(text)
-  return text == "inf" and math.huge or tonumber(text)
-end
-
-local function words(text)
-  return text
-end
-
-local function numbers(text)
-  local list = {}
-  for word in (text .. ","):gmatch("%s*(.-)%s*,") do
-    list[#list + 1] = whole_number(word) or error { usage = ("'%s' is no user id"):format(word) }
-  end
-  return list
-end
-
--- Each option: its name, its key for fcgi.serve, how its text is read (nil for
--- a flag), what its value is, and its help.
-local options = {
-  { "bind", "bind", words, "ADDRESS",
-    "unix:/path, unix:@name, host:port, :port or fd:N; may be repeated" },
-  { "threads", "threads", whole_number, "N",
-    "threads, each with a Lua state of its own (1)" },
-  { "stream", "stream", nil, nil,
-    "start a request before its body is whole" },
-  { "quiet", "quiet", nil, nil,
-    "do not tell on stderr where it listens" },
-  { "backlog", "backlog", whole_number, "N",
-    "connections that may wait to be accepted (4096)" },
-  { "socket-mode", "socket_mode", words, "MODE",
-    "mode of a unix socket, in octal (0660)" },
-  { "allow-from", "allow", words, "LIST",
-    "addresses and blocks that may connect over TCP (loopback)" },
-  { "peer-uids", "peer_uids", numbers, "LIST",
-    "users who may connect over unix sockets (by its mode)" },
-  { "max-connections", "max_connections", whole_number, "N",
-    "connections open at once (65536, or what the system allows)" },
-  { "max-requests", "max_requests", whole_number, "N",
-    "requests open at once on one connection (1024)" },
-  { "max-body", "max_body", whole_number, "BYTES",
-    "largest body that is collected, more is answered 413 (1 GiB)" },
-  { "body-memory", "body_memory", whole_number, "BYTES",
-    "of it in memory, the rest goes to a file (256 KiB)" },
-  { "temp-dir", "temp_dir", words, "DIRECTORY",
-    "where such files are ($TMPDIR or /tmp)" },
-  { "io-timeout", "io_timeout", seconds, "SECONDS",
-    "for one read or write (60)" },
-  { "header-timeout", "header_timeout", seconds, "SECONDS",
-    "for the parameters of a request (30)" },
-  { "idle-timeout", "idle_timeout", seconds, "SECONDS",
-    "for a kept connection without a request (90)" },
-}
+local BASE = "FASTCGI_BASE_DIR" -- Where the supervisor was started: files are named from there.
+local MANY = 1 << 62 -- Requests: never, whatever the environment says.
 
 local usage = "usage: fcgi-lua [options] app.lua [-- arguments of the application]"
 
@@ -72,107 +21,51 @@ local function help()
     "Without --bind it serves the listener that it inherits from systemd,",
     "spawn-fcgi or the web server.", "",
   }
-  for _, option in ipairs(options) do
-    local left = "--" .. option[1] .. (option[4] and " " .. option[4] or "")
-    lines[#lines + 1] = ("  %-26s %s"):format(left, option[5])
+  for _, option in ipairs(options.rows) do
+    local left = (option.short and option.short .. ", " or "    ") .. "--" .. option.name
+    left = option.value == "" and left or left .. " " .. option.value
+    local default = option.default ~= "" and (" (%s)"):format(option.default) or ""
+    lines[#lines + 1] = ("  %-30s %s%s"):format(left, option.help, default)
   end
-  lines[#lines + 1] = "  --help                     show this"
-  lines[#lines + 1] = "  --version                  show the version"
+  lines[#lines + 1] = "  -h, --help                     show this"
+  lines[#lines + 1] = "      --version                  show the version"
+  lines[#lines + 1] = ""
+  lines[#lines + 1] = "Sizes take K, M or G, times s, m, h or d. Each option may also be in the"
+  lines[#lines + 1] = "environment, as FASTCGI_NAME, or in the file of --config, as name. SIGTERM"
+  lines[#lines + 1] = "and SIGINT finish what runs and stop, a second one stops at once; with"
+  lines[#lines + 1] = "--workers SIGHUP replaces the workers, and no request is lost."
   return table.concat(lines, "\n") .. "\n"
 end
 
-local function usage_error(text)
-  error({ usage = text }, 0)
-end
-
-local function find(name)
-  for _, option in ipairs(options) do
-    if option[1] == name then
-      return option
-    end
-  end
-  usage_error(("unknown option --%s; fcgi-lua --help lists the options"):format(name))
-end
-
-local function store(serve, option, text)
-  local key, read = option[2], option[3]
-  local value = read(text)
-  if value == nil then
-    local kind = read == whole_number and "a whole number" or "a number of seconds"
-    usage_error(("--%s needs %s, not '%s'"):format(option[1], kind, text))
-  end
-  if key == "bind" then
-    serve.bind = serve.bind or {}
-    table.insert(serve.bind, value)
-  else
-    serve[key] = value
-  end
-end
-
--- Take the option at arguments[i]; returns the index after it.
-local function take_option(serve, arguments, i)
-  local name, text = arguments[i]:match("^%-%-([^=]+)=?(.*)$")
-  local has_text = arguments[i]:find("=", 1, true)
-  if not name then
-    usage_error(("unknown option %s; fcgi-lua --help lists the options"):format(arguments[i]))
-  end
-  local option = find(name)
-  if not option[3] then
-    if has_text then
-      usage_error(("--%s takes no value"):format(name))
-    end
-    serve[option[2]] = true
-    return i + 1
-  end
-  if not has_text then
-    i = i + 1
-    text = arguments[i]
-  end
-  if not text or text == "" then
-    usage_error(("--%s needs a value (%s)"):format(name, option[4]))
-  end
-  store(serve, option, text)
-  return i + 1
-end
-
--- A CGI server puts words that the client has chosen after the program's name
--- (RFC 3875, 4.4): they are neither options nor for the application.
-local function started_as_cgi()
-  return (os.getenv "GATEWAY_INTERFACE" or "") ~= ""
-end
-
 -- A CGI server puts words that the client has chosen behind the application's
--- name (RFC 3875, 4.4).
+-- name (RFC 3875, 4.4): they are neither options nor for the application.
 local function is_cgi()
   return (os.getenv("GATEWAY_INTERFACE") or "") ~= ""
 end
 
--- The table for fcgi.serve; or "help" or "version".
-local function parse(arguments)
-  local serve = { args = {} }
+-- What the words say, and those for the application; or "help" or "version".
+local function parse(words)
+  local line, args = {}, {}
   local i = 1
-  while arguments[i] and not (serve.app and is_cgi()) do
-    local word = arguments[i]
+  while words[i] and not (line.app and is_cgi()) do
+    local word = words[i]
     if word == "--" then
-      table.move(arguments, i + 1, #arguments, 1, serve.args)
+      table.move(words, i + 1, #words, 1, args)
       break
     elseif word == "--help" or word == "-h" then
       return "help"
     elseif word == "--version" then
       return "version"
     elseif word:sub(1, 1) == "-" then
-      i = take_option(serve, arguments, i)
-    elseif serve.app then
-      usage_error(("one application only: '%s' after '%s'; its arguments follow --"):format(word, serve.app))
+      i = config.take(line, words, i)
+    elseif line.app then
+      config.refuse("one application only: '%s' after '%s'; its arguments follow --", word, line.app.value)
     else
-      serve.app = word
-      i = started_as_cgi() and #arguments + 1 or i + 1
+      line.app = { text = word, value = word, source = "command line" }
+      i = i + 1
     end
   end
-  if not serve.app then
-    usage_error("no application given; " .. usage)
-  end
-  return serve
+  return line, args
 end
 
 local function complain(text)
@@ -197,11 +90,8 @@ local function tell(serve)
   end
 end
 
-local function run(serve)
-  set_arg(serve)
-  serve.listening = not serve.quiet and tell(serve) or nil
-  serve.quiet = nil
-  local fine, served, message = pcall(require("fcgi").serve, serve)
+-- The status of what fcgi.serve has returned or raised.
+local function conclude(fine, served, message)
   if not fine then
     complain((tostring(served):gsub("^bad argument #1 to '[^']*' %((.*)%)$", "%1")))
     return 2
@@ -212,21 +102,171 @@ local function run(serve)
   return 0
 end
 
---- Run the command line; returns the exit status: 0, 1 when serving fails, 2
---- when the command line is wrong.
-function launcher.main(arguments)
-  local fine, serve = pcall(parse, arguments)
+-- The table for fcgi.serve.
+local function serving(settings, args)
+  local serve = { args = args }
+  for word, given in pairs(settings) do
+    local row = options.find("word", word)
+    if not (row and (row.shared or row.command or word == "workers" or word == "chdir" or word == "umask")) then
+      serve[row and row.key or word] = given.value
+    end
+  end
+  if serve.max_requests == 0 then
+    serve.max_requests = MANY
+  end
+  if serve.max_requests_jitter == 0 then
+    serve.max_requests_jitter = nil
+  end
+  return serve
+end
+
+local function run(serve)
+  set_arg(serve)
+  serve.listening = not serve.quiet and tell(serve) or nil
+  serve.quiet = nil
+  return conclude(pcall(require("fcgi").serve, serve))
+end
+
+local function change_directory(settings)
+  if settings.chdir then
+    local fine, message = require("fcgi.supervisor").chdir(settings.chdir.value)
+    if not fine then
+      complain(message)
+      return false
+    end
+  end
+  return true
+end
+
+local function run_alone(settings, args)
+  local mode = settings.umask and tonumber(settings.umask.value, 8)
+  if settings.umask and not mode then
+    config.refuse("--umask needs octal digits, not '%s'", settings.umask.value)
+  elseif mode then
+    require("fcgi.supervisor").umask(mode)
+  end
+  return change_directory(settings) and run(serving(settings, args)) or 1
+end
+
+-- Everything but serving, on an address that nobody else has.
+local function check(settings, args)
+  if not change_directory(settings) then
+    return 1
+  end
+  local serve = serving(settings, args)
+  local good = {}
+  set_arg(serve)
+  serve.quiet = nil
+  serve.bind = "unix:@fcgi-lua-check" .. os.tmpname()
+  os.remove(serve.bind:match("@fcgi%-lua%-check(.*)"))
+  serve.listening = function() error(good, 0) end
+  local fine, served, message = pcall(require("fcgi").serve, serve)
+  if served == good then
+    complain("the configuration is fine")
+    return 0
+  end
+  return conclude(fine, served, message)
+end
+
+-- fcgi-lua once more, with the interpreter's own options.
+local function command(words, supervisor)
+  local list, first = {}, 0
+  while words[first - 1] do
+    first = first - 1
+  end
+  for i = first, #words do
+    list[#list + 1] = i == 0 and supervisor.absolute(words[0]) or words[i]
+  end
+  return list
+end
+
+-- Absolute paths of what --reload looks at.
+local function watched(settings, supervisor)
+  local base = settings.chdir and settings.chdir.value .. "/" or ""
+  local list = {}
+  local function add(path)
+    list[#list + 1] = supervisor.absolute(path:sub(1, 1) == "/" and path or base .. path)
+  end
+  add((settings.app.value:match("^(.*)/[^/]*$") or ".") .. "/.")
+  for _, path in ipairs(settings.reload_extra_file and settings.reload_extra_file.value or {}) do
+    add(path)
+  end
+  return list
+end
+
+local function run_workers(settings, workers, words)
+  local supervisor = require "fcgi.supervisor"
+  local list = { workers = workers, command = command(words, supervisor) }
+  for word, given in pairs(settings) do
+    local row = options.find("word", word)
+    if row and word ~= "workers" then
+      list[row.key] = given.value
+    end
+  end
+  list.watch = settings.reload and watched(settings, supervisor) or nil
+  supervisor.setenv(BASE, supervisor.absolute("."))
+  local fine, status = pcall(supervisor.run, list)
   if not fine then
-    complain(type(serve) == "table" and serve.usage or serve)
-    return 2
-  elseif serve == "help" then
+    config.refuse("%s", status)
+  end
+  return status
+end
+
+-- How many processes; 0: this one alone.
+local function count_workers(settings)
+  local asked
+  for word, given in pairs(settings) do
+    local row = options.find("word", word)
+    if row and row.shared and given.value and word ~= "allow_root" and (not asked or row.name < asked) then
+      asked = row.name
+    end
+  end
+  if not settings.workers then
+    local number = math.tointeger(tonumber(os.getenv("WEB_CONCURRENCY")))
+    return number and number > 0 and number or asked and 1 or 0
+  elseif settings.workers.value == 0 and asked then
+    config.refuse("--%s needs a worker, and --workers is 0; leave one of them out", asked)
+  end
+  return settings.workers.value
+end
+
+local function start(words)
+  local line, args = parse(words)
+  if line == "help" then
     io.stdout:write(help())
     return 0
-  elseif serve == "version" then
+  elseif line == "version" then
     print(require("fcgi")._VERSION)
     return 0
   end
-  return run(serve)
+  local is_worker = require("fcgi.supervisor").is_worker()
+  local settings = config.merge(line, is_worker and os.getenv(BASE) or ".", os.getenv)
+  local workers = count_workers(settings)
+  if settings.print_config then
+    io.stdout:write(config.show(settings))
+    return 0
+  elseif not settings.app then
+    config.refuse("no application given; %s", usage)
+  elseif settings.check_config then
+    return check(settings, args)
+  elseif is_worker then
+    settings.bind, settings.chdir, settings.umask = nil, nil, nil
+  elseif workers > 0 and not is_cgi() then
+    return run_workers(settings, workers, words)
+  end
+  return run_alone(settings, args)
+end
+
+--- Run the command line; returns the exit status: 0, 1 when serving fails, 2
+--- when the command line or a file of options is wrong, 3 when the first
+--- workers do not start.
+function launcher.main(words)
+  local fine, status = pcall(start, words)
+  if fine then
+    return status
+  end
+  complain(type(status) == "table" and status.usage or status)
+  return 2
 end
 
 return launcher

@@ -223,9 +223,32 @@ const char *fcgi_lua_crew_end(fcgi_lua_crew *crew, int ms);
 int fcgi_lua_service_start(lua_State *L);
 void fcgi_lua_service_class(lua_State *L);
 
-/* module.c, and client.c for what fcgi.test is made of. */
+/* supervisor.c */
+
+/* run{...} of fcgi.supervisor: workers until they are stopped. */
+int fcgi_lua_supervisor_run(lua_State *L);
+
+/* 1 when a supervisor has started this process to serve. */
+int fcgi_lua_is_worker(void);
+
+/* workers.c: fcgi.serve{workers=...}. Has this process to watch over workers,
+   it does so: the number of results, which are pushed. Otherwise 0; the table
+   at 1 then says what this process serves itself. */
+int fcgi_lua_workers(lua_State *L);
+
+/* watch.c */
+
+typedef struct fcgi_lua_watcher fcgi_lua_watcher;
+
+/* Push a watcher that sends SIGHUP to this process when Lua files below the
+   directories, or the files, that `places` lends have changed. Raises. */
+fcgi_lua_watcher *fcgi_lua_watch_start(lua_State *L, const char *const *places);
+void fcgi_lua_watch_stop(fcgi_lua_watcher *watcher);
+
+/* module.c; client.c for what fcgi.test is made of; supervisor.c. */
 
 FCGI_LUA_API int luaopen_fcgi(lua_State *L);
 FCGI_LUA_API int luaopen_fcgi_client(lua_State *L);
+FCGI_LUA_API int luaopen_fcgi_supervisor(lua_State *L);
 
 #endif

@@ -16,6 +16,7 @@ typedef enum option_type {
   OPTION_SECONDS, /* Seconds, at least a millisecond, into milliseconds. */
   OPTION_WAIT,    /* The same; 0 never waits, math.huge without end. */
   OPTION_TEXT,    /* A string, lent by the table. */
+  OPTION_PATH,    /* Likewise; begins with "/", or is empty. */
   OPTION_MODE,    /* Octal digits in a string. */
   OPTION_POLLER   /* "best", "epoll" or "poll". */
 } option_type;
@@ -40,7 +41,7 @@ static const known_option options_known[] = {
     {"poller", OPTION_POLLER, 0, AT(config.poller)},
     {"params_bytes", OPTION_SIZE, 0, AT(config.params_bytes)},
     {"params_pairs", OPTION_UINT32, 0, AT(config.params_pairs)},
-    {"max_requests", OPTION_UINT32, 0, AT(config.max_requests)},
+    {"max_multiplexed", OPTION_UINT32, 0, AT(config.max_requests)},
     {"max_connections", OPTION_UINT32, 0, AT(config.max_connections)},
     {"body_memory", OPTION_SIZE, 0, AT(config.body_memory)},
     {"max_body", OPTION_UINT64, 0, AT(config.max_body)},
@@ -56,6 +57,30 @@ static const known_option options_known[] = {
     {"backlog", OPTION_INT, 0, AT(config.backlog)},
     {"socket_mode", OPTION_MODE, 0, AT(config.socket_mode)},
     {"allow", OPTION_TEXT, 0, AT(config.allow)},
+    {"status_path", OPTION_PATH, 0, AT(config.status_path)},
+    {"request_timeout", OPTION_SECONDS, 0, AT(config.request_timeout_ms)},
+    {"slow_log", OPTION_SECONDS, 0, AT(config.request_slow_ms)},
+    {"max_requests", OPTION_UINT64, 0, AT(config.retire_after)},
+    {"max_requests_jitter", OPTION_UINT64, 0, AT(config.retire_jitter)},
+    {"workers", OPTION_OTHER, 1, 0},
+    {"user", OPTION_OTHER, 1, 0},
+    {"group", OPTION_OTHER, 1, 0},
+    {"allow_root", OPTION_OTHER, 1, 0},
+    {"umask", OPTION_OTHER, 1, 0},
+    {"chdir", OPTION_OTHER, 1, 0},
+    {"pid", OPTION_OTHER, 1, 0},
+    {"socket_user", OPTION_OTHER, 1, 0},
+    {"socket_group", OPTION_OTHER, 1, 0},
+    {"timeout", OPTION_OTHER, 1, 0},
+    {"start_timeout", OPTION_OTHER, 1, 0},
+    {"graceful_timeout", OPTION_OTHER, 1, 0},
+    {"max_worker_age", OPTION_OTHER, 1, 0},
+    {"max_worker_age_jitter", OPTION_OTHER, 1, 0},
+    {"max_worker_rss", OPTION_OTHER, 1, 0},
+    {"watch", OPTION_OTHER, 1, 0},
+    {"access_log", OPTION_TEXT, 0, AT(config.access_log)},
+    {"access_log_format", OPTION_TEXT, 0, AT(config.access_log_format)},
+    {"error_log", OPTION_TEXT, 0, AT(config.error_log)},
     {"peer_uids", OPTION_OTHER, 0, 0},
     {"roles", OPTION_OTHER, 0, 0},
 };
@@ -194,6 +219,16 @@ static const char *text(lua_State *L, const char *name) {
   return lua_tostring(L, -1);
 }
 
+static const char *url_path(lua_State *L, const char *name) {
+  const char *path = text(L, name);
+  if (*path && (*path != '/' || strlen(path) > 255))
+    luaL_error(L,
+               "option '%s' must be a path that begins with /, below 256 bytes "
+               "(got %s)",
+               name, path);
+  return path;
+}
+
 /* Store the value at the top of the stack where the option says. */
 static void store(lua_State *L, const known_option *option, void *field) {
   switch (option->type) {
@@ -215,6 +250,9 @@ static void store(lua_State *L, const known_option *option, void *field) {
     break;
   case OPTION_TEXT:
     *(const char **)field = text(L, option->name);
+    break;
+  case OPTION_PATH:
+    *(const char **)field = url_path(L, option->name);
     break;
   case OPTION_MODE:
     *(unsigned *)field = octal(L, option->name);

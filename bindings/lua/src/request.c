@@ -140,8 +140,8 @@ static int request_tostring(lua_State *L) {
 }
 
 static int push_aborted(lua_State *L, fcgi_request *request) {
-  static const char *const reasons[] = {NULL,       "record",  "connection",
-                                        "protocol", "timeout", "stop"};
+  static const char *const reasons[] = {
+      NULL, "record", "connection", "protocol", "timeout", "stop", "deadline"};
   unsigned reason = (unsigned)fcgi_request_aborted(request);
   if (!reason)
     lua_pushboolean(L, 0);

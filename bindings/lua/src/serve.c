@@ -298,6 +298,10 @@ int fcgi_lua_serve(lua_State *L) {
   int stream = 0;
   fcgi_lua_options_read(L, 1, 1, &options);
   lua_settop(L, 1);
+  int watched = fcgi_lua_workers(L);
+  if (watched)
+    return watched;
+  lua_settop(L, 1);
   check_work(L, &options);
   const char *const *args = fcgi_lua_arguments(L);
   if (options.threads > 1)

@@ -229,6 +229,12 @@ static int server_stop(lua_State *L) {
   return 1;
 }
 
+static int server_reopen_logs(lua_State *L) {
+  fcgi_server_reopen_logs(check(L)->handle);
+  lua_settop(L, 1);
+  return 1;
+}
+
 static int server_pollfd(lua_State *L) {
   int fd = fcgi_server_fd(check(L)->handle);
   if (fd < 0)
@@ -282,6 +288,7 @@ static const luaL_Reg methods[] = {{"listen", server_listen},
                                    {"requests", server_requests},
                                    {"serve", server_serve},
                                    {"stop", server_stop},
+                                   {"reopen_logs", server_reopen_logs},
                                    {"pollfd", server_pollfd},
                                    {"events", server_events},
                                    {"timeout", server_timeout},

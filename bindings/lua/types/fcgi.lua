@@ -35,6 +35,7 @@ local fcgi = {}
 ---| "protocol"   # the web server broke the protocol
 ---| "timeout"    # it was silent for too long
 ---| "stop"       # the server is stopped at once
+---| "deadline"   # request_timeout has passed, the client got 504
 
 ---@alias fcgi.status integer A status from 100 to 599.
 
@@ -80,6 +81,12 @@ local fcgi = {}
 ---@field io_timeout? number seconds for one read or write, 0 never waits, math.huge without end: 60
 ---@field header_timeout? number seconds for the parameters of a request: 30
 ---@field idle_timeout? number seconds for a kept connection without a request: 90
+---@field status_path? string path at which the server answers with its status: $FASTCGI_STATUS_PATH or none
+---@field request_timeout? number seconds a request may take, then the client gets 504: $FASTCGI_REQUEST_TIMEOUT or no limit
+---@field slow_log? number seconds after which a request gets into the log: $FASTCGI_SLOW_LOG or never
+---@field access_log? string file for a line for each request, "-" is stderr, "" none: $FASTCGI_ACCESS_LOG or none
+---@field access_log_format? string "common", "combined", "json" or a text with atoms, "%(h)s %(s)s": $FASTCGI_ACCESS_LOG_FORMAT or "combined"
+---@field error_log? string file for the server's lines and those of request:log: $FASTCGI_ERROR_LOG or stderr
 ---@field drain_silence? number seconds of silence that end the draining of an unread body: 0.5
 ---@field drain_timeout? number seconds for draining one: 30
 ---@field drain_bytes? integer bytes of it: 4 GiB
@@ -165,6 +172,11 @@ function server:serve(handler) end
 ---@param how? "graceful"|"now"
 ---@return fcgi.server self
 function server:stop(how) end
+
+--- Open access log and error log anew, once they were renamed; fcgi.serve does
+--- it on SIGUSR1.
+---@return fcgi.server self
+function server:reopen_logs() end
 
 --- A descriptor that polls readable when `accept(0)` has something to do; call
 --- accept until it returns nil. With `events` and `timeout` a cqueues object.

@@ -5,18 +5,18 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 from . import _core
-from ._server import Interface, Server
+from ._server import Interface, Server, share_work
 from ._signals import stop_on_signals
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from ._roles import Role
-    from ._types import Application, Handler, Options
+    from ._types import Application, Handler, ServeOptions
 
 USAGE = 2
 
@@ -29,7 +29,8 @@ def main(
     stream: bool = False,
     graceful_timeout: float | None = None,
     roles: Mapping[str, Handler | Role] | None = None,
-    **options: Unpack[Options],
+    workers: int | Literal["auto"] = 0,
+    **options: Unpack[ServeOptions],
 ) -> None:
     """Serve ``app`` on the addresses that the command line names, or without
     any on the inherited listener; the arguments are those of ``serve``.
@@ -38,24 +39,38 @@ def main(
     on stderr and status 2. A CGI server puts words of the client's on the
     command line (RFC 3875, 4.4): they are never taken for addresses.
     """
+    words = _addresses()
+    rest: Any = options
+    if workers:
+        if (rest := share_work(workers, words, graceful_timeout, options)) is None:
+            return
+        words = []
     with (
-        Server(threads=threads, stream=stream, roles=roles, **options) as server,
+        Server(threads=threads, stream=stream, roles=roles, **rest) as server,
         stop_on_signals(server, graceful_timeout),
     ):
-        _listen(server)
+        _listen(server, words)
         server.serve(app, interface=interface)
 
 
-def _listen(server: Server) -> None:
-    program = os.path.basename(sys.argv[0])
+def _program() -> str:
+    return os.path.basename(sys.argv[0])
+
+
+def _addresses() -> list[str]:
     words = [] if "GATEWAY_INTERFACE" in os.environ else sys.argv[1:]
     if any(word.startswith("-") for word in words):
         asked = words[0] in ("-h", "--help")
         (sys.stdout if asked else sys.stderr).write(
-            f"usage: {program} [ADDRESS ...]   unix:PATH, HOST:PORT or fd:N; "
+            f"usage: {_program()} [ADDRESS ...]   unix:PATH, HOST:PORT or fd:N; "
             "without one the inherited listener\n"
         )
         sys.exit(0 if asked else USAGE)
+    return words
+
+
+def _listen(server: Server, words: Sequence[str]) -> None:
+    program = _program()
     try:
         for address in words:
             server.listen(address)

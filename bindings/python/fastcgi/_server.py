@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import pwd
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -17,7 +18,7 @@ from ._signals import stop_on_signals
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
-    from ._types import Application, Handler, Options, ServerOptions
+    from ._types import Application, Handler, ServeOptions, ServerOptions
 
 Interface = Literal["auto", "handler", "wsgi"]
 F = TypeVar("F", bound="Handler")
@@ -220,6 +221,24 @@ def _wait_for(worker: threading.Thread) -> None:
         worker.join(SIGNAL_SECONDS)
 
 
+def share_work(
+    workers: int | Literal["auto"],
+    addresses: Iterable[str],
+    graceful_timeout: float | None,
+    options: Mapping[str, Any],
+) -> dict[str, Any] | None:
+    """In a worker the options that are left for Server, also when a CGI server
+    has started it. Elsewhere watch over workers until they are stopped: None; a
+    failure ends the program."""
+    from ._supervisor import is_worker, run_program, split
+
+    processes, rest = split(options)
+    if is_worker() or "GATEWAY_INTERFACE" in os.environ:
+        return rest
+    run_program(workers, addresses, graceful_timeout, processes, rest)
+    return None
+
+
 def serve(
     app: Application | None = None,
     bind: str | Iterable[str] | None = None,
@@ -229,7 +248,8 @@ def serve(
     stream: bool = False,
     graceful_timeout: float | None = None,
     roles: Mapping[str, Handler | Role] | None = None,
-    **options: Unpack[Options],
+    workers: int | Literal["auto"] = 0,
+    **options: Unpack[ServeOptions],
 ) -> None:
     """Serve ``app`` until SIGTERM or SIGINT, which let running requests
     finish; a second signal, or ``graceful_timeout`` seconds, stops at once.
@@ -237,9 +257,18 @@ def serve(
     ``app`` is ``def handler(request)`` or a WSGI application; ``roles`` has
     handlers of other roles by name, and with them ``app`` may be None. Signals are
     handled when the main thread calls; their handlers are put back.
+
+    With ``workers`` this process only watches so many others. Each is the same
+    program, executed again, which serves when it comes to this call. SIGHUP
+    replaces them. See docs/processes.md for that and the options.
     """
+    rest: Any = options
+    if workers:
+        if (rest := share_work(workers, _addresses(bind), graceful_timeout, options)) is None:
+            return
+        bind = None
     with (
-        Server(bind, threads=threads, stream=stream, roles=roles, **options) as server,
+        Server(bind, threads=threads, stream=stream, roles=roles, **rest) as server,
         stop_on_signals(server, graceful_timeout),
     ):
         server.serve(app, interface=interface)

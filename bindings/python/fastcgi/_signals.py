@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 @contextmanager
 def stop_on_signals(server: _core.Server, graceful_timeout: float | None = None) -> Iterator[None]:
     """Within the block SIGTERM and SIGINT stop ``server`` gracefully, a second
-    one or the end of ``graceful_timeout`` at once, SIGQUIT at once.
+    one or the end of ``graceful_timeout`` at once, SIGQUIT at once. SIGUSR1
+    reopens its logs, unless the program has a use for it.
 
     Elsewhere than in the main thread of the main interpreter it does nothing.
     """
@@ -37,10 +38,15 @@ def stop_on_signals(server: _core.Server, graceful_timeout: float | None = None)
             timer.daemon = True
             timer.start()
 
+    def reopen(number: int, frame: FrameType | None) -> None:
+        server.reopen_logs()
+
     previous = {}
     try:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
             previous[number] = signal.signal(number, handle)
+        if signal.getsignal(signal.SIGUSR1) in (signal.SIG_DFL, signal.SIG_IGN):
+            previous[signal.SIGUSR1] = signal.signal(signal.SIGUSR1, reopen)
     except ValueError:  # Not the main thread: its handlers stay as they are.
         pass
     try:

@@ -45,6 +45,42 @@ class Options(TypedDict, total=False):
     # TCP. Without it anyone may, but only loopback is listened on.
     peer_users: Iterable[int | str] | None  # Users, by number or name, whose processes may
     # connect over unix sockets: whoever the socket's mode lets.
+    status_path: str | None  # Where the server answers with its status; "" for nowhere:
+    # $FASTCGI_STATUS_PATH.
+    request_timeout: float | None  # A request may take, then the client gets 504: no limit, or
+    # $FASTCGI_REQUEST_TIMEOUT.
+    max_requests: int | None  # After so many requests the worker is replaced; without a
+    # supervisor the server stops: never, or $FASTCGI_MAX_REQUESTS.
+    max_requests_jitter: int | None  # Up to so many more, at random: none.
+    slow_log: float | None  # A request that takes longer gets into the log: never, or
+    # $FASTCGI_SLOW_LOG.
+    access_logfile: str  # A line for each request goes there; "-" is stderr, "" nowhere:
+    # $FASTCGI_ACCESS_LOG.
+    access_logformat: str  # "common", "combined", "json" or gunicorn's atoms: combined, or
+    # $FASTCGI_ACCESS_LOG_FORMAT.
+    error_logfile: str  # The server's lines go there, and write_stderr's; "-" is stderr:
+    # $FASTCGI_ERROR_LOG.
+
+
+class ServeOptions(Options, total=False):
+    """What serve and main take beside them; all need `workers`."""
+
+    user: str  # Become this user, once everything is opened.
+    group: str  # Likewise this group: the user's.
+    allow_root: bool  # Workers may run as root: False.
+    umask: int  # Of files that are made.
+    chdir: str  # Workers start in this directory.
+    pid: str  # A file for the process id.
+    socket_user: str  # Owner of a unix socket.
+    socket_group: str  # Group of it.
+    timeout: float | None  # Kill a worker that has not come by for so long: no limit.
+    start_timeout: float | None  # To become ready: 60.
+    max_worker_age: float | None  # Replace a worker then: never.
+    max_worker_age_jitter: float | None  # Up to so much earlier, at random.
+    max_worker_rss: int | None  # Replace a worker that uses more bytes: never.
+    reload: bool  # Replace the workers when the code changes: False.
+    reload_extra_file: Iterable[str]  # Look at these files too.
+    reload_engine: Literal["auto", "poll"]  # Whether watchfiles is used: "auto".
 
 
 class ServerOptions(Options, total=False):

@@ -10,6 +10,7 @@ static const char *reason_name(fcgi_abort_reason reason) {
       [FCGI_ABORT_PROTOCOL] = "protocol",
       [FCGI_ABORT_TIMEOUT] = "timeout",
       [FCGI_ABORT_STOP] = "stop",
+      [FCGI_ABORT_DEADLINE] = "deadline",
   };
   return (size_t)reason < sizeof names / sizeof *names ? names[reason] : NULL;
 }

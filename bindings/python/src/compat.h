@@ -6,6 +6,8 @@
 #include <Python.h>
 
 #if PY_VERSION_HEX < 0x030d0000
+#define PyThreadState_GetUnchecked _PyThreadState_UncheckedGet
+
 /* Without free threading the GIL guards every object. */
 #define Py_BEGIN_CRITICAL_SECTION(object) {
 #define Py_END_CRITICAL_SECTION()         }

@@ -98,6 +98,12 @@ static PyMethodDef core_methods[] = {
      "raise_in_thread($module, thread, exception, /)\n--\n\n"
      "Raise an exception, given as its class, in the thread with that ident; "
      "None takes\none back that has not been raised yet."},
+    {"supervise", (PyCFunction)(void (*)(void))supervisor_run,
+     METH_VARARGS | METH_KEYWORDS,
+     "supervise($module, **options)\n--\n\n"
+     "Start workers, which execute `command`, and replace them until stopped; "
+     "returns\nan exit status. Signals and children are the supervisor's "
+     "meanwhile."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -5,14 +5,15 @@
 #include <stddef.h>
 
 typedef enum option_kind {
-  OPTION_SIZE,    /* size_t */
-  OPTION_U32,     /* uint32_t */
-  OPTION_U64,     /* uint64_t */
-  OPTION_INT,     /* int */
-  OPTION_MODE,    /* unsigned, the mode of a file */
-  OPTION_SECONDS, /* int milliseconds from float seconds; None: no limit */
-  OPTION_PATH,    /* const char *, lent */
-  OPTION_TEXT     /* const char *, lent */
+  OPTION_SIZE,     /* size_t */
+  OPTION_U32,      /* uint32_t */
+  OPTION_U64,      /* uint64_t */
+  OPTION_INT,      /* int */
+  OPTION_MODE,     /* unsigned, the mode of a file */
+  OPTION_SECONDS,  /* int milliseconds from float seconds; None: no limit */
+  OPTION_PATH,     /* const char *, lent */
+  OPTION_URL_PATH, /* Likewise; begins with '/', or is "" */
+  OPTION_TEXT      /* const char *, lent */
 } option_kind;
 
 typedef struct option {
@@ -42,6 +43,14 @@ static const option options[] = {
     {"backlog", OPTION_INT, FIELD(backlog)},
     {"socket_mode", OPTION_MODE, FIELD(socket_mode)},
     {"allow", OPTION_TEXT, FIELD(allow)},
+    {"status_path", OPTION_URL_PATH, FIELD(status_path)},
+    {"request_timeout", OPTION_SECONDS, FIELD(request_timeout_ms)},
+    {"slow_log", OPTION_SECONDS, FIELD(request_slow_ms)},
+    {"access_logfile", OPTION_PATH, FIELD(access_log)},
+    {"access_logformat", OPTION_TEXT, FIELD(access_log_format)},
+    {"error_logfile", OPTION_PATH, FIELD(error_log)},
+    {"max_requests", OPTION_U64, FIELD(retire_after)},
+    {"max_requests_jitter", OPTION_U64, FIELD(retire_jitter)},
 };
 
 static int refuse(const option *row, const char *wanted) {
@@ -88,6 +97,14 @@ static int set_text(const option *row, PyObject *value, const char *wanted,
   return *out == NULL ? refuse(row, wanted) : 0;
 }
 
+static int set_url_path(const option *row, PyObject *value, const char **out) {
+  const char *wanted = "a path that begins with '/', below 256 bytes";
+  if (set_text(row, value, wanted, out) < 0)
+    return -1;
+  return **out && (**out != '/' || strlen(*out) > 255) ? refuse(row, wanted)
+                                                       : 0;
+}
+
 /* A list of user ids, kept by the server object until it is made. */
 static int set_uids(PyObject *value, server_object *self,
                     fcgi_server_config *config) {
@@ -121,6 +138,8 @@ static int set_option(const option *row, PyObject *value, char *config) {
     return set_text(row, value, "a path as str", field);
   case OPTION_TEXT:
     return set_text(row, value, "a str", field);
+  case OPTION_URL_PATH:
+    return set_url_path(row, value, field);
   case OPTION_SIZE:
     if (set_number(row, value, SIZE_MAX / 2, &number) < 0)
       return -1;

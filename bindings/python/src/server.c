@@ -15,7 +15,7 @@ int server_hold(server_object *self) {
 
 void server_drop(server_object *self) {
   if (atomic_fetch_sub(&self->holds, 1) == 1)
-    fcgi_server_free(self->core);
+    trace_free_server(self->core);
 }
 
 int server_enter(server_object *self) {
@@ -75,6 +75,7 @@ static int server_init(PyObject *object, PyObject *args, PyObject *kwargs) {
     error_set(self->state, code, NULL);
     return -1;
   }
+  trace_init(self);
   atomic_store(&self->holds, 1);
   return 0;
 }
@@ -223,6 +224,16 @@ static PyObject *server_stop(PyObject *object, PyObject *args,
   Py_RETURN_NONE;
 }
 
+static PyObject *server_reopen_logs(PyObject *object, PyObject *unused) {
+  server_object *self = (server_object *)object;
+  (void)unused;
+  if (server_hold(self)) {
+    fcgi_server_reopen_logs(self->core);
+    server_drop(self);
+  }
+  Py_RETURN_NONE;
+}
+
 int server_take(server_object *self, fcgi_request **out, int timeout_ms) {
   fcgi_server_event event = {0};
   int code;
@@ -341,6 +352,9 @@ static PyMethodDef server_methods[] = {
     {"stop", FAST(server_stop), METH_VARARGS | METH_KEYWORDS,
      "stop($self, graceful=True)\n--\n\n"
      "Accept nothing more and finish what runs, or abort it."},
+    {"reopen_logs", server_reopen_logs, METH_NOARGS,
+     "reopen_logs($self)\n--\n\n"
+     "Open access log and error log anew, once they were renamed."},
     {"close", server_close, METH_NOARGS,
      "close($self)\n--\n\nStop at once and give every resource back."},
     {"fileno", server_fileno, METH_NOARGS,

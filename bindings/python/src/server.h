@@ -43,6 +43,11 @@ int server_take(server_object *self, fcgi_request **out, int timeout_ms);
 int options_parse(PyObject *kwargs, server_object *self,
                   fcgi_server_config *config);
 
+/* Have the slow log show Python's stack, once the core server is there; and
+   free that, with the GIL or without it. */
+void trace_init(server_object *self);
+void trace_free_server(fcgi_server *server);
+
 /* Server.set_roles, and the name of a role: new, NULL with an exception. */
 PyObject *roles_method_set(PyObject *self, PyObject *roles);
 PyObject *roles_name(server_object *self, unsigned number);

@@ -68,6 +68,7 @@ int error_is_disconnect(core_state *state);
 
 /* Functions of the module itself. */
 PyObject *abort_raise_in_thread(PyObject *module, PyObject *args);
+PyObject *supervisor_run(PyObject *module, PyObject *args, PyObject *kwargs);
 
 extern PyType_Spec server_spec;
 extern PyType_Spec request_spec;

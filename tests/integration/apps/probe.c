@@ -35,7 +35,8 @@ static int start(fcgi_request *request) {
 /* One line on the program's own stderr. */
 static void tell_abort(fcgi_request *request) {
   static const char *const reasons[] = {"none",     "record",  "connection",
-                                        "protocol", "timeout", "stop"};
+                                        "protocol", "timeout", "stop",
+                                        "deadline"};
   const char *query = fcgi_request_param(request, "QUERY_STRING");
   fprintf(stderr, "probe: %s aborted: %s\n", query ? query : "",
           reasons[fcgi_request_aborted(request)]);

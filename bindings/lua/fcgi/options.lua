@@ -1,0 +1,185 @@
+-- SPDX-License-Identifier: MIT
+-- Every option of fcgi-lua, once: the command line, the environment, the file
+-- of --config, --print-config and docs/processes.md have it from here.
+local options = {}
+
+-- How the text of an option is read: nil when it is wrong.
+local kinds = {}
+
+kinds["a whole number"] = function(text)
+  return math.tointeger(tonumber(text))
+end
+
+kinds["a number of bytes"] = function(text)
+  local digits, unit = text:match("^(%d+)([KMG]?)$")
+  local factor = ({ K = 1 << 10, M = 1 << 20, G = 1 << 30, [""] = 1 })[unit]
+  return digits and math.tointeger(tonumber(digits) * factor)
+end
+
+kinds["a number of seconds"] = function(text)
+  local number, unit = text:match("^(.-)([smhd]?)$")
+  local factor = ({ s = 1, m = 60, h = 3600, d = 86400, [""] = 1 })[unit]
+  number = text == "inf" and math.huge or tonumber(number)
+  return number and number >= 0 and (number == 0 and math.huge or number * factor) or nil
+end
+
+kinds["a list of user ids"] = function(text)
+  local list = {}
+  for word in (text .. ","):gmatch("%s*(.-)%s*,") do
+    list[#list + 1] = math.tointeger(tonumber(word))
+    if not list[#list] then
+      return nil, ("'%s' is no user id"):format(word)
+    end
+  end
+  return list
+end
+
+kinds["true or false"] = function(text)
+  return ({ ["true"] = true, yes = true, on = true, ["1"] = true,
+    ["false"] = false, no = false, off = false, ["0"] = false })[text]
+end
+
+kinds["a text"] = function(text)
+  return text
+end
+
+local function read_file(path)
+  local file = io.open(path)
+  local text = file and file:read("a") or ""
+  if file then
+    file:close()
+  end
+  return text
+end
+
+--- The processors that this process may use, or fewer where the quota of a
+--- control group, or of one above it, is less than that, rounded up.
+function options.available_cpus(root)
+  local count = require("fcgi.supervisor").cpus()
+  local group = ("\n" .. read_file(root .. "/proc/self/cgroup")):match("\n0::([^\n]*)") or "/"
+  while true do
+    local quota, period = read_file(("%s/sys/fs/cgroup%s/cpu.max"):format(root, group)):match("^(%d+) (%d+)")
+    if quota then
+      count = math.max(1, math.min(count, -(-tonumber(quota) // tonumber(period))))
+    end
+    if group == "" or group == "/" then
+      return math.tointeger(count)
+    end
+    group = group:match("^(.*)/[^/]*$")
+  end
+end
+
+kinds["a number of processes, or auto"] = function(text)
+  local number = text == "auto" and options.available_cpus("") or math.tointeger(tonumber(text))
+  return number and number >= 0 and number <= 4096 and number or nil
+end
+
+local whole, bytes, seconds = "a whole number", "a number of bytes", "a number of seconds"
+local text, flag, processes = "a text", "true or false", "a number of processes, or auto"
+
+-- Name, what it is, what stands for it in help ("" for a flag), the default,
+-- and help; `key` is its key for fcgi.serve where that is another one. Those
+-- that are `shared` are for a supervisor, and need one.
+local rows = {
+  { "bind", text, "ADDRESS", "the inherited listener",
+    "unix:/path, unix:@name, host:port, :port or fd:N; repeatable", several = true, short = "-b" },
+  { "threads", whole, "N", "1", "threads of a process, each with a Lua state of its own" },
+  { "stream", flag, "", "", "start a request before its body is whole" },
+  { "quiet", flag, "", "", "do not tell on stderr where it listens" },
+  { "chdir", text, "DIR", "", "change to this directory first" },
+  { "umask", text, "MODE", "", "of files that are made, in octal", short = "-m" },
+  { "workers", processes, "N", "$WEB_CONCURRENCY, or this process alone",
+    "processes that serve, below one that watches them; auto: as many as processors", short = "-w" },
+  { "max-requests", whole, "N", "0, never", "replace a worker after so many requests" },
+  { "max-requests-jitter", whole, "N", "0", "up to so many more, at random" },
+  { "max-worker-age", seconds, "TIME", "0, never", "replace a worker then", shared = true },
+  { "max-worker-age-jitter", seconds, "TIME", "0", "up to so much earlier, at random", shared = true },
+  { "max-worker-rss", bytes, "BYTES", "never", "replace a worker that uses more memory", shared = true },
+  { "timeout", seconds, "TIME", "0, no limit", "kill a worker that has not come by for so long",
+    shared = true, short = "-t" },
+  { "start-timeout", seconds, "TIME", "60s", "for a worker to become ready", shared = true },
+  { "graceful-timeout", seconds, "TIME", "30s", "to finish what runs", shared = true },
+  { "user", text, "NAME", "", "become this user", shared = true, short = "-u" },
+  { "group", text, "NAME", "the user's", "become this group", shared = true, short = "-g" },
+  { "allow-root", flag, "", "", "let workers run as root", shared = true },
+  { "pid", text, "FILE", "", "write the process id to it", shared = true, short = "-p" },
+  { "socket-user", text, "NAME", "", "owner of a unix socket", shared = true },
+  { "socket-group", text, "NAME", "", "group of a unix socket", shared = true },
+  { "reload", flag, "", "", "replace the workers when Lua files beside the application change, for development",
+    shared = true },
+  { "reload-extra-file", text, "FILE", "", "look at this file or directory too; repeatable",
+    several = true, shared = true },
+  { "backlog", whole, "N", "4096", "connections that may wait to be accepted" },
+  { "socket-mode", text, "MODE", "0660", "mode of a unix socket, in octal" },
+  { "allow-from", text, "LIST", "loopback", "addresses and blocks that may connect over TCP", key = "allow" },
+  { "peer-uids", "a list of user ids", "LIST", "by its mode", "users who may connect over unix sockets" },
+  { "max-connections", whole, "N", "65536, or what the system allows", "connections open at once" },
+  { "max-multiplexed", whole, "N", "1024", "requests open at once on one connection" },
+  { "max-body", bytes, "BYTES", "1G", "largest body that is collected, more is answered 413" },
+  { "body-memory", bytes, "BYTES", "256K", "of it in memory, the rest goes to a file" },
+  { "temp-dir", text, "DIRECTORY", "$TMPDIR or /tmp", "where such files are" },
+  { "io-timeout", seconds, "TIME", "60s", "for one read or write" },
+  { "header-timeout", seconds, "TIME", "30s", "for the parameters of a request" },
+  { "idle-timeout", seconds, "TIME", "90s", "for a kept connection without a request" },
+  { "status-path", text, "PATH", "none", "where the server answers with its status" },
+  { "request-timeout", seconds, "TIME", "no limit", "a request may take, then the client gets 504" },
+  { "slow-log", seconds, "TIME", "never", "after which a request gets into the log" },
+  { "access-log", text, "FILE", "none", "a line for each request; - is stderr" },
+  { "access-log-format", text, "FORMAT", "combined", "common, combined, json, or a text with atoms" },
+  { "error-log", text, "FILE", "stderr", "the server's messages and what requests log" },
+  { "config", text, "FILE", "", "a Lua file that returns a table of options", command = true, short = "-c" },
+  { "check-config", flag, "", "", "load everything, say whether it is fine, and exit", command = true },
+  { "print-config", flag, "", "", "print every option with where it comes from, and exit", command = true },
+}
+
+for _, row in ipairs(rows) do
+  row.name, row.kind, row.value, row.default, row.help = table.unpack(row)
+  row.word = row.name:gsub("-", "_")
+  row.key = row.key or row.word
+  row.variable = "FASTCGI_" .. row.word:upper()
+  row.read = kinds[row.kind]
+end
+
+options.rows = rows
+options.app = { name = "app", word = "app", key = "app", kind = text, variable = "FASTCGI_APP",
+  value = "FILE", default = "", help = "the application", read = kinds[text] }
+
+local function distance(a, b)
+  local row = {}
+  for j = 0, #b do
+    row[j] = j
+  end
+  for i = 1, #a do
+    local corner = row[0]
+    row[0] = i
+    for j = 1, #b do
+      local above = row[j]
+      local change = corner + (a:byte(i) == b:byte(j) and 0 or 1)
+      row[j] = math.min(above + 1, row[j - 1] + 1, change)
+      corner = above
+    end
+  end
+  return row[#b]
+end
+
+--- "; did you mean '--workers'?", or nothing.
+function options.nearest(name, field, before)
+  local best, least = nil, #name // 3 + 2
+  for _, row in ipairs(rows) do
+    local d = distance(name, row[field])
+    if d < least then
+      best, least = row[field], d
+    end
+  end
+  return best and ("; did you mean '%s%s'?"):format(before, best) or ""
+end
+
+function options.find(field, name)
+  for _, row in ipairs(rows) do
+    if row[field] == name then
+      return row
+    end
+  end
+end
+
+return options

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: MIT
+"""Several processes: the supervisor, and the commands that it executes."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from . import _core
+from ._config_table import PROCESSES, keys
+from ._config_types import MOST_WORKERS
+from ._config_types import workers as read_workers
+from ._reload import Watcher
+
+# An option of ours, and of fcgi_supervisor_config.
+NAMES = {
+    "pid": "pid_file",
+    "allow_from": "allow",
+    "timeout": "watchdog",
+    "max_worker_age": "max_age",
+    "max_worker_age_jitter": "max_age_jitter",
+    "max_worker_rss": "max_rss",
+}
+# What the supervisor takes beside its own.
+SHARED = ("workers", "backlog", "socket_mode", "allow_from", "umask", "graceful_timeout")
+UNLIMITED = ("graceful_timeout", "start_timeout")  # None is no limit; else it is none at all.
+RELOADING = ("reload", "reload_extra_file", "reload_engine")
+OWN = [key for key in keys(PROCESSES) if key not in RELOADING]
+
+
+class SupervisorError(RuntimeError):
+    """What is wrong, in one line."""
+
+
+def is_worker() -> bool:
+    """Whether a supervisor has started this process to serve."""
+    pid, _, _ = os.environ.get("FASTCGI_HANDOVER", "").partition(":")
+    return pid.isdecimal() and int(pid) == os.getpid()
+
+
+def module_command(arguments: Sequence[str]) -> list[str]:
+    """`python -m fastcgi ...` with the interpreter's own options."""
+    head = sys.orig_argv[1 : len(sys.orig_argv) - len(sys.argv) + 1]
+    # Otherwise it ends in -mfastcgi, or the program that pip has made.
+    head = head[:-2] if head[-2:] == ["-m", "fastcgi"] else head[:-1]
+    return [_interpreter(), *head, "-m", "fastcgi", *arguments]
+
+
+def program_command() -> list[str]:
+    """The running program once more. Raises SupervisorError when there is no
+    way to execute it."""
+    words = sys.orig_argv[1:]
+    script = len(words) - len(sys.argv)
+    if hasattr(sys, "ps1") or not words or sys.argv[0] in ("", "-"):
+        raise SupervisorError(
+            "workers are this program, executed again, and what was typed cannot be: put it into "
+            "a file, or name the application: python -m fastcgi --workers N MODULE:APP"
+        )
+    if 0 <= script < len(words) and os.path.exists(words[script]):
+        words[script] = os.path.abspath(words[script])
+    return [_interpreter(), *words]
+
+
+def _interpreter() -> str:
+    if not sys.executable:
+        raise SupervisorError("there is no Python interpreter to execute; sys.executable is empty")
+    return sys.executable
+
+
+def split(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Options of the supervisor, and those of a server."""
+    ours = {*OWN, *RELOADING, "umask", "chdir"}
+    processes = {key: value for key, value in options.items() if key in ours}
+    return processes, {key: value for key, value in options.items() if key not in ours}
+
+
+def run_program(
+    workers: Any,
+    addresses: Iterable[str],
+    graceful_timeout: float | None,
+    processes: Mapping[str, Any],
+    rest: Mapping[str, Any],
+) -> None:
+    """Run the calling program as workers. A failure ends it with the exit
+    status, after its line."""
+    number = read_workers(str(workers)) if workers == "auto" else workers
+    if not isinstance(number, int) or not 0 < number <= MOST_WORKERS:
+        raise ValueError(f"workers must be from 1 to {MOST_WORKERS}, or 'auto'")
+    options = dict(processes) | {"workers": number}
+    options |= {key: rest[key] for key in ("backlog", "socket_mode") if rest.get(key)}
+    allow = rest.get("allow")
+    if allow is not None:
+        options["allow_from"] = allow if isinstance(allow, str) else ",".join(allow)
+    if graceful_timeout is not None:
+        options["graceful_timeout"] = graceful_timeout
+    level = rest.get("log_level") or "info"
+    place = os.path.dirname(os.path.abspath(sys.argv[0]))
+    status = supervise(program_command(), list(addresses), options, level, lambda: [place])
+    if status:
+        sys.exit(status)
+
+
+def supervise(
+    command: Sequence[str],
+    addresses: Sequence[str],
+    options: Mapping[str, Any],
+    log_level: str = "info",
+    roots: Callable[[], Iterable[str]] = lambda: (),
+) -> int:
+    """Run a supervisor of `command` until it is stopped: its exit status.
+
+    `options` are those of OWN, SHARED and RELOADING, by their keys, without
+    those that were not given; `roots` says which directories --reload watches,
+    once the working directory is the right one.
+    """
+    if threading.active_count() > 1 or threading.current_thread() is not threading.main_thread():
+        raise SupervisorError(
+            "workers need the main thread, and no other that runs: a supervisor takes the signals "
+            "of the whole process"
+        )
+    own = {
+        NAMES.get(key, key): options[key]
+        for key in (*OWN, *SHARED)
+        if options.get(key) is not None or (key in UNLIMITED and key in options)
+    }
+    directory = options.get("chdir")
+    if directory:
+        own["directory"] = directory
+    watcher = None
+    if options.get("reload"):
+        base = os.path.abspath(directory or ".")
+        watcher = Watcher(
+            [os.path.join(base, root) for root in roots()],
+            [os.path.join(base, path) for path in options.get("reload_extra_file", ())],
+            options.get("reload_engine", "auto"),
+        )
+        watcher.start()
+    try:
+        return _core.supervise(
+            command=list(command),
+            restart=list(command),
+            addresses=list(addresses) or None,
+            log_level=log_level,
+            **own,
+        )
+    finally:
+        if watcher is not None:
+            watcher.stop()

@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: MIT
+"""Instructions in user space for one request, counted by callgrind.
+
+    python tests/budget/count.py            # count and print
+    python tests/budget/count.py --renew    # and keep them in budgets.json
+
+A run with many requests minus one with few, over the difference, leaves out
+what a program does once. Requests come one at a time on one kept connection,
+27 parameters each, as nginx sends them.
+"""
+
+import json
+import os
+import platform
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+SOURCE = HERE.parents[1]
+RELEASE = Path(os.environ.get("FASTCGI_RELEASE", SOURCE / "build" / "release"))
+CC = os.environ.get("FASTCGI_CC", "cc")
+BUDGETS = HERE / "budgets.json"
+FEW, MANY = 200, 1200
+APPLICATION = """
+def application(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"Hello\\n"]
+"""
+
+
+def environment() -> dict[str, str]:
+    """Ours from the release build; hashes that are the same in every run."""
+    found = {**os.environ, "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
+    found.pop("PYTHONPATH", None)
+    if (RELEASE / "python").exists():
+        found["PYTHONPATH"] = str(RELEASE / "python")
+    lua = RELEASE / "lua"
+    found["LUA_PATH"] = f"{lua}/?.lua;{lua}/?/init.lua;;"
+    found["LUA_CPATH"] = f"{lua}/?.so;;"
+    return found
+
+
+def callgrind(folder: Path, name: str) -> list[str]:
+    words = ["valgrind", "--tool=callgrind", f"--log-file={folder}/{name}.callgrind"]
+    return [*words, f"--callgrind-out-file={folder}/{name}.out"]
+
+
+def collected(folder: Path, name: str) -> int:
+    text = (folder / f"{name}.callgrind").read_text()
+    found = re.search(r"Collected\s*:\s*(\d+)", text)
+    assert found, f"callgrind counted nothing:\n{text}"
+    return int(found[1])
+
+
+def capture(folder: Path) -> Path:
+    """The bytes of one request of `fcgi bench`, in a file."""
+    path = folder / "request"
+    address = folder / "capture.sock"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(address))
+        listener.listen()
+        words = [RELEASE / "tools/fcgi", "bench", f"unix:{address}", "-n", "1", "--timeout", "0.5"]
+        with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
+            client, _ = listener.accept()
+            with client:
+                path.write_bytes(client.recv(65536))
+    return path
+
+
+def compiled(folder: Path, name: str, *words: object) -> Path:
+    out = folder / name
+    command = [CC, "-O2", "-DNDEBUG", "-I", SOURCE / "core/include", HERE / f"{name}.c"]
+    subprocess.run([*map(str, command), *map(str, words), "-o", str(out)], check=True)
+    return out
+
+
+def count_session(folder: Path) -> float:
+    request = capture(folder)
+    program = compiled(folder, "session", RELEASE / "core/libfastcgi.a", "-lpthread")
+    totals = []
+    for count in (FEW, MANY):
+        name = f"session-{count}"
+        subprocess.run([*callgrind(folder, name), program, request, str(count)], check=True)
+        totals.append(collected(folder, name))
+    return (totals[1] - totals[0]) / (MANY - FEW)
+
+
+def wait(path: Path, server: subprocess.Popen) -> None:
+    end = time.monotonic() + 60
+    while time.monotonic() < end and server.poll() is None:
+        with socket.socket(socket.AF_UNIX) as probe:
+            try:
+                probe.connect(str(path))
+            except OSError:
+                time.sleep(0.05)
+            else:
+                return
+    raise AssertionError(f"{server.args} does not serve")
+
+
+def count_server(folder: Path, name: str, command: list) -> float:
+    """A server that is asked over a socket and then stopped."""
+    totals = []
+    for count in (FEW, MANY):
+        path = folder / f"{name}-{count}.sock"
+        words = [str(word).replace("{path}", str(path)) for word in command]
+        traced = [*callgrind(folder, f"{name}-{count}"), *words]
+        with subprocess.Popen(traced, env=environment(), cwd=folder) as server:
+            try:
+                wait(path, server)
+                bench = [RELEASE / "tools/fcgi", "bench", f"unix:{path}"]
+                bench += ["-c", "1", "-n", str(count)]
+                subprocess.run(bench, check=True, stdout=subprocess.DEVNULL, timeout=120)
+            finally:
+                server.terminate()
+                server.wait(60)
+        totals.append(collected(folder, f"{name}-{count}"))
+    return (totals[1] - totals[0]) / (MANY - FEW)
+
+
+def count_all(names: tuple[str, ...] = ()) -> dict[str, int]:
+    """Every budget, or those named."""
+    with tempfile.TemporaryDirectory(prefix="fastcgi-budget-") as text:
+        folder = Path(text)
+        (folder / "hello_budget.py").write_text(APPLICATION)
+        python = [sys.executable, "-m", "fastcgi", "hello_budget:application"]
+        lua = ["lua5.4", RELEASE / "lua/bin/fcgi-lua", SOURCE / "examples/lua/hello.lua"]
+        servers = {
+            "server": [RELEASE / "examples/c/hello", "unix:{path}"],
+            "python": [*python, "--bind", "unix:{path}", "--log-level", "error"],
+            "lua": [*lua, "--bind", "unix:{path}", "--quiet"],
+        }
+        found = {}
+        for name in names or ("session", *servers, "libfcgi"):
+            if name == "session":
+                found[name] = round(count_session(folder))
+                continue
+            if name == "libfcgi":
+                servers[name] = [compiled(folder, name, "-lfcgi"), "{path}"]
+            found[name] = round(count_server(folder, name, servers[name]))
+        return found
+
+
+def toolchain() -> str:
+    """What the counts depend on beside the sources."""
+    words = [[CC, "-dumpfullversion"], ["lua5.4", "-v"]]
+    versions = [
+        subprocess.run(word, capture_output=True, text=True, check=True).stdout.split()
+        for word in words
+    ]
+    compiler, lua = versions[0][0], versions[1][1]
+    libc = " ".join(platform.libc_ver())
+    python = platform.python_version()
+    return f"{platform.machine()}, {CC_NAME} {compiler}, {libc}, Python {python}, Lua {lua}"
+
+
+CC_NAME = "clang" if "clang" in os.path.basename(CC) else "gcc"
+
+
+def main() -> None:
+    found = count_all()
+    print(json.dumps(found, indent=2))
+    if "--renew" in sys.argv[1:]:
+        BUDGETS.write_text(
+            json.dumps({"toolchain": toolchain(), "instructions": found}, indent=2) + "\n"
+        )
+        print(f"kept in {BUDGETS}")
+
+
+if __name__ == "__main__":
+    main()

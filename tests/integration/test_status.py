@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: MIT
+"""Status page, request deadline and slow log of a server, and the tools that read them."""
+
+import fcntl
+import json
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import termios
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+from support.fcgi_client import Client, wait_until
+from support.paths import BUILD, EXAMPLES, SOURCE
+from support.process import Process
+from support.site import Answer, Site, serve_behind_nginx
+from support.tool import fcgi
+
+THREADS = 4
+PATH = "/kept/status"  # As nginx passes it on.
+APPS = SOURCE / "tests" / "integration" / "apps"
+
+
+@contextmanager
+def hanging_site(directory: Path, name: str, *options: str) -> Iterator[tuple[Site, Path]]:
+    """The application that hangs, on THREADS threads behind nginx, and the file that frees it."""
+    folder = directory / name
+    folder.mkdir()
+    gate = folder / "gate"
+    address = f"unix:{folder}/app.sock"
+    command = [sys.executable, "-m", "fastcgi", "hang:app", "--chdir", APPS]
+    command += ["--bind", address, "--threads", THREADS, "--status-path", PATH, *options]
+    with serve_behind_nginx(folder, command, address, env={"GATE": str(gate)}) as site:
+        try:
+            yield site, gate
+        finally:
+            gate.touch()
+
+
+class Hung:
+    """Requests that keep every handler busy; their answers in the end."""
+
+    def __init__(self, site: Site, count: int = THREADS):
+        self.answers: list[Answer] = []
+        self._threads = [threading.Thread(target=self._ask, args=(site,)) for _ in range(count)]
+        for thread in self._threads:
+            thread.start()
+
+    def _ask(self, site: Site) -> None:
+        self.answers.append(site.request("/kept/hang"))
+
+    def join(self) -> list[Answer]:
+        for thread in self._threads:
+            thread.join(30)
+        return self.answers
+
+
+def status(site: Site) -> dict:
+    return json.loads(site.request(f"{PATH}?json").body)
+
+
+def test_page_while_every_handler_hangs(directory: Path):
+    with hanging_site(directory, "hang") as (site, gate):
+        hung = Hung(site)
+        wait_until(lambda: status(site)["total"]["active"] == THREADS, 10, "handlers hanging")
+        began = time.monotonic()
+        page = site.request(PATH)
+        assert time.monotonic() - began < 2
+        assert (page.status, page.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+        assert page.body.count(b"/kept/hang") == THREADS
+        assert b"http" not in page.body.replace(b"http-equiv", b"")  # It loads nothing.
+        hanging = status(site)["workers"][0]["in_flight"]
+        assert {(r["phase"], r["method"], r["path"]) for r in hanging} == {
+            ("handler", "GET", "/kept/hang")
+        }
+        waiting = Hung(site, 1)
+        wait_until(lambda: status(site)["total"]["queued"] == 1, 10, "one more waiting")
+        gate.touch()
+        assert [a.status for a in hung.join() + waiting.join()] == [200] * (THREADS + 1)
+        wait_until(lambda: status(site)["workers"][0]["in_flight"] == [], 5, "all answered")
+        done = status(site)["total"]
+        assert (done["responses_2xx"], done["active_max"]) == (THREADS + 1, THREADS)
+
+
+def test_deadline_and_slow_log(directory: Path):
+    options = ["--request-timeout", "1.5s", "--slow-log", "0.3s"]
+    with hanging_site(directory, "late", *options) as (site, gate):
+        hung = Hung(site)
+        for answer in hung.join():
+            assert (answer.status, answer.body) == (504, b"504 Gateway Timeout\n")
+        # Every handler still hangs, so another request gets the same, and the page answers.
+        late = site.request("/kept/other")
+        assert late.status == 504
+        total = status(site)["total"]
+        assert (total["overdue"], total["aborts_deadline"]) == (THREADS, THREADS + 1)
+        gate.touch()
+        wait_until(lambda: status(site)["total"]["overdue"] == 0, 10, "handlers returning")
+        assert site.request("/kept/other").body == b"None\n"
+        log = site.app.output()
+    assert log.count("slow request: GET /kept/hang, for 0.") == THREADS
+    assert log.count("in wait_for_the_gate") == THREADS
+    assert "GET /kept/hang: not answered within 1.5 s, so the client gets 504" in log
+    assert "Traceback" not in log
+
+
+@pytest.fixture(scope="module")
+def hello(directory: Path) -> Iterator[tuple[Process, str]]:
+    """The C hello, which knows nothing of a status; three requests were made."""
+    address = f"unix:{directory}/hello.sock"
+    env = {"FASTCGI_STATUS_PATH": "/status"}
+    with Process([EXAMPLES / "hello", address], directory / "hello.log", env=env) as app:
+        app.wait_for_address(address)
+        for _ in range(3):
+            with Client(address) as client:
+                assert client.request("GET", "/").status == 200
+        yield app, address
+
+
+def test_openmetrics_is_what_prometheus_reads(hello):
+    done = fcgi("status", hello[1], "--openmetrics")
+    text = done.stdout.decode()
+    families = {f.name: f for f in text_string_to_metric_families(text)}
+    (requests,) = families["fastcgi_requests"].samples
+    assert (families["fastcgi_requests"].type, requests.value) == ("counter", 3)
+    by_class = {s.labels["class"]: s.value for s in families["fastcgi_responses"].samples}
+    assert by_class == {"1xx": 0, "2xx": 3, "3xx": 0, "4xx": 0, "5xx": 0}
+    latency = families["fastcgi_request_duration_seconds"]
+    assert latency.type == "histogram"
+    assert [s.value for s in latency.samples if s.labels.get("le") == "+Inf"] == [3]
+    assert all(f.documentation for f in families.values())
+
+
+def test_status_tool_by_address_and_by_process(hello):
+    app, address = hello
+    for where in (address, app.pid):
+        done = fcgi("status", where, "--json")
+        assert (done.returncode, done.stderr) == (0, b"")
+        seen = json.loads(done.stdout)
+        assert [w["pid"] for w in seen["workers"]] == [app.pid]
+        assert (seen["total"]["requests"], seen["total"]["responses_2xx"]) == (3, 3)
+    assert "requests:            3\n" in fcgi("status", app.pid).stdout.decode()
+    assert "total processes:      1\n" in fcgi("status", app.pid, "--fpm").stdout.decode()
+
+
+@pytest.mark.parametrize("tool", ["status", "top"])
+def test_mistakes_are_one_line(hello, tool: str):
+    cases = [
+        ([], 2, "one address or process id is needed"),
+        (["1", "2"], 2, "one address or process id is needed"),
+        (["x.sock", "--nope"], 2, "no option --nope"),
+        ([hello[1], "--path", "x"], 2, "must start with /"),
+        ([hello[1], "--path", "/other"], 4, "does not answer /other with its status"),
+        (["unix:/nowhere/x.sock"], 3, "/nowhere/x.sock"),
+        ([os.getpid()], 3, "keeps no status"),
+        (["4194304999"], 3, "cannot look into process"),
+    ]
+    for words, code, text in cases:
+        done = fcgi(tool, *words)
+        assert (done.returncode, done.stdout) == (code, b""), words
+        assert text in done.stderr.decode()
+        assert done.stderr.count(b"\n") == 1, done.stderr
+
+
+def test_top_once(hello):
+    app, address = hello
+    done = fcgi("top", address, "--once", "--interval", "0.2")
+    lines = done.stdout.decode().splitlines()
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert re.match(rf"{address}  up \d+ s  generation 0  \d\d:\d\d:\d\d$", lines[0])
+    assert re.match(r"requests \d+  0.0/s  in handlers 0  waiting 0", lines[1])
+    (worker,) = [line for line in lines if line.split()[:1] == [str(app.pid)]]
+    assert worker.split()[1] == "ready"
+    assert any(line.startswith("PHASE") for line in lines)
+
+
+def test_top_on_a_terminal(hello):
+    """It fits 80x24, is drawn again, and q leaves the terminal as it was."""
+    app, _ = hello
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    before = termios.tcgetattr(theirs)
+    command = [BUILD / "tools" / "fcgi", "top", str(app.pid), "-i", "0.2"]
+    top = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs)
+    got = b""
+    while got.count(b"\x1b[H") < 3:
+        got += os.read(ours, 65536)
+    assert top.poll() is None
+    os.write(ours, b"q")
+    while b"\x1b[?1049l" not in got:
+        got += os.read(ours, 65536)
+    assert top.wait(10) == 0
+    assert termios.tcgetattr(theirs) == before
+    os.close(ours)
+    os.close(theirs)
+    assert got.startswith(b"\x1b[?1049h\x1b[?25l")
+    assert got.endswith(b"\x1b[?25h\x1b[?1049l")
+    for picture in got.split(b"\x1b[H")[1:]:
+        rows = re.sub(rb"\x1b\[[0-9;?]*[a-zA-Z]|\r", b"", picture).split(b"\n")
+        assert len(rows) <= 24
+        assert all(len(row) < 80 for row in rows), rows
+    assert b"%d ready" % app.pid in got
+
+
+def test_a_signal_leaves_the_terminal_as_it_was(hello):
+    app, _ = hello
+    ours, theirs = pty.openpty()
+    before = termios.tcgetattr(theirs)
+    command = [BUILD / "tools" / "fcgi", "top", str(app.pid)]
+    top = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs)
+    got = b""
+    while b"PHASE" not in got:
+        got += os.read(ours, 65536)
+    top.terminate()
+    while b"\x1b[?1049l" not in got:
+        got += os.read(ours, 65536)
+    top.wait(10)
+    assert termios.tcgetattr(theirs) == before
+    os.close(ours)
+    os.close(theirs)

@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: MIT */
+/* fcgi bench: requests as fast as an application answers them, or at a rate,
+   with every answer checked. */
+#include "bench.h"
+#include "tool.h"
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+/* The command line that is not part of the plan itself. */
+typedef struct command {
+  bench_plan plan;     /* What it asks for. */
+  const char *profile; /* --params */
+  const char **given;  /* Values of -p, as typed. Owned. */
+  size_t given_len;    /* How many. */
+} command;
+
+static const struct option options[] = {
+    {"connections", required_argument, NULL, 'c'},
+    {"in-flight", required_argument, NULL, 'm'},
+    {"requests", required_argument, NULL, 'n'},
+    {"duration", required_argument, NULL, 'd'},
+    {"rate", required_argument, NULL, 'r'},
+    {"threads", required_argument, NULL, 't'},
+    {"timeout", required_argument, NULL, 'T'},
+    {"idle", required_argument, NULL, 'I'},
+    {"body", required_argument, NULL, 'b'},
+    {"params", required_argument, NULL, 'P'},
+    {"param", required_argument, NULL, 'p'},
+    {"uri", required_argument, NULL, 'u'},
+    {"keep", no_argument, NULL, 'k'},
+    {"no-keep", no_argument, NULL, 'K'},
+    {"expect-echo", no_argument, NULL, 'e'},
+    {"any-answer", no_argument, NULL, 'a'},
+    {"allow-unclosed", no_argument, NULL, 'U'},
+    {"json", no_argument, NULL, 'j'},
+    {"help", no_argument, NULL, 'h'},
+    {NULL, 0, NULL, 0},
+};
+
+static int help(void) {
+  puts("usage: fcgi bench ADDRESS [OPTIONS]\n"
+       "\n"
+       "Sends requests to a FastCGI application, checks every answer, and "
+       "prints how\n"
+       "many came and how late. ADDRESS is unix:/path, unix:@name, host:port,\n"
+       "[v6]:port or :port.\n");
+  puts("  -c, --connections N   open at once, 16\n"
+       "  -m, --in-flight N     requests at once on each, 1\n"
+       "  -n, --requests N      end after so many\n"
+       "  -d, --duration S      end after so many seconds; 10 without -n\n"
+       "  -r, --rate N          start N requests a second, late answers or "
+       "not;\n"
+       "                        latency counts from the intended start\n"
+       "  -t, --threads N       threads that send, 1\n"
+       "      --timeout S       seconds for one answer, 30\n"
+       "      --idle N          keep N further connections open, at rest\n"
+       "      --keep            ask the application to keep connections; the "
+       "default\n"
+       "      --no-keep         one connection for each request");
+  puts("  -b, --body SIZE       a body of so many bytes, K or M, with POST\n"
+       "      --params PROFILE  nginx: what nginx sends for a browser, the "
+       "default;\n"
+       "                        minimal; or a number of parameters\n"
+       "  -p, --param NAME=VAL  set a parameter; -p NAME removes one\n"
+       "      --uri URI         what is asked for, /\n"
+       "      --expect-echo     the answer's body must be the one sent\n"
+       "      --any-answer      answers may differ from the first one\n"
+       "      --allow-unclosed  STDOUT may lack its empty last record\n"
+       "      --json            print one JSON object\n"
+       "  -h, --help            this text\n");
+  puts("A right answer has status 2xx, exit status 0, all its records, and the "
+       "bytes\nof the first right answer.\n"
+       "\n"
+       "Exit status, the highest that applies:\n"
+       "  0  all answers are right\n"
+       "  1  an answer has another status, exit status or body\n"
+       "  2  wrong arguments\n"
+       "  3  transport: no connection, connection lost, timeout\n"
+       "  4  protocol: FastCGI or CGI broken, or a request rejected");
+  return TOOL_OK;
+}
+
+/* A number with an optional K or M (1,024 and its square), or -1. */
+static double number(const char *text) {
+  char *end;
+  double value = strtod(text, &end);
+  if (end == text || !(value >= 0))
+    return -1;
+  if (*end == 'K' || *end == 'k')
+    return end[1] ? -1 : value * 1024;
+  if (*end == 'M')
+    return end[1] ? -1 : value * 1048576;
+  return *end ? -1 : value;
+}
+
+/* Options that take a number, and what it may be. */
+static const struct {
+  int option;       /* Its letter in `options`. */
+  const char *name; /* As typed. */
+  double least, most;
+} ranges[] = {
+    {'c', "connections", 1, 100000}, {'m', "in-flight", 1, 10000},
+    {'n', "requests", 1, 1e15},      {'d', "duration", 0.001, 1e6},
+    {'r', "rate", 0.001, 1e8},       {'t', "threads", 1, 256},
+    {'T', "timeout", 0.001, 1e6},    {'I', "idle", 0, 100000},
+    {'b', "body", 0, 1 << 30},
+};
+enum { RANGES = sizeof ranges / sizeof *ranges };
+
+static int take_number(bench_plan *plan, unsigned row) {
+  double value = number(optarg);
+  if (!(value >= ranges[row].least && value <= ranges[row].most))
+    return tool_complain(
+        TOOL_USAGE, "bench: --%s %s: not a number from %g to %g",
+        ranges[row].name, optarg, ranges[row].least, ranges[row].most);
+  switch (ranges[row].option) {
+  case 'c':
+    plan->connections = (unsigned)value;
+    break;
+  case 'm':
+    plan->in_flight = (unsigned)value;
+    break;
+  case 'n':
+    plan->requests = (uint64_t)value;
+    break;
+  case 'd':
+    plan->seconds = value;
+    break;
+  case 'r':
+    plan->rate = value;
+    break;
+  case 't':
+    plan->threads = (unsigned)value;
+    break;
+  case 'T':
+    plan->timeout = value;
+    break;
+  case 'I':
+    plan->idle = (unsigned)value;
+    break;
+  default:
+    plan->body_len = (size_t)value;
+  }
+  return 0;
+}
+
+/* Options without a value. */
+static int take_flag(bench_plan *plan, int option, char *const *argv) {
+  switch (option) {
+  case 'k':
+  case 'K':
+    plan->keep = option == 'k';
+    return 0;
+  case 'e':
+    return plan->echo = 1, 0;
+  case 'a':
+    return plan->any_answer = 1, 0;
+  case 'U':
+    return plan->allow_unclosed = 1, 0;
+  case 'j':
+    return plan->json = 1, 0;
+  default:
+    return tool_bad_option("bench", option, argv);
+  }
+}
+
+static int take_option(command *c, int option, char *const *argv) {
+  for (unsigned i = 0; i < RANGES; i++)
+    if (ranges[i].option == option)
+      return take_number(&c->plan, i);
+  if (option == 'P') {
+    c->profile = optarg;
+  } else if (option == 'u') {
+    c->plan.uri = optarg;
+  } else if (option == 'p') {
+    c->given = tool_realloc(c->given, (c->given_len + 1) * sizeof *c->given);
+    c->given[c->given_len++] = optarg;
+  } else {
+    return take_flag(&c->plan, option, argv);
+  }
+  return 0;
+}
+
+/* What contradicts itself, or cannot be held in memory. */
+static int check(const bench_plan *plan) {
+  if (plan->in_flight > 1 && !plan->keep)
+    return tool_complain(TOOL_USAGE, "bench: --in-flight above 1 needs --keep: "
+                                     "a connection that is not kept carries "
+                                     "one request");
+  if (plan->threads > plan->connections)
+    return tool_complain(TOOL_USAGE,
+                         "bench: --threads %u is more than --connections %u",
+                         plan->threads, plan->connections);
+  if ((double)plan->body_len * plan->in_flight > 1 << 30)
+    return tool_complain(TOOL_USAGE, "bench: --body times --in-flight is more "
+                                     "than 1 GiB");
+  if (plan->uri[0] != '/')
+    return tool_complain(TOOL_USAGE, "bench: URI \"%s\" must start with /",
+                         plan->uri);
+  return 0;
+}
+
+static int parse(command *c, int argc, char **argv) {
+  bench_plan *plan = &c->plan;
+  int option, status = 0;
+  opterr = 0;
+  while (!status && (option = getopt_long(argc, argv, ":c:m:n:d:r:t:b:p:h",
+                                          options, NULL)) != -1) {
+    if (option == 'h')
+      exit(help());
+    status = take_option(c, option, argv);
+  }
+  if (status)
+    return status;
+  if (argc - optind != 1)
+    return tool_complain(TOOL_USAGE,
+                         argc == optind
+                             ? "bench: no address; see fcgi bench --help"
+                             : "bench: only one address can be measured; see "
+                               "fcgi bench --help");
+  plan->address = argv[optind];
+  if (plan->requests == 0 && plan->seconds <= 0)
+    plan->seconds = 10;
+  return check(plan);
+}
+
+/* As many descriptors as the system lets; what lacks shows in connecting. */
+static void raise_limit(void) {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+    return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static int prepare(command *c) {
+  bench_plan *plan = &c->plan;
+  int status = bench_resolve(plan);
+  if (status)
+    return status;
+  if (bench_profile(plan, c->profile) < 0)
+    return tool_complain(TOOL_USAGE,
+                         "bench: --params %s: none of nginx, minimal or a "
+                         "number of parameters up to 100000",
+                         c->profile);
+  for (size_t i = 0; i < c->given_len; i++)
+    tool_params_apply(&plan->params, c->given[i]);
+  bench_bytes_make(plan);
+  raise_limit();
+  return 0;
+}
+
+/* Share `all` out: what part `index` of `parts` gets. */
+static uint64_t part(uint64_t all, unsigned index, unsigned parts) {
+  return all / parts + (index < all % parts);
+}
+
+static void run_workers(bench_shared *shared, bench_worker *workers) {
+  const bench_plan *plan = shared->plan;
+  unsigned threads = plan->threads;
+  for (unsigned i = 0; i < threads; i++) {
+    uint64_t share =
+        plan->requests ? part(plan->requests, i, threads) : UINT64_MAX;
+    bench_worker_make(&workers[i], shared,
+                      (unsigned)part(plan->connections, i, threads), share);
+    workers[i].rate = plan->rate / threads;
+  }
+  shared->start_ns = bench_now();
+  for (unsigned i = 0; i < threads; i++) {
+    if (plan->seconds > 0)
+      workers[i].last_start_ns =
+          shared->start_ns + (uint64_t)(plan->seconds * 1e9);
+    if (i > 0 && pthread_create(&workers[i].thread, NULL, bench_worker_run,
+                                &workers[i]) != 0)
+      exit(tool_complain(TOOL_TRANSPORT, "bench: no thread can be made"));
+  }
+  bench_worker_run(&workers[0]);
+  for (unsigned i = 1; i < threads; i++)
+    pthread_join(workers[i].thread, NULL);
+}
+
+static int run(const bench_plan *plan) {
+  bench_shared shared = {.plan = plan, .lock = PTHREAD_MUTEX_INITIALIZER};
+  size_t size = plan->threads * sizeof(bench_worker);
+  bench_worker *workers = tool_realloc(NULL, size);
+  bench_counts *all = tool_realloc(NULL, sizeof *all);
+  int *idle = tool_realloc(NULL, plan->idle * sizeof *idle);
+  int status = bench_rest(&shared, idle);
+  memset(all, 0, sizeof *all);
+  if (!status) {
+    run_workers(&shared, workers);
+    for (unsigned i = 0; i < plan->threads; i++) {
+      bench_counts_add(all, &workers[i].counts);
+      bench_worker_free(&workers[i]);
+    }
+    status = bench_report(&shared, all);
+  }
+  free(shared.first.at);
+  free(idle);
+  free(all);
+  free(workers);
+  return status;
+}
+
+int tool_bench(int argc, char **argv) {
+  command c = {.profile = "nginx"};
+  int status;
+  c.plan = (bench_plan){.uri = "/",
+                        .connections = 16,
+                        .in_flight = 1,
+                        .threads = 1,
+                        .timeout = 30,
+                        .keep = 1};
+  status = parse(&c, argc, argv);
+  if (!status)
+    status = prepare(&c);
+  if (!status)
+    status = run(&c.plan);
+  if (fflush(stdout) != 0)
+    status = tool_complain(TOOL_TRANSPORT, "cannot write the results");
+  bench_bytes_free(&c.plan);
+  tool_params_free(&c.plan.params);
+  free(c.given);
+  return status;
+}

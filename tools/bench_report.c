@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+#include "bench.h"
+#include "tool.h"
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+
+static const struct {
+  const char *name;    /* In JSON. */
+  int status;          /* How the program ends. */
+  const char *meaning; /* For a person. */
+} errors[] = {
+#define BENCH_ERROR_ROW(name, text, exit, meaning) {text, exit, meaning},
+    BENCH_ERROR_MAP(BENCH_ERROR_ROW)
+#undef BENCH_ERROR_ROW
+};
+
+static const struct {
+  const char *name; /* In both forms. */
+  double share;     /* Of the answers that were no slower. */
+} percentiles[] = {{"p50", 0.5}, {"p90", 0.9}, {"p99", 0.99}, {"p99.9", 0.999}};
+enum { PERCENTILES = sizeof percentiles / sizeof *percentiles };
+
+void bench_counts_add(bench_counts *to, const bench_counts *from) {
+  to->started += from->started;
+  to->finished += from->finished;
+  to->right += from->right;
+  for (unsigned i = 0; i < BENCH_ERRORS; i++)
+    to->errors[i] += from->errors[i];
+  to->sent += from->sent;
+  to->received += from->received;
+  to->opened += from->opened;
+  to->resent += from->resent;
+  to->stderr_bytes += from->stderr_bytes;
+  if (from->last_ns > to->last_ns)
+    to->last_ns = from->last_ns;
+  if (!to->first_status)
+    to->first_status = from->first_status;
+  bench_histogram_merge(&to->latency, &from->latency);
+}
+
+/* User and system time of this process, in seconds. */
+static double own_seconds(void) {
+  struct rusage usage;
+  getrusage(RUSAGE_SELF, &usage);
+  return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+         (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+}
+
+static double micro(const bench_counts *counts, double share) {
+  return (double)bench_histogram_at(&counts->latency, share) / 1e3;
+}
+
+static double mean_micro(const bench_counts *counts) {
+  const bench_histogram *latency = &counts->latency;
+  return latency->count ? (double)latency->sum / (double)latency->count / 1e3
+                        : 0;
+}
+
+static unsigned long long wide(uint64_t number) {
+  return (unsigned long long)number;
+}
+
+static void print_json(const bench_shared *shared, const bench_counts *counts,
+                       double seconds, double rate) {
+  printf("{\"requests\": %llu, \"right\": %llu, \"seconds\": %.6f, "
+         "\"rate\": %.1f, \"errors\": {",
+         wide(counts->finished), wide(counts->right), seconds, rate);
+  for (unsigned i = 0; i < BENCH_ERRORS; i++)
+    printf("%s\"%s\": %llu", i ? ", " : "", errors[i].name,
+           wide(counts->errors[i]));
+  printf("}, \"latency_us\": {\"mean\": %.1f", mean_micro(counts));
+  for (unsigned i = 0; i < PERCENTILES; i++)
+    printf(", \"%s\": %.1f", percentiles[i].name,
+           micro(counts, percentiles[i].share));
+  printf(", \"max\": %.1f}, ", (double)counts->latency.max / 1e3);
+  printf("\"sent_bytes\": %llu, \"received_bytes\": %llu, "
+         "\"stderr_bytes\": %llu, \"answer_bytes\": %llu, "
+         "\"request_bytes\": %llu, \"params\": %llu, ",
+         wide(counts->sent), wide(counts->received), wide(counts->stderr_bytes),
+         wide(shared->first.len), wide(shared->plan->bytes[0].len),
+         wide(shared->plan->params.count));
+  printf("\"connections\": %llu, \"resent\": %llu, \"own_seconds\": %.3f}\n",
+         wide(counts->opened), wide(counts->resent), own_seconds());
+}
+
+static void print_text(const bench_shared *shared, const bench_counts *counts,
+                       double seconds, double rate) {
+  const bench_plan *plan = shared->plan;
+  printf("%s: %u connections x %u in flight, %s, %zu params, %zu bytes a "
+         "request\n",
+         plan->address, plan->connections, plan->in_flight,
+         plan->keep ? "kept" : "not kept", plan->params.count,
+         plan->bytes[0].len);
+  printf("requests   %llu in %.3f s, %.1f/s\n", wide(counts->finished), seconds,
+         rate);
+  printf("right      %llu\n", wide(counts->right));
+  for (unsigned i = 0; i < BENCH_ERRORS; i++)
+    if (counts->errors[i])
+      printf("%-10s %llu: %s\n", errors[i].name, wide(counts->errors[i]),
+             errors[i].meaning);
+  printf("latency   ");
+  for (unsigned i = 0; i < PERCENTILES; i++)
+    printf(" %s %.1f us,", percentiles[i].name,
+           micro(counts, percentiles[i].share));
+  printf(" max %.1f us\n", (double)counts->latency.max / 1e3);
+  printf("bytes      %llu sent, %llu received\n", wide(counts->sent),
+         wide(counts->received));
+  printf("opened     %llu connections", wide(counts->opened));
+  if (counts->resent)
+    printf("; %llu requests sent again on a new one", wide(counts->resent));
+  putchar('\n');
+}
+
+/* One line about what went wrong most gravely: its exit status. */
+static int complain(const bench_shared *shared, const bench_counts *counts) {
+  uint64_t wrong = counts->finished - counts->right;
+  unsigned worst = BENCH_ERRORS;
+  char status[32] = "";
+  for (unsigned i = 0; i < BENCH_ERRORS; i++)
+    if (counts->errors[i] &&
+        (worst == BENCH_ERRORS || errors[i].status > errors[worst].status))
+      worst = i;
+  if (worst == BENCH_ERRORS)
+    return TOOL_OK;
+  if (worst == BENCH_STATUS)
+    snprintf(status, sizeof status, ": %d", counts->first_status);
+  return tool_complain(errors[worst].status,
+                       "bench: %s: %llu of %llu requests failed: %s%s",
+                       shared->plan->address, wide(wrong),
+                       wide(counts->finished), errors[worst].meaning, status);
+}
+
+int bench_report(const bench_shared *shared, const bench_counts *counts) {
+  double seconds = counts->last_ns > shared->start_ns
+                       ? (double)(counts->last_ns - shared->start_ns) / 1e9
+                       : 0;
+  double rate = seconds > 0 ? (double)counts->right / seconds : 0;
+  int missing = atomic_load(&shared->no_connection);
+  if (missing && !atomic_load(&shared->connected))
+    return tool_complain(TOOL_TRANSPORT, "bench: cannot connect to %s: %s",
+                         shared->plan->address, strerror(missing));
+  if (shared->plan->json)
+    print_json(shared, counts, seconds, rate);
+  else
+    print_text(shared, counts, seconds, rate);
+  return complain(shared, counts);
+}

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT */
+/* fcgi status: print what workers are doing and have done. */
+#include "tool.h"
+#include "view.h"
+#include <fastcgi/error.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { OPTION_PATH = 256, OPTION_TIMEOUT };
+
+typedef struct line {
+  tool_view view;            /* Where to look. */
+  fcgi_status_format format; /* How to print it. */
+} line;
+
+static const struct option options[] = {
+    {"json", no_argument, NULL, FCGI_STATUS_JSON},
+    {"openmetrics", no_argument, NULL, FCGI_STATUS_OPENMETRICS},
+    {"html", no_argument, NULL, FCGI_STATUS_HTML},
+    {"fpm", no_argument, NULL, FCGI_STATUS_FPM},
+    {"path", required_argument, NULL, OPTION_PATH},
+    {"timeout", required_argument, NULL, OPTION_TIMEOUT},
+    {"help", no_argument, NULL, 'h'},
+    {NULL, 0, NULL, 0},
+};
+
+static int help(void) {
+  puts(
+      "usage: fcgi status ADDRESS|PID [OPTIONS]\n"
+      "\n"
+      "Prints what the workers of a FastCGI program of this library are doing\n"
+      "and have done. PID is a supervisor, or a server with a status path;\n"
+      "ADDRESS, as for fcgi call, is where a server with a status path "
+      "listens.\n");
+  puts("      --json         one JSON object\n"
+       "      --openmetrics  for Prometheus\n"
+       "      --html         the status page\n"
+       "      --fpm          as PHP-FPM's status page\n"
+       "      --path PATH    the server's status path, /status\n"
+       "      --timeout S    seconds for an answer, 10\n"
+       "  -h, --help         this text\n");
+  puts("Exit status:\n"
+       "  0  it was printed\n"
+       "  2  wrong arguments\n"
+       "  3  no connection, no such process, or it may not be looked into\n"
+       "  4  what answers has no status");
+  return TOOL_OK;
+}
+
+static int take_option(line *l, int option, char *const *argv) {
+  char *end;
+  switch (option) {
+  case FCGI_STATUS_JSON:
+  case FCGI_STATUS_OPENMETRICS:
+  case FCGI_STATUS_HTML:
+  case FCGI_STATUS_FPM:
+    l->format = (fcgi_status_format)option;
+    return 0;
+  case OPTION_PATH:
+    l->view.path = optarg;
+    return *optarg == '/' ? 0
+                          : tool_complain(TOOL_USAGE,
+                                          "status: --path %s: must start with "
+                                          "/",
+                                          optarg);
+  case OPTION_TIMEOUT:
+    l->view.seconds = strtod(optarg, &end);
+    return *optarg && !*end && l->view.seconds > 0 && l->view.seconds < 1e6
+               ? 0
+               : tool_complain(TOOL_USAGE,
+                               "status: --timeout %s: not a number of seconds",
+                               optarg);
+  default:
+    return tool_bad_option("status", option, argv);
+  }
+}
+
+static int print(const line *l) {
+  fcgi_status *status = NULL;
+  char *text;
+  size_t len;
+  int error, result = tool_view_read(&l->view, &status);
+  if (result)
+    return result;
+  error = fcgi_status_render(status, l->format, &text, &len);
+  fcgi_status_free(status);
+  if (error)
+    return tool_complain(TOOL_TRANSPORT, "%s", fcgi_error_text(error));
+  fwrite(text, 1, len, stdout);
+  free(text);
+  return fflush(stdout) == 0
+             ? TOOL_OK
+             : tool_complain(TOOL_TRANSPORT, "cannot write the status");
+}
+
+int tool_status(int argc, char **argv) {
+  line l = {.view = {.command = "status", .path = "/status", .seconds = 10}};
+  int option, status = 0;
+  opterr = 0;
+  while (!status &&
+         (option = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
+    if (option == 'h')
+      return help();
+    status = take_option(&l, option, argv);
+  }
+  if (!status && argc - optind != 1)
+    status = tool_complain(TOOL_USAGE,
+                           "status: one address or process id is needed; see "
+                           "fcgi status --help");
+  if (status)
+    return status;
+  l.view.where = argv[optind];
+  return print(&l);
+}
