@@ -245,7 +245,7 @@ static void fcgi_unlocked(fcgi_job *job) {
 /* Where Ruby has further threads, the system may hand one of them the signals
    that `serve` waits for: Ruby's traps then do the same as C, so that no
    handler is broken off by a SignalException. */
-static const char *const fcgi_trapped[] = {"INT", "TERM", "QUIT"};
+static const char fcgi_trapped[][5] = {"INT", "TERM", "QUIT"};
 
 /* What `serve` needs around its loop. */
 typedef struct fcgi_serving {

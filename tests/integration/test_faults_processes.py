@@ -137,6 +137,7 @@ def test_sigpipe_stays_what_the_program_made_it(probe: App):
         with Client(address) as client:
             client.send(head(1, get_params("/big", "3000000", NUMBER=str(number))))
             client.send(stream(STDIN, 1, b""))
+            assert client.socket.recv(1)  # Its handler has begun.
     wait_until(lambda: app.output().count("3000000 aborted: connection") == 50, what="the aborts")
     status = Path(f"/proc/{app.pid}/status").read_text()
     pending = [line for line in status.splitlines() if line.startswith(("SigPnd", "ShdPnd"))]
