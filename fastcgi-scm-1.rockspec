@@ -34,6 +34,7 @@ build = {
         "bindings/lua/src/service.c",
         "bindings/lua/src/supervisor.c",
         "bindings/lua/src/thread.c",
+        "bindings/lua/src/trace.c",
         "bindings/lua/src/watch.c",
         "bindings/lua/src/workers.c",
         "core/base/alloc.c",

@@ -72,6 +72,7 @@ class Running:
             "p99": result["latency_us"]["p99"],
             "wrong": result["requests"] - result["right"],
             "request_bytes": result["request_bytes"],
+            "errors": {kind: count for kind, count in result["errors"].items() if count},
         }
 
     def sample(self, seconds: float) -> dict:
@@ -95,7 +96,7 @@ class Running:
         tracer = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         time.sleep(0.3)
         try:
-            requests = self.send("-n", 1000)["requests"]
+            requests = self.send("-n", 500, "-d", 1)["requests"]
         finally:
             tracer.send_signal(signal.SIGINT)
             tracer.wait(10)
@@ -125,7 +126,7 @@ def run(site: Site, contenders: list[Contender], pace: Pace, say) -> dict:
     for contender in contenders:
         with guarded(failures, contender.label):
             one = Running(site, contender)
-            warm = one.sample(min(1, pace.seconds))
+            warm = one.sample(min(0.5, pace.seconds))
             site.request_bytes = warm.get("request_bytes", 0) or site.request_bytes
             running[contender.label] = one
     for number in range(pace.rounds):

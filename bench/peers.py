@@ -52,24 +52,24 @@ def served(site: Site, name: str, command: list, inherit: bool = False, **more) 
 # --- Ours ---------------------------------------------------------------------
 
 
-def ours_c(threads: int) -> Callable[[Site], Service]:
+def ours_c(threads: int, *words: str) -> Callable[[Site], Service]:
     def start(site: Site) -> Service:
         application = compiled(
             "ours",
             *("cc", "-O2", "-I", SOURCE / "core/include", APPS / "ours.c"),
             *(site.build / "core/libfastcgi.a", "-lpthread"),
         )
-        name = f"ours-c-{threads}"
-        return served(site, name, [application, "unix:{path}", threads])
+        name = "-".join(["ours-c", str(threads), *words])
+        return served(site, name, [application, "unix:{path}", threads, *words])
 
     return start
 
 
-def ours_python(threads: int, application: str = "wsgi:application"):
+def ours_python(threads: int, *words: str) -> Callable[[Site], Service]:
     def start(site: Site) -> Service:
-        command = [site.python, "-m", "fastcgi", application, "--bind", "unix:{path}"]
-        words = ["--threads", threads, "--log-level", "error", "--pythonpath", APPS]
-        return served(site, f"ours-python-{threads}", [*command, *words])
+        command = [site.python, "-m", "fastcgi", "wsgi:application", "--bind", "unix:{path}"]
+        options = ["--threads", threads, "--log-level", "error", "--pythonpath", APPS, *words]
+        return served(site, "-".join(["ours-python", str(threads), *words]), [*command, *options])
 
     return start
 
@@ -78,6 +78,8 @@ PEERS["ours-c"] = ours_c(1)
 PEERS["ours-c-2"] = ours_c(2)
 PEERS["ours-python"] = ours_python(1)
 PEERS["ours-python-8"] = ours_python(8)
+PEERS["ours-c-stream"] = ours_c(1, "stream")
+PEERS["ours-python-stream"] = ours_python(1, "--stream")
 
 
 @peer("ours-lua")

@@ -30,9 +30,16 @@ def page(width: int, height: int, title: str, parts: list[str]) -> str:
     )
 
 
-def text(x: float, y: float, words: str, anchor: str = "start", weight: str = "normal") -> str:
+def text(
+    x: float,
+    y: float,
+    words: str,
+    anchor: str = "start",
+    weight: str = "normal",
+    colour: str = INK,
+) -> str:
     return (
-        f'<text x="{x:.1f}" y="{y:.1f}" fill="{INK}" text-anchor="{anchor}" '
+        f'<text x="{x:.1f}" y="{y:.1f}" fill="{colour}" text-anchor="{anchor}" '
         f'font-weight="{weight}">{escape(words)}</text>'
     )
 
@@ -87,11 +94,13 @@ def lines(title: str, series: dict[str, list[tuple[float, float]]], x_name: str,
         path = "L".join(f"{x:.1f} {y:.1f}" for x, y in at)
         parts.append(f'<path d="M{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
         parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>' for x, y in at]
-    ends = sorted(
-        (down(points[-1][1]), label) for label, points in series.items() if points[-1][1] > 0
-    )
+    ends = [
+        (down(points[-1][1]), label, colour)
+        for (label, points), colour in zip(series.items(), LINES, strict=False)
+        if points[-1][1] > 0
+    ]
     previous = -99.0
-    for y, label in ends:
+    for y, label, colour in sorted(ends):
         previous = max(y, previous + 15)
-        parts.append(text(width - right + 8, previous + 4, label))
+        parts.append(text(width - right + 8, previous + 4, label, colour=colour))
     return page(width, height, title, parts)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import plot
 from measure import median, ratios
-from rows import ROWS, Aim, Row
+from rows import ROWS, Aim, Cost, Row
+from sandbox import SOURCE
 
 HEAD = """# Benchmarks
 
@@ -15,7 +16,8 @@ them in turn, round after round. Read ratios, not absolute figures: each is take
 round by round, and shown as the median with the least and the most of the rounds.
 
 - **req/s**: right answers a second. `fcgi bench` checks each answer, wrk only its
-  status. *wrong* counts answers that were late (2 s), lost or broken.
+  status. *wrong* counts answers that were late (2 s), lost or broken; what each
+  was stands below the table, in the words of `fcgi bench`.
 - **p50, p99**: microseconds as the client sees them, of right answers, with
   every connection always busy.
 - **CPU**: microseconds of processor time for a request, of the server's own
@@ -66,11 +68,33 @@ def verdict(result: dict, aim: Aim) -> str:
     return f"| {words} | {spread} | {'met' if middle >= aim.least else '**missed**'} |"
 
 
+def cost(result: dict, aim: Cost) -> str:
+    ours, theirs = (result["samples"].get(label) for label in (aim.ours, aim.theirs))
+    words = f"CPU of {aim.ours} - {aim.theirs}, at most {aim.most:g} us"
+    if not ours or not theirs:
+        return f"| {words} | not measured | |"
+    found = sorted(a["cpu_us"] - b["cpu_us"] for a, b in zip(ours, theirs, strict=False))
+    middle = found[len(found) // 2]
+    spread = f"{middle:.2f} us ({found[0]:.2f} to {found[-1]:.2f})"
+    return f"| {words} | {spread} | {'met' if middle <= aim.most else '**missed**'} |"
+
+
+def wrong(samples: list[dict]) -> str:
+    """How many answers were wrong, by kind."""
+    kinds: dict[str, int] = {}
+    for sample in samples:
+        for kind, count in sample.get("errors", {"wrong": sample["wrong"]}).items():
+            kinds[kind] = kinds.get(kind, 0) + count
+    return ", ".join(f"{count:,} {kind}" for kind, count in kinds.items() if count)
+
+
 def failures(result: dict) -> list[str]:
-    if not result["failures"]:
-        return []
+    """What did not work; nothing of it is hidden."""
     lines = [f"- {label}: {why}" for label, why in result["failures"].items()]
-    return ["", "Not measured, or not to the end:", "", *lines]
+    for label, samples in result.get("samples", {}).items():
+        if text := wrong(samples):
+            lines.append(f"- {label}, answers that were not right: {text}")
+    return ["", "What did not work:", "", *lines] if lines else []
 
 
 def section(name: str, row: Row, result: dict, image: str | None) -> list[str]:
@@ -80,7 +104,9 @@ def section(name: str, row: Row, result: dict, image: str | None) -> list[str]:
     lines += ["", *table(result)]
     if row.aims:
         lines += ["", "| ratio | measured | |", "|---|---|---|"]
-        lines += [verdict(result, aim) for aim in row.aims]
+        lines += [
+            cost(result, aim) if isinstance(aim, Cost) else verdict(result, aim) for aim in row.aims
+        ]
     lines += failures(result)
     if image:
         lines += ["", f"![{row.title}]({image})"]
@@ -125,6 +151,36 @@ def idle(result: dict) -> list[str]:
     return lines + failures(result)
 
 
+def instructions() -> list[str]:
+    """What tests/budget keeps; no clock is involved."""
+    kept = json.loads((SOURCE / "tests/budget/budgets.json").read_text())
+    counts = kept["instructions"]
+    ratio = counts["session"] / counts["libfcgi"]
+    names = {
+        "session": "the session alone: parse, reply",
+        "server": "the C server",
+        "python": "a Python WSGI application",
+        "lua": "a Lua application",
+        "libfcgi": "libfcgi, the whole program",
+    }
+    return [
+        "",
+        "## Instructions",
+        "",
+        "User-space instructions for one hello with 27 parameters on a kept connection, by",
+        f"callgrind ({kept['toolchain']}). A test of `./dev test` holds ours to these figures.",
+        "",
+        "| | instructions |",
+        "|---|--:|",
+        *(f"| {words} | {counts[name]:,} |" for name, words in names.items()),
+        "",
+        "| ratio | counted | |",
+        "|---|---|---|",
+        f"| session / libfcgi, at most 0.5 | {ratio:.2f} | "
+        f"{'met' if ratio <= 0.5 else '**missed**'} |",
+    ]
+
+
 def about(result: dict) -> list[str]:
     lines = ["", "## Machine and versions", "", f"- {result['machine']}"]
     lines += [f"- {name}: {text}" for name, text in result["versions"].items()]
@@ -153,6 +209,7 @@ def write(results: Path, document: Path) -> None:
     path = results / "idle.json"
     if path.exists():
         lines += idle(json.loads(path.read_text()))
+    lines += instructions()
     if newest:
         lines += about(newest)
     document.write_text("\n".join(lines) + "\n")

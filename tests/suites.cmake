@@ -61,7 +61,8 @@ endforeach()
 
 foreach(thing syscalls send_file c_examples command_line flask demo readme
               tool_alone authorizer spec cgi roles haproxy faults_peers
-              faults_files faults_processes faults_calls run run_upgrade
+              faults_files faults_processes faults_calls run run_limits run_upgrade
+              dashboard docs_run
               run_programs run_systemd status logs bench)
   fcgi_add_pytest(integration.${thing} integration 300
                   integration/test_${thing}.py)
@@ -72,6 +73,9 @@ fcgi_add_pytest(integration.run_reload "integration;long" 300
                 integration/test_run_reload.py)
 fcgi_add_test(soak.reload "soak;long" 300 ${Python_EXECUTABLE} soak/reload.py
               --reloads 24 --seconds 12 --requests 1000)
+
+# Of the release build, which ./dev test makes beforehand.
+fcgi_add_pytest(budget.instructions budget 300 budget/test_budget.py)
 
 # The conformance cases over a socket, against each language's server.
 foreach(language c python lua)

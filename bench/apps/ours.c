@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* ours ADDRESS [THREADS]: hello; /page is 10 KiB; a body is counted. */
+/* ours ADDRESS [THREADS [stream]]: hello; /page is 10 KiB; a body is counted,
+   with "stream" while it comes. */
 #include <fastcgi/fastcgi.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,11 +28,15 @@ static const fcgi_handler handler = {.size = sizeof handler,
 static char page[10240];
 
 int main(int argc, char **argv) {
+  fcgi_server_config config = {.size = sizeof config};
   fcgi_server *server;
   int threads = argc > 2 ? atoi(argv[2]) : 1;
+  config.body = argc > 3 ? FCGI_BODY_STREAM : FCGI_BODY_COLLECT;
   memset(page, 'x', sizeof page);
-  if (argc < 2 || threads < 1 || fcgi_server_new(&server, NULL) != 0)
+  if (argc < 2 || threads < 1 || fcgi_server_new(&server, &config) != 0) {
+    fprintf(stderr, "no server can be made\n");
     return 1;
+  }
   if (fcgi_server_listen(server, argv[1]) != 0) {
     fprintf(stderr, "%s\n", fcgi_server_message(server));
     return 1;

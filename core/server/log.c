@@ -70,9 +70,9 @@ void fcgi__server_log(fcgi_server *server, fcgi_log_level level,
   va_start(arguments, format);
   vsnprintf(line, sizeof line, format, arguments);
   va_end(arguments);
-  if (fcgi__logs_has_errors(server))
-    fcgi__logs_error(server, level, line);
-  else if (server->config.log)
+  if (fcgi_server_log(server, level, line, strlen(line)))
+    return;
+  if (server->config.log)
     server->config.log(level, line, server->config.log_data);
   else if (level <= FCGI_LOG_WARNING)
     fprintf(stderr, "fastcgi: %s\n", line);

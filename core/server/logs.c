@@ -164,11 +164,20 @@ static void add_error(fcgi_server *server, const char *kind, const char *text,
   fcgi__logs_add(server, FCGI__LOG_ERRORS, &line);
 }
 
-void fcgi__logs_error(fcgi_server *server, fcgi_log_level level,
-                      const char *text) {
-  static const char *const kinds[] = {"error", "warning", "info", "debug"};
-  if (level <= FCGI_LOG_INFO)
-    add_error(server, kinds[level], text, strlen(text));
+int fcgi_server_log(fcgi_server *server, fcgi_log_level level, const char *text,
+                    size_t len) {
+  static const char *const kinds[] = {"error", "warning", "info"};
+  const char *end = text + len;
+  if (!fcgi__logs_has_errors(server))
+    return 0;
+  while (text < end && level <= FCGI_LOG_INFO) {
+    const char *next = memchr(text, '\n', (size_t)(end - text));
+    const char *stop = next ? next : end;
+    if (stop > text)
+      add_error(server, kinds[level], text, (size_t)(stop - text));
+    text = stop + 1;
+  }
+  return 1;
 }
 
 /* Lines may come in pieces. An empty one says nothing; one that is longer than

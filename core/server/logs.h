@@ -70,9 +70,6 @@ int fcgi__logs_has_errors(const struct fcgi_server *server);
 /* Give a finished line to one of them; never waits. */
 void fcgi__logs_add(struct fcgi_server *server, fcgi__log_which which,
                     const fcgi__log_text *line);
-/* A line of the server's own for the error log. */
-void fcgi__logs_error(struct fcgi_server *server, fcgi_log_level level,
-                      const char *text);
 /* STDERR of a request, for the error log: whole lines are written; the rest
    when more comes, or at the end of the request (`data` NULL). */
 void fcgi__logs_stderr(struct fcgi_request *request, const char *data,

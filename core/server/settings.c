@@ -58,6 +58,12 @@ void fcgi__settings_fill(fcgi_server *server) {
 
 void fcgi_server_set_tracer(fcgi_server *server, fcgi_trace_fn tracer,
                             void *user_data) {
+  if (server->config.request_slow_ms <= 0)
+    return;
   atomic_store(&server->tracer_data, user_data);
   atomic_store(&server->tracer, tracer);
+}
+
+void *fcgi_server_tracer_data(fcgi_server *server) {
+  return atomic_load(&server->tracer_data);
 }

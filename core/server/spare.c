@@ -11,7 +11,8 @@ enum {
   LOOK_MS = 20,     /* Between two looks. */
   WORK_MS = 10,     /* Between two turns of work. */
   QUIET_LOOKS = 50, /* Looks without a request before it sleeps. */
-  ACCEPT_MS = 200   /* Other workers have had their chance by then. */
+  ACCEPT_MS = 200,  /* Other workers have had their chance by then. */
+  START_MS = 5000   /* A worker that starts gets so long to take it. */
 };
 
 /* What it knows from one look to the next. */
@@ -74,15 +75,22 @@ static int is_needed(watch *w) {
   return needed;
 }
 
+/* 1: this worker takes a connection, or soon will. */
+static int is_free(const fcgi__board_slot *slot, uint64_t now) {
+  uint32_t state = atomic_load(&slot->state);
+  uint64_t busy = atomic_load(&slot->busy_us);
+  if (state == FCGI_WORKER_STARTING)
+    return now < atomic_load(&slot->started_us) + (uint64_t)START_MS * 1000;
+  return state == FCGI_WORKER_READY &&
+         (busy == 0 || now < busy + (uint64_t)ACCEPT_MS * 1000);
+}
+
 /* A connection that is accepted here waits for a handler of this process. It
-   is left to other workers while one of them serves. */
+   is left to other workers while one of them is free. */
 static int may_accept(const fcgi_server *server, uint64_t now) {
   unsigned count = fcgi__board_slots(&server->board);
   for (unsigned i = 0; i < count; i++) {
-    fcgi__board_slot *slot = fcgi__board_slot_at(&server->board, (int)i);
-    uint64_t busy = atomic_load(&slot->busy_us);
-    if (atomic_load(&slot->state) == FCGI_WORKER_READY &&
-        (busy == 0 || now < busy + (uint64_t)ACCEPT_MS * 1000))
+    if (is_free(fcgi__board_slot_at(&server->board, (int)i), now))
       return 0;
   }
   return 1;

@@ -21,7 +21,7 @@ static const char head[] =
     "minmax(7rem,1fr));gap:.6rem}\n"
     ".tile{border:1px solid var(--line);border-radius:.5rem;padding:.6rem "
     ".8rem}\n"
-    ".tile b{display:block;font-size:1.35rem;"
+    ".tile b{display:block;font-size:1.25rem;white-space:nowrap;"
     "font-variant-numeric:tabular-nums}\n"
     ".tile span{color:var(--dim);font-size:.8rem}\n"
     "#chart{width:100%;height:60px;margin-top:.8rem;border-bottom:1px "

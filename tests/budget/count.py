@@ -154,12 +154,10 @@ def toolchain() -> str:
         for word in words
     ]
     compiler, lua = versions[0][0], versions[1][1]
+    family = "clang" if "clang" in os.path.basename(CC) else "gcc"
     libc = " ".join(platform.libc_ver())
     python = platform.python_version()
-    return f"{platform.machine()}, {CC_NAME} {compiler}, {libc}, Python {python}, Lua {lua}"
-
-
-CC_NAME = "clang" if "clang" in os.path.basename(CC) else "gcc"
+    return f"{platform.machine()}, {family} {compiler}, {libc}, Python {python}, Lua {lua}"
 
 
 def main() -> None:

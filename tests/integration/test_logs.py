@@ -10,7 +10,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -19,11 +21,12 @@ from support.paths import BUILD, EXAMPLES
 from support.probe import APPS, probe_command
 from support.process import Process
 from support.site import serve_behind_nginx
-from support.supervisor import Supervisor, children
+from support.supervisor import Supervisor, children, state
 from support.tool import fcgi
 
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d"
 HELLO = EXAMPLES / "hello"
+QUERY = "q" * 3000
 
 
 class Logged(Process):
@@ -240,30 +243,47 @@ def test_stderr_that_nobody_reads(language: str, directory: Path):
     os.close(writer)
 
 
+def client_of(worker: int, others: set[int], address: str) -> Client:
+    """A connection that this worker has accepted: no other could."""
+    for other in others - {worker}:
+        os.kill(other, signal.SIGSTOP)
+        wait_until(lambda other=other: state(other) == "T", 10, "a worker that stands still")
+    try:
+        client = Client(address)
+        assert client.ask(nginx_params(uri=f"/?{QUERY}")).status == 200
+    finally:
+        for other in others - {worker}:
+            os.kill(other, signal.SIGCONT)
+    return client
+
+
 def test_workers_share_a_file(directory: Path):
-    """Whole lines of two processes, and USR1 passed on by their supervisor."""
+    """Whole lines of two processes at once, and USR1 passed on by their supervisor."""
     access = directory / "shared-access"
     env = {"FASTCGI_ACCESS_LOG": str(access), "FASTCGI_ACCESS_LOG_FORMAT": "%(p)s %(q)s"}
     with Supervisor(directory, [HELLO], env=env, name="shared").ready() as supervisor:
-        clients = [Client(supervisor.address) for _ in range(16)]
+        workers = children(supervisor.pid)
+        clients = [client_of(worker, workers, supervisor.address) for worker in workers]
 
-        def ask(count: int) -> None:
-            for _ in range(count):
-                for client in clients:
-                    assert client.ask(nginx_params(uri=f"/?{'q' * 3000}")).status == 200
+        def ask(client: Client) -> None:
+            for _ in range(200):
+                assert client.ask(nginx_params(uri=f"/?{QUERY}")).status == 200
 
-        ask(20)
-        wait_until(lambda: access.read_text().count("\n") == 320, 10, "320 lines")
+        def ask_all() -> None:
+            with ThreadPoolExecutor() as pool:
+                list(pool.map(ask, clients))
+
+        ask_all()
+        wait_until(lambda: access.read_text().count("\n") == 402, 10, "402 lines")
         old = access.rename(directory / "shared-access.1")
         os.kill(supervisor.pid, signal.SIGUSR1)
         wait_until(access.exists, 10, "a new file")
         time.sleep(0.2)  # For the second worker to be told.
-        ask(1)
-        wait_until(lambda: access.read_text().count("\n") == 16, 10, "16 lines")
-        workers = {f"<{pid}>" for pid in children(supervisor.pid)}
-        lines = [line.split(" ") for line in (old.read_text() + access.read_text()).splitlines()]
-        assert {pid for pid, _ in lines} == workers
-        assert {query for _, query in lines} == {"q" * 3000}
+        ask_all()
+        wait_until(lambda: access.read_text().count("\n") == 400, 10, "400 lines")
+        assert Counter(old.read_text().splitlines() + access.read_text().splitlines()) == {
+            f"<{worker}> {QUERY}": 401 for worker in workers
+        }
         for client in clients:
             client.close()
 
@@ -299,3 +319,32 @@ def test_flags(command: list, directory: Path, request: pytest.FixtureRequest):
     said = refused.stderr.decode()
     assert "cannot open the access log /nowhere/access: No such file or directory" in said
     assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("kind", ["python", "lua"])
+def test_tracebacks_go_to_the_error_log(kind: str, directory: Path):
+    if kind == "python":
+        source = directory / "broken.py"
+        source.write_text('def app(request):\n    raise KeyError("the \\x1b key")\n')
+        command = [sys.executable, "-m", "fastcgi", "broken:app", "--chdir", directory]
+        expected = [
+            "error: 'GET' '/x': the application failed",
+            "error: Traceback (most recent call last):",
+            f"error:   File \\x22{source}\\x22, line 2, in app",
+            "error: KeyError: 'the \\x5cx1b key'",
+        ]
+    else:
+        source = directory / "broken.lua"
+        source.write_text('return function() error("the \\27 key") end\n')
+        command = [BUILD / "lua" / "bin" / "fcgi-lua", source]
+        expected = [
+            f"error: fcgi: GET /x failed: {source}:1: the \\x1b key",
+            "error: stack traceback:",
+        ]
+    with Logged(directory, f"trace-{kind}", lambda a: [*command, "--bind", a]) as app:
+        with Client(app.address) as client:
+            assert client.ask(nginx_params(uri="/x")).status == 500
+        text = app.await_line(app.errors, expected[-1].replace("\\", "\\\\"))
+        assert "key" not in app.output()
+    for line in expected:
+        assert f" [{app.pid}] {line}" in text

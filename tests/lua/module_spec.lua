@@ -28,7 +28,7 @@ describe("the module", function()
     local path = package.searchpath("fcgi", package.cpath)
     local names = support.shell("nm -D --defined-only --format=posix " .. path)
     for name in names:gmatch("(%S+)[^\n]*\n") do
-      assert.is_truthy(name == "luaopen_fcgi" or name == "luaopen_fcgi_client" or name:match("^_"), name)
+      assert.is_truthy(name:match("^luaopen_fcgi") or name:match("^_"), name)
     end
     assert.matches("luaopen_fcgi ", names, 1, true)
   end)

@@ -104,7 +104,7 @@ describe("fcgi.test", function()
   end)
 
   it("asks for values", function()
-    local client <close> = assert(test.client { handler = hello, max_requests = 5 })
+    local client <close> = assert(test.client { handler = hello, max_multiplexed = 5 })
     local values = assert(client:get_values())
     assert.equal("1", values.FCGI_MPXS_CONNS)
     assert.matches("^%d+$", values.FCGI_MAX_CONNS)

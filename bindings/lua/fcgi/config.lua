@@ -13,8 +13,10 @@ config.refuse = refuse
 -- Each value has what was written, what that means, and where it was written.
 local function value_of(row, given, where, source)
   local value, why = row.read(given)
-  if value == nil then
-    refuse("%s needs %s, not '%s'", where, why or row.kind, given)
+  if value == nil and why then
+    refuse("%s: %s", where, why)
+  elseif value == nil then
+    refuse("%s needs %s, not '%s'", where, row.kind, given)
   end
   return { text = given, value = value, source = source }
 end

@@ -26,10 +26,11 @@ end
 kinds["a list of user ids"] = function(text)
   local list = {}
   for word in (text .. ","):gmatch("%s*(.-)%s*,") do
-    list[#list + 1] = math.tointeger(tonumber(word))
-    if not list[#list] then
+    local uid = math.tointeger(tonumber(word))
+    if not uid then
       return nil, ("'%s' is no user id"):format(word)
     end
+    list[#list + 1] = uid
   end
   return list
 end

@@ -236,6 +236,36 @@ int fcgi_lua_is_worker(void);
    at 1 then says what this process serves itself. */
 int fcgi_lua_workers(lua_State *L);
 
+/* trace.c */
+
+typedef struct fcgi_lua_tracer fcgi_lua_tracer;
+
+/* A handler that runs, for as long as it does. */
+typedef struct fcgi_lua_run {
+  fcgi_lua_tracer *tracer;     /* Of its server; NULL: there is no slow log. */
+  lua_State *co;               /* Where it runs. */
+  const fcgi_request *request; /* What for; never followed. */
+  struct fcgi_lua_run *next;   /* Of the tracer's list. */
+  int hooked;                  /* 1: ours is the hook, theirs are kept here. */
+  lua_Hook hook;               /* The program's own hook. */
+  int mask;                    /* Its mask. */
+  int count;                   /* Its count. */
+} fcgi_lua_run;
+
+/* Let the slow log of a new server show Lua's stacks. */
+void fcgi_lua_trace_init(fcgi_server *server);
+
+/* fcgi_server_free, for one that may have been traced. */
+void fcgi_lua_server_free(fcgi_server *server);
+
+/* The state is about to serve. Can raise. */
+void fcgi_lua_trace_prepare(lua_State *L, fcgi_server *server);
+
+/* A handler begins to run in `co`, and has returned. */
+void fcgi_lua_trace_begin(fcgi_lua_run *run, fcgi_server *server, lua_State *co,
+                          const fcgi_request *request);
+void fcgi_lua_trace_end(fcgi_lua_run *run);
+
 /* watch.c */
 
 typedef struct fcgi_lua_watcher fcgi_lua_watcher;

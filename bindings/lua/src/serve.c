@@ -67,8 +67,8 @@ static int answer(lua_State *L) {
   return handler_returned(L, LUA_OK, 0);
 }
 
-/* Write the traceback of a failed coroutine, with the request that met it, as
-   one piece of text. Protected: it allocates. */
+/* Write the traceback of a failed coroutine, with the request that met it, to
+   the error log, or as one piece of text to stderr. Protected: it allocates. */
 static int report(lua_State *L) {
   lua_State *co = lua_touserdata(L, 1);
   const fcgi_lua_request *request = lua_touserdata(L, 2);
@@ -89,6 +89,9 @@ static int report(lua_State *L) {
   const char *text = lua_pushfstring(
       L, "fcgi: %s %s%s failed: %s\n", method ? method : "a request",
       uri ? uri : "", rest ? rest : "", lua_tostring(L, -1));
+  fcgi_server *server = request->server->handle;
+  if (server && fcgi_server_log(server, FCGI_LOG_ERROR, text, strlen(text)))
+    return 0;
   fwrite(text, 1, strlen(text), stderr);
   fflush(stderr);
   return 0;
@@ -125,12 +128,15 @@ static void push_handler(lua_State *L, const fcgi_lua_request *request) {
 
 /* Run the handler for the request at the top. */
 static void handle(lua_State *L, lua_State *co, fcgi_lua_request *request) {
+  fcgi_lua_run run;
   int results;
   lua_pushcfunction(co, answer);
   push_handler(L, request);
   lua_pushvalue(L, REQUEST);
   lua_xmove(L, co, 2);
+  fcgi_lua_trace_begin(&run, request->server->handle, co, request->handle);
   int status = lua_resume(co, L, 2, &results);
+  fcgi_lua_trace_end(&run);
   if (status != LUA_OK)
     failed(L, co, request, status);
   else
@@ -162,6 +168,7 @@ int fcgi_lua_loop(lua_State *L) {
   lua_settop(L, HANDLER);
   lua_getiuservalue(L, SERVER, 1);
   lua_State *co = lua_newthread(L);
+  fcgi_lua_trace_prepare(L, server->handle);
   int code;
   do
     code = serve_one(L, co, server, enough);

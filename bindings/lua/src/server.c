@@ -27,7 +27,7 @@ fcgi_lua_server *fcgi_lua_server_new(lua_State *L) {
    server; its message lives no longer than it does. */
 static int give_up(lua_State *L, fcgi_lua_server *server, int code) {
   fcgi_lua_server_fail(L, server->handle, code);
-  fcgi_server_free(server->handle);
+  fcgi_lua_server_free(server->handle);
   server->handle = NULL;
   return 3;
 }
@@ -71,6 +71,7 @@ int fcgi_lua_server_make(lua_State *L, int index,
   int code = fcgi_server_new(&server->handle, &options->config);
   if (code < 0)
     return give_up(L, server, code);
+  fcgi_lua_trace_init(server->handle);
   if (options->roles)
     fcgi_lua_roles_take(L, lua_gettop(L), options->roles, options->responder);
   code = fcgi_lua_roles_set(server, server->handle);
@@ -269,7 +270,7 @@ static int server_close(lua_State *L) {
   }
   server->handle = NULL;
   if (!server->borrowed)
-    fcgi_server_free(handle);
+    fcgi_lua_server_free(handle);
   return 0;
 }
 

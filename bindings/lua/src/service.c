@@ -18,7 +18,7 @@ static const char *end(service *running, int ms) {
   const char *problem = NULL;
   if (running->crew)
     problem = fcgi_lua_crew_end(running->crew, ms);
-  fcgi_server_free(running->server);
+  fcgi_lua_server_free(running->server);
   running->crew = NULL;
   running->server = NULL;
   return problem;

@@ -71,7 +71,7 @@ local fcgi = {}
 ---@field poller? "best"|"epoll"|"poll" how to wait: "best"
 ---@field params_bytes? integer parameters of a request, in bytes: 256 KiB
 ---@field params_pairs? integer parameters of a request: 1024
----@field max_requests? integer requests open at once on a connection: 1024
+---@field max_multiplexed? integer requests open at once on a connection: 1024
 ---@field max_connections? integer connections open at once: what open files leave, at most 65536
 ---@field body_memory? integer bytes of a collected body in memory, the rest goes to a file: 256 KiB
 ---@field max_body? integer bytes of a collected body, more is answered 413: 1 GiB
@@ -83,6 +83,8 @@ local fcgi = {}
 ---@field idle_timeout? number seconds for a kept connection without a request: 90
 ---@field status_path? string path at which the server answers with its status: $FASTCGI_STATUS_PATH or none
 ---@field request_timeout? number seconds a request may take, then the client gets 504: $FASTCGI_REQUEST_TIMEOUT or no limit
+---@field max_requests? integer requests after which a worker is replaced; without a supervisor the server stops: $FASTCGI_MAX_REQUESTS or never
+---@field max_requests_jitter? integer up to so many more, at random: $FASTCGI_MAX_REQUESTS_JITTER or 0
 ---@field slow_log? number seconds after which a request gets into the log: $FASTCGI_SLOW_LOG or never
 ---@field access_log? string file for a line for each request, "-" is stderr, "" none: $FASTCGI_ACCESS_LOG or none
 ---@field access_log_format? string "common", "combined", "json" or a text with atoms, "%(h)s %(s)s": $FASTCGI_ACCESS_LOG_FORMAT or "combined"
@@ -105,6 +107,22 @@ local fcgi = {}
 ---@field args? string[] arguments of that file
 ---@field threads? integer threads; above 1 each loads `app` in a state of its own: 1
 ---@field listening? fun(addresses: string[]) called before it serves, with where it listens
+---@field workers? integer processes that serve; each is this program, executed again. This one watches them: docs/processes.md
+---@field user? string become this user once everything is opened; this and all below need `workers`
+---@field group? string likewise this group: the user's
+---@field allow_root? boolean workers may run as root: false
+---@field umask? string of files that are made, in octal digits
+---@field chdir? string where workers start
+---@field pid? string a file for the process id
+---@field socket_user? string owner of a unix socket
+---@field socket_group? string its group
+---@field timeout? number seconds after which a worker that has not come by is killed: never
+---@field start_timeout? number seconds to become ready: 60
+---@field graceful_timeout? number seconds to finish what runs: 30
+---@field max_worker_age? number seconds after which a worker is replaced: never
+---@field max_worker_age_jitter? number up to so much earlier, at random: 0
+---@field max_worker_rss? integer bytes of memory above which it is replaced: never
+---@field watch? string[] directories and files whose changes replace the workers
 
 --- Serve until SIGTERM or SIGINT, which finish what runs; a second one, or
 --- SIGQUIT, aborts it. Blocks the calling thread. Signal masks are put back.

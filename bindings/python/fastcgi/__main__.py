@@ -113,17 +113,26 @@ def serve(settings: Settings, addresses: Sequence[str]) -> int:
     return 0
 
 
-def serve_alone(settings: Settings) -> int:
-    """Without a supervisor."""
+def settle(settings: Settings) -> None:
+    """Where and how a process that no supervisor of ours has started works."""
     go_to_directory(settings)
     if "umask" in settings:
         os.umask(settings.read("umask"))
+
+
+def serve_alone(settings: Settings) -> int:
+    """Without a supervisor."""
+    settle(settings)
     return serve(settings, settings.read("bind", []))
 
 
 def serve_as_worker(settings: Settings) -> int:
-    """On what the supervisor has opened, where it has gone, as whom it is."""
-    add_path(settings.read("pythonpath"))
+    """On what the supervisor has opened. Ours has gone where the settings say;
+    `fcgi run` does not know them."""
+    if os.environ.get(BASE):
+        add_path(settings.read("pythonpath"))
+    else:
+        settle(settings)
     return serve(settings, [])
 
 

@@ -44,21 +44,74 @@ static void send_pending(serve_loop *loop) {
   request_closed(loop->request);
 }
 
-/* "fastcgi: GET '/path': what" on stderr, while the request is open. */
-static void print_line(request_object *request, const char *what) {
+/* "GET '/path': the application failed", while the request is open; NULL
+   without memory. */
+static PyObject *what_failed(request_object *request) {
+  static const char what[] = "the application failed";
   PyObject *method = PyObject_GetAttrString((PyObject *)request, "method");
   PyObject *path = PyObject_GetAttrString((PyObject *)request, "path");
-  if (method != NULL && path != NULL)
-    PySys_FormatStderr("fastcgi: %A %A: %s\n", method, path, what);
-  else
-    PySys_FormatStderr("fastcgi: request %d: %s\n", (int)request->id, what);
   PyErr_Clear();
+  PyObject *text =
+      method != NULL && path != NULL
+          ? PyUnicode_FromFormat("%A %A: %s\n", method, path, what)
+          : PyUnicode_FromFormat("request %d: %s\n", (int)request->id, what);
   Py_XDECREF(method);
   Py_XDECREF(path);
+  return text;
+}
+
+/* The lines of a traceback after those of `text`; NULL with an exception. */
+static PyObject *with_traceback(PyObject *text, PyObject *type, PyObject *value,
+                                PyObject *traceback) {
+  PyObject *all = NULL, *lines = NULL, *empty = PyUnicode_FromString("");
+  PyObject *module = PyImport_ImportModule("traceback");
+  if (module != NULL && empty != NULL)
+    lines = PyObject_CallMethod(module, "format_exception", "OOO", type, value,
+                                traceback != NULL ? traceback : Py_None);
+  PyObject *joined = lines == NULL ? NULL : PyUnicode_Join(empty, lines);
+  if (joined != NULL)
+    all = PyUnicode_Concat(text, joined);
+  Py_XDECREF(joined);
+  Py_XDECREF(lines);
+  Py_XDECREF(module);
+  Py_XDECREF(empty);
+  return all;
+}
+
+/* 1: the error log has it. */
+static int log_text(serve_loop *loop, PyObject *text) {
+  Py_ssize_t len = 0;
+  const char *bytes = text == NULL ? NULL : PyUnicode_AsUTF8AndSize(text, &len);
+  int done =
+      bytes != NULL &&
+      fcgi_server_log(loop->server->core, FCGI_LOG_ERROR, bytes, (size_t)len);
+  PyErr_Clear();
+  return done;
+}
+
+/* To the error log, or to stderr where there is none. What cannot be put in
+   words goes to stderr too. */
+static void tell(serve_loop *loop, PyObject *type, PyObject *value,
+                 PyObject *traceback) {
+  PyObject *text = what_failed(loop->request), *all = NULL;
+  if (text != NULL &&
+      fcgi_server_log(loop->server->core, FCGI_LOG_ERROR, "", 0))
+    all = with_traceback(text, type, value, traceback);
+  if (!log_text(loop, all)) {
+    if (text != NULL)
+      PySys_FormatStderr("fastcgi: %U", text);
+    Py_INCREF(type);
+    Py_XINCREF(value);
+    Py_XINCREF(traceback);
+    PyErr_Restore(type, value, traceback);
+    PyErr_PrintEx(0);
+  }
+  Py_XDECREF(all);
+  Py_XDECREF(text);
 }
 
 /* An exception of the application ends its own request only: 500, or a cut
-   connection, and the traceback on stderr. A client that is gone is no news.
+   connection, and the traceback in the log. A client that is gone is no news.
    What is no Exception (SystemExit, KeyboardInterrupt) ends the loop: -1. */
 static int report(serve_loop *loop) {
   PyObject *type, *value, *traceback;
@@ -66,10 +119,8 @@ static int report(serve_loop *loop) {
   int gone = error_is_disconnect(loop->state);
   PyErr_Fetch(&type, &value, &traceback);
   if (ours && !gone) {
-    print_line(loop->request, "the application failed");
-    PyErr_Restore(type, value, traceback);
-    PyErr_PrintEx(0);
-    PyErr_Fetch(&type, &value, &traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+    tell(loop, type, value, traceback);
   }
   request_abandon(loop->request);
   PyErr_Restore(type, value, traceback);

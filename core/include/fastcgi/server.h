@@ -127,12 +127,13 @@ typedef struct fcgi_server_config {
   const char *access_log;   /* A line for each request goes to this file, which
                                may be a named pipe; "-" is stderr, "" none.
                                $FASTCGI_ACCESS_LOG, or none. */
-  const char *access_log_format; /* "common", "combined", "json", or a text with
-                               atoms, "%(h)s %(r)s %(s)s"; listen refuses others.
-                               $FASTCGI_ACCESS_LOG_FORMAT, or combined. */
-  const char *error_log;    /* The server's lines and what requests write to
-                               STDERR go to this file, likewise, and no longer
-                               to `log`. $FASTCGI_ERROR_LOG, or none. */
+  const char
+      *access_log_format; /* "common", "combined", "json", or a text with
+                        atoms, "%(h)s %(r)s %(s)s"; listen refuses others.
+                        $FASTCGI_ACCESS_LOG_FORMAT, or combined. */
+  const char *error_log;  /* The server's lines and what requests write to
+                             STDERR go to this file, likewise, and no longer
+                             to `log`. $FASTCGI_ERROR_LOG, or none. */
 } fcgi_server_config;
 
 /* One event of a server. */
@@ -217,9 +218,17 @@ FCGI_EXPORT int fcgi_server_take_over(fcgi_server *server, int socket);
 typedef void (*fcgi_trace_fn)(uintptr_t thread, fcgi_request *request,
                               char *out, size_t len, void *user_data);
 
-/* Who tells it, for the slow log. Before the server is first waited on. */
+/* Who tells it, for the slow log; nothing where there is none. Before the
+   server is first waited on. */
 FCGI_EXPORT void fcgi_server_set_tracer(fcgi_server *server,
                                         fcgi_trace_fn tracer, void *user_data);
+/* The user data of the tracer, or NULL when none was taken. */
+FCGI_EXPORT void *fcgi_server_tracer_data(fcgi_server *server);
+
+/* Write `text`, line by line, to the error log: 1; 0 when there is none. For
+   what a binding has to say, such as a traceback. From any thread. */
+FCGI_EXPORT int fcgi_server_log(fcgi_server *server, fcgi_log_level level,
+                                const char *text, size_t len);
 
 /* Open access log and error log anew by their names, once they were renamed;
    where that fails the old file is written on, with a line in the error log.

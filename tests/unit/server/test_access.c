@@ -1,163 +1,76 @@
 /* SPDX-License-Identifier: MIT */
-/* The access log and the error log. */
+/* The lines of the access log. */
 #include "server/access.h"
-#include "server/logqueue.h"
 #include "server/server.h"
-#include "support/serving.h"
+#include "support/logging.h"
 
-#include <errno.h>
 #include <fastcgi/error.h>
-#include <fcntl.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
-
-enum { TEXT = 262144, WAIT_MS = 10000 };
-
-typedef struct logs {
-  serving *f;         /* The server. */
-  char directory[64]; /* Where the files are. */
-  char access[96];    /* The access log. */
-  char errors[96];    /* The error log. */
-  char text[TEXT];    /* What log_read found. */
-} logs;
-
-static void begin(logs *l, serving *f, const char *format) {
-  l->f = f;
-  strcpy(l->directory, "/tmp/fastcgi-logs-XXXXXX");
-  assert_non_null(mkdtemp(l->directory));
-  snprintf(l->access, sizeof l->access, "%s/access", l->directory);
-  snprintf(l->errors, sizeof l->errors, "%s/errors", l->directory);
-  f->config.access_log = l->access;
-  f->config.access_log_format = format;
-  f->config.error_log = l->errors;
-}
-
-static void finish(logs *l) {
-  fcgi_server_free(l->f->server);
-  l->f->server = NULL;
-  unlink(l->access);
-  unlink(l->errors);
-  assert_int_equal(rmdir(l->directory), 0);
-}
-
-static const char *read_file(logs *l, const char *path) {
-  FILE *file = fopen(path, "re");
-  size_t len = file ? fread(l->text, 1, sizeof l->text - 1, file) : 0;
-  if (file)
-    fclose(file);
-  l->text[len] = '\0';
-  return l->text;
-}
-
-/* What the file holds, once `what` is in it. */
-static const char *await(logs *l, const char *path, const char *what) {
-  for (int ms = 0; !strstr(read_file(l, path), what); ms++) {
-    if (ms == WAIT_MS)
-      fail_msg("%s has no \"%s\" but \"%s\"", path, what, l->text);
-    usleep(1000);
-  }
-  return l->text;
-}
-
-static void expect_line(logs *l, const char *line) {
-  fcgi__logs_flush(l->f->server);
-  assert_string_equal(read_file(l, l->access), line);
-}
-
-static void get(logs *l, const char *uri) {
-  records *to = &l->f->text->sent;
-  records_begin(to, 1, FCGI_ROLE_RESPONDER, FCGI_BEGIN_KEEP);
-  records_param(to, 1, "REQUEST_METHOD", "GET");
-  records_param(to, 1, "REQUEST_URI", uri);
-  records_param(to, 1, "REMOTE_ADDR", "192.0.2.7");
-  records_param(to, 1, "SERVER_PROTOCOL", "HTTP/1.1");
-  records_param(to, 1, "HTTP_REFERER", "http://x.example/");
-  records_param(to, 1, "HTTP_USER_AGENT", "a \"b\\\n\xff");
-  records_params_end(to, 1);
-  records_stdin_end(to, 1);
-  serving_send(l->f);
-}
-
-static void answer(logs *l, int status, const char *body) {
-  fcgi_request *request = serving_take(l->f, FCGI_EVENT_REQUEST);
-  assert_int_equal(
-      fcgi_request_reply(request, status, "text/plain", body, strlen(body)), 0);
-}
-
-static void ask(logs *l, const char *uri) {
-  char got[4096];
-  get(l, uri);
-  answer(l, 200, "hello");
-  while (recv(l->f->client, got, sizeof got, MSG_DONTWAIT) > 0)
-    ;
-}
 
 static void test_combined_is_the_default(void **state) {
   logs l;
-  begin(&l, *state, NULL);
+  logs_begin(&l, *state, NULL);
   serving_restart(l.f);
-  ask(&l, "/a?b=\x1b[2J");
+  logs_ask(&l, "/a?b=\x1b[2J");
   fcgi__logs_flush(l.f->server);
-  const char *line = read_file(&l, l.access);
+  const char *line = logs_read(&l, l.access);
   assert_ptr_equal(strstr(line, "192.0.2.7 - - ["), line);
   assert_non_null(strstr(line, "] \"GET /a?b=\\x1b[2J HTTP/1.1\" 200 5 "
                                "\"http://x.example/\" "
                                "\"a \\x22b\\x5c\\x0a\\xff\"\n"));
-  finish(&l);
+  logs_finish(&l);
 }
 
 static void test_atoms(void **state) {
   logs l;
   char expected[160];
-  begin(&l, *state,
-        "100%% %(h)s %(l)s%(u)s %(m)s %(U)s %(q)s %(H)s %(s)s %(B)s %(b)s "
-        "%({User-Agent}i)s %({Content-Type}o)s %({no}o)s %({REMOTE_ADDR}e)s "
-        "%(f)s %(p)s %(T)s");
+  logs_begin(
+      &l, *state,
+      "100%% %(h)s %(l)s%(u)s %(m)s %(U)s %(q)s %(H)s %(s)s %(B)s %(b)s "
+      "%({User-Agent}i)s %({Content-Type}o)s %({no}o)s %({REMOTE_ADDR}e)s "
+      "%(f)s %(p)s %(T)s");
   serving_restart(l.f);
-  ask(&l, "/a?q");
+  logs_ask(&l, "/a?q");
   snprintf(expected, sizeof expected,
            "100%% 192.0.2.7 -- GET /a  HTTP/1.1 200 5 5 "
            "a \\x22b\\x5c\\x0a\\xff text/plain - 192.0.2.7 "
            "http://x.example/ <%ld> 0\n",
            (long)getpid());
-  expect_line(&l, expected);
-  finish(&l);
+  logs_expect(&l, expected);
+  logs_finish(&l);
 }
 
 static void test_times(void **state) {
   unsigned long long us, ms;
   double decimal;
   logs l;
-  begin(&l, *state, "%(D)s %(M)s %(L)s");
+  logs_begin(&l, *state, "%(D)s %(M)s %(L)s");
   serving_restart(l.f);
-  get(&l, "/");
+  logs_get(&l, "/");
   fcgi_request *request = serving_take(l.f, FCGI_EVENT_REQUEST);
   usleep(30000);
   fcgi_request_reply(request, 200, NULL, "", 0);
   fcgi__logs_flush(l.f->server);
   assert_int_equal(
-      sscanf(read_file(&l, l.access), "%llu %llu %lf\n", &us, &ms, &decimal),
+      sscanf(logs_read(&l, l.access), "%llu %llu %lf\n", &us, &ms, &decimal),
       3);
   assert_in_range(us, 30000, 10000000);
   assert_int_equal(ms, us / 1000);
   assert_in_range((long long)(decimal * 1e6 + 0.5), us - 1, us + 1);
-  finish(&l);
+  logs_finish(&l);
 }
 
 static void test_json(void **state) {
   logs l;
-  begin(&l, *state, "json");
+  logs_begin(&l, *state, "json");
   serving_restart(l.f);
-  ask(&l, "/\"\\\x01\xff\xc3\xa9");
+  logs_ask(&l, "/\"\\\x01\xff\xc3\xa9");
   fcgi__logs_flush(l.f->server);
-  const char *line = read_file(&l, l.access);
+  const char *line = logs_read(&l, l.access);
   assert_ptr_equal(strstr(line, "{\"time\":\"20"), line);
   assert_non_null(
       strstr(line, "\"remote_addr\":\"192.0.2.7\",\"remote_user\":null,"
@@ -165,7 +78,7 @@ static void test_json(void **state) {
                    "\xa9\",\"protocol\":\"HTTP/1.1\",\"host\":null,"
                    "\"status\":200,\"bytes\":5,\"duration_us\":"));
   assert_non_null(strstr(line, "\"user_agent\":\"a \\\"b\\\\\\u000a\\\\xff\""));
-  finish(&l);
+  logs_finish(&l);
 }
 
 /* Terminals take these for commands, and readers for other characters. */
@@ -201,16 +114,16 @@ static void test_long_lines_are_cut(void **state) {
   uri[0] = '/';
   for (size_t i = 0; i < 2; i++) {
     logs l;
-    begin(&l, *state, formats[i]);
+    logs_begin(&l, *state, formats[i]);
     serving_restart(l.f);
-    ask(&l, uri);
+    logs_ask(&l, uri);
     fcgi__logs_flush(l.f->server);
-    size_t len = strlen(read_file(&l, l.access));
+    size_t len = strlen(logs_read(&l, l.access));
     assert_in_range(len, 1000, FCGI__LOG_LINE);
     assert_string_equal(l.text + len - (i == 0 ? 4 : 2),
                         i == 0 ? "...\n" : "}\n");
     assert_non_null(strstr(l.text, i == 0 ? "\\x01" : "\\u0001...\""));
-    finish(&l);
+    logs_finish(&l);
   }
   free(uri);
 }
@@ -231,7 +144,7 @@ static void test_wrong_formats_are_refused(void **state) {
   };
   logs l;
   serving *f = *state;
-  begin(&l, f, NULL);
+  logs_begin(&l, f, NULL);
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     fcgi_server *server;
     f->config.access_log_format = cases[i].format;
@@ -245,14 +158,14 @@ static void test_wrong_formats_are_refused(void **state) {
     assert_null(strchr(said, '\n'));
     fcgi_server_free(server);
   }
-  finish(&l);
+  logs_finish(&l);
 }
 
 static void test_unwritable_files_are_refused(void **state) {
   logs l;
   serving *f = *state;
   fcgi_server *server;
-  begin(&l, f, NULL);
+  logs_begin(&l, f, NULL);
   f->config.access_log = "/nowhere/access";
   assert_int_equal(fcgi_server_new(&server, &f->config), 0);
   assert_int_equal(fcgi_server_listen(server, "unix:@fastcgi-unit-file"),
@@ -262,7 +175,7 @@ static void test_unwritable_files_are_refused(void **state) {
                       "file or directory; name a file that this user can "
                       "write");
   fcgi_server_free(server);
-  finish(&l);
+  logs_finish(&l);
 }
 
 static void test_raw_output_and_no_body(void **state) {
@@ -276,15 +189,15 @@ static void test_raw_output_and_no_body(void **state) {
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     logs l;
-    begin(&l, *state, "%(s)s %(b)s %({x}o)s");
+    logs_begin(&l, *state, "%(s)s %(b)s %({x}o)s");
     serving_restart(l.f);
-    get(&l, "/");
+    logs_get(&l, "/");
     fcgi_request *request = serving_take(l.f, FCGI_EVENT_REQUEST);
     for (const char *at = cases[i].output; *at; at++)
       assert_int_equal(fcgi_request_write(request, at, 1), 1);
     assert_int_equal(fcgi_request_end(request, 0), 0);
-    expect_line(&l, cases[i].line);
-    finish(&l);
+    logs_expect(&l, cases[i].line);
+    logs_finish(&l);
   }
 }
 
@@ -292,9 +205,9 @@ static void test_large_bodies_and_files_count(void **state) {
   enum { LARGE = 100000 };
   logs l;
   char *data = calloc(1, LARGE);
-  begin(&l, *state, "%(s)s %(b)s");
+  logs_begin(&l, *state, "%(s)s %(b)s");
   serving_restart(l.f);
-  get(&l, "/");
+  logs_get(&l, "/");
   fcgi_request *request = serving_take(l.f, FCGI_EVENT_REQUEST);
   FILE *file = tmpfile();
   assert_int_equal(fwrite(data, 1, LARGE, file), LARGE);
@@ -303,10 +216,10 @@ static void test_large_bodies_and_files_count(void **state) {
   assert_int_equal(fcgi_request_write(request, data, LARGE), LARGE);
   assert_int_equal(fcgi_request_send_file(request, fileno(file), 0, 70000), 0);
   assert_int_equal(fcgi_request_end(request, 0), 0);
-  expect_line(&l, "206 170000\n");
+  logs_expect(&l, "206 170000\n");
   fclose(file);
   free(data);
-  finish(&l);
+  logs_finish(&l);
 }
 
 /* What a client that goes away does not take is not in the log. */
@@ -316,10 +229,10 @@ static void test_what_was_not_sent(void **state) {
   int status;
   long long bytes;
   char *data = calloc(1, HUGE);
-  begin(&l, *state, "%(s)s %(B)s");
+  logs_begin(&l, *state, "%(s)s %(B)s");
   l.f->config.output_window = 2 * HUGE;
   serving_restart(l.f);
-  get(&l, "/");
+  logs_get(&l, "/");
   fcgi_request *request = serving_take(l.f, FCGI_EVENT_REQUEST);
   fcgi_request_set_timeout(request, 0);
   assert_int_equal(fcgi_request_start(request, 200, NULL, 0), 0);
@@ -333,267 +246,38 @@ static void test_what_was_not_sent(void **state) {
   fcgi_request_end(request, 0);
   serving_idle(l.f, 50);
   fcgi__logs_flush(l.f->server);
-  assert_int_equal(sscanf(read_file(&l, l.access), "%d %lld", &status, &bytes),
+  assert_int_equal(sscanf(logs_read(&l, l.access), "%d %lld", &status, &bytes),
                    2);
   assert_int_equal(status, 200);
   assert_in_range(bytes, taken - 1000, 1024 * 1024);
   free(data);
-  finish(&l);
+  logs_finish(&l);
 }
 
 static void test_no_answer_is_a_dash(void **state) {
   logs l;
-  begin(&l, *state, "%(r)s %(s)s %(b)s");
+  logs_begin(&l, *state, "%(r)s %(s)s %(b)s");
   serving_restart(l.f);
-  get(&l, "/gone");
+  logs_get(&l, "/gone");
   fcgi_request *request = serving_take(l.f, FCGI_EVENT_REQUEST);
   close(l.f->client);
   l.f->client = -1;
   serving_idle(l.f, 50);
   fcgi_request_reply(request, 200, NULL, "hello", 5);
-  expect_line(&l, "GET /gone HTTP/1.1 - -\n");
-  finish(&l);
+  logs_expect(&l, "GET /gone HTTP/1.1 - -\n");
+  logs_finish(&l);
 }
 
 static void test_open_requests_are_logged_at_the_end(void **state) {
   logs l;
-  begin(&l, *state, "%(U)s %(s)s");
+  logs_begin(&l, *state, "%(U)s %(s)s");
   serving_restart(l.f);
-  get(&l, "/open");
+  logs_get(&l, "/open");
   serving_take(l.f, FCGI_EVENT_REQUEST);
   fcgi_server_free(l.f->server);
   l.f->server = NULL;
-  assert_string_equal(read_file(&l, l.access), "/open -\n");
-  finish(&l);
-}
-
-static void test_lines_of_the_server_and_of_handlers(void **state) {
-  logs l;
-  char mark[64];
-  begin(&l, *state, NULL);
-  serving_restart(l.f);
-  get(&l, "/");
-  fcgi_request *request = serving_take(l.f, FCGI_EVENT_REQUEST);
-  assert_int_equal(fcgi_request_write_stderr(request, "one ", 4), 0);
-  assert_int_equal(
-      fcgi_request_write_stderr(request, "line\n\ntwo\x1b\nre", 13), 0);
-  assert_int_equal(fcgi_request_write_stderr(request, "st", 2), 0);
-  assert_int_equal(fcgi_request_end(request, 0), 0);
-  fcgi__server_log(l.f->server, FCGI_LOG_WARNING, "so %s", "it is");
-  fcgi__server_log(l.f->server, FCGI_LOG_DEBUG, "nothing");
-  fcgi__logs_flush(l.f->server);
-  const char *text = read_file(&l, l.errors);
-  static const char *const said[] = {"stderr: one line\n", "stderr: two\\x1b\n",
-                                     "stderr: rest\n", "warning: so it is\n"};
-  for (size_t i = 0; i < 4; i++) {
-    snprintf(mark, sizeof mark, " [%ld] %s", (long)getpid(), said[i]);
-    assert_non_null(strstr(text, mark));
-  }
-  assert_null(strstr(text, "nothing"));
-  assert_null(strstr(text, "stderr: \n"));
-  int year, month, zone;
-  assert_int_equal(sscanf(text, "%4d-%2dT", &year, &month) +
-                       sscanf(text, "%*[^.].%3d", &zone),
-                   3);
-  finish(&l);
-}
-
-static void test_reopening(void **state) {
-  logs l;
-  char old[112];
-  begin(&l, *state, "%(U)s");
-  serving_restart(l.f);
-  snprintf(old, sizeof old, "%s.1", l.access);
-  fcgi_server_reopen_logs(l.f->server);
-  ask(&l, "/old");
-  fcgi__logs_flush(l.f->server);
-  assert_int_equal(rename(l.access, old), 0);
-  ask(&l, "/still");
-  fcgi__logs_flush(l.f->server);
-  fcgi_server_reopen_logs(l.f->server);
-  ask(&l, "/new");
-  await(&l, l.access, "/new\n");
-  assert_string_equal(l.text, "/new\n");
-  assert_string_equal(read_file(&l, old), "/old\n/still\n");
-  unlink(old);
-  finish(&l);
-}
-
-static void test_a_log_that_cannot_be_reopened_goes_on(void **state) {
-  logs l;
-  char old[112];
-  begin(&l, *state, "%(U)s");
-  serving_restart(l.f);
-  ask(&l, "/one");
-  fcgi__logs_flush(l.f->server);
-  snprintf(old, sizeof old, "%s.1", l.access);
-  assert_int_equal(rename(l.access, old), 0);
-  assert_int_equal(mkdir(l.access, 0700), 0);
-  fcgi_server_reopen_logs(l.f->server);
-  await(&l, l.errors, "error: cannot reopen the access log ");
-  ask(&l, "/two");
-  fcgi__logs_flush(l.f->server);
-  assert_string_equal(read_file(&l, old), "/one\n/two\n");
-  rmdir(l.access);
-  unlink(old);
-  finish(&l);
-}
-
-static uint64_t dropped(const logs *l) {
-  return atomic_load(&atomic_load(&l->f->server->slot)
-                          ->counts.values[FCGI_STATUS_LOG_DROPPED]);
-}
-
-/* A limit of the file's size stands for a full disk. */
-static void test_a_full_disk_drops_lines_and_recovers(void **state) {
-  struct rlimit before, small;
-  logs l;
-  char mark[64];
-  begin(&l, *state, "%(U)s");
-  l.f->config.status_path = "/status";
-  signal(SIGXFSZ, SIG_IGN);
-  serving_restart(l.f);
-  ask(&l, "/first");
-  fcgi__logs_flush(l.f->server);
-  getrlimit(RLIMIT_FSIZE, &before);
-  small = before;
-  small.rlim_cur = 10; /* "/first\n" and three bytes. */
-  assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
-  for (int i = 0; i < 5; i++)
-    ask(&l, "/lost");
-  fcgi__logs_flush(l.f->server);
-  assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
-  assert_int_equal(dropped(&l), 5);
-  ask(&l, "/again");
-  snprintf(mark, sizeof mark, "; 5 lines are lost: %s\n", strerror(EFBIG));
-  await(&l, l.errors, mark);
-  assert_non_null(strstr(l.text, "error: the access log "));
-  expect_line(&l, "/first\n/lo\n/again\n");
-  finish(&l);
-}
-
-static void make_pipe(logs *l) {
-  unlink(l->access);
-  assert_int_equal(mkfifo(l->access, 0600), 0);
-}
-
-static void test_a_pipe_without_a_reader(void **state) {
-  logs l;
-  char got[64] = "";
-  begin(&l, *state, "%(U)s");
-  l.f->config.status_path = "/status";
-  make_pipe(&l);
-  serving_restart(l.f);
-  ask(&l, "/lost");
-  fcgi__logs_flush(l.f->server);
-  assert_int_equal(dropped(&l), 1);
-  int reader = open(l.access, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-  usleep(1100000);
-  ask(&l, "/read");
-  await(&l, l.errors, "; 1 lines are lost: No such device or address\n");
-  assert_int_equal(read(reader, got, sizeof got), 6);
-  assert_string_equal(got, "/read\n");
-  close(reader);
-  ask(&l, "/gone");
-  fcgi__logs_flush(l.f->server);
-  assert_int_equal(dropped(&l), 2);
-  finish(&l);
-}
-
-/* More than the queue and the pipe hold: handlers go on, and what is read
-   later are whole lines. */
-static void test_a_reader_that_does_not_read(void **state) {
-  enum { LINES = 400 };
-  logs l;
-  char *uri = malloc(4001), *got = malloc(8192);
-  long long began = fcgi__now(), lines = 0;
-  begin(&l, *state, "%(U)s");
-  l.f->config.status_path = "/status";
-  make_pipe(&l);
-  int reader = open(l.access, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-  serving_restart(l.f);
-  memset(uri, 'u', 4000);
-  uri[0] = '/';
-  uri[4000] = '\0';
-  for (int i = 0; i < LINES; i++)
-    ask(&l, uri);
-  assert_in_range(fcgi__now() - began, 0, WAIT_MS);
-  uint64_t lost = dropped(&l);
-  assert_in_range(lost, 50, LINES);
-  FILE *from = fdopen(reader, "r");
-  for (int ms = 0; lines < LINES - (long long)lost && ms < WAIT_MS;) {
-    if (fgets(got, 8192, from)) {
-      assert_int_equal(strlen(got), 4001);
-      lines++;
-    } else {
-      clearerr(from);
-      usleep(1000);
-      ms++;
-    }
-  }
-  assert_int_equal(lines, LINES - (long long)lost);
-  ask(&l, "/after");
-  await(&l, l.errors, "it took them more slowly than they came\n");
-  fclose(from);
-  free(uri);
-  free(got);
-  finish(&l);
-}
-
-typedef struct crowd {
-  logs *l;         /* Whose server. */
-  atomic_int left; /* Lines to write. */
-} crowd;
-
-static void *add_lines(void *data) {
-  crowd *c = data;
-  while (atomic_fetch_sub(&c->left, 1) > 0)
-    fcgi__server_log(c->l->f->server, FCGI_LOG_INFO, "a line");
-  return NULL;
-}
-
-static void test_many_threads(void **state) {
-  enum { THREADS = 4, LINES = 4000 };
-  pthread_t threads[THREADS];
-  logs l;
-  crowd c = {.l = &l, .left = LINES};
-  int lines = 0;
-  begin(&l, *state, NULL);
-  serving_restart(l.f);
-  ask(&l, "/");
-  for (int i = 0; i < THREADS; i++)
-    assert_int_equal(pthread_create(&threads[i], NULL, add_lines, &c), 0);
-  for (int i = 0; i < 20; i++) {
-    fcgi_server_reopen_logs(l.f->server);
-    usleep(500);
-  }
-  for (int i = 0; i < THREADS; i++)
-    pthread_join(threads[i], NULL);
-  fcgi__logs_flush(l.f->server);
-  for (const char *at = read_file(&l, l.errors); (at = strchr(at, '\n')); at++)
-    lines++;
-  assert_in_range(lines, LINES, LINES);
-  finish(&l);
-}
-
-static void test_the_environment(void **state) {
-  logs l;
-  begin(&l, *state, NULL);
-  setenv("FASTCGI_ACCESS_LOG", l.access, 1);
-  setenv("FASTCGI_ACCESS_LOG_FORMAT", "%(U)s", 1);
-  setenv("FASTCGI_ERROR_LOG", l.errors, 1);
-  l.f->config.access_log = l.f->config.error_log = NULL;
-  serving_restart(l.f);
-  ask(&l, "/env");
-  expect_line(&l, "/env\n");
-  assert_int_equal(access(l.errors, F_OK), 0);
-  l.f->config.access_log = l.f->config.error_log = "";
-  serving_restart(l.f);
-  assert_null(l.f->server->logs);
-  unsetenv("FASTCGI_ACCESS_LOG");
-  unsetenv("FASTCGI_ACCESS_LOG_FORMAT");
-  unsetenv("FASTCGI_ERROR_LOG");
-  finish(&l);
+  assert_string_equal(logs_read(&l, l.access), "/open -\n");
+  logs_finish(&l);
 }
 
 static int run(const char *group, void *kind) {
@@ -611,14 +295,6 @@ static int run(const char *group, void *kind) {
       SERVING_TEST(test_what_was_not_sent),
       SERVING_TEST(test_no_answer_is_a_dash),
       SERVING_TEST(test_open_requests_are_logged_at_the_end),
-      SERVING_TEST(test_lines_of_the_server_and_of_handlers),
-      SERVING_TEST(test_reopening),
-      SERVING_TEST(test_a_log_that_cannot_be_reopened_goes_on),
-      SERVING_TEST(test_a_full_disk_drops_lines_and_recovers),
-      SERVING_TEST(test_a_pipe_without_a_reader),
-      SERVING_TEST(test_a_reader_that_does_not_read),
-      SERVING_TEST(test_many_threads),
-      SERVING_TEST(test_the_environment),
   };
   return cmocka_run_group_tests_name(group, tests, NULL, NULL);
 }

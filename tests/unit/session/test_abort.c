@@ -238,6 +238,51 @@ static void test_abort_leaves_nothing_to_drain(void **state) {
   assert_int_equal(fcgi_session_output(d->session, iov, 4), 0);
 }
 
+enum { WRITTEN = 600, LENT = 1000 };
+
+/* Write, lend, send `cut` bytes, lose the connection: the bytes of STDOUT that
+   were not sent. Every other time what is lent is kept before. */
+static size_t lose_after(dialogue *d, size_t cut, size_t *size) {
+  static const char bytes[LENT];
+  struct iovec slices[16];
+  dialogue_restart(d, NULL);
+  open_request(d, 1);
+  fcgi_session_write(d->session, 1, FCGI_STREAM_STDERR, "e", 1);
+  fcgi_session_write(d->session, 1, FCGI_STREAM_STDOUT, bytes, WRITTEN);
+  assert_int_equal(fcgi_session_lend(d->session, 1, bytes, LENT), 0);
+  *size = 0;
+  for (int i = fcgi_session_output(d->session, slices, 16); i > 0; i--)
+    *size += slices[i - 1].iov_len;
+  fcgi_session_output_done(d->session, cut);
+  if (cut % 2)
+    assert_int_equal(fcgi_session_keep(d->session, 1), 0);
+  assert_int_equal(fcgi_session_unsent(d->session, 1), 0);
+  fcgi_session_abort(d->session, FCGI_ABORT_CONNECTION);
+  return (size_t)fcgi_session_unsent(d->session, 1);
+}
+
+static void test_abort_knows_what_was_not_sent(void **state) {
+  dialogue *d = *state;
+  const fcgi_event *event;
+  size_t size, before = lose_after(d, 0, &size), closes = 0;
+  assert_int_equal(before, WRITTEN + LENT);
+  assert_in_range(size, before + 3 * 8, before + 64);
+  for (size_t cut = 1, most = size; cut <= most; cut++) {
+    size_t unsent = lose_after(d, cut, &size);
+    assert_in_range(before - unsent, 0, 1);
+    before = unsent;
+  }
+  assert_int_equal(before, 0);
+  before = lose_after(d, 100, &size);
+  end_request(d, 1);
+  while (fcgi_session_next(d->session, &event) > 0)
+    if (event->type == FCGI_EVENT_CLOSE) {
+      assert_int_equal(fcgi_session_unsent(d->session, 1), before);
+      closes++;
+    }
+  assert_int_equal(closes, 1);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       DIALOGUE_TEST(test_abort_record_reaches_the_request),
@@ -258,6 +303,7 @@ int main(void) {
       DIALOGUE_TEST(test_abort_after_close_was_given_is_harmless),
       DIALOGUE_TEST(test_abort_gives_every_request_one_close),
       DIALOGUE_TEST(test_abort_leaves_nothing_to_drain),
+      DIALOGUE_TEST(test_abort_knows_what_was_not_sent),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

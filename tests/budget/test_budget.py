@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: MIT
+"""Instructions for one request stay what budgets.json says.
+
+They hardly depend on the load of the machine. A change that costs more fails
+here; one that is worth it, or that costs less, renews the file:
+
+    python tests/budget/count.py --renew
+
+With another compiler, libc or interpreter than the file names, the tolerance is
+wide, and the ratio to libfcgi still counts.
+"""
+
+import json
+
+import pytest
+from budget.count import BUDGETS, count_all, toolchain
+
+SAME, OTHER = 0.03, 0.35  # Tolerance with the toolchain of the file, and another.
+KEPT = json.loads(BUDGETS.read_text())
+
+
+@pytest.fixture(scope="module")
+def tolerance() -> float:
+    return SAME if KEPT["toolchain"] == toolchain() else OTHER
+
+
+@pytest.mark.parametrize("path", ["session", "server", "python", "lua"])
+def test_instructions(path: str, tolerance: float):
+    found, budget = count_all((path,))[path], KEPT["instructions"][path]
+    assert found <= budget * (1 + tolerance), (
+        f"{path}: {found} instructions a request, {budget} allowed"
+    )
+    assert found >= budget * (1 - tolerance), (
+        f"{path}: only {found} instructions a request, {budget} before: renew budgets.json"
+    )

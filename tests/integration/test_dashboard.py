@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: MIT
+"""The status page in a browser: its numbers live, and its console is quiet."""
+
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.dashboard import PATH, Dashboard, dashboard
+from support.fcgi_client import wait_until
+
+
+@pytest.fixture(scope="module")
+def seen(directory: Path) -> Iterator[Dashboard]:
+    with dashboard(directory) as it:
+        yield it
+
+
+def test_numbers_change_under_load(seen: Dashboard):
+    wait_until(lambda: seen.number("rate") >= 0, 10, "the first rate")
+    assert seen.workers() == seen.supervisor.workers()
+    with seen.load() as load:
+        shown = []
+        for _ in range(3):
+            before = seen.number("requests")
+            wait_until(lambda old=before: seen.number("requests") > old + 10, 10, "more requests")
+            shown.append(seen.number("rate"))
+        wait_until(lambda: seen.number("open") > 0, 10, "connections that are kept")
+        points = seen.browser.evaluate("return document.getElementById('line').points.length")
+        result = load.finish()
+    assert max(shown) > 10
+    assert points >= 3
+    assert result.failed == 0
+    wait_until(lambda: seen.number("requests") == result.requests, 10, "the last requests")
+    wait_until(lambda: seen.number("rate") == 0, 10, "the load to be over")
+    assert seen.browser.console() == []
+
+
+def test_workers_change_with_a_reload(seen: Dashboard):
+    old = seen.workers()
+    seen.supervisor.reload()
+    new = seen.supervisor.wait_for_workers(lambda now: len(now) == 4 and not now & old)
+    wait_until(lambda: seen.workers() == new, 10, "the new workers")
+    assert seen.number("generation") == 2
+    assert seen.number("reloads") == 1
+    assert seen.browser.console() == []
+
+
+def test_a_page_without_an_answer_says_so(seen: Dashboard):
+    """Old numbers are marked until there are new ones."""
+    stale = "return document.body.className === 'stale'"
+    seen.browser.evaluate("const ask = window.fetch; window.fetch = (...given) => "
+                          "window.broken ? Promise.reject(Error()) : ask(...given); "
+                          "window.broken = true")  # fmt: skip
+    wait_until(lambda: seen.browser.evaluate(stale), 10, "old numbers to be marked")
+    seen.browser.evaluate("window.broken = false")
+    wait_until(lambda: not seen.browser.evaluate(stale), 10, "new numbers")
+
+
+def test_it_loads_nothing_else(seen: Dashboard):
+    loaded = seen.browser.evaluate(
+        "return performance.getEntriesByType('resource').map(entry => entry.name)"
+    )
+    assert {name.partition("?")[0] for name in loaded} == {f"http://127.0.0.1:{seen.port}{PATH}"}
+
+
+def test_screenshot(seen: Dashboard, directory: Path):
+    """What docs/status.png is made with."""
+    picture = directory / "page.png"
+    seen.browser.screenshot(picture)
+    head = picture.read_bytes()[:24]
+    assert head.startswith(b"\x89PNG\r\n\x1a\n")
+    width, height = struct.unpack(">II", head[16:])
+    assert (width, height) >= (1000, 700)
