@@ -16,9 +16,9 @@ import pytest
 from support.fcgi_client import HEADER, connect
 from support.paths import BUILD
 from support.process import Process
-from swig import languages as swig
 
 from conformance.cases import Case, all_cases, split_words
+from swig import languages as swig
 
 HERE = Path(__file__).resolve().parent
 PROBE = struct.pack("!BBHHBB", 1, 9, 0, 0, 0, 0)

@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -143,12 +144,39 @@ def test_gunicorn_atoms(directory: Path):
     assert line == f"GET|/a%20b|c=d|200|6|test|text/plain|<{app.pid}>\n"
 
 
+def lose_lines(app: Logged, seen: Path, make_room: Callable[[], object], reason: str) -> None:
+    """More lines than there is room for, then room again."""
+    began = time.monotonic()
+    for number in range(100):
+        assert app.ask(f"/stderr?{number}{'x' * 400}").endswith(b"x\n")
+    assert time.monotonic() - began < 10
+    wait_until(lambda: dropped(app.address) > 50, 10, "dropped lines")
+    make_room()
+    app.ask("/after")
+    wait_until(lambda: "GET /after " in seen.read_text(), 10, "a line after all")
+    lost = re.search(r"(\d+) lines are lost: (.*)\n", app.await_line(app.errors, "are lost"))
+    text = seen.read_text()
+    missing = 100 - len(re.findall(r'^.*GET /stderr.*"test"$', text, re.M))
+    assert missing <= int(lost[1]) <= missing + 5  # Questions for the status have lines too.
+    assert lost[2] == reason
+    whole = [line for line in text.splitlines() if line.endswith('"test"')]
+    assert len(text.splitlines()) - len(whole) <= 1  # The one that met the end.
+
+
+NAMESPACE = ["unshare", "--user", "--map-root-user", "--mount"]
+
+
+def may_mount() -> bool:
+    return subprocess.run([*NAMESPACE, "true"], capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.skipif(not may_mount(), reason="no namespace may be made here to mount a disk in")
 def test_full_disk(language: str, directory: Path):
     """A real file system of 64 KiB, in a mount namespace of the application's."""
     script = 'mount -t tmpfs -o size=64k tmpfs "$0" && exec "$@"'
     disk = directory / f"disk-{language}"
     disk.mkdir()
-    command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script, disk]
+    command = [*NAMESPACE, "sh", "-c", script, disk]
     access = disk / "access"
     with Logged(
         directory,
@@ -160,21 +188,25 @@ def test_full_disk(language: str, directory: Path):
         seen = Path(f"/proc/{app.pid}/root{access}")
         ballast = Path(f"/proc/{app.pid}/root{disk}/ballast")
         ballast.write_bytes(bytes(56 * 1024))
-        began = time.monotonic()
-        for number in range(100):
-            assert app.ask(f"/stderr?{number}{'x' * 400}").endswith(b"x\n")
-        assert time.monotonic() - began < 10
-        wait_until(lambda: dropped(app.address) > 50, 10, "dropped lines")
-        ballast.unlink()
-        app.ask("/after")
-        wait_until(lambda: "GET /after " in seen.read_text(), 10, "a line after all")
-        lost = re.search(r"(\d+) lines are lost: (.*)\n", app.await_line(app.errors, "are lost"))
-        text = seen.read_text()
-    missing = 100 - len(re.findall(r'^.*GET /stderr.*"test"$', text, re.M))
-    assert missing <= int(lost[1]) <= missing + 5  # Questions for the status have lines too.
-    assert lost[2] == "No space left on device"
-    whole = [line for line in text.splitlines() if line.endswith('"test"')]
-    assert len(text.splitlines()) - len(whole) <= 1  # The one that met the end of the disk.
+        lose_lines(app, seen, ballast.unlink, "No space left on device")
+
+
+def test_largest_file(language: str, directory: Path):
+    """RLIMIT_FSIZE, whose signal must not end the program."""
+    access = directory / f"limited-{language}"
+    with Logged(
+        directory,
+        f"large-{language}",
+        lambda address: probe_command(language, address, 2),
+        FASTCGI_ACCESS_LOG=str(access),
+        FASTCGI_STATUS_PATH="/status",
+    ) as app:
+        before = resource.prlimit(app.pid, resource.RLIMIT_FSIZE, (16384, resource.RLIM_INFINITY))
+
+        def make_room() -> None:
+            resource.prlimit(app.pid, resource.RLIMIT_FSIZE, before)
+
+        lose_lines(app, access, make_room, "File too large")
 
 
 def test_dead_reader_of_a_pipe(language: str, directory: Path):

@@ -23,7 +23,7 @@ from support.fcgi_client import (
 from support.paths import BUILD, EXAMPLES
 from support.process import Process
 from support.reload import worker_command
-from support.supervisor import Supervisor, children, state
+from support.supervisor import Supervisor, children, copy_for_all, state
 from support.tool import fcgi
 
 HELLO = [EXAMPLES / "hello"]
@@ -205,7 +205,7 @@ def test_root_is_refused_unless_told(directory: Path):
 
 @pytest.mark.skipif(not ROOT, reason="only root can become somebody else")
 def test_user_of_all_processes(directory: Path):
-    directory.chmod(0o755)
+    command = copy_for_all(directory, *HELLO)
     options = [
         "--user",
         "nobody",
@@ -216,7 +216,7 @@ def test_user_of_all_processes(directory: Path):
         "--umask",
         "027",
     ]
-    with Supervisor(directory, HELLO, *options, name="user") as supervisor:
+    with Supervisor(directory, command, *options, name="user") as supervisor:
         supervisor.ready()
         socket_file = (directory / "user.sock").stat()
         assert stat.S_IMODE(socket_file.st_mode) == 0o666

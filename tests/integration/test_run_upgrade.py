@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 from support.fcgi_client import Client, get_params, wait_until
-from support.paths import EXAMPLES
+from support.paths import BUILD, EXAMPLES
 from support.reload import front, worker_command
-from support.supervisor import Supervisor, children, processes, state
+from support.supervisor import Supervisor, children, copy_for_all, processes, state
 
 
 def pid_in(supervisor: Supervisor) -> int:
@@ -54,9 +54,9 @@ def test_upgrade_under_load_refuses_nobody(directory: Path, kind: str):
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 def test_upgrade_after_privileges_were_dropped(directory: Path):
     """The new one has no right to the directory: it inherits what it needs."""
-    directory.chmod(0o755)
-    command = [EXAMPLES / "hello"]
-    with Supervisor(directory, command, "--user", "nobody", name="dropped") as supervisor:
+    tool, hello = copy_for_all(directory, BUILD / "tools" / "fcgi", EXAMPLES / "hello")
+    options = ["--user", "nobody"]
+    with Supervisor(directory, [hello], *options, name="dropped", program=tool) as supervisor:
         supervisor.ready()
         pid = upgrade(supervisor)
         assert Path(f"/proc/{pid}/environ").stat().st_uid == 0, (

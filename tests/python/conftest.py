@@ -63,9 +63,11 @@ def serve(tmp_path: pathlib.Path) -> Iterator[Callable[..., Serving]]:
 class Command:
     """`python -m fastcgi ...` or another program in a process of its own."""
 
-    def __init__(self, arguments: list[str], cwd: pathlib.Path, env: dict[str, str]) -> None:
+    def __init__(
+        self, arguments: list[str], cwd: pathlib.Path, env: dict[str, str], interpreter: str
+    ) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, *arguments],
+            [interpreter, *arguments],
             cwd=cwd,
             env={**os.environ, **env},
             stdout=subprocess.PIPE,
@@ -96,8 +98,8 @@ def command(tmp_path: pathlib.Path) -> Iterator[Callable[..., Command]]:
     """command("-m", "fastcgi", ...) -> Command, run in tmp_path."""
     started: list[Command] = []
 
-    def start(*arguments: str, **env: str) -> Command:
-        started.append(Command(list(arguments), tmp_path, env))
+    def start(*arguments: str, interpreter: str = sys.executable, **env: str) -> Command:
+        started.append(Command(list(arguments), tmp_path, env, interpreter))
         return started[-1]
 
     yield start

@@ -7,6 +7,7 @@ import contextlib
 import os
 import pathlib
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,6 +16,7 @@ import threading
 import time
 from collections import Counter
 
+import fastcgi
 import pytest
 from support.fcgi_client import fetch, wait_until
 from support.supervisor import children, processes, state
@@ -209,7 +211,17 @@ def test_options_of_processes(service, tmp_path):
     assert (tmp_path / "pid").read_text().strip() == str(running.pid)
 
 
+INTERPRETER = os.path.realpath(sys.executable)
+
+
+def is_for_all(path: str) -> bool:
+    """Whether every user may execute it."""
+    folders = pathlib.Path(path).parents
+    return all(folder.stat().st_mode & 0o001 for folder in folders)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")
+@pytest.mark.skipif(not is_for_all(INTERPRETER), reason="only its owner may run this Python")
 def test_user_and_root(command, tmp_path):
     tmp_path.chmod(0o755)
     for parent in tmp_path.parents:
@@ -220,7 +232,12 @@ def test_user_and_root(command, tmp_path):
     status, log = command(*words).finish()
     assert status == 1
     assert "would run as root" in log.splitlines()[-1]
-    running = command(*words, "--user", "nobody", "--socket-mode", "666")
+    package = pathlib.Path(fastcgi.__file__).parent
+    shutil.copytree(package, tmp_path / "lib" / "fastcgi")
+    running = command(
+        *words, "--user", "nobody", "--socket-mode", "666",
+        interpreter=INTERPRETER, PYTHONPATH=str(tmp_path / "lib"),
+    )  # fmt: skip
     running.wait_for("ready after")
     assert fetch(f"unix:{tmp_path}/x.sock").body == b"65534"
 

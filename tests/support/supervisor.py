@@ -3,6 +3,7 @@
 
 import os
 import re
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -54,6 +55,13 @@ def processes(command: str) -> list[int]:
     return found
 
 
+def copy_for_all(directory: Path, *programs: Path) -> list[Path]:
+    """Copies in a directory that every user may enter: the build tree may lie
+    where only its owner goes."""
+    directory.chmod(0o755)
+    return [Path(shutil.copy2(program, directory)) for program in programs]
+
+
 class Supervisor(Process):
     """`fcgi run` with a command below it, and its log."""
 
@@ -66,13 +74,13 @@ class Supervisor(Process):
         workers: int = 2,
         env: dict[str, str] | None = None,
         name: str = "supervisor",
+        program: Path = BUILD / "tools" / "fcgi",
     ):
         self.address = address or f"unix:{directory}/{name}.sock"
         self.pid_file = directory / f"{name}.pid"
         words = ["run", "--bind", self.address, "--workers", workers, "--pid", self.pid_file]
         if os.geteuid() == 0 and "--user" not in options:
             words.append("--allow-root")
-        program = BUILD / "tools" / "fcgi"
         super().__init__(
             [program, *words, "--log-level", "debug", *options, "--", *command],
             directory / f"{name}.log",

@@ -1,24 +1,28 @@
 # SPDX-License-Identifier: MIT
-"""What a request costs its process, by hand and with SWIG: python cost.py [REQUESTS]
+"""What a request costs, by hand and with SWIG: python cost.py [ROUNDS [SECONDS]]
 
-Each smallest example answers requests on one kept connection, 100 at a time;
-printed is its own processor time for one, the best of five runs. Build with
-the preset `release` and FCGI_BUILD_SWIG, and name it in FASTCGI_BUILD.
+Each smallest example, on one thread, answers `fcgi bench` on four kept
+connections, in rounds that go through all of them; printed are the median of
+its requests a second and of its own processor time for one. Build with the
+preset `release` and FCGI_BUILD_SWIG, and name it in FASTCGI_BUILD.
 """
 
+import json
 import os
+import subprocess
 import sys
 import tempfile
+from collections import defaultdict
+from contextlib import ExitStack
 from pathlib import Path
+from statistics import median
 
-from support.fcgi_client import Client, get_params, request
 from support.paths import BUILD, SOURCE
 from support.process import Process
 from swig.languages import LANGUAGES, TREE, command
 
 EXAMPLES = SOURCE / "examples"
 TICK = os.sysconf("SC_CLK_TCK")
-BATCH, RUNS = 100, 5
 BY_HAND = {
     "C": [str(BUILD / "examples" / "c" / "hello")],
     "Python": [
@@ -36,39 +40,41 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / TICK
 
 
-def ask(client: Client, count: int) -> None:
-    ids = range(1, BATCH + 1)
-    data = b"".join(request(i, get_params()) for i in ids)
-    for _ in range(count // BATCH):
-        client.send(data)
-        client.responses(ids)
+def measure(address: str, pid: int, seconds: float) -> tuple[float, float]:
+    """Requests a second, and microseconds of processor time for one."""
+    words = [BUILD / "tools" / "fcgi", "bench", address, "-c", "4", "-d", str(seconds), "--json"]
+    before = cpu_seconds(pid)
+    done = subprocess.run(words, capture_output=True, check=True)
+    result = json.loads(done.stdout)
+    return result["rate"], (cpu_seconds(pid) - before) / result["right"] * 1e6
 
 
-def cost(words: list[str], count: int) -> float:
-    """Microseconds."""
-    with tempfile.TemporaryDirectory() as folder:
-        address = f"unix:{folder}/x"
-        with Process([*words, address], Path(folder) / "log") as running:
-            running.wait_for_address(address)
-            with Client(address) as client:
-                ask(client, count // 10)
-                found = []
-                for _ in range(RUNS):
-                    before = cpu_seconds(running.pid)
-                    ask(client, count)
-                    found.append((cpu_seconds(running.pid) - before) / count * 1e6)
-    return min(found)
-
-
-def main(count: int = 50_000) -> None:
-    programs = {f"{name}, by hand": words for name, words in BY_HAND.items()}
+def programs() -> dict[str, list[str]]:
+    found = {f"{name}, by hand": words for name, words in BY_HAND.items()}
     for name in LANGUAGES:
         hello = EXAMPLES / name / ("hello_swig" if name in ("python", "lua") else "hello")
         if (TREE / name).exists():
-            programs[f"{name.capitalize()}, SWIG"] = command(name, hello)
-    for name, words in programs.items():
-        print(f"{name:20}{cost(words, count):6.2f} us", flush=True)
+            found[f"{name.capitalize()}, SWIG"] = command(name, hello)
+    return found
+
+
+def main(rounds: float = 5, seconds: float = 2) -> None:
+    found = defaultdict(list)
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        running = {}
+        for number, (name, words) in enumerate(programs().items()):
+            address = f"unix:{folder}/{number}"
+            log = Path(folder) / f"{number}.log"
+            running[name] = (address, stack.enter_context(Process([*words, address], log)))
+            running[name][1].wait_for_address(address)
+        for _ in range(int(rounds)):
+            for name, (address, process) in running.items():
+                found[name].append(measure(address, process.pid, seconds))
+    for name, results in found.items():
+        rate, cost = map(median, zip(*results, strict=True))
+        print(f"{name:20}{rate:9,.0f} /s{cost:7.2f} us", flush=True)
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main(*map(float, sys.argv[1:]))
