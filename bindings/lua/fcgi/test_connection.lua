@@ -24,7 +24,10 @@ end
 ---@field keep? boolean the connection stays open after the answer: false
 ---@field split? integer at most so many bytes in one send
 
-local KNOWN = { method = 1, uri = 1, headers = 1, params = 1, body = 1, data = 1, role = 1, keep = 1, split = 1, id = 1 }
+local KNOWN = {
+  method = 1, uri = 1, headers = 1, params = 1, body = 1,
+  data = 1, role = 1, keep = 1, split = 1, id = 1,
+}
 
 local function check_names(request)
   for name in pairs(request) do

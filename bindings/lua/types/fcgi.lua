@@ -82,12 +82,12 @@ local fcgi = {}
 ---@field header_timeout? number seconds for the parameters of a request: 30
 ---@field idle_timeout? number seconds for a kept connection without a request: 90
 ---@field status_path? string path at which the server answers with its status: $FASTCGI_STATUS_PATH or none
----@field request_timeout? number seconds a request may take, then the client gets 504: $FASTCGI_REQUEST_TIMEOUT or no limit
----@field max_requests? integer requests after which a worker is replaced; without a supervisor the server stops: $FASTCGI_MAX_REQUESTS or never
+---@field request_timeout? number seconds a request may take, then 504: $FASTCGI_REQUEST_TIMEOUT or no limit
+---@field max_requests? integer requests of a worker, or of a server that then stops: $FASTCGI_MAX_REQUESTS or any
 ---@field max_requests_jitter? integer up to so many more, at random: $FASTCGI_MAX_REQUESTS_JITTER or 0
 ---@field slow_log? number seconds after which a request gets into the log: $FASTCGI_SLOW_LOG or never
 ---@field access_log? string file for a line for each request, "-" is stderr, "" none: $FASTCGI_ACCESS_LOG or none
----@field access_log_format? string "common", "combined", "json" or a text with atoms, "%(h)s %(s)s": $FASTCGI_ACCESS_LOG_FORMAT or "combined"
+---@field access_log_format? string "common", "json", "%(h)s %(s)s": $FASTCGI_ACCESS_LOG_FORMAT or "combined"
 ---@field error_log? string file for the server's lines and those of request:log: $FASTCGI_ERROR_LOG or stderr
 ---@field drain_silence? number seconds of silence that end the draining of an unread body: 0.5
 ---@field drain_timeout? number seconds for draining one: 30
@@ -107,7 +107,7 @@ local fcgi = {}
 ---@field args? string[] arguments of that file
 ---@field threads? integer threads; above 1 each loads `app` in a state of its own: 1
 ---@field listening? fun(addresses: string[]) called before it serves, with where it listens
----@field workers? integer processes that serve; each is this program, executed again. This one watches them: docs/processes.md
+---@field workers? integer processes that serve, each this program executed again: docs/processes.md
 ---@field user? string become this user once everything is opened; this and all below need `workers`
 ---@field group? string likewise this group: the user's
 ---@field allow_root? boolean workers may run as root: false
