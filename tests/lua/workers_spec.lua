@@ -174,7 +174,7 @@ describe("fcgi-lua --workers", function()
     local output, status = support.shell(("cd %s; timeout 20 %s --workers 2 --bind unix:x %s broken.lua 2>&1"):format(
       directory, support.launcher, root))
     assert.equal(3, status)
-    assert.matches("cannot start: worker %d+ exited with status 1 before it was ready\n$", output)
+    assert.matches("cannot start: worker %d+ exited with status 1 before it was ready\n", output)
     support.remove(directory)
   end)
 
