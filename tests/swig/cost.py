@@ -2,8 +2,9 @@
 """What a request costs, by hand and with SWIG: python cost.py [ROUNDS [SECONDS]]
 
 Each smallest example, on one thread, answers `fcgi bench` on four kept
-connections, in rounds that go through all of them; printed are the median of
-its requests a second and of its own processor time for one. Build with the
+connections, with one request at once on each and then with 64, in rounds that go
+through all of them; printed are, for both, the median of its requests a second
+and of its own processor time for one. Build with the
 preset `release` and FCGI_BUILD_SWIG, and name it in FASTCGI_BUILD.
 """
 
@@ -40,9 +41,10 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / TICK
 
 
-def measure(address: str, pid: int, seconds: float) -> tuple[float, float]:
+def measure(address: str, pid: int, seconds: float, depth: int) -> tuple[float, float]:
     """Requests a second, and microseconds of processor time for one."""
-    words = [BUILD / "tools" / "fcgi", "bench", address, "-c", "4", "-d", str(seconds), "--json"]
+    tool = [BUILD / "tools" / "fcgi", "bench", address, "--json"]
+    words = [*tool, "-c", "4", "-m", str(depth), "-d", str(seconds)]
     before = cpu_seconds(pid)
     done = subprocess.run(words, capture_output=True, check=True)
     result = json.loads(done.stdout)
@@ -70,10 +72,13 @@ def main(rounds: float = 5, seconds: float = 2) -> None:
             running[name][1].wait_for_address(address)
         for _ in range(int(rounds)):
             for name, (address, process) in running.items():
-                found[name].append(measure(address, process.pid, seconds))
+                found[name].append(
+                    measure(address, process.pid, seconds, 1)
+                    + measure(address, process.pid, seconds, 64)
+                )
     for name, results in found.items():
-        rate, cost = map(median, zip(*results, strict=True))
-        print(f"{name:20}{rate:9,.0f} /s{cost:7.2f} us", flush=True)
+        rate, cost, deep_rate, deep_cost = map(median, zip(*results, strict=True))
+        print(f"{name:20}{rate:9,.0f} /s{cost:7.2f} us{deep_rate:12,.0f} /s{deep_cost:7.2f} us")
 
 
 if __name__ == "__main__":
