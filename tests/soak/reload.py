@@ -4,7 +4,8 @@
 `./dev soak reload` runs it: Python and Lua workers behind nginx, with kept and
 with new connections, and behind HAProxy, which shares connections. A quarter of
 the reloads find a broken new version. One line for each; the last one sums up,
-and the exit status is 1 when any request has failed.
+and the exit status is 1 when any request has failed. With --close the workers
+close their connections as other programs do, instead of passing them on.
 """
 
 import argparse
@@ -55,10 +56,12 @@ def breakable(directory: Path, command: list[str], flag: Path) -> list:
     return [script, *command]
 
 
-def run(language: str, kind: str, reloads: int, seconds: float) -> Result:
+def run(language: str, kind: str, reloads: int, seconds: float, close: bool) -> Result:
     directory = Path(tempfile.mkdtemp(prefix="fastcgi-soak-"))
     flag = directory / "broken"
     command = breakable(directory, worker_command(language), flag)
+    if close:
+        command = ["env", "-u", "FASTCGI_HANDOVER", *command]
     try:
         with under_load(kind, directory, command, "--log-level", "info") as stage:
             files = stage.supervisor.descriptors()
@@ -76,13 +79,14 @@ def main() -> int:
     add("--reloads", type=int, default=102, help="in all (102)")
     add("--seconds", type=float, default=300, help="in all (300)")
     add("--requests", type=int, default=1_000_000, help="at least, or it fails (1000000)")
+    add("--close", action="store_true", help="do not pass connections on, for comparison")
     args = parser.parse_args()
     cases = [(language, kind) for language in ("python", "lua") for kind in FRONTS]
     share = max(1, args.reloads // len(cases))
     print("workers  front            reloads  requests failed silence ms")
     requests = failed = 0
     for language, kind in cases:
-        result = run(language, kind, share, args.seconds / len(cases))
+        result = run(language, kind, share, args.seconds / len(cases), args.close)
         requests += result.requests
         failed += result.failed
         print(
