@@ -64,6 +64,7 @@ def capture(folder: Path) -> Path:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(address))
         listener.listen()
+        listener.settimeout(30)  # The command may not connect at all.
         words = [RELEASE / "tools/fcgi", "bench", f"unix:{address}", "-n", "1", "--timeout", "0.5"]
         with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
             client, _ = listener.accept()
