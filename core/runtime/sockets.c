@@ -82,6 +82,15 @@ int fcgi__sockets_open(fcgi__supervisor *s, char *why, size_t why_len) {
   return 0;
 }
 
+size_t fcgi__sockets_pass(const fcgi__supervisor *s, int *passed) {
+  size_t count = 0;
+  for (; count < s->listener_count; count++)
+    passed[count] = s->listeners[count].fd;
+  passed[count++] = s->handover[0];
+  passed[count++] = s->handover[1];
+  return count;
+}
+
 void fcgi__sockets_close(fcgi__supervisor *s) {
   for (size_t i = 0; i < s->listener_count; i++) {
     fcgi__listener *listener = &s->listeners[i];

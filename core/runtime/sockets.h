@@ -9,6 +9,10 @@
    one line in `why`. */
 int fcgi__sockets_open(fcgi__supervisor *s, char *why, size_t why_len);
 
+/* Write what every process that we start gets, from descriptor 3 on, to
+   `passed`: the listeners and the pair for connections. Returns how many. */
+size_t fcgi__sockets_pass(const fcgi__supervisor *s, int *passed);
+
 /* Close them, and remove the files of those that we made. */
 void fcgi__sockets_close(fcgi__supervisor *s);
 

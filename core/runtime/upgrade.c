@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "runtime/upgrade.h"
+#include "runtime/sockets.h"
 #include "runtime/spawn.h"
 #include "runtime/upstream.h"
 #include "runtime/worker.h"
@@ -48,11 +49,7 @@ static int describe(const fcgi__supervisor *s, fcgi__environment *e) {
 }
 
 static size_t list_passed(const fcgi__supervisor *s, int *passed) {
-  size_t count = 0;
-  for (; count < s->listener_count; count++)
-    passed[count] = s->listeners[count].fd;
-  passed[count++] = s->handover[0];
-  passed[count++] = s->handover[1];
+  size_t count = fcgi__sockets_pass(s, passed);
   if (s->pidfile.fd >= 0)
     passed[count++] = s->pidfile.fd;
   return count;

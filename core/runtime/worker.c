@@ -3,6 +3,7 @@
 #include "runtime/census.h"
 #include "runtime/generation.h"
 #include "runtime/limits.h"
+#include "runtime/sockets.h"
 #include "runtime/spawn.h"
 #include "runtime/upgrade.h"
 #include "server/server.h"
@@ -69,11 +70,7 @@ static int describe(const fcgi__supervisor *s, fcgi__environment *e) {
 }
 
 static size_t list_passed(const fcgi__supervisor *s, int *passed) {
-  size_t count = 0;
-  for (; count < s->listener_count; count++)
-    passed[count] = s->listeners[count].fd;
-  passed[count++] = s->handover[0];
-  passed[count++] = s->handover[1];
+  size_t count = fcgi__sockets_pass(s, passed);
   if (s->board.fd >= 0)
     passed[count++] = s->board.fd;
   return count;

@@ -164,6 +164,14 @@ static void occupy(busy *b) {
   }
 }
 
+/* A server as configured by now, and its first request, in a handler. */
+static fcgi_request *begin_anew(serving *f) {
+  serving_restart(f);
+  records_get(&f->text->sent, 1);
+  serving_send(f);
+  return serving_take(f, FCGI_EVENT_REQUEST);
+}
+
 static void test_status_page_while_all_hang(void **state) {
   busy b;
   serving *f = *state;
@@ -251,10 +259,7 @@ static void test_deadline_in_pull_mode(void **state) {
   fcgi_server_event event;
   char byte;
   f->config.request_timeout_ms = DEADLINE_MS;
-  serving_restart(f);
-  records_get(&f->text->sent, 1);
-  serving_send(f);
-  fcgi_request *request = serving_take(f, FCGI_EVENT_REQUEST);
+  fcgi_request *request = begin_anew(f);
   assert_int_equal(fcgi_server_next(f->server, &event, 4 * DEADLINE_MS), 0);
   serving_expect(f, END_504);
   assert_int_equal(fcgi_request_aborted(request), FCGI_ABORT_DEADLINE);
@@ -273,10 +278,7 @@ static void test_deadline_tells_of_abort_and_close(void **state) {
   serving *f = *state;
   f->config.request_timeout_ms = DEADLINE_MS;
   f->config.events = 1u << FCGI_EVENT_ABORT | 1u << FCGI_EVENT_CLOSE;
-  serving_restart(f);
-  records_get(&f->text->sent, 1);
-  serving_send(f);
-  fcgi_request *request = serving_take(f, FCGI_EVENT_REQUEST);
+  fcgi_request *request = begin_anew(f);
   assert_ptr_equal(serving_take(f, FCGI_EVENT_ABORT), request);
   serving_expect(f, END_504);
   assert_int_equal(fcgi_request_fail(request), FCGI_ERR_ABORTED);
@@ -287,10 +289,7 @@ static void test_deadline_tells_of_abort_and_close(void **state) {
 static void test_deadline_after_output_resets(void **state) {
   serving *f = *state;
   f->config.request_timeout_ms = DEADLINE_MS;
-  serving_restart(f);
-  records_get(&f->text->sent, 1);
-  serving_send(f);
-  fcgi_request *request = serving_take(f, FCGI_EVENT_REQUEST);
+  fcgi_request *request = begin_anew(f);
   assert_int_equal(fcgi_request_start(request, 200, NULL, 0), 0);
   fcgi_request_flush(request);
   serving_idle(f, 3 * DEADLINE_MS);
@@ -316,10 +315,7 @@ static void test_deadline_of_a_writer(void **state) {
   serving *f = *state;
   pthread_t thread;
   f->config.request_timeout_ms = DEADLINE_MS;
-  serving_restart(f);
-  records_get(&f->text->sent, 1);
-  serving_send(f);
-  fcgi_request *request = serving_take(f, FCGI_EVENT_REQUEST);
+  fcgi_request *request = begin_anew(f);
   assert_int_equal(pthread_create(&thread, NULL, write_much, request), 0);
   serving_idle(f, 3 * DEADLINE_MS);
   pthread_join(thread, NULL);
@@ -328,10 +324,7 @@ static void test_deadline_of_a_writer(void **state) {
 static void test_client_gone_before_the_deadline(void **state) {
   serving *f = *state;
   f->config.request_timeout_ms = DEADLINE_MS;
-  serving_restart(f);
-  records_get(&f->text->sent, 1);
-  serving_send(f);
-  fcgi_request *request = serving_take(f, FCGI_EVENT_REQUEST);
+  fcgi_request *request = begin_anew(f);
   close(f->client);
   f->client = -1;
   serving_idle(f, 3 * DEADLINE_MS);
