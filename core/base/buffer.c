@@ -6,10 +6,8 @@
 
 enum { SMALLEST = 64 }; /* The first allocation, so that few follow. */
 
-int fcgi__buffer_reserve(fcgi__buffer *buffer, const fcgi_allocator *allocator,
-                         size_t extra) {
-  if (extra <= buffer->cap - buffer->len)
-    return 0;
+int fcgi__buffer_grow(fcgi__buffer *buffer, const fcgi_allocator *allocator,
+                      size_t extra) {
   if (extra > SIZE_MAX - buffer->len)
     return FCGI_ERR_NOMEM;
   size_t cap = buffer->len + extra;

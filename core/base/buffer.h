@@ -12,10 +12,20 @@ typedef struct fcgi__buffer {
   size_t cap;    /* Bytes allocated. */
 } fcgi__buffer;
 
-/* Make room for `extra` more bytes, growing by at least a half: 0, or
+/* Grow by at least a half, so that `extra` more bytes fit: 0, or
    FCGI_ERR_NOMEM with the buffer unchanged (also when the sum overflows). */
-int fcgi__buffer_reserve(fcgi__buffer *buffer, const fcgi_allocator *allocator,
-                         size_t extra);
+int fcgi__buffer_grow(fcgi__buffer *buffer, const fcgi_allocator *allocator,
+                      size_t extra);
+
+/* Make room for `extra` more bytes: as fcgi__buffer_grow where it is lacking.
+ */
+static inline int fcgi__buffer_reserve(fcgi__buffer *buffer,
+                                       const fcgi_allocator *allocator,
+                                       size_t extra) {
+  return extra <= buffer->cap - buffer->len
+             ? 0
+             : fcgi__buffer_grow(buffer, allocator, extra);
+}
 
 /* Append bytes: 0 or FCGI_ERR_NOMEM with the buffer unchanged. */
 int fcgi__buffer_append(fcgi__buffer *buffer, const fcgi_allocator *allocator,

@@ -54,6 +54,7 @@ typedef struct fcgi__exchange {
   uint8_t bodiless;                   /* 1: refuse without a body (HEAD). */
   uint8_t abort_reason;               /* A fcgi_abort_reason. */
   uint8_t protocol_status;            /* For END_REQUEST. */
+  uint8_t item_free;                  /* 1: `item` is in no list. */
   int refused;                        /* The HTTP status of our refusal. */
   uint32_t app_status;                /* For END_REQUEST. */
   fcgi__progress body;                /* STDIN, CONTENT_LENGTH. */
@@ -62,7 +63,6 @@ typedef struct fcgi__exchange {
   uint64_t unsent;                    /* STDOUT bytes that were dropped. */
   fcgi_params params;                 /* As collected. */
   fcgi__queue queue;                  /* Output not yet on the wire. */
-  uint8_t item_free;                  /* 1: `item` is in no list. */
   fcgi__item item;                    /* The first BYTES item, fixed; a lean
                                          exchange ends before it. */
   uint8_t bytes[FCGI__INLINE_ROOM];   /* Its storage. */

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "session/params.h"
+#include "wire/pairs.h"
 #include <fastcgi/error.h>
 #include <string.h>
+
+enum { ENTRIES_BYTES = 32 * sizeof(fcgi__entry) }; /* Enough for most. */
 
 static fcgi__entry *entries_of(const fcgi__buffer *buffer) {
   return (fcgi__entry *)(void *)buffer->data;
@@ -17,118 +20,6 @@ static int entry_is(const fcgi_params *params, const fcgi__entry *entry,
          memcmp(params->bytes.data + entry->name, name, name_len) == 0;
 }
 
-/* Names differ most at their ends: HTTP_ACCEPT, HTTP_ACCEPT_LANGUAGE. */
-static uint64_t seen_bit(const uint8_t *name, size_t len) {
-  uint32_t hash = (uint32_t)len * 7;
-  for (size_t i = len > 6 ? len - 6 : 0; i < len; i++)
-    hash = hash * 31 + name[i];
-  return (uint64_t)1 << ((hash * 2654435769u) >> 26);
-}
-
-static void note_duplicate(fcgi_params *params, const fcgi__entry *entry) {
-  const uint8_t *name = params->bytes.data + entry->name;
-  uint64_t bit = seen_bit(name, entry->name_len);
-  const fcgi__entry *others = entries_of(&params->entries);
-  size_t count = params->seen & bit ? count_of(&params->entries) - 1 : 0;
-  for (size_t i = 0; i < count && !params->duplicates; i++)
-    params->duplicates =
-        entry_is(params, &others[i], (const char *)name, entry->name_len);
-  params->seen |= bit;
-}
-
-static int begin_pair(fcgi_params *params, const fcgi_allocator *allocator,
-                      const fcgi__params_limits *limits) {
-  size_t size = (size_t)params->pairs.name_len + params->pairs.value_len;
-  fcgi__entry entry = {.name = (uint32_t)params->bytes.len};
-  if (size > limits->bytes - params->total ||
-      count_of(&params->entries) >= limits->pairs)
-    return FCGI_ERR_LIMIT;
-  params->total += size;
-  if (params->entries.cap == 0 &&
-      (fcgi__buffer_reserve(&params->entries, allocator, 32 * sizeof entry) ||
-       fcgi__buffer_reserve(&params->bytes, allocator, 1536)))
-    return FCGI_ERR_NOMEM;
-  return fcgi__buffer_append(&params->entries, allocator, &entry, sizeof entry);
-}
-
-static int append_text(fcgi_params *params, const fcgi_allocator *allocator,
-                       const uint8_t *data, size_t len) {
-  return fcgi__buffer_append(&params->bytes, allocator, data, len);
-}
-
-static int is_http_proxy(const fcgi_params *params, const fcgi__entry *entry) {
-  return entry_is(params, entry, "HTTP_PROXY", 10);
-}
-
-/* The texts of a pair are in: place their ends. The name's NUL is the byte
-   that append_value put before the value. */
-static int end_pair(fcgi_params *params, const fcgi_allocator *allocator,
-                    const fcgi__params_limits *limits) {
-  fcgi__entry *entry =
-      entries_of(&params->entries) + count_of(&params->entries) - 1;
-  const uint8_t *bytes;
-  entry->name_len = params->pairs.name_len;
-  entry->value_len = params->pairs.value_len;
-  entry->value = entry->name + entry->name_len + 1;
-  if (append_text(params, allocator, (const uint8_t *)"", 1))
-    return FCGI_ERR_NOMEM;
-  bytes = params->bytes.data;
-  if (memchr(bytes + entry->name, 0, entry->name_len) ||
-      memchr(bytes + entry->value, 0, entry->value_len))
-    return FCGI_ERR_PROTOCOL; /* FastCGI 1.0, 6.1: no embedded NUL. */
-  if (!limits->keep_http_proxy && is_http_proxy(params, entry)) {
-    params->bytes.len = entry->name;
-    params->entries.len -= sizeof *entry;
-    return 0;
-  }
-  note_duplicate(params, entry);
-  return 0;
-}
-
-/* The NUL that ends a name is due as soon as its last byte is in. */
-static int end_name(fcgi_params *params, const fcgi_allocator *allocator) {
-  const fcgi__entry *entry =
-      entries_of(&params->entries) + count_of(&params->entries) - 1;
-  if (params->bytes.len != entry->name + params->pairs.name_len)
-    return 0;
-  return append_text(params, allocator, (const uint8_t *)"", 1);
-}
-
-static int take_part(fcgi_params *params, const fcgi_allocator *allocator,
-                     const fcgi__params_limits *limits, fcgi_pairs_part part,
-                     const uint8_t *data, size_t len) {
-  int error;
-  switch (part) {
-  case FCGI_PAIRS_LENGTHS:
-    error = begin_pair(params, allocator, limits);
-    return error ? error : end_name(params, allocator);
-  case FCGI_PAIRS_NAME:
-    error = append_text(params, allocator, data, len);
-    return error ? error : end_name(params, allocator);
-  case FCGI_PAIRS_VALUE:
-    return append_text(params, allocator, data, len);
-  default: /* The pair has ended. */
-    return end_pair(params, allocator, limits);
-  }
-}
-
-int fcgi__params_feed(fcgi_params *params, const fcgi_allocator *allocator,
-                      const fcgi__params_limits *limits, const uint8_t *data,
-                      size_t len) {
-  for (;;) {
-    const uint8_t *part_data = NULL;
-    size_t part_len = 0;
-    fcgi_pairs_part part =
-        fcgi_pairs_next(&params->pairs, &data, &len, &part_data, &part_len);
-    int error;
-    if (part == FCGI_PAIRS_MORE)
-      return 0;
-    error = take_part(params, allocator, limits, part, part_data, part_len);
-    if (error)
-      return error;
-  }
-}
-
 static const fcgi__entry *find(const fcgi_params *params,
                                const fcgi__buffer *in, const char *name,
                                size_t name_len) {
@@ -137,6 +28,188 @@ static const fcgi__entry *find(const fcgi_params *params,
     if (entry_is(params, &entries[i], name, name_len))
       return &entries[i];
   return NULL;
+}
+
+/* Names differ most at their ends: HTTP_ACCEPT, HTTP_ACCEPT_LANGUAGE. */
+static inline uint32_t hash_of(const uint8_t *name, size_t len) {
+  uint64_t end = 0;
+  if (len >= sizeof end)
+    memcpy(&end, name + len - sizeof end, sizeof end);
+  else
+    memcpy(&end, name, len);
+  return (uint32_t)(((end + len) * 0xff51afd7ed558ccdu) >> 57);
+}
+
+static int is_known(const fcgi_params *params, const char *name, size_t len) {
+  return find(params, &params->entries, name, len) != NULL;
+}
+
+/* A name whose bit is set has perhaps come before. */
+static inline void note_duplicate(fcgi_params *params, const uint8_t *name,
+                                  size_t len) {
+  uint32_t hash = hash_of(name, len);
+  uint64_t bit = (uint64_t)1 << (hash & 63), *seen = &params->seen[hash >> 6];
+  if (*seen & bit && !params->duplicates)
+    params->duplicates = is_known(params, (const char *)name, len);
+  *seen |= bit;
+}
+
+/* The lengths of a pair are known: hold them to the limits. */
+static inline int announce(fcgi_params *params,
+                           const fcgi__params_limits *limits,
+                           fcgi__pair_lengths len) {
+  size_t size = (size_t)len.name + len.value;
+  if (size > limits->bytes - params->total ||
+      count_of(&params->entries) >= limits->pairs)
+    return FCGI_ERR_LIMIT;
+  params->total += size;
+  return 0;
+}
+
+/* Both texts of a pair are in `bytes`, the name at `name`. */
+static inline int add_entry(fcgi_params *params,
+                            const fcgi_allocator *allocator, size_t name,
+                            size_t value, fcgi__pair_lengths len) {
+  const fcgi__entry entry = {.name = (uint32_t)name,
+                             .name_len = len.name,
+                             .value = (uint32_t)value,
+                             .value_len = len.value};
+  fcgi__buffer *entries = &params->entries;
+  if (fcgi__buffer_reserve(entries, allocator,
+                           entries->cap ? sizeof entry : ENTRIES_BYTES))
+    return FCGI_ERR_NOMEM;
+  note_duplicate(params, params->bytes.data + name, len.name);
+  memcpy(entries->data + entries->len, &entry, sizeof entry);
+  entries->len += sizeof entry;
+  return 0;
+}
+
+/* Against CVE-2016-5385, where the owner has not asked to keep it. */
+static inline int is_dropped(const fcgi__params_limits *limits,
+                             const uint8_t *name, size_t len) {
+  return len == 10 && !limits->keep_http_proxy &&
+         memcmp(name, "HTTP_PROXY", 10) == 0;
+}
+
+/* The pair whose name is at `text`, with its value behind it, in `bytes`. The
+   name moves one byte to the left, over a length, which makes room for its NUL.
+   FastCGI 1.0, 6.1: no embedded NUL. */
+static inline int take_whole(fcgi_params *params,
+                             const fcgi_allocator *allocator,
+                             const fcgi__params_limits *limits, uint8_t *text,
+                             fcgi__pair_lengths len) {
+  uint8_t *name = text - 1;
+  size_t at = (size_t)(name - params->bytes.data);
+  if (announce(params, limits, len))
+    return FCGI_ERR_LIMIT;
+  if (memchr(text, 0, (size_t)len.name + len.value))
+    return FCGI_ERR_PROTOCOL;
+  if (is_dropped(limits, text, len.name))
+    return 0;
+  memmove(name, text, len.name);
+  name[len.name] = 0;
+  return add_entry(params, allocator, at, at + len.name + 1, len);
+}
+
+/* Take the pairs that lie whole in the input, as nearly all do: in one copy of
+   it. What ends a value is the first byte of the next pair, once its lengths
+   are known. */
+static int take_pairs(fcgi_params *params, const fcgi_allocator *allocator,
+                      const fcgi__params_limits *limits, const uint8_t **data,
+                      size_t *len) {
+  size_t most = limits->bytes + 2 * (size_t)limits->pairs, lengths;
+  size_t left = *len < most ? *len : most;
+  fcgi__pair_lengths pair;
+  uint8_t *at, *start;
+  int error = 0;
+  if (fcgi__buffer_reserve(&params->bytes, allocator, left + 1))
+    return FCGI_ERR_NOMEM;
+  at = start = params->bytes.data + params->bytes.len;
+  memcpy(at, *data, left);
+  while (!error && (lengths = fcgi__pair_peek(at, left, &pair)) > 0) {
+    *at = 0;
+    error = take_whole(params, allocator, limits, at + lengths, pair);
+    lengths += (size_t)pair.name + pair.value;
+    at += lengths;
+    left -= lengths;
+  }
+  if (at == start)
+    return error;
+  *at = 0;
+  *data += at - start;
+  *len -= (size_t)(at - start);
+  params->bytes.len = (size_t)(at + 1 - params->bytes.data);
+  return error;
+}
+
+static int append_text(fcgi_params *params, const fcgi_allocator *allocator,
+                       const uint8_t *data, size_t len) {
+  return fcgi__buffer_append(&params->bytes, allocator, data, len);
+}
+
+/* The NUL that ends a name is due as soon as its last byte is in. */
+static int end_name(fcgi_params *params, const fcgi_allocator *allocator) {
+  if (params->bytes.len != (size_t)params->pair + params->pairs.name_len)
+    return 0;
+  return append_text(params, allocator, (const uint8_t *)"", 1);
+}
+
+static int end_value(fcgi_params *params, const fcgi_allocator *allocator,
+                     const fcgi__params_limits *limits,
+                     fcgi__pair_lengths len) {
+  const uint8_t *name = params->bytes.data + params->pair;
+  size_t value = (size_t)params->pair + len.name + 1;
+  if (memchr(name, 0, len.name) || memchr(name + len.name + 1, 0, len.value))
+    return FCGI_ERR_PROTOCOL;
+  if (append_text(params, allocator, (const uint8_t *)"", 1))
+    return FCGI_ERR_NOMEM;
+  if (!is_dropped(limits, params->bytes.data + params->pair, len.name))
+    return add_entry(params, allocator, params->pair, value, len);
+  params->bytes.len = params->pair;
+  return 0;
+}
+
+/* A part of a pair that arrives in pieces. */
+static int take_part(fcgi_params *params, const fcgi_allocator *allocator,
+                     const fcgi__params_limits *limits, fcgi_pairs_part part,
+                     const uint8_t *data, size_t size) {
+  const fcgi__pair_lengths len = {params->pairs.name_len,
+                                  params->pairs.value_len};
+  int error;
+  switch (part) {
+  case FCGI_PAIRS_LENGTHS:
+    error = announce(params, limits, len);
+    params->pair = (uint32_t)params->bytes.len;
+    return error ? error : end_name(params, allocator);
+  case FCGI_PAIRS_NAME:
+    error = append_text(params, allocator, data, size);
+    return error ? error : end_name(params, allocator);
+  case FCGI_PAIRS_VALUE:
+    return append_text(params, allocator, data, size);
+  default: /* The pair has ended. */
+    return end_value(params, allocator, limits, len);
+  }
+}
+
+int fcgi__params_feed(fcgi_params *params, const fcgi_allocator *allocator,
+                      const fcgi__params_limits *limits, const uint8_t *data,
+                      size_t len) {
+  /* Offsets have 32 bits, with joined values too. */
+  int error = params->bytes.len > INT32_MAX ? FCGI_ERR_LIMIT : 0;
+  while (!error) {
+    const uint8_t *text = NULL;
+    size_t text_len = 0;
+    fcgi_pairs_part part;
+    if (len > 0 && fcgi__pairs_between(&params->pairs))
+      error = take_pairs(params, allocator, limits, &data, &len);
+    if (error)
+      break;
+    part = fcgi_pairs_next(&params->pairs, &data, &len, &text, &text_len);
+    if (part == FCGI_PAIRS_MORE)
+      return 0;
+    error = take_part(params, allocator, limits, part, text, text_len);
+  }
+  return error;
 }
 
 /* Joining is for request headers only, as RFC 3875 4.1.18 has it. */
@@ -214,14 +287,15 @@ static int parse_length(const char *text, size_t len, int64_t *out) {
 }
 
 int fcgi__params_content_length(const fcgi_params *params, int64_t *out) {
-  const fcgi__entry *entries = entries_of(&params->entries);
+  const fcgi__entry *at = entries_of(&params->entries);
+  const fcgi__entry *end = at + count_of(&params->entries);
   int64_t length = -1;
   *out = -1;
-  for (size_t i = 0; i < count_of(&params->entries); i++) {
-    const char *value = (const char *)params->bytes.data + entries[i].value;
-    if (!entry_is(params, &entries[i], "CONTENT_LENGTH", 14))
+  for (; at < end; at++) {
+    if (!entry_is(params, at, "CONTENT_LENGTH", 14))
       continue;
-    if (parse_length(value, entries[i].value_len, &length) ||
+    if (parse_length((const char *)params->bytes.data + at->value,
+                     at->value_len, &length) ||
         (*out >= 0 && length != *out))
       return FCGI_ERR_PROTOCOL;
     *out = length;

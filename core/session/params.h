@@ -21,8 +21,9 @@ struct fcgi_params {
   fcgi__buffer entries; /* fcgi__entry of each parameter, in order. */
   fcgi__buffer joined;  /* fcgi__entry of each joined HTTP_* value. */
   fcgi_pairs pairs;     /* The decoder between two records. */
-  uint64_t seen;        /* One bit a name hash: clear means a new name. */
+  uint64_t seen[2];     /* One bit a name hash: clear means a new name. */
   size_t total;         /* Lengths announced so far, held to the limit. */
+  uint32_t pair;        /* Where in `bytes` the pair under way begins. */
   int duplicates;       /* 1 once a name came twice. */
 };
 

@@ -136,7 +136,8 @@ static int start_record(fcgi_session *session, const uint8_t *header) {
   session->padding_left = session->record.padding_len;
   if (!session->current || session->current->id != session->record.id)
     session->current = fcgi__table_get(&session->table, session->record.id);
-  return fcgi__record_ops_of(session)->begin(session);
+  session->ops = fcgi__record_ops_of(session);
+  return session->ops->begin(session);
 }
 
 static void use_input(fcgi_session *session, size_t len) {
@@ -169,7 +170,7 @@ static void read_content(fcgi_session *session) {
     len = session->in_len;
   use_input(session, len);
   session->content_left = (uint16_t)(session->content_left - len);
-  fcgi__record_ops_of(session)->content(session, data, len);
+  session->ops->content(session, data, len);
 }
 
 static void skip_padding(fcgi_session *session) {
@@ -186,7 +187,7 @@ static int step(fcgi_session *session) {
   if (session->in_record && session->content_left == 0 &&
       session->padding_left == 0) {
     session->in_record = 0;
-    fcgi__record_ops_of(session)->finish(session);
+    session->ops->finish(session);
   } else if (session->in_len == 0) {
     return 1;
   } else if (!session->in_record) {

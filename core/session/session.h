@@ -18,6 +18,14 @@ typedef struct fcgi__values {
   uint8_t wanted;              /* One bit for each known name asked for. */
 } fcgi__values;
 
+/* What to do with the records of one type. */
+typedef struct fcgi__record_ops {
+  int (*begin)(fcgi_session *session);   /* The header is in. */
+  void (*content)(fcgi_session *session, /* Some content is in. */
+                  const uint8_t *data, size_t len);
+  void (*finish)(fcgi_session *session); /* Content and padding are in. */
+} fcgi__record_ops;
+
 struct fcgi_session {
   fcgi_allocator allocator;         /* As configured. */
   fcgi__params_limits limits;       /* Of each request's PARAMS. */
@@ -30,6 +38,7 @@ struct fcgi_session {
   const uint8_t *in;                /* Fed bytes not yet used. */
   size_t in_len;                    /* How many. */
   fcgi_record record;               /* The record being read. */
+  const fcgi__record_ops *ops;      /* What to do with it. */
   uint8_t head[FCGI_RECORD_HEADER]; /* Its header while incomplete. */
   uint8_t head_len;                 /* Bytes of that. */
   uint8_t in_record;                /* 1: `record` is valid. */
@@ -58,14 +67,6 @@ struct fcgi_session {
   uint64_t drained;                 /* Input bytes nobody wanted. */
   fcgi_event event;                 /* The one last given out. */
 };
-
-/* What to do with the records of one type. */
-typedef struct fcgi__record_ops {
-  int (*begin)(fcgi_session *session);   /* The header is in. */
-  void (*content)(fcgi_session *session, /* Some content is in. */
-                  const uint8_t *data, size_t len);
-  void (*finish)(fcgi_session *session); /* Content and padding are in. */
-} fcgi__record_ops;
 
 /* The handlers for the current record's type. */
 const fcgi__record_ops *fcgi__record_ops_of(const fcgi_session *session);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Specification 3.4: two lengths of 1 or 4 bytes each, the name, the value. */
-#include <fastcgi/pairs.h>
+#include "wire/pairs.h"
 #include <string.h>
 
 enum {
@@ -44,20 +44,6 @@ static int read_lengths(fcgi_pairs *pairs, const uint8_t **data, size_t *len) {
   return read_length(pairs, &pairs->value_len, data, len);
 }
 
-/* Both lengths in one byte each and in the input, as nearly always: 1. */
-static int read_short_lengths(fcgi_pairs *pairs, const uint8_t **data,
-                              size_t *len) {
-  const uint8_t *in = *data;
-  if (pairs->state != NAME_LENGTH || pairs->length_at != 0 || *len < 2 ||
-      ((in[0] | in[1]) & 0x80) != 0)
-    return 0;
-  pairs->name_len = in[0];
-  pairs->value_len = in[1];
-  *data += 2;
-  *len -= 2;
-  return 1;
-}
-
 /* Lend what the input has of the current part. */
 static void take(fcgi_pairs *pairs, const uint8_t **data, size_t *len,
                  const uint8_t **part_data, size_t *part_len) {
@@ -73,8 +59,7 @@ fcgi_pairs_part fcgi_pairs_next(fcgi_pairs *pairs, const uint8_t **data,
                                 size_t *len, const uint8_t **part_data,
                                 size_t *part_len) {
   if (pairs->state <= VALUE_LENGTH) {
-    if (!read_short_lengths(pairs, data, len) &&
-        !read_lengths(pairs, data, len))
+    if (!read_lengths(pairs, data, len))
       return FCGI_PAIRS_MORE;
     pairs->state = NAME;
     pairs->left = pairs->name_len;
@@ -92,6 +77,29 @@ fcgi_pairs_part fcgi_pairs_next(fcgi_pairs *pairs, const uint8_t **data,
     return FCGI_PAIRS_MORE;
   take(pairs, data, len, part_data, part_len);
   return pairs->state == NAME ? FCGI_PAIRS_NAME : FCGI_PAIRS_VALUE;
+}
+
+/* A length of 4 bytes whose first is at `in`. */
+static uint32_t long_length(const uint8_t *in) {
+  return (uint32_t)(in[0] & 0x7f) << 24 | (uint32_t)in[1] << 16 |
+         (uint32_t)in[2] << 8 | in[3];
+}
+
+int fcgi__pairs_between(const fcgi_pairs *pairs) {
+  return pairs->state == NAME_LENGTH && pairs->length_at == 0;
+}
+
+size_t fcgi__pair_peek_any(const uint8_t *in, size_t len,
+                           fcgi__pair_lengths *out) {
+  size_t name = len > 0 && in[0] & 0x80 ? 4 : 1, lengths;
+  if (len <= name)
+    return 0;
+  lengths = name + (in[name] & 0x80 ? 4 : 1);
+  if (len < lengths)
+    return 0;
+  out->name = name == 1 ? in[0] : long_length(in);
+  out->value = lengths - name == 1 ? in[name] : long_length(in + name);
+  return (uint64_t)out->name + out->value > len - lengths ? 0 : lengths;
 }
 
 int fcgi_pairs_complete(const fcgi_pairs *pairs) {

@@ -19,7 +19,8 @@ typedef struct fcgi_session fcgi_session;
 typedef struct fcgi_session_config {
   size_t size;              /* sizeof(fcgi_session_config). */
   fcgi_allocator allocator; /* The C library's. */
-  size_t params_bytes;      /* Names plus values of a request: 256 KiB. */
+  size_t params_bytes;      /* Names plus values of a request: 256 KiB; more
+                               than 2 GiB are never taken. */
   uint32_t params_pairs;    /* Parameters of a request: 1,024. */
   uint32_t max_requests;    /* Requests open at once: 1,024. */
   uint32_t report_conns;    /* FCGI_MAX_CONNS that GET_VALUES reports: 1,024. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "support/unit.h"
 
-#include <fastcgi/pairs.h>
+#include "wire/pairs.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,6 +56,39 @@ static void decode(trace *t, const uint8_t *bytes, size_t len) {
   free(copy);
 }
 
+/* Decode the pairs that lie whole in `len` bytes; returns what is left. */
+static size_t decode_whole(trace *t, const uint8_t *bytes, size_t len) {
+  uint8_t *copy = unit_exact_copy(bytes, len);
+  const uint8_t *at = copy;
+  fcgi__pair_lengths pair;
+  size_t lengths;
+  while ((lengths = fcgi__pair_peek(at, len, &pair)) > 0) {
+    put(t, "!", 1);
+    put(t, at + lengths, pair.name);
+    put(t, "=", 1);
+    put(t, at + lengths + pair.name, pair.value);
+    put(t, ";", 1);
+    at += lengths + pair.name + pair.value;
+    len -= lengths + pair.name + pair.value;
+  }
+  free(copy);
+  return len;
+}
+
+/* A cut in any place leaves the pairs before it whole. */
+static void assert_decodes_whole(const uint8_t *bytes, size_t len,
+                                 const char *expected, size_t expected_len) {
+  for (size_t cut = 0; cut <= len; cut++) {
+    trace whole = {0}, rest = {0};
+    size_t left = decode_whole(&whole, bytes, cut);
+    decode(&rest, bytes + cut - left, len - cut + left);
+    assert_int_equal(whole.len + rest.len, expected_len);
+    assert_memory_equal(whole.text, expected, whole.len);
+    assert_memory_equal(rest.text, expected + whole.len, rest.len);
+    assert_true(cut < len || left == 0);
+  }
+}
+
 /* All bytes in two calls, split at every place, and one by one. */
 static void assert_decodes(const uint8_t *bytes, size_t len,
                            const char *expected, size_t expected_len) {
@@ -73,6 +106,7 @@ static void assert_decodes(const uint8_t *bytes, size_t len,
   assert_int_equal(t.len, expected_len);
   assert_memory_equal(t.text, expected, expected_len);
   assert_true(fcgi_pairs_complete(&t.pairs));
+  assert_decodes_whole(bytes, len, expected, expected_len);
 }
 
 #define ASSERT_DECODES(bytes, expected)                                        \
