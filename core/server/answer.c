@@ -338,7 +338,10 @@ int fcgi_request_end(fcgi_request *request, uint32_t app_status) {
   if (fcgi__request_leave(request))
     return FCGI_ERR_ABORTED;
   error = fcgi__request_end(request, app_status);
-  fcgi__connection_unlock(connection);
+  if (error == FCGI_ERR_STATE)
+    fcgi__connection_leave(connection);
+  else
+    fcgi__connection_unlock(connection);
   return error;
 }
 

@@ -129,6 +129,10 @@ void fcgi__connection_unlock(fcgi__connection *connection) {
     fcgi__server_nudge(server);
 }
 
+void fcgi__connection_leave(fcgi__connection *connection) {
+  pthread_mutex_unlock(&connection->lock);
+}
+
 /* Answers that are cut off must not look whole to the web server, which a
    clean end of the connection would make them. */
 static void give_up(fcgi__connection *connection) {

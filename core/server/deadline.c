@@ -37,20 +37,25 @@ static int idle_timeout(fcgi_server *server) {
    leaves a new connection only a little. */
 static int timeout_of(fcgi_server *server, fcgi__wait_kind kind) {
   const fcgi_server_config *config = &server->config;
-  int transfer =
-      config->io_timeout_ms == FCGI_WAIT_NEVER ? 60000 : config->io_timeout_ms;
-  const int timeouts[] = {
-      [FCGI__WAIT_NONE] = -1,
-      [FCGI__WAIT_IDLE] = idle_timeout(server),
-      [FCGI__WAIT_HEADER] = config->header_timeout_ms,
-      [FCGI__WAIT_BODY] = transfer,
-      [FCGI__WAIT_DRAIN] = config->drain_silence_ms,
-      [FCGI__WAIT_OUTPUT] = transfer,
-      [FCGI__WAIT_STUCK] = config->drain_silence_ms,
-      [FCGI__WAIT_HOLD] = 0, /* Each hold has its own. */
-      [FCGI__WAIT_LINGER] = config->drain_silence_ms,
-  };
-  return timeouts[kind];
+  switch (kind) {
+  case FCGI__WAIT_IDLE:
+    return idle_timeout(server);
+  case FCGI__WAIT_HEADER:
+    return config->header_timeout_ms;
+  case FCGI__WAIT_BODY:
+  case FCGI__WAIT_OUTPUT:
+    return config->io_timeout_ms == FCGI_WAIT_NEVER ? 60000
+                                                    : config->io_timeout_ms;
+  case FCGI__WAIT_DRAIN:
+  case FCGI__WAIT_STUCK:
+  case FCGI__WAIT_LINGER:
+    return config->drain_silence_ms;
+  case FCGI__WAIT_HOLD: /* Each hold has its own. */
+    return 0;
+  case FCGI__WAIT_NONE:
+    break;
+  }
+  return -1;
 }
 
 static void begin_drain(fcgi__connection *connection, long long now) {
@@ -71,11 +76,11 @@ static int is_running(const fcgi__connection *connection,
 void fcgi__connection_set_deadline(fcgi__connection *connection,
                                    unsigned flags) {
   fcgi__wait_kind kind = kind_of_wait(connection, flags);
-  int timeout = timeout_of(connection->server, kind);
   long long now, deadline = LLONG_MAX;
-  int same = connection->wait_kind == kind;
+  int same = connection->wait_kind == kind, timeout;
   if (is_running(connection, kind))
     return;
+  timeout = timeout_of(connection->server, kind);
   connection->wait_kind = (uint8_t)kind;
   connection->moved = 0;
   if (timeout >= 0) {

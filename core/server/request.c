@@ -267,9 +267,10 @@ void fcgi__request_release(fcgi_request *request) {
   gone = fcgi__server_let_go(connection->server, request) && request->closed;
   if (gone && request->close_due) {
     give_close(request);
-    gone = 0;
+    fcgi__connection_unlock(connection);
+    return;
   }
-  fcgi__connection_unlock(connection);
+  fcgi__connection_leave(connection);
   if (gone)
     fcgi__request_free(request);
 }

@@ -3,9 +3,15 @@
 #include "server/request.h"
 #include "server/server.h"
 #include <fastcgi/error.h>
-#include <stdio.h>
 #include <string.h>
 #include <strings.h>
+
+enum {
+  NUMBER_ROOM = 20,  /* The digits of any size_t. */
+  HEAD_ROOM = 128,   /* What an answer has beside its own headers and body. */
+  SMALL_HEAD = 1024, /* Made on the stack. */
+  TOGETHER = 8192    /* A body up to this size is copied with its head. */
+};
 
 static const struct {
   int status;
@@ -118,12 +124,27 @@ static int is_status(const fcgi_header *header) {
   return header->name_len == 6 && strncasecmp(header->name, "Status", 6) == 0;
 }
 
+static uint8_t *put(uint8_t *at, const void *data, size_t len) {
+  if (len > 0)
+    memcpy(at, data, len);
+  return at + len;
+}
+
+static uint8_t *put_number(uint8_t *at, size_t number) {
+  uint8_t digits[NUMBER_ROOM];
+  size_t first = sizeof digits;
+  do
+    digits[--first] = (uint8_t)('0' + number % 10);
+  while (number /= 10);
+  return put(at, digits + first, sizeof digits - first);
+}
+
 /* "404 Nope" says the status of the call once more and a reason. */
 static int is_line_of(const fcgi_header *header, int status) {
-  char number[16];
-  int len = snprintf(number, sizeof number, "%d ", status);
-  return header->value_len > (size_t)len &&
-         memcmp(header->value, number, (size_t)len) == 0;
+  uint8_t number[NUMBER_ROOM + 1];
+  uint8_t *end = put(put_number(number, (size_t)status), " ", 1);
+  size_t len = (size_t)(end - number);
+  return header->value_len > len && memcmp(header->value, number, len) == 0;
 }
 
 /* The status line that the caller wrote itself, or NULL. */
@@ -135,32 +156,28 @@ static const fcgi_header *find_status(const fcgi_header *headers,
   return NULL;
 }
 
-typedef struct text {
-  fcgi__buffer buffer;             /* What is written so far. */
-  const fcgi_allocator *allocator; /* Where it grows. */
-  int error;                       /* The first failure, or 0. */
-} text;
-
-static void add(text *out, const void *data, size_t len) {
-  if (!out->error)
-    out->error = fcgi__buffer_append(&out->buffer, out->allocator, data, len);
+static uint8_t *put_header(uint8_t *at, const fcgi_header *header) {
+  at = put(at, header->name, header->name_len);
+  at = put(at, ": ", 2);
+  at = put(at, header->value, header->value_len);
+  return put(at, "\r\n", 2);
 }
 
-static void add_header(text *out, const fcgi_header *header) {
-  add(out, header->name, header->name_len);
-  add(out, ": ", 2);
-  add(out, header->value, header->value_len);
-  add(out, "\r\n", 2);
-}
-
-static void add_status(text *out, int status, const fcgi_header *given) {
-  char line[80];
-  int len = snprintf(line, sizeof line, "Status: %d %s\r\n", status,
-                     reason_of(status));
+static uint8_t *put_status(uint8_t *at, int status, const fcgi_header *given) {
+  const char *reason = reason_of(status);
   if (given)
-    add_header(out, given);
-  else
-    add(out, line, (size_t)len);
+    return put_header(at, given);
+  at = put(at, "Status: ", 8);
+  at = put_number(at, (size_t)status);
+  at = put(at, " ", 1);
+  at = put(at, reason, strlen(reason));
+  return put(at, "\r\n", 2);
+}
+
+static uint8_t *put_length(uint8_t *at, size_t length) {
+  at = put(at, "Content-Length: ", 16);
+  at = put_number(at, length);
+  return put(at, "\r\n", 2);
 }
 
 static int check_start(const fcgi_request *request, int status,
@@ -181,52 +198,69 @@ static int check_start(const fcgi_request *request, int status,
   return 0;
 }
 
-static void add_length(text *out, size_t length) {
-  char line[48];
-  int len = snprintf(line, sizeof line, "Content-Length: %zu\r\n", length);
-  add(out, line, (size_t)len);
-}
-
 /* lighttpd takes what precedes the Status of an authorizer's answer for part
    of a yes, and drops it. */
 static int is_status_first(const fcgi_request *request) {
   return request->role->number == FCGI_ROLE_AUTHORIZER;
 }
 
-/* Otherwise Status comes last: HAProxy 2.6 turns any status into 302 when
-   Location follows it. Put the head, with Content-Length if `length` is given,
-   and `data` in the same write, on STDOUT. */
-static int put_head(fcgi_request *request, int status,
-                    const fcgi_header *headers, size_t count,
-                    const size_t *length, const void *data, size_t len) {
-  text out = {.allocator = &request->connection->server->allocator};
-  const fcgi_header *given = find_status(headers, count);
-  size_t size = 144 + len;
-  for (size_t i = 0; i < count; i++)
-    size += headers[i].name_len + headers[i].value_len + 4;
-  out.error = fcgi__buffer_reserve(&out.buffer, out.allocator, size);
-  if (is_status_first(request))
-    add_status(&out, status, given);
-  for (size_t i = 0; i < count; i++)
-    if (&headers[i] != given)
-      add_header(&out, &headers[i]);
-  if (length)
-    add_length(&out, *length);
-  if (!is_status_first(request))
-    add_status(&out, status, given);
-  add(&out, "\r\n", 2);
-  if (!has_no_body(status))
-    add(&out, data, len);
-  if (!out.error)
-    out.error = fcgi__request_put(request, out.buffer.data, out.buffer.len);
-  if (!out.error) {
+/* What an answer says before its body, and the body where it is short. */
+typedef struct head {
+  int status;                 /* Of HTTP, RFC 9110, 15. */
+  const fcgi_header *headers; /* The caller's. */
+  size_t count;               /* How many. */
+  const fcgi_header *given;   /* The one among them that is Status, or NULL. */
+  const size_t *length;       /* For Content-Length, or NULL. */
+  const void *data;           /* The body, to go in the same write. */
+  size_t len;                 /* How much. */
+} head;
+
+/* Room for all of it: at most so many bytes. */
+static size_t size_of(const head *of) {
+  size_t size = HEAD_ROOM + of->len;
+  for (size_t i = 0; i < of->count; i++)
+    size += of->headers[i].name_len + of->headers[i].value_len + 4;
+  return size;
+}
+
+/* Status comes last: HAProxy 2.6 turns any status into 302 when Location
+   follows it. */
+static uint8_t *put_all(uint8_t *at, const head *of, int status_first) {
+  if (status_first)
+    at = put_status(at, of->status, of->given);
+  for (size_t i = 0; i < of->count; i++)
+    if (&of->headers[i] != of->given)
+      at = put_header(at, &of->headers[i]);
+  if (of->length)
+    at = put_length(at, *of->length);
+  if (!status_first)
+    at = put_status(at, of->status, of->given);
+  at = put(at, "\r\n", 2);
+  return has_no_body(of->status) ? at : put(at, of->data, of->len);
+}
+
+/* Put it on STDOUT, in one write; `of->given` is found here. */
+static int write_head(fcgi_request *request, head *of) {
+  const fcgi_allocator *allocator = &request->connection->server->allocator;
+  size_t size = size_of(of);
+  uint8_t small[SMALL_HEAD], *end, *bytes = small;
+  int error;
+  of->given = find_status(of->headers, of->count);
+  if (size > sizeof small)
+    bytes = fcgi__realloc(allocator, NULL, size);
+  if (!bytes)
+    return FCGI_ERR_NOMEM;
+  end = put_all(bytes, of, is_status_first(request));
+  error = fcgi__request_put(request, bytes, (size_t)(end - bytes));
+  if (!error) {
     request->answer = FCGI__ANSWER_BODY;
-    request->tally.status = (uint16_t)status;
+    request->tally.status = (uint16_t)of->status;
   }
-  if (has_no_body(status))
+  if (has_no_body(of->status))
     request->head_only = 1;
-  fcgi__buffer_clear(&out.buffer, out.allocator);
-  return out.error;
+  if (bytes != small)
+    fcgi__free(allocator, bytes);
+  return error;
 }
 
 int fcgi_request_start(fcgi_request *request, int status,
@@ -235,12 +269,10 @@ int fcgi_request_start(fcgi_request *request, int status,
   fcgi__connection_lock(request->connection);
   error = check_start(request, status, headers, count);
   if (!error)
-    error = put_head(request, status, headers, count, NULL, NULL, 0);
+    error = write_head(request, &(head){status, headers, count, .data = NULL});
   fcgi__connection_unlock(request->connection);
   return error;
 }
-
-enum { TOGETHER = 8192 }; /* A body up to this size is copied with its head. */
 
 static int reply_body(fcgi_request *request, const void *data, size_t len) {
   ptrdiff_t done;
@@ -275,9 +307,10 @@ int fcgi__request_respond(fcgi_request *request, int status,
   size_t together = request->head_only || len > TOGETHER ? 0 : len;
   int error = check_start(request, status, headers, count);
   if (!error)
-    error = put_head(request, status, headers, count,
-                     wants_length(status, headers, count) ? &len : NULL, data,
-                     together);
+    error = write_head(
+        request,
+        &(head){status, headers, count, .data = data, .len = together,
+                .length = wants_length(status, headers, count) ? &len : NULL});
   if (!error && together == 0)
     error = reply_body(request, data, len);
   if (!error)
@@ -356,7 +389,7 @@ static int allow(fcgi_request *request, const fcgi_header *variables,
   if (!error)
     error = check_start(request, 200, headers, count);
   if (!error)
-    error = put_head(request, 200, headers, count, NULL, NULL, 0);
+    error = write_head(request, &(head){200, headers, count, .data = NULL});
   fcgi__free(allocator, headers);
   if (!error)
     return fcgi__request_end(request, 0);

@@ -20,13 +20,23 @@ static int entry_is(const fcgi_params *params, const fcgi__entry *entry,
          memcmp(params->bytes.data + entry->name, name, name_len) == 0;
 }
 
+/* The first of that name. */
 static const fcgi__entry *find(const fcgi_params *params,
                                const fcgi__buffer *in, const char *name,
                                size_t name_len) {
-  const fcgi__entry *entries = entries_of(in);
-  for (size_t i = count_of(in); i-- > 0;)
-    if (entry_is(params, &entries[i], name, name_len))
-      return &entries[i];
+  const fcgi__entry *at = entries_of(in), *end = at + count_of(in);
+  while (at < end && !entry_is(params, at, name, name_len))
+    at++;
+  return at < end ? at : NULL;
+}
+
+static const fcgi__entry *find_last(const fcgi_params *params, const char *name,
+                                    size_t name_len) {
+  const fcgi__entry *first = entries_of(&params->entries);
+  const fcgi__entry *at = first + count_of(&params->entries);
+  while (at > first)
+    if (entry_is(params, --at, name, name_len))
+      return at;
   return NULL;
 }
 
@@ -251,7 +261,7 @@ static int join_one(fcgi_params *params, const fcgi_allocator *allocator,
 
 static int is_repeated(const fcgi_params *params, const fcgi__entry *entry) {
   const char *name = (const char *)params->bytes.data + entry->name;
-  return find(params, &params->entries, name, entry->name_len) != entry &&
+  return find_last(params, name, entry->name_len) != entry &&
          !find(params, &params->joined, name, entry->name_len);
 }
 
@@ -317,15 +327,20 @@ int64_t fcgi_params_number(const fcgi_params *params, const char *name,
   return text && parse_length(text, len, &number) == 0 ? number : -1;
 }
 
+/* The last of several wins; without any it is found sooner from the front,
+   where web servers put what is asked for most. */
+static const fcgi__entry *look_up(const fcgi_params *params, const char *name,
+                                  size_t name_len) {
+  const fcgi__entry *joined;
+  if (!params->duplicates)
+    return find(params, &params->entries, name, name_len);
+  joined = find(params, &params->joined, name, name_len);
+  return joined ? joined : find_last(params, name, name_len);
+}
+
 const char *fcgi_params_get(const fcgi_params *params, const char *name,
                             size_t name_len, size_t *value_len) {
-  const fcgi__entry *entry = NULL;
-  if (!params)
-    return NULL;
-  if (params->duplicates)
-    entry = find(params, &params->joined, name, name_len);
-  if (!entry)
-    entry = find(params, &params->entries, name, name_len);
+  const fcgi__entry *entry = params ? look_up(params, name, name_len) : NULL;
   if (!entry)
     return NULL;
   if (value_len)
