@@ -66,10 +66,10 @@ static void test_authorizer_never_allows_by_mistake(void **state) {
 static void test_authorizer_never_allows_for_lack_of_memory(void **state) {
   serving *f = *state;
   failing memory = {.until_failure = -1};
-  static char name[2000]; /* Too long for a head that is made on the stack. */
-  const fcgi_header user = variable("AUTH_USER", name);
+  char name[2000] = ""; /* Too long for a head that is made on the stack. */
   char bytes[4000];
   memset(name, 'a', sizeof name - 1);
+  const fcgi_header user = variable("AUTH_USER", name);
   f->config.allocator = failing_allocator(&memory);
   for (long n = 0; n < 40; n++) {
     fcgi_server_event event = {0};
