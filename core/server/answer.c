@@ -322,6 +322,7 @@ int fcgi__request_end(fcgi_request *request, uint32_t app_status) {
   finish_file(request);
   put_errors(request); /* Without memory for it there is only less to read. */
   request->ended = 1;
+  fcgi__gather_end(request);
   if (request->tally.counted)
     fcgi__tally_ended(request);
   if (request->access)

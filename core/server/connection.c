@@ -23,6 +23,7 @@ static void close_now(fcgi__connection *connection) {
   struct linger linger = {.l_onoff = 1};
   fcgi_server *server = connection->server;
   fcgi__connection_unwatch(connection);
+  fcgi__gather_clear(connection);
   if (connection->reset)
     setsockopt(connection->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
   close(connection->fd);
@@ -94,10 +95,10 @@ static void settle(fcgi__connection *connection) {
     return;
   drain_within_limit(connection);
   do {
-    if (connection->flush)
+    if (connection->flush && !fcgi__gather_holds(connection))
       fcgi__connection_send(connection);
   } while (fcgi__connection_events(connection) > 0);
-  connection->flush = 0;
+  connection->flush = connection->gathered > 0;
   flags = fcgi_session_flags(connection->session);
   if (fcgi__handover_is_on(connection->server) && pass_on(connection, flags))
     return;

@@ -43,6 +43,7 @@ typedef struct fcgi__connection {
   unsigned collecting;           /* Those whose body is not yet whole. */
   unsigned busy;                 /* Threads inside fcgi__connection_wait. */
   unsigned reading;              /* Requests whose input goes on. */
+  atomic_uint waiting;           /* Those in the server's ready list. */
   uint8_t keep;                  /* 1: the web server keeps it. */
   uint8_t room_wanted;           /* 1: some write gave AGAIN. */
   uint8_t blocked;               /* 1: output waits for room. */
@@ -71,6 +72,8 @@ typedef struct fcgi__connection {
   uint64_t drain_start;     /* fcgi_session_drained when it began. */
   int hold_ms;              /* How long it was held last. */
   long long hold_end;       /* When it may be held again. */
+  unsigned gathered;        /* Looks at output that was left to wait. */
+  uint64_t gathered_us;     /* When that began. */
   atomic_llong request_due; /* When a request of it is slow or overdue, or
                                LLONG_MAX. */
   atomic_int trace_due;     /* 1: a request of it is for the slow log. */

@@ -312,6 +312,7 @@ int fcgi__server_take_event(fcgi_server *server, fcgi_server_event *event,
       serve_offered(server);
     if (atomic_load(&server->stop_wanted) != atomic_load(&server->stopping))
       fcgi__server_carry_out_stop(server);
+    fcgi__gather_flush(server);
     if (pop_ready(server, event, hold)) {
       if (event->type == FCGI_EVENT_REQUEST)
         fcgi__retire_count(server);

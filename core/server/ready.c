@@ -12,6 +12,8 @@ static void push(fcgi_server *server, fcgi_request *request) {
     server->ready_first = request;
   server->ready_last = request;
   atomic_fetch_add(&server->ready_count, 1);
+  atomic_fetch_add_explicit(&request->connection->waiting, 1,
+                            memory_order_relaxed);
 }
 
 static void take_out(fcgi_server *server, fcgi_request *request) {
@@ -25,6 +27,8 @@ static void take_out(fcgi_server *server, fcgi_request *request) {
     server->ready_last = request->ready_prev;
   request->is_ready = 0;
   atomic_fetch_sub(&server->ready_count, 1);
+  atomic_fetch_sub_explicit(&request->connection->waiting, 1,
+                            memory_order_relaxed);
 }
 
 void fcgi__server_notify(fcgi_server *server, fcgi_request *request,
@@ -80,6 +84,7 @@ void fcgi__server_pop(fcgi_server *server, fcgi_server_event *event, int hold) {
     push(server, request);
   if (type == FCGI_EVENT_REQUEST) {
     request->wants_close = 1;
+    fcgi__gather_begin(request);
     if (request->tally.counted)
       fcgi__tally_given(request);
   }

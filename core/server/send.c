@@ -75,11 +75,13 @@ static ssize_t send_some(fcgi__connection *connection) {
   int count = fcgi_session_output(connection->session, slices, SLICES);
   if (count == 0)
     return send_file(connection);
-  message.msg_iovlen = (size_t)count;
 #ifdef MSG_MORE
   if (connection->files)
     flags |= MSG_MORE;
 #endif
+  if (count == 1)
+    return send(connection->fd, slices->iov_base, slices->iov_len, flags);
+  message.msg_iovlen = (size_t)count;
   return sendmsg(connection->fd, &message, flags);
 }
 
@@ -138,6 +140,7 @@ static void send_all(fcgi__connection *connection) {
 void fcgi__connection_send(fcgi__connection *connection) {
   connection->blocked = 0;
   send_all(connection);
+  fcgi__gather_clear(connection);
   if (!connection->room_wanted)
     return;
   connection->room_wanted = 0;

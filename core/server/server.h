@@ -9,6 +9,7 @@
 
 #include "server/cgi.h"
 #include "server/connection.h"
+#include "server/gather.h"
 #include "server/guard.h"
 #include "server/handover.h"
 #include "server/listener.h"
@@ -44,6 +45,7 @@ struct fcgi_server {
   fcgi__handover handover;            /* From and to other processes. */
   fcgi__notify notify;                /* What our starter was told. */
   fcgi__retire retire;                /* After how many requests we go. */
+  fcgi__gather gather;                /* Answers that leave together. */
   fcgi__poller *poller;               /* Who is ready. */
   fcgi__listener listeners[FCGI__LISTENERS]; /* Where we listen. */
   size_t listener_count;                     /* How many. */
