@@ -72,7 +72,10 @@ typedef struct fcgi__connection {
   uint64_t drain_start;     /* fcgi_session_drained when it began. */
   int hold_ms;              /* How long it was held last. */
   long long hold_end;       /* When it may be held again. */
-  unsigned gathered;        /* Looks at output that was left to wait. */
+  atomic_ullong given_us;   /* When a thread took a request of it while others
+                               were ready, or 0. */
+  uint8_t may_wait;         /* 1: what is to be sent is such an answer. */
+  unsigned gathered;        /* Answers that wait to be sent with the next. */
   uint64_t gathered_us;     /* When that began. */
   atomic_llong request_due; /* When a request of it is slow or overdue, or
                                LLONG_MAX. */

@@ -1,71 +1,90 @@
 /* SPDX-License-Identifier: MIT */
 /* A system call for each answer costs more than a quick handler. So where many
-   requests of one connection are ready, and handlers have been quick for a
-   while, and every thread is busy, an answer waits for the next few. One that
-   is slow all the same delays those that wait, as it delays the requests
+   requests of one connection are ready, one has followed the other soon for a
+   while, and every thread is busy, an answer waits for the next few. A handler
+   that is slow all the same delays those that wait, as it delays the requests
    behind it; then each answer leaves by itself again. */
 #include "server/gather.h"
 #include "server/server.h"
 
 enum {
-  QUICK_US = 100, /* A handler up to here is quick. */
-  QUICK_RUN = 64, /* So many in a row, before any answer waits. */
+  QUICK_US = 100, /* From one request to the next, at most, */
+  QUICK_RUN = 64, /* so many times in a row, before any answer waits. */
   HOLD_US = 200,  /* How long answers wait at most, */
   HOLD_MOST = 64  /* and how many of them. */
 };
 
-static uint64_t now_us(void) {
-  return fcgi__board_now();
+static unsigned waiting(fcgi__connection *connection) {
+  return atomic_load_explicit(&connection->waiting, memory_order_relaxed);
 }
 
-/* Only requests that others of their connection wait behind, or whose own
-   answer makes others wait, need the clock. */
-void fcgi__gather_begin(fcgi_request *request) {
+static uint64_t given(fcgi__connection *connection) {
+  return atomic_load_explicit(&connection->given_us, memory_order_relaxed);
+}
+
+/* From request to request, so that what a handler does after its answer counts
+   too. The server's lock guards the changes. */
+static void measure(fcgi__gather *gather, uint64_t since, uint64_t now) {
+  unsigned quick = atomic_load_explicit(&gather->quick, memory_order_relaxed);
+  if (now - since > QUICK_US)
+    quick = 0;
+  else if (quick < QUICK_RUN)
+    quick++;
+  atomic_store_explicit(&gather->quick, quick, memory_order_relaxed);
+}
+
+void fcgi__gather_begin(fcgi_request *request, int returns) {
   fcgi__connection *connection = request->connection;
-  fcgi__gather *gather = &connection->server->gather;
-  if (atomic_load_explicit(&connection->waiting, memory_order_relaxed) > 0 ||
-      atomic_load_explicit(&gather->held, memory_order_relaxed) == connection)
-    request->given_us = now_us();
+  uint64_t before = given(connection), now = 0;
+  request->returns = (uint8_t)returns;
+  request->taker = pthread_self();
+  if (before == 0 && waiting(connection) == 0)
+    return;
+  now = fcgi__board_now();
+  if (before > 0)
+    measure(&connection->server->gather, before, now);
+  atomic_store_explicit(&connection->given_us,
+                        waiting(connection) > 0 ? now : 0,
+                        memory_order_relaxed);
 }
 
+/* Only the thread that took the request is sure to come back soon. */
 void fcgi__gather_end(fcgi_request *request) {
-  fcgi__gather *gather = &request->connection->server->gather;
-  if (request->given_us == 0)
-    return;
-  if (now_us() - request->given_us > QUICK_US)
-    atomic_store_explicit(&gather->quick, 0, memory_order_relaxed);
-  else if (atomic_load_explicit(&gather->quick, memory_order_relaxed) <
-           QUICK_RUN)
-    atomic_fetch_add_explicit(&gather->quick, 1, memory_order_relaxed);
+  fcgi__connection *connection = request->connection;
+  connection->may_wait = request->returns && waiting(connection) > 0 &&
+                         pthread_equal(request->taker, pthread_self());
 }
 
 static int is_worthwhile(fcgi__connection *connection) {
   fcgi_server *server = connection->server;
-  return atomic_load_explicit(&connection->waiting, memory_order_relaxed) > 0 &&
-         atomic_load_explicit(&server->gather.quick, memory_order_relaxed) >=
+  return connection->may_wait && waiting(connection) > 0 &&
+         given(connection) > 0 &&
+         atomic_load_explicit(&server->gather.quick, memory_order_relaxed) ==
              QUICK_RUN &&
          atomic_load_explicit(&server->sleepers, memory_order_relaxed) == 0 &&
-         !connection->blocked && !connection->lost && !connection->files &&
-         (fcgi_session_flags(connection->session) & FCGI_SESSION_OUTPUT);
+         !connection->blocked && !connection->lost && !connection->files;
 }
 
 static int is_within_limits(fcgi__connection *connection) {
+  uint64_t now = fcgi__board_now();
   if (connection->gathered == 0)
-    connection->gathered_us = now_us();
-  else if (connection->gathered >= HOLD_MOST ||
-           now_us() - connection->gathered_us > HOLD_US)
+    connection->gathered_us = now;
+  if (connection->gathered >= HOLD_MOST ||
+      now - connection->gathered_us > HOLD_US ||
+      now - given(connection) > QUICK_US)
     return 0;
   connection->gathered++;
   return 1;
 }
 
 int fcgi__gather_holds(fcgi__connection *connection) {
-  fcgi__gather *gather = &connection->server->gather;
   fcgi__connection *held = NULL;
-  if (!is_worthwhile(connection) || !is_within_limits(connection))
-    return 0;
-  return atomic_compare_exchange_strong(&gather->held, &held, connection) ||
-         held == connection;
+  int may_wait = is_worthwhile(connection) && is_within_limits(connection);
+  connection->may_wait = 0;
+  return may_wait &&
+         (atomic_compare_exchange_strong(&connection->server->gather.held,
+                                         &held, connection) ||
+          held == connection);
 }
 
 void fcgi__gather_clear(fcgi__connection *connection) {
@@ -86,7 +105,5 @@ void fcgi__gather_flush(fcgi_server *server) {
   if (next == held)
     return;
   fcgi__connection_lock(held);
-  if (held->gathered > 0)
-    held->gathered = HOLD_MOST;
   fcgi__connection_settle(held);
 }

@@ -11,16 +11,18 @@ struct fcgi_server;
 
 typedef struct fcgi__gather {
   _Atomic(struct fcgi__connection *) held; /* Its answers wait, or NULL. */
-  atomic_uint quick; /* Handlers in a row that took little time. */
+  atomic_uint quick; /* Times in a row that a request was followed soon by the
+                        next one of its connection, which was ready. */
 } fcgi__gather;
 
-/* A handler gets the request; the server's lock is held. */
-void fcgi__gather_begin(fcgi_request *request);
-/* It has ended the request; the connection's lock is held. */
+/* A thread takes the request; the server's lock is held. `returns`: it takes
+   another one as soon as it has done with this one. */
+void fcgi__gather_begin(fcgi_request *request, int returns);
+/* The request is ended; the connection's lock is held. */
 void fcgi__gather_end(fcgi_request *request);
 
-/* 1: what the connection has to send may wait for the answer to its next
-   request, which is ready and will not take long. Its lock is held. */
+/* 1: what the connection has to send is an answer that may wait for the next
+   one. Its lock is held. */
 int fcgi__gather_holds(struct fcgi__connection *connection);
 /* All of it is sent, or lost. Its lock is held. */
 void fcgi__gather_clear(struct fcgi__connection *connection);

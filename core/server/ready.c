@@ -84,7 +84,7 @@ void fcgi__server_pop(fcgi_server *server, fcgi_server_event *event, int hold) {
     push(server, request);
   if (type == FCGI_EVENT_REQUEST) {
     request->wants_close = 1;
-    fcgi__gather_begin(request);
+    fcgi__gather_begin(request, hold || server->config.gather);
     if (request->tally.counted)
       fcgi__tally_given(request);
   }

@@ -65,7 +65,8 @@ struct fcgi_request {
   uint64_t file_offset;       /* Where it goes on. */
   uint64_t file_left;         /* How much of it. */
   atomic_uint held;           /* Callbacks that use the handle. */
-  uint64_t given_us;          /* When a handler got it; 0: not measured. */
+  pthread_t taker;            /* The thread that took it. */
+  uint8_t returns;            /* 1: that takes another one right after it. */
   fcgi__tally tally;          /* What the scoreboard is told. */
   fcgi__access *access;       /* What the access log is told, or NULL. */
   fcgi__buffer error_line;    /* STDERR for the error log, up to a newline. */

@@ -69,6 +69,10 @@ typedef struct fcgi_server_config {
   fcgi_body_mode body;      /* FCGI_BODY_COLLECT. */
   unsigned events;          /* fcgi_server_next: an or of 1u << type to be
                                told of beside REQUEST: none. */
+  int gather;               /* fcgi_server_next: a thread that has answered the
+                               request that it took comes back at once, so
+                               that quick answers on one connection may leave
+                               together; as in fcgi_server_run. No. */
   size_t params_bytes;      /* Per request: 256 KiB. */
   uint32_t params_pairs;    /* Per request: 1,024. */
   uint32_t max_requests;    /* Open at once per connection: 1,024. */

@@ -2,6 +2,7 @@
 /* Answers to requests that came together, on one thread. */
 #include "support/serving.h"
 
+#include <pthread.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -10,6 +11,20 @@ enum {
   TRIES = 2000 /* Batches, until handlers were quick for long enough on a
                   machine that does other things as well. */
 };
+
+/* A server whose threads come back. */
+static int set_up(void **state) {
+  serving *f;
+  if (serving_set_up(state))
+    return -1;
+  f = *state;
+  f->config.gather = 1;
+  serving_restart(f);
+  return 0;
+}
+#define GATHER_TEST(name)                                                      \
+  cmocka_unit_test_prestate_setup_teardown(name, set_up, serving_tear_down,    \
+                                           kind)
 
 static void send_batch(serving *f, uint16_t count) {
   for (uint16_t id = 1; id <= count; id++)
@@ -92,6 +107,57 @@ static void test_flush_sends_what_waits(void **state) {
   assert_int_equal(answers(f), BATCH - 1);
 }
 
+/* 1 when every answer of many batches leaves at once. */
+static int never_waits(serving *f) {
+  for (int i = 0; i < TRIES / 10; i++) {
+    send_batch(f, BATCH);
+    for (int j = 0; j < BATCH; j++) {
+      answer(serving_take(f, FCGI_EVENT_REQUEST));
+      if (answers(f) != 1)
+        return 0;
+    }
+  }
+  return 1;
+}
+
+static void test_nothing_waits_unless_asked_for(void **state) {
+  serving *f = *state;
+  f->config.gather = 0;
+  serving_restart(f);
+  assert_true(never_waits(f));
+}
+
+static void *answer_elsewhere(void *request) {
+  answer(request);
+  return NULL;
+}
+
+static void test_another_thread_sends_at_once(void **state) {
+  serving *f = *state;
+  pthread_t thread;
+  make_one_wait(f);
+  pthread_create(&thread, NULL, answer_elsewhere,
+                 serving_take(f, FCGI_EVENT_REQUEST));
+  pthread_join(thread, NULL);
+  assert_int_equal(answers(f), 2);
+  answer_rest(f, BATCH - 2);
+  assert_int_equal(answers(f), BATCH - 2);
+}
+
+/* What a handler does after its answer counts too. */
+static void test_work_after_an_answer_ends_the_waiting(void **state) {
+  serving *f = *state;
+  make_one_wait(f);
+  answer(serving_take(f, FCGI_EVENT_REQUEST));
+  usleep(2000);
+  fcgi_request *next = serving_take(f, FCGI_EVENT_REQUEST);
+  answer(next);
+  assert_int_equal(answers(f), 3);
+  answer(serving_take(f, FCGI_EVENT_REQUEST));
+  assert_int_equal(answers(f), 1);
+  answer_rest(f, BATCH - 4);
+}
+
 static void test_nothing_waits_for_another_connection(void **state) {
   serving *f = *state;
   int other = serving_connect(f), first = f->client;
@@ -139,13 +205,16 @@ static void test_lost_connection_takes_what_waits_along(void **state) {
 
 static int run(const char *group, void *kind) {
   const struct CMUnitTest tests[] = {
-      SERVING_TEST(test_first_answers_leave_at_once),
-      SERVING_TEST(test_answers_of_a_batch_leave_with_the_last),
-      SERVING_TEST(test_slow_handler_ends_the_waiting),
-      SERVING_TEST(test_flush_sends_what_waits),
-      SERVING_TEST(test_nothing_waits_for_another_connection),
-      SERVING_TEST(test_nothing_waits_while_there_is_no_work),
-      SERVING_TEST(test_lost_connection_takes_what_waits_along),
+      GATHER_TEST(test_first_answers_leave_at_once),
+      GATHER_TEST(test_answers_of_a_batch_leave_with_the_last),
+      GATHER_TEST(test_slow_handler_ends_the_waiting),
+      GATHER_TEST(test_flush_sends_what_waits),
+      GATHER_TEST(test_nothing_waits_unless_asked_for),
+      GATHER_TEST(test_another_thread_sends_at_once),
+      GATHER_TEST(test_work_after_an_answer_ends_the_waiting),
+      GATHER_TEST(test_nothing_waits_for_another_connection),
+      GATHER_TEST(test_nothing_waits_while_there_is_no_work),
+      GATHER_TEST(test_lost_connection_takes_what_waits_along),
   };
   return cmocka_run_group_tests_name(group, tests, NULL, NULL);
 }
