@@ -1,16 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 #include "loop.h"
 
+/* Whether one call of the core can send the answer: it would add to a HEAD's
+   empty body a length that nobody knows. */
+static int is_simple(const serve_loop *loop) {
+  return !loop->request->begun && loop->answer.parts <= 1 &&
+         (loop->answer.has_length || loop->answer.status < 200 ||
+          loop->answer.status == 204 || loop->answer.status == 304) &&
+         reply_is_good(&loop->answer);
+}
+
 int loop_answer(serve_loop *loop) {
   request_object *request = loop->request;
-  fcgi_request *handle = request_enter(request);
-  if (handle == NULL)
-    return -1;
-  int head = reply_is_head(handle);
-  request_leave(request);
   size_t len = reply_body_len(&loop->answer);
-  if (reply_add_length(&loop->answer, len, head) < 0 ||
-      reply_start(&loop->answer, request) < 0)
+  int head = len == 0 ? reply_is_head(request) : 0;
+  if (head < 0 || reply_add_length(&loop->answer, len, head) < 0)
+    return -1;
+  loop->simple = (char)is_simple(loop);
+  if (!loop->simple && reply_start(&loop->answer, request) < 0)
     return -1;
   loop->pending = request_claim(request, 0);
   return loop->pending == NULL ? -1 : 1;
@@ -36,7 +43,9 @@ int loop_close(serve_loop *loop, PyObject *body) {
 /* Needs no GIL. Whatever is wrong with the connection is no affair of the
    application, which has done its part. */
 static void send_pending(serve_loop *loop) {
-  if (reply_write(&loop->answer, loop->pending) < 0)
+  if (loop->simple)
+    reply_respond(&loop->answer, loop->pending);
+  else if (reply_write(&loop->answer, loop->pending) < 0)
     fcgi_request_fail(loop->pending);
   else
     fcgi_request_end(loop->pending, 0);

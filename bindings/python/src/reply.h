@@ -13,6 +13,7 @@ typedef struct reply {
   int status;                       /* HTTP status. */
   char has_length;                  /* 1 when Content-Length is given. */
   char bytes_only;                  /* 1 when str is no body (WSGI). */
+  char line;                        /* 1 when header 0 is the status line. */
   char length_text[24];             /* The one that is added. */
   size_t count;                     /* Headers in use. */
   size_t room;                      /* Headers there is room for. */
@@ -55,12 +56,21 @@ int reply_add_length(reply *self, size_t len, int is_head);
    happen, and which header, called `kind`, is the reason. */
 void reply_refused(const reply *self, const char *what, const char *kind);
 
-/* Whether the method is HEAD, whose answer may leave its body out. */
-int reply_is_head(fcgi_request *handle);
+/* Whether the method is HEAD, whose answer may leave its body out; -1 with an
+   exception when the request has ended. */
+int reply_is_head(request_object *request);
 
 /* Begin the answer with the status and the headers: 0, or -1 with an
    exception. It does not block. */
 int reply_start(const reply *self, request_object *request);
+
+/* 1 when the core is sure to take the status and the headers. */
+int reply_is_good(const reply *self);
+
+/* Send the whole answer, which is good, has Content-Length and at most one
+   block of body, and end the request. Needs no GIL. 0, or an error code of
+   the core; the handle is dead either way. */
+int reply_respond(const reply *self, fcgi_request *handle);
 
 /* Write the body; needs no GIL. 0, or an error code of the core. */
 int reply_write(const reply *self, fcgi_request *handle);

@@ -175,7 +175,11 @@ static PyObject *get_path(PyObject *object, void *unused) {
   fcgi_request *handle = request_enter(self);
   if (handle == NULL)
     return NULL;
-  path_split(fcgi_request_params(handle), self->server->root, &pair);
+  const fcgi_params *params = fcgi_request_params(handle);
+  path_sent sent = {path_get(params, "SCRIPT_NAME"),
+                    path_get(params, "PATH_INFO"),
+                    path_get(params, "REQUEST_URI")};
+  path_split(&sent, self->server->root, &pair);
   request_leave(self);
   Py_XDECREF(pair.script_name);
   return pair.path_info;
