@@ -70,10 +70,16 @@ static void clear_slots(environ_slot *slots, size_t count) {
   }
 }
 
+static void drop_last(environ_memo *self) {
+  self->request = NULL;
+  Py_CLEAR(self->aborted);
+  Py_CLEAR(self->last);
+}
+
 static void forget(environ_memo *self) {
   clear_slots(self->slots, self->count);
   self->count = 0;
-  Py_CLEAR(self->last);
+  drop_last(self);
 }
 
 void environ_clear(environ_memo *self) {
@@ -264,7 +270,7 @@ static int remember(environ_memo *self, core_state *state,
   environ_slot fresh[ENVIRON_SLOTS];
   size_t count = fcgi_params_count(params);
   memset(fresh, 0, count * sizeof *fresh);
-  Py_CLEAR(self->last);
+  drop_last(self);
   if (fill_slots(self, state, params, fresh) < 0) {
     clear_slots(fresh, count);
     return -1;
@@ -339,32 +345,69 @@ static int can_remember(const fcgi_params *params) {
          fcgi_params_get(params, "HTTP_CONTENT_LENGTH", 19, NULL) == NULL;
 }
 
-/* Everything but what belongs to this one request. */
-static PyObject *make(environ_memo *self, request_object *request) {
+/* The keys that belong to one request. */
+static int set_request(const core_state *state, PyObject *dict,
+                       PyObject *request, PyObject *aborted) {
+  if (PyDict_SetItem(dict, state->wsgi_input, request) < 0 ||
+      PyDict_SetItem(dict, state->fastcgi_request, request) < 0)
+    return -1;
+  return PyDict_SetItem(dict, state->fastcgi_aborted, aborted);
+}
+
+/* `last` is mostly that of the same object already, which was used again. */
+static int bind(environ_memo *self, request_object *request) {
+  if (self->request == request)
+    return 0;
+  PyObject *aborted = abort_callable(request);
+  if (aborted == NULL)
+    return -1;
+  Py_XSETREF(self->aborted, aborted);
+  self->request = request;
+  return set_request(request->state, self->last, (PyObject *)request, aborted);
+}
+
+static PyObject *build_alone(environ_memo *self, request_object *request,
+                             const fcgi_params *params) {
+  PyObject *dict = build(self, request, params);
+  PyObject *aborted = dict == NULL ? NULL : abort_callable(request);
+  if (aborted == NULL ||
+      set_request(request->state, dict, (PyObject *)request, aborted) < 0)
+    Py_CLEAR(dict);
+  Py_XDECREF(aborted);
+  return dict;
+}
+
+PyObject *environ_make(environ_memo *self, request_object *request) {
   const fcgi_params *params = fcgi_request_params(request->handle);
   int rc = update_last(self, request, params);
   if (rc == 0 && !can_remember(params)) {
     forget(self);
-    return build(self, request, params);
+    return build_alone(self, request, params);
   }
   if (rc == 0)
     rc = build_last(self, request, params);
-  if (rc >= 0)
+  if (rc >= 0 && bind(self, request) == 0)
     return PyDict_Copy(self->last);
   forget(self);
   return NULL;
 }
 
-PyObject *environ_make(environ_memo *self, request_object *request) {
-  const core_state *state = request->state;
-  PyObject *input = (PyObject *)request;
-  PyObject *dict = make(self, request);
-  PyObject *aborted = dict == NULL ? NULL : abort_callable(request);
-  if (dict != NULL &&
-      (aborted == NULL || PyDict_SetItem(dict, state->wsgi_input, input) < 0 ||
-       PyDict_SetItem(dict, state->fastcgi_request, input) < 0 ||
-       PyDict_SetItem(dict, state->fastcgi_aborted, aborted) < 0))
-    Py_CLEAR(dict);
-  Py_XDECREF(aborted);
-  return dict;
+int environ_holds(const environ_memo *self, const request_object *request) {
+  if (self->request == NULL || self->request != request)
+    return 0;
+  const PyCFunctionObject *aborted = (const PyCFunctionObject *)self->aborted;
+  int ours = Py_REFCNT(self->aborted) == 2 && aborted->m_weakreflist == NULL;
+  return ours ? 3 : -1; /* Two keys, and the callable. */
+}
+
+void environ_release(environ_memo *self) {
+  if (self->request == NULL)
+    return;
+  const core_state *state = self->request->state;
+  self->request = NULL;
+  if (set_request(state, self->last, Py_None, Py_None) < 0) {
+    PyErr_Clear();
+    forget(self);
+  }
+  Py_CLEAR(self->aborted);
 }

@@ -32,6 +32,8 @@ typedef struct environ_memo {
   PyObject *base;              /* The keys that every request has. */
   PyObject *last;              /* `base` and the last request's parameters,
                                   which no application sees; or NULL. */
+  request_object *request;     /* Whose `last` is, which holds it, or NULL. */
+  PyObject *aborted;           /* Its callable, also in `last`. */
   size_t count;                /* Slots in use. */
   int source[ENVIRON_SOURCES]; /* Their slots, -1 for one that is absent. */
   environ_slot slots[ENVIRON_SLOTS]; /* The last request's parameters. */
@@ -45,5 +47,12 @@ void environ_clear(environ_memo *self);
 
 /* A new dict for `request`, whose handle the caller uses. */
 PyObject *environ_make(environ_memo *self, request_object *request);
+
+/* References to `request` that are held here; -1 when others hold what refers
+   to it. */
+int environ_holds(const environ_memo *self, const request_object *request);
+
+/* Let go of the request. */
+void environ_release(environ_memo *self);
 
 #endif

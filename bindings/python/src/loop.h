@@ -6,7 +6,7 @@
 #define FASTCGI_PYTHON_LOOP_H
 
 #include "environ.h"
-#include "reply.h"
+#include "start_response.h"
 
 typedef struct serve_loop serve_loop;
 
@@ -24,11 +24,14 @@ struct serve_loop {
   serve_fn main_serve;     /* Its interface. */
   PyObject *roles;         /* Handlers by number of role, a dict, or NULL. */
   request_object *request; /* Being served, or NULL. */
+  request_object *spare;   /* The one before, to be used again, or NULL. */
+  start_response *start;   /* WSGI only: that of `request` or `spare`. */
   fcgi_request *pending;   /* Claimed: write `answer` and end it, or NULL. */
   char simple;             /* 1 when `answer` has not begun: one call does. */
   int wait_ms;             /* How long one wait for a request lasts. */
   environ_memo memo;       /* WSGI only. */
   reply answer;            /* In use while `pending` or being made. */
+  reply_memo good;         /* Headers of answers before. */
 };
 
 int handler_serve(serve_loop *loop); /* def app(request) */

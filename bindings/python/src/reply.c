@@ -300,13 +300,41 @@ static int is_status(const fcgi_header *header) {
   return header->name_len == 6 && strncasecmp(header->name, "Status", 6) == 0;
 }
 
-int reply_is_good(const reply *self) {
-  size_t at;
+void reply_memo_clear(reply_memo *memo) {
+  for (size_t i = 0; i < 2 * REPLY_MEMO; i++)
+    Py_CLEAR(memo->texts[i]);
+}
+
+/* Exact strings are never changed. */
+static int can_remember(const reply *self, size_t at) {
+  const fcgi_header *header = &self->headers[at];
+  return at < REPLY_MEMO && PyUnicode_CheckExact(self->owners[2 * at]) &&
+         PyUnicode_CheckExact(self->owners[2 * at + 1]) &&
+         header->name_len + header->value_len <= REPLY_TEXT;
+}
+
+static int is_good(const reply *self, size_t at, reply_memo *memo) {
+  PyObject *const *owners = &self->owners[2 * at];
+  PyObject **texts = at < REPLY_MEMO ? &memo->texts[2 * at] : NULL;
+  size_t fault;
+  if (owners[0] == NULL ||
+      (texts && texts[0] == owners[0] && texts[1] == owners[1]))
+    return 1;
+  if (fcgi_header_check(&self->headers[at], &fault) != FCGI_HEADER_GOOD)
+    return 0;
+  if (can_remember(self, at)) {
+    Py_XSETREF(texts[0], Py_NewRef(owners[0]));
+    Py_XSETREF(texts[1], Py_NewRef(owners[1]));
+  }
+  return 1;
+}
+
+int reply_is_good(const reply *self, reply_memo *memo) {
   if (self->status < 100 || self->status > 599)
     return 0;
   for (size_t i = 0; i < self->count; i++)
-    if (fcgi_header_check(&self->headers[i], &at) != FCGI_HEADER_GOOD ||
-        (is_status(&self->headers[i]) && !(i == 0 && self->line)))
+    if ((is_status(&self->headers[i]) && !(i == 0 && self->line)) ||
+        !is_good(self, i, memo))
       return 0;
   return 1;
 }

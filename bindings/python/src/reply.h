@@ -6,8 +6,10 @@
 
 #include "request.h"
 
-#define REPLY_HEADERS 32 /* More than these go to allocated memory. */
-#define REPLY_PARTS   16 /* Longer lists of blocks are joined first. */
+#define REPLY_HEADERS 32   /* More than these go to allocated memory. */
+#define REPLY_MEMO    16   /* So many headers are remembered, */
+#define REPLY_TEXT    1024 /* if they are no longer than this. */
+#define REPLY_PARTS   16   /* Longer lists of blocks are joined first. */
 
 typedef struct reply {
   int status;                       /* HTTP status. */
@@ -25,6 +27,11 @@ typedef struct reply {
   int parts;                   /* Blocks of body. */
   Py_buffer part[REPLY_PARTS]; /* The blocks. */
 } reply;
+
+/* Headers that were good: the same strings are it again. */
+typedef struct reply_memo {
+  PyObject *texts[2 * REPLY_MEMO]; /* Names and values by index, or NULL. */
+} reply_memo;
 
 /* Begin with `status` and nothing else; a reply is cleared before it is used
    again. */
@@ -65,11 +72,12 @@ int reply_is_head(request_object *request);
 int reply_start(const reply *self, request_object *request);
 
 /* 1 when the core is sure to take the status and the headers. */
-int reply_is_good(const reply *self);
+int reply_is_good(const reply *self, reply_memo *memo);
+void reply_memo_clear(reply_memo *memo);
 
-/* Send the whole answer, which is good, has Content-Length and at most one
-   block of body, and end the request. Needs no GIL. 0, or an error code of
-   the core; the handle is dead either way. */
+/* Send the whole answer, which is good and has at most one block of body, with
+   Content-Length unless the status forbids it, and end the request. Needs no
+   GIL. 0, or an error code of the core; the handle is dead either way. */
 int reply_respond(const reply *self, fcgi_request *handle);
 
 /* Write the body; needs no GIL. 0, or an error code of the core. */

@@ -28,12 +28,18 @@ start_response *start_response_new(request_object *request) {
   self->request = (request_object *)Py_NewRef((PyObject *)request);
   self->line = NULL;
   self->headers = NULL;
+  start_response_renew(self);
+  PyObject_GC_Track(self);
+  return self;
+}
+
+void start_response_renew(start_response *self) {
+  Py_CLEAR(self->line);
+  Py_CLEAR(self->headers);
   self->left = -1;
   self->status = 0;
   self->begun = 0;
   self->no_body = 0;
-  PyObject_GC_Track(self);
-  return self;
 }
 
 static int traverse(PyObject *object, visitproc visit, void *arg) {
@@ -153,9 +159,11 @@ static PyObject *start_response_call(PyObject *callable, PyObject *const *args,
   return PyCFunction_New(&methods[0], callable);
 }
 
-/* Where there is a reason it is the application's that is sent (PEP 3333). */
+/* Where there is a reason it is the application's that is sent (PEP 3333);
+   "200 OK" the core says by itself. */
 static int add_reason(start_response *self, reply *out) {
-  if (PyUnicode_GET_LENGTH(self->line) <= 4)
+  if (PyUnicode_GET_LENGTH(self->line) <= 4 ||
+      PyUnicode_CompareWithASCIIString(self->line, "200 OK") == 0)
     return 0;
   out->line = 1;
   return reply_pair(out, self->request->state->status, self->line);

@@ -88,10 +88,10 @@ static int call(serve_loop *loop, PyObject *dict, start_response *start) {
 
 int wsgi_serve(serve_loop *loop) {
   PyObject *dict = environ_make(&loop->memo, loop->request);
-  start_response *start =
-      dict == NULL ? NULL : start_response_new(loop->request);
-  int rc = start == NULL ? -1 : call(loop, dict, start);
-  Py_XDECREF((PyObject *)start);
+  if (dict != NULL && loop->start == NULL)
+    loop->start = start_response_new(loop->request);
+  int rc =
+      dict == NULL || loop->start == NULL ? -1 : call(loop, dict, loop->start);
   Py_XDECREF(dict);
   return rc;
 }
