@@ -7,6 +7,7 @@ void reply_init(reply *self, int status) {
   self->has_length = 0;
   self->bytes_only = 0;
   self->line = 0;
+  self->usual = 0;
   self->count = 0;
   self->room = REPLY_HEADERS;
   self->headers = self->fixed;
@@ -341,8 +342,9 @@ int reply_is_good(const reply *self, reply_memo *memo) {
 
 int reply_respond(const reply *self, fcgi_request *handle) {
   const Py_buffer *body = self->parts > 0 ? &self->part[0] : NULL;
-  return fcgi_request_respond(handle, self->status, self->headers, self->count,
-                              body ? body->buf : NULL,
+  size_t skip = self->usual ? 1 : 0;
+  return fcgi_request_respond(handle, self->status, self->headers + skip,
+                              self->count - skip, body ? body->buf : NULL,
                               body ? (size_t)body->len : 0);
 }
 

@@ -16,6 +16,7 @@ typedef struct reply {
   char has_length;                  /* 1 when Content-Length is given. */
   char bytes_only;                  /* 1 when str is no body (WSGI). */
   char line;                        /* 1 when header 0 is the status line. */
+  char usual;                       /* 1 when that says what the core would. */
   char length_text[24];             /* The one that is added. */
   size_t count;                     /* Headers in use. */
   size_t room;                      /* Headers there is room for. */

@@ -159,13 +159,12 @@ static PyObject *start_response_call(PyObject *callable, PyObject *const *args,
   return PyCFunction_New(&methods[0], callable);
 }
 
-/* Where there is a reason it is the application's that is sent (PEP 3333);
-   "200 OK" the core says by itself. */
+/* Where there is a reason it is the application's that is sent (PEP 3333). */
 static int add_reason(start_response *self, reply *out) {
-  if (PyUnicode_GET_LENGTH(self->line) <= 4 ||
-      PyUnicode_CompareWithASCIIString(self->line, "200 OK") == 0)
+  if (PyUnicode_GET_LENGTH(self->line) <= 4)
     return 0;
   out->line = 1;
+  out->usual = PyUnicode_CompareWithASCIIString(self->line, "200 OK") == 0;
   return reply_pair(out, self->request->state->status, self->line);
 }
 
