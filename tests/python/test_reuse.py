@@ -10,6 +10,7 @@ import io
 import random
 import sys
 import threading
+import time
 import weakref
 
 import fastcgi
@@ -320,7 +321,8 @@ def test_answers_of_every_kind_follow_each_other(serve, monkeypatch):
 
 def test_headers_are_judged_anew_where_another_answer_used_them(serve, monkeypatch):
     """The strings of a good header may be those of a bad one elsewhere."""
-    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    log = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", log)
     line, good = "200 OK", ("X", "y")
     sent = {
         "/line": (line, []),
@@ -337,8 +339,91 @@ def test_headers_are_judged_anew_where_another_answer_used_them(serve, monkeypat
         return [b"x"]
 
     with Client(serve(app, interface="wsgi").address) as client:
-        for path in random.Random(2).choices([*sent], k=100):
+        paths = random.Random(2).choices([*sent], k=100)
+        for path in paths:
             assert (path, client.request(uri=path).status) == (path, expected.get(path, 200))
+    refused = sum(path in expected for path in paths)
+    assert log.getvalue().count("the answer cannot begin: header") == refused
+
+
+def test_what_a_request_has_done_the_next_has_not(serve, monkeypatch):
+    log = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", log)
+
+    def app(request):
+        if request.query == "start":
+            request.start(200, TEXT)
+        return None
+
+    with Client(serve(app, interface="handler").address) as client:
+        assert client.request(uri="/?start").status == 200
+        assert client.request(uri="/").status == 500
+        assert client.request(uri="/?start").status == 200
+    assert "the handler returned None and wrote nothing" in log.getvalue()
+
+
+def test_a_body_that_ended_with_its_answer_is_not_at_its_end_in_the_next(serve):
+    def app(environ, start_response):
+        start_response("200 OK", [("Content-Length", "2")])
+        yield b"ok"  # This ends the answer.
+        if environ["PATH_INFO"] == "/reads":
+            assert environ["wsgi.input"].read() == b""
+
+    def whole(environ, start_response):
+        if environ["PATH_INFO"] != "/end":
+            return app(environ, start_response)
+        environ["fastcgi.request"].reply(b"ok")
+        with pytest.raises(fastcgi.StateError):
+            environ["wsgi.input"].read()
+        start_response("200 OK", TEXT)
+        return iter([])
+
+    with Client(serve(whole, interface="wsgi").address) as client:
+        for path in ("/reads", "/end", "/other", "/end"):
+            assert client.request(uri=path).body == b"ok"
+
+
+def test_an_answer_that_has_begun_is_not_begun_again(serve, monkeypatch):
+    log = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", log)
+
+    def app(request):
+        request.start(200, TEXT)
+        request.write(b"one")
+        return 200, TEXT, b"two"
+
+    with Client(serve(app, interface="handler").address) as client:
+        assert not client.request().ended
+    assert "the answer has begun already" in log.getvalue()
+
+
+@pytest.mark.filterwarnings("ignore:.*was dropped without end:ResourceWarning")
+def test_a_request_that_a_thread_drops_fails_at_once(serve, monkeypatch):
+    """The server keeps no reference that would put that off."""
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    served = threading.Event()
+
+    def is_read(stream):
+        try:
+            stream.read(0)
+        except fastcgi.StateError:  # Another thread is reading.
+            return True
+        return False
+
+    def app(environ, start_response):
+        stream = environ["wsgi.input"]
+        threading.Thread(target=stream.read, args=(1,)).start()
+        while not is_read(stream):
+            time.sleep(0.001)
+        served.set()
+        return ok(environ, start_response)
+
+    with Client(serve(app, interface="wsgi", stream=True).address) as client:
+        client.begin()
+        client.params({"REQUEST_METHOD": "POST", "REQUEST_URI": "/", "CONTENT_LENGTH": "1"})
+        assert served.wait(10)
+        client.stdin(b"x")
+        assert client.collect().status == 500
 
 
 def test_a_request_served_is_not_kept_by_the_server(serve):
