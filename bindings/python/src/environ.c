@@ -401,13 +401,14 @@ int environ_holds(const environ_memo *self, const request_object *request) {
 }
 
 void environ_release(environ_memo *self) {
+  PyObject *type, *value, *traceback;
   if (self->request == NULL)
     return;
   const core_state *state = self->request->state;
+  PyErr_Fetch(&type, &value, &traceback); /* The application's may be set. */
   self->request = NULL;
-  if (set_request(state, self->last, Py_None, Py_None) < 0) {
-    PyErr_Clear();
+  if (set_request(state, self->last, Py_None, Py_None) < 0)
     forget(self);
-  }
   Py_CLEAR(self->aborted);
+  PyErr_Restore(type, value, traceback);
 }
