@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 from fastcgi.testing import Client
+from support.fcgi_client import fetch
 
 TOKEN = "which must be an HTTP token"
 LINE = "which must be without CR, LF and NUL"
@@ -141,3 +142,27 @@ def test_the_request_goes_on_after_a_refused_header():
 
     with Client(handler) as client:
         assert client.get("/").text == "fine"
+
+
+@pytest.mark.parametrize("interface", ["wsgi", "handler"])
+@pytest.mark.parametrize(
+    ("method", "status", "body", "length"),
+    [
+        ("GET", 200, b"abc", "3"),
+        ("GET", 200, b"", "0"),
+        ("HEAD", 200, b"abc", "3"),
+        ("HEAD", 200, b"", None),
+        ("GET", 204, b"abc", None),
+        ("GET", 304, b"abc", "3"),
+        ("GET", 304, b"", None),
+    ],
+)
+def test_content_length_is_what_a_get_would_have(serve, interface, method, status, body, length):
+    def wsgi(environ, start_response):
+        start_response(f"{status} Any", [])
+        return [body]
+
+    app = wsgi if interface == "wsgi" else lambda request: (status, {}, body)
+    answer = fetch(serve(app, interface=interface).address, method)
+    assert answer.headers.get("content-length") == length
+    assert answer.body == (body if (method, status) == ("GET", 200) else b"")

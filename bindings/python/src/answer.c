@@ -117,8 +117,9 @@ static PyObject *reply_core(request_object *self, reply *answer) {
   fcgi_request *handle = request_enter(self);
   if (handle == NULL)
     return NULL;
-  int head = reply_is_head(handle), code = 0;
-  int failed = reply_add_length(answer, reply_body_len(answer), head) < 0 ||
+  int head = reply_is_head(self), code = 0;
+  int failed = head < 0 ||
+               reply_add_length(answer, reply_body_len(answer), head) < 0 ||
                reply_start(answer, self) < 0;
   if (!failed) {
     Py_BEGIN_ALLOW_THREADS

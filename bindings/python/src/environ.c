@@ -63,13 +63,23 @@ int environ_init(environ_memo *self, core_state *state, int multithread,
   return PyDict_SetItem(base, state->fastcgi_request, Py_None);
 }
 
-static void forget(environ_memo *self) {
-  for (size_t i = 0; i < self->count; i++) {
-    Py_CLEAR(self->slots[i].name);
-    Py_CLEAR(self->slots[i].value);
+static void clear_slots(environ_slot *slots, size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    Py_CLEAR(slots[i].name);
+    Py_CLEAR(slots[i].value);
   }
-  self->count = 0;
+}
+
+static void drop_last(environ_memo *self) {
+  self->request = NULL;
+  Py_CLEAR(self->aborted);
   Py_CLEAR(self->last);
+}
+
+static void forget(environ_memo *self) {
+  clear_slots(self->slots, self->count);
+  self->count = 0;
+  drop_last(self);
 }
 
 void environ_clear(environ_memo *self) {
@@ -77,26 +87,48 @@ void environ_clear(environ_memo *self) {
   Py_CLEAR(self->base);
 }
 
-static int is_https(const fcgi_params *params) {
-  const char *https = fcgi_params_get(params, "HTTPS", 5, NULL);
-  const char *scheme = fcgi_params_get(params, "REQUEST_SCHEME", 14, NULL);
+typedef struct sources {
+  path_text at[ENVIRON_SOURCES]; /* What was sent. */
+} sources;
+
+static void find_sources(const fcgi_params *params, sources *out) {
+  static const char *const names[ENVIRON_SOURCES] = {
+      [ENVIRON_SCRIPT_NAME] = "SCRIPT_NAME",
+      [ENVIRON_PATH_INFO] = "PATH_INFO",
+      [ENVIRON_REQUEST_URI] = "REQUEST_URI",
+      [ENVIRON_HTTPS] = "HTTPS",
+      [ENVIRON_REQUEST_SCHEME] = "REQUEST_SCHEME",
+  };
+  for (int i = 0; i < ENVIRON_SOURCES; i++)
+    out->at[i] = path_get(params, names[i]);
+}
+
+/* The same, where the slots tell at which index they are. */
+static void take_sources(const environ_memo *self, const fcgi_params *params,
+                         sources *out) {
+  fcgi_param param;
+  memset(out, 0, sizeof *out);
+  for (int i = 0; i < ENVIRON_SOURCES; i++)
+    if (self->source[i] >= 0 &&
+        fcgi_params_at(params, (size_t)self->source[i], &param) == 0)
+      out->at[i] = (path_text){param.value, param.value_len};
+}
+
+static int is_https(const sources *from) {
+  const char *https = from->at[ENVIRON_HTTPS].data;
+  const char *scheme = from->at[ENVIRON_REQUEST_SCHEME].data;
   if (https != NULL && *https != '\0')
     return strcasecmp(https, "off") != 0 && strcmp(https, "0") != 0;
   return scheme != NULL && strcasecmp(scheme, "https") == 0;
 }
 
-/* Set the key to our value, and keep what the web server sent under another
-   name where that differs. */
-static int set_path(core_state *state, PyObject *dict, int is_info,
-                    const fcgi_params *params, PyObject *value) {
-  PyObject *key = is_info ? state->path_info : state->script_name;
-  PyObject *kept = is_info ? state->orig_path_info : state->orig_script_name;
-  const char *name = is_info ? "PATH_INFO" : "SCRIPT_NAME";
-  size_t len = 0;
-  const char *sent = fcgi_params_get(params, name, strlen(name), &len);
+/* Set `key` to our value, and keep under the name `kept` what the web server
+   sent where that differs. */
+static int set_path(PyObject *dict, PyObject *key, PyObject *kept,
+                    path_text sent, PyObject *value) {
   int failed = 0;
-  if (sent != NULL && !params_equal(value, sent, len)) {
-    PyObject *original = params_value(sent, len);
+  if (sent.data != NULL && !params_equal(value, sent.data, sent.len)) {
+    PyObject *original = params_value(sent.data, sent.len);
     failed = original == NULL || PyDict_SetItem(dict, kept, original) < 0;
     Py_XDECREF(original);
   } else if (PyDict_Contains(dict, kept) == 1) {
@@ -106,15 +138,21 @@ static int set_path(core_state *state, PyObject *dict, int is_info,
 }
 
 /* The keys that follow from several parameters. */
-static int derive(core_state *state, PyObject *dict, PyObject *root,
-                  const fcgi_params *params) {
+static int derive(const request_object *request, PyObject *dict,
+                  const sources *from) {
+  const core_state *state = request->state;
+  const path_sent sent = {from->at[ENVIRON_SCRIPT_NAME],
+                          from->at[ENVIRON_PATH_INFO],
+                          from->at[ENVIRON_REQUEST_URI]};
   path_pair pair;
-  PyObject *scheme = is_https(params) ? state->https : state->http;
+  PyObject *scheme = is_https(from) ? state->https : state->http;
   if (PyDict_SetItem(dict, state->wsgi_url_scheme, scheme) < 0 ||
-      path_split(params, root, &pair) < 0)
+      path_split(&sent, request->server->root, &pair) < 0)
     return -1;
-  int failed = set_path(state, dict, 0, params, pair.script_name) < 0 ||
-               set_path(state, dict, 1, params, pair.path_info) < 0;
+  int failed = set_path(dict, state->script_name, state->orig_script_name,
+                        sent.script, pair.script_name) < 0 ||
+               set_path(dict, state->path_info, state->orig_path_info,
+                        sent.info, pair.path_info) < 0;
   Py_DECREF(pair.script_name);
   Py_DECREF(pair.path_info);
   return failed ? -1 : 0;
@@ -135,72 +173,169 @@ static int drop_doubles(PyObject *dict) {
   return 0;
 }
 
+/* A dict that owes nothing to another request. */
 static PyObject *build(environ_memo *self, request_object *request,
                        const fcgi_params *params) {
+  sources from;
   PyObject *dict = PyDict_Copy(self->base);
+  find_sources(params, &from);
   if (dict != NULL &&
       (params_fill(request->state, dict, params) < 0 ||
-       drop_doubles(dict) < 0 ||
-       derive(request->state, dict, request->server->root, params) < 0))
+       drop_doubles(dict) < 0 || derive(request, dict, &from) < 0))
     Py_CLEAR(dict);
   return dict;
 }
 
-/* Remember the parameters by index, for the next request to compare. */
-static int remember(environ_memo *self, core_state *state,
-                    const fcgi_params *params) {
+static int is_name(const environ_slot *slot, const fcgi_param *param) {
+  return slot->name_len == param->name_len &&
+         memcmp(slot->name_text, param->name, param->name_len) == 0;
+}
+
+static int is_value(const environ_slot *slot, const fcgi_param *param) {
+  return slot->value_len == param->value_len &&
+         memcmp(slot->value_text, param->value, param->value_len) == 0;
+}
+
+/* Put a string, whose reference is taken, into a slot; -1 for NULL. */
+static int put_name(environ_slot *slot, PyObject *name) {
+  Py_XSETREF(slot->name, name);
+  if (name == NULL)
+    return -1;
+  slot->name_text = (const char *)PyUnicode_1BYTE_DATA(name);
+  slot->name_len = (size_t)PyUnicode_GET_LENGTH(name);
+  return 0;
+}
+
+static int put_value(environ_slot *slot, PyObject *value) {
+  Py_XSETREF(slot->value, value);
+  if (value == NULL)
+    return -1;
+  slot->value_text = (const char *)PyUnicode_1BYTE_DATA(value);
+  slot->value_len = (size_t)PyUnicode_GET_LENGTH(value);
+  return 0;
+}
+
+/* Fill a slot with a parameter, with the strings of the slot of its name in
+   the last request, `old`, where they are the same. */
+static int fill_slot(environ_slot *slot, core_state *state,
+                     const environ_slot *old, const fcgi_param *param) {
+  PyObject *name = old != NULL
+                       ? Py_NewRef(old->name)
+                       : params_name(state, param->name, param->name_len);
+  PyObject *value = old != NULL && is_value(old, param)
+                        ? Py_NewRef(old->value)
+                        : params_value(param->value, param->value_len);
+  int failed = put_name(slot, name) < 0;
+  return put_value(slot, value) < 0 || failed ? -1 : 0;
+}
+
+/* The slots for a list of parameters. Mostly it is the last one with a few
+   names more or less, so a name is looked for behind the one before. */
+static int fill_slots(const environ_memo *self, core_state *state,
+                      const fcgi_params *params, environ_slot *slots) {
   fcgi_param param;
-  for (size_t i = 0; fcgi_params_at(params, i, &param) == 0; i++) {
-    environ_slot *slot = &self->slots[i];
-    slot->name = params_name(state, param.name, param.name_len);
-    slot->value = params_value(param.value, param.value_len);
-    self->count = i + 1;
-    if (slot->name == NULL || slot->value == NULL)
+  size_t from = 0, count = fcgi_params_count(params);
+  for (size_t i = 0; i < count; i++) {
+    size_t at = from;
+    fcgi_params_at(params, i, &param);
+    while (at < self->count && !is_name(&self->slots[at], &param))
+      at++;
+    const environ_slot *old = at < self->count ? &self->slots[at] : NULL;
+    if (fill_slot(&slots[i], state, old, &param) < 0)
       return -1;
+    from = old != NULL ? at + 1 : from;
   }
   return 0;
 }
 
-/* Nothing of the previous request may be left: the list of names must be the
-   same, one by one, and every value is compared. What follows from several of
-   them is derived anew after any change. */
-static int same_names(environ_memo *self, const fcgi_params *params) {
-  fcgi_param param;
-  if (self->last == NULL || fcgi_params_count(params) != self->count)
-    return 0;
-  for (size_t i = 0; i < self->count; i++)
-    if (fcgi_params_at(params, i, &param) < 0 ||
-        !params_equal(self->slots[i].name, param.name, param.name_len))
-      return 0;
-  return 1;
+/* Whether the slot is a source; the names of these are interned. */
+static void note_source(environ_memo *self, const core_state *state, int at) {
+  PyObject *const names[ENVIRON_SOURCES] = {
+      [ENVIRON_SCRIPT_NAME] = state->script_name,
+      [ENVIRON_PATH_INFO] = state->path_info,
+      [ENVIRON_REQUEST_URI] = state->request_uri,
+      [ENVIRON_HTTPS] = state->https_name,
+      [ENVIRON_REQUEST_SCHEME] = state->request_scheme,
+  };
+  for (int i = 0; i < ENVIRON_SOURCES; i++)
+    if (self->slots[at].name == names[i]) {
+      self->slots[at].is_source = 1;
+      self->source[i] = at;
+    }
 }
 
-/* Put a changed value into its slot and into `last`; 1 when it was changed. */
+/* Replace the slots by those for `params`. */
+static int remember(environ_memo *self, core_state *state,
+                    const fcgi_params *params) {
+  environ_slot fresh[ENVIRON_SLOTS];
+  size_t count = fcgi_params_count(params);
+  memset(fresh, 0, count * sizeof *fresh);
+  drop_last(self);
+  if (fill_slots(self, state, params, fresh) < 0) {
+    clear_slots(fresh, count);
+    return -1;
+  }
+  clear_slots(self->slots, self->count);
+  memcpy(self->slots, fresh, count * sizeof *fresh);
+  self->count = count;
+  for (int i = 0; i < ENVIRON_SOURCES; i++)
+    self->source[i] = -1;
+  for (size_t i = 0; i < count; i++)
+    note_source(self, state, (int)i);
+  return 0;
+}
+
+/* Make `last` anew from the slots. */
+static int build_last(environ_memo *self, request_object *request,
+                      const fcgi_params *params) {
+  sources from;
+  if (remember(self, request->state, params) < 0)
+    return -1;
+  PyObject *dict = PyDict_Copy(self->base);
+  for (size_t i = 0; dict != NULL && i < self->count; i++)
+    if (PyDict_SetItem(dict, self->slots[i].name, self->slots[i].value) < 0)
+      Py_CLEAR(dict);
+  take_sources(self, params, &from);
+  if (dict != NULL && derive(request, dict, &from) < 0)
+    Py_CLEAR(dict);
+  self->last = dict;
+  return dict == NULL ? -1 : 0;
+}
+
+/* Put a changed value into its slot and into `last`. */
 static int update_slot(environ_memo *self, environ_slot *slot,
                        const fcgi_param *param) {
-  if (params_equal(slot->value, param->value, param->value_len))
-    return 0;
   PyObject *value = params_value(param->value, param->value_len);
-  if (value == NULL)
+  if (put_value(slot, value) < 0)
     return -1;
-  Py_SETREF(slot->value, value);
-  return PyDict_SetItem(self->last, slot->name, value) < 0 ? -1 : 1;
+  return PyDict_SetItem(self->last, slot->name, value);
 }
 
-static int update(environ_memo *self, request_object *request,
-                  const fcgi_params *params) {
+/* Bring `last` up to date when the list of names is the same, one by one: 1,
+   0 when it is another, -1 with an exception. Every value is compared, so that
+   nothing of the request before is left; what follows from several of them is
+   derived anew after any change of those. */
+static int update_last(environ_memo *self, request_object *request,
+                       const fcgi_params *params) {
+  sources from;
   fcgi_param param;
-  int changed = 0;
-  for (size_t i = 0; i < self->count; i++) {
-    fcgi_params_at(params, i, &param);
-    int rc = update_slot(self, &self->slots[i], &param);
-    if (rc < 0)
-      return -1;
-    changed |= rc;
-  }
-  if (!changed)
+  int sources_changed = 0;
+  if (self->last == NULL || fcgi_params_count(params) != self->count)
     return 0;
-  return derive(request->state, self->last, request->server->root, params);
+  for (size_t i = 0; i < self->count; i++) {
+    environ_slot *slot = &self->slots[i];
+    if (fcgi_params_at(params, i, &param) < 0 || !is_name(slot, &param))
+      return 0;
+    if (is_value(slot, &param))
+      continue;
+    if (update_slot(self, slot, &param) < 0)
+      return -1;
+    sources_changed |= slot->is_source;
+  }
+  if (!sources_changed)
+    return 1;
+  take_sources(self, params, &from);
+  return derive(request, self->last, &from) < 0 ? -1 : 1;
 }
 
 static int can_remember(const fcgi_params *params) {
@@ -210,38 +345,70 @@ static int can_remember(const fcgi_params *params) {
          fcgi_params_get(params, "HTTP_CONTENT_LENGTH", 19, NULL) == NULL;
 }
 
-static PyObject *build_last(environ_memo *self, request_object *request,
-                            const fcgi_params *params) {
-  forget(self);
+/* The keys that belong to one request. */
+static int set_request(const core_state *state, PyObject *dict,
+                       PyObject *request, PyObject *aborted) {
+  if (PyDict_SetItem(dict, state->wsgi_input, request) < 0 ||
+      PyDict_SetItem(dict, state->fastcgi_request, request) < 0)
+    return -1;
+  return PyDict_SetItem(dict, state->fastcgi_aborted, aborted);
+}
+
+/* `last` is mostly that of the same object already, which was used again. */
+static int bind(environ_memo *self, request_object *request) {
+  if (self->request == request)
+    return 0;
+  PyObject *aborted = abort_callable(request);
+  if (aborted == NULL)
+    return -1;
+  Py_XSETREF(self->aborted, aborted);
+  self->request = request;
+  return set_request(request->state, self->last, (PyObject *)request, aborted);
+}
+
+static PyObject *build_alone(environ_memo *self, request_object *request,
+                             const fcgi_params *params) {
   PyObject *dict = build(self, request, params);
-  if (dict == NULL || !can_remember(params))
-    return dict;
-  if (remember(self, request->state, params) < 0)
+  PyObject *aborted = dict == NULL ? NULL : abort_callable(request);
+  if (aborted == NULL ||
+      set_request(request->state, dict, (PyObject *)request, aborted) < 0)
     Py_CLEAR(dict);
-  else
-    self->last = PyDict_Copy(dict);
-  if (self->last == NULL)
-    forget(self);
+  Py_XDECREF(aborted);
   return dict;
 }
 
 PyObject *environ_make(environ_memo *self, request_object *request) {
   const fcgi_params *params = fcgi_request_params(request->handle);
-  PyObject *dict = NULL;
-  if (!same_names(self, params))
-    dict = build_last(self, request, params);
-  else if (update(self, request, params) == 0)
-    dict = PyDict_Copy(self->last);
-  else
+  int rc = update_last(self, request, params);
+  if (rc == 0 && !can_remember(params)) {
     forget(self);
-  core_state *state = request->state;
-  PyObject *input = (PyObject *)request;
-  PyObject *aborted = dict == NULL ? NULL : abort_callable(request);
-  if (dict != NULL &&
-      (aborted == NULL || PyDict_SetItem(dict, state->wsgi_input, input) < 0 ||
-       PyDict_SetItem(dict, state->fastcgi_request, input) < 0 ||
-       PyDict_SetItem(dict, state->fastcgi_aborted, aborted) < 0))
-    Py_CLEAR(dict);
-  Py_XDECREF(aborted);
-  return dict;
+    return build_alone(self, request, params);
+  }
+  if (rc == 0)
+    rc = build_last(self, request, params);
+  if (rc >= 0 && bind(self, request) == 0)
+    return PyDict_Copy(self->last);
+  forget(self);
+  return NULL;
+}
+
+int environ_holds(const environ_memo *self, const request_object *request) {
+  if (self->request == NULL || self->request != request)
+    return 0;
+  const PyCFunctionObject *aborted = (const PyCFunctionObject *)self->aborted;
+  int ours = Py_REFCNT(self->aborted) == 2 && aborted->m_weakreflist == NULL;
+  return ours ? 3 : -1; /* Two keys, and the callable. */
+}
+
+void environ_release(environ_memo *self) {
+  PyObject *type, *value, *traceback;
+  if (self->request == NULL)
+    return;
+  const core_state *state = self->request->state;
+  PyErr_Fetch(&type, &value, &traceback); /* The application's may be set. */
+  self->request = NULL;
+  if (set_request(state, self->last, Py_None, Py_None) < 0)
+    forget(self);
+  Py_CLEAR(self->aborted);
+  PyErr_Restore(type, value, traceback);
 }

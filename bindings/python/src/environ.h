@@ -8,15 +8,34 @@
 
 #define ENVIRON_SLOTS 96 /* Requests with more parameters are built anew. */
 
+/* The parameters that other keys are derived from. */
+enum {
+  ENVIRON_SCRIPT_NAME,
+  ENVIRON_PATH_INFO,
+  ENVIRON_REQUEST_URI,
+  ENVIRON_HTTPS,
+  ENVIRON_REQUEST_SCHEME,
+  ENVIRON_SOURCES
+};
+
 typedef struct environ_slot {
-  PyObject *name;  /* Of the parameter at this index in the last request. */
-  PyObject *value; /* Its value. */
+  PyObject *name;         /* Of the parameter at this index last time. */
+  PyObject *value;        /* Its value. */
+  const char *name_text;  /* The bytes of `name`. */
+  const char *value_text; /* The bytes of `value`. */
+  size_t name_len;        /* How many they are. */
+  size_t value_len;       /* How many they are. */
+  int is_source;          /* 1 when other keys are derived from it. */
 } environ_slot;
 
 typedef struct environ_memo {
-  PyObject *base; /* The keys that every request has. */
-  PyObject *last; /* `base` and the last request's parameters, or NULL. */
-  size_t count;   /* Slots in use. */
+  PyObject *base;              /* The keys that every request has. */
+  PyObject *last;              /* `base` and the last request's parameters,
+                                  which no application sees; or NULL. */
+  request_object *request;     /* Whose `last` is, which holds it, or NULL. */
+  PyObject *aborted;           /* Its callable, also in `last`. */
+  size_t count;                /* Slots in use. */
+  int source[ENVIRON_SOURCES]; /* Their slots, -1 for one that is absent. */
   environ_slot slots[ENVIRON_SLOTS]; /* The last request's parameters. */
 } environ_memo;
 
@@ -28,5 +47,12 @@ void environ_clear(environ_memo *self);
 
 /* A new dict for `request`, whose handle the caller uses. */
 PyObject *environ_make(environ_memo *self, request_object *request);
+
+/* References to `request` that are held here; -1 when others hold what refers
+   to it. */
+int environ_holds(const environ_memo *self, const request_object *request);
+
+/* Let go of the request. */
+void environ_release(environ_memo *self);
 
 #endif

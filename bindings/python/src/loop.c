@@ -1,16 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 #include "loop.h"
 
+/* Whether one call of the core sends the answer and the length that
+   reply_add_length would add. */
+static int is_simple(serve_loop *loop) {
+  return !loop->request->begun && loop->answer.parts <= 1 &&
+         loop->answer.status != 304 &&
+         reply_is_good(&loop->answer, &loop->good);
+}
+
 int loop_answer(serve_loop *loop) {
   request_object *request = loop->request;
-  fcgi_request *handle = request_enter(request);
-  if (handle == NULL)
-    return -1;
-  int head = reply_is_head(handle);
-  request_leave(request);
   size_t len = reply_body_len(&loop->answer);
-  if (reply_add_length(&loop->answer, len, head) < 0 ||
-      reply_start(&loop->answer, request) < 0)
+  int head = len == 0 ? reply_is_head(request) : 0;
+  loop->simple = (char)(head == 0 && is_simple(loop));
+  if (!loop->simple &&
+      (head < 0 || reply_add_length(&loop->answer, len, head) < 0 ||
+       reply_start(&loop->answer, request) < 0))
     return -1;
   loop->pending = request_claim(request, 0);
   return loop->pending == NULL ? -1 : 1;
@@ -36,7 +42,9 @@ int loop_close(serve_loop *loop, PyObject *body) {
 /* Needs no GIL. Whatever is wrong with the connection is no affair of the
    application, which has done its part. */
 static void send_pending(serve_loop *loop) {
-  if (reply_write(&loop->answer, loop->pending) < 0)
+  if (loop->simple)
+    reply_respond(&loop->answer, loop->pending);
+  else if (reply_write(&loop->answer, loop->pending) < 0)
     fcgi_request_fail(loop->pending);
   else
     fcgi_request_end(loop->pending, 0);
@@ -140,10 +148,47 @@ static int end_served(serve_loop *loop) {
   return 0;
 }
 
-/* Let go of the request that has been served. */
+/* Whether all references to the request are the loop's: then it and what
+   refers to it serve the next request, and the application cannot tell. What
+   the application has kept is left alone, and new ones are made. */
+static int is_unused(const serve_loop *loop, const request_object *request) {
+  int holds = environ_holds(&loop->memo, request), starts = 0;
+  if (loop->start != NULL)
+    starts = Py_REFCNT(loop->start) == 1 ? 1 : -1;
+  return holds >= 0 && starts >= 0 &&
+         request_is_unused(request, 1 + holds + starts);
+}
+
+static void drop_spare(serve_loop *loop) {
+  environ_release(&loop->memo);
+  Py_CLEAR(loop->start);
+  Py_CLEAR(loop->spare);
+}
+
+/* The request has been served. */
 static void settle(serve_loop *loop) {
   reply_clear(&loop->answer);
-  Py_CLEAR(loop->request);
+  loop->spare = loop->request;
+  loop->request = NULL;
+  if (!is_unused(loop, loop->spare)) {
+    drop_spare(loop);
+    return;
+  }
+  request_empty(loop->spare);
+  if (loop->start != NULL)
+    start_response_renew(loop->start);
+}
+
+/* Nobody has got hold of the spare since, unless a signal's handler did. */
+static request_object *take_request(serve_loop *loop, fcgi_request *handle) {
+  request_object *request = loop->spare;
+  if (request != NULL && is_unused(loop, request)) {
+    loop->spare = NULL;
+    request_renew(request, handle);
+    return request;
+  }
+  drop_spare(loop);
+  return request_new(loop->server, handle);
 }
 
 /* The request's role decides who serves it. */
@@ -158,7 +203,7 @@ static int choose_app(serve_loop *loop) {
 }
 
 static int serve_one(serve_loop *loop, fcgi_request *handle) {
-  loop->request = request_new(loop->server, handle);
+  loop->request = take_request(loop, handle);
   if (loop->request == NULL)
     return PyErr_ExceptionMatches(PyExc_MemoryError) ? (PyErr_Clear(), 0) : -1;
   int rc = loop->roles == NULL ? 0 : choose_app(loop);
@@ -255,7 +300,9 @@ static int run(serve_loop *loop, const char *interface, int multithread) {
     rc = serve_all(loop);
   if (loop->request != NULL)
     settle(loop);
+  drop_spare(loop);
   environ_clear(&loop->memo);
+  reply_memo_clear(&loop->good);
   return rc;
 }
 

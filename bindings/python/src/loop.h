@@ -6,13 +6,13 @@
 #define FASTCGI_PYTHON_LOOP_H
 
 #include "environ.h"
-#include "reply.h"
+#include "start_response.h"
 
 typedef struct serve_loop serve_loop;
 
 /* Call the application with `loop->request`: 0 when nothing is left to do but
-   to end the request, 1 when `loop->answer` has begun and its body is to be
-   written, -1 with an exception. */
+   to end the request, 1 when `loop->answer` is to be sent, -1 with an
+   exception. */
 typedef int (*serve_fn)(serve_loop *loop);
 
 struct serve_loop {
@@ -24,16 +24,21 @@ struct serve_loop {
   serve_fn main_serve;     /* Its interface. */
   PyObject *roles;         /* Handlers by number of role, a dict, or NULL. */
   request_object *request; /* Being served, or NULL. */
+  request_object *spare;   /* The one before, to be used again, or NULL. */
+  start_response *start;   /* WSGI only: that of `request` or `spare`. */
   fcgi_request *pending;   /* Claimed: write `answer` and end it, or NULL. */
+  char simple;             /* 1 when `answer` has not begun: one call does. */
   int wait_ms;             /* How long one wait for a request lasts. */
   environ_memo memo;       /* WSGI only. */
   reply answer;            /* In use while `pending` or being made. */
+  reply_memo good;         /* Headers of answers before. */
 };
 
 int handler_serve(serve_loop *loop); /* def app(request) */
 int wsgi_serve(serve_loop *loop);    /* def app(environ, start_response) */
 
-/* Begin `loop->answer`, whose body is whole: 1, or -1 with an exception. */
+/* Make `loop->answer`, whose body is whole, pending: 1, or -1 with an
+ * exception. */
 int loop_answer(serve_loop *loop);
 
 /* Call body.close() where there is one, whatever happened (PEP 3333). An

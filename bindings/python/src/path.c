@@ -2,13 +2,8 @@
 #include "path.h"
 #include "params.h"
 
-typedef struct text {
-  const char *data; /* NULL when the parameter is absent. */
-  size_t len;       /* Bytes in it. */
-} text;
-
-static text get(const fcgi_params *params, const char *name) {
-  text value = {NULL, 0};
+path_text path_get(const fcgi_params *params, const char *name) {
+  path_text value = {NULL, 0};
   value.data = fcgi_params_get(params, name, strlen(name), &value.len);
   return value;
 }
@@ -20,21 +15,33 @@ static int hex(char digit) {
   return digit >= 'a' && digit <= 'f' ? digit - 'a' + 10 : -1;
 }
 
+/* The byte that the escape at `at` stands for, or -1 when it is none. */
+static int escaped(path_text raw, size_t at) {
+  int high = at + 2 < raw.len ? hex(raw.data[at + 1]) : -1;
+  int low = high >= 0 ? hex(raw.data[at + 2]) : -1;
+  return low >= 0 ? high * 16 + low : -1;
+}
+
 /* Percent-decode `raw` into `out`; an escape that is not one stays as it is. */
-static size_t decode(text raw, char *out) {
-  size_t used = 0;
-  for (size_t i = 0; i < raw.len; i++) {
-    int high =
-        i + 2 < raw.len && raw.data[i] == '%' ? hex(raw.data[i + 1]) : -1;
-    int low = high >= 0 ? hex(raw.data[i + 2]) : -1;
-    out[used++] = low >= 0 ? (char)(high * 16 + low) : raw.data[i];
-    i += low >= 0 ? 2 : 0;
+static size_t decode(path_text raw, char *out) {
+  size_t used = 0, at = 0;
+  while (at < raw.len) {
+    const char *percent = memchr(raw.data + at, '%', raw.len - at);
+    size_t plain = percent ? (size_t)(percent - raw.data) - at : raw.len - at;
+    memcpy(out + used, raw.data + at, plain);
+    used += plain;
+    at += plain;
+    if (percent == NULL)
+      break;
+    int byte = escaped(raw, at);
+    out[used++] = byte >= 0 ? (char)byte : '%';
+    at += byte >= 0 ? 3 : 1;
   }
   return used;
 }
 
 /* The path of a request target: no scheme and host, no query. */
-static text raw_path(text uri) {
+static path_text raw_path(path_text uri) {
   const char *query = memchr(uri.data, '?', uri.len);
   if (query != NULL)
     uri.len = (size_t)(query - uri.data);
@@ -45,17 +52,18 @@ static text raw_path(text uri) {
     return uri;
   const char *host = scheme + 3, *end = uri.data + uri.len;
   const char *path = memchr(host, '/', (size_t)(end - host));
-  return path == NULL ? (text){"/", 1} : (text){path, (size_t)(end - path)};
+  return path == NULL ? (path_text){"/", 1}
+                      : (path_text){path, (size_t)(end - path)};
 }
 
 /* The bytes of `path` after the mount point, or -1 when it is not below. */
-static Py_ssize_t below(text path, const char *root, size_t len) {
+static Py_ssize_t below(path_text path, const char *root, size_t len) {
   if (path.len < len || memcmp(path.data, root, len) != 0)
     return -1;
   return path.len == len || path.data[len] == '/' ? (Py_ssize_t)len : -1;
 }
 
-static int fill(path_pair *out, text script, text info) {
+static int fill(path_pair *out, path_text script, path_text info) {
   out->script_name = params_value(script.data, script.len);
   out->path_info = params_value(info.data, info.len);
   if (out->script_name != NULL && out->path_info != NULL)
@@ -66,18 +74,18 @@ static int fill(path_pair *out, text script, text info) {
 }
 
 /* 1 when the web server's own pair is whole: both parts, together the path. */
-static int mapped(text script, text info, text path) {
+static int mapped(path_text script, path_text info, path_text path) {
   return script.len > 0 && info.len > 0 && script.len + info.len == path.len &&
          memcmp(path.data, script.data, script.len) == 0 &&
          memcmp(path.data + script.len, info.data, info.len) == 0;
 }
 
-static int split_at_root(text path, PyObject *root, path_pair *out) {
-  text mount = {(const char *)PyUnicode_1BYTE_DATA(root),
-                (size_t)PyUnicode_GET_LENGTH(root)};
+static int split_at_root(path_text path, PyObject *root, path_pair *out) {
+  path_text mount = {(const char *)PyUnicode_1BYTE_DATA(root),
+                     (size_t)PyUnicode_GET_LENGTH(root)};
   Py_ssize_t at = below(path, mount.data, mount.len);
   if (at > 0)
-    path = (text){path.data + at, path.len - (size_t)at};
+    path = (path_text){path.data + at, path.len - (size_t)at};
   return fill(out, mount, path);
 }
 
@@ -93,21 +101,21 @@ static int split_at_root(text path, PyObject *root, path_pair *out) {
        lighttpd
    REQUEST_URI, sent by all, is the raw path and comes first; what a root path
    says wins over everything; without REQUEST_URI the pair itself is used. */
-int path_split(const fcgi_params *params, PyObject *root, path_pair *out) {
-  text script = get(params, "SCRIPT_NAME"), info = get(params, "PATH_INFO");
-  text uri = get(params, "REQUEST_URI"), none = {"", 0};
+int path_split(const path_sent *sent, PyObject *root, path_pair *out) {
+  path_text script = sent->script, info = sent->info;
+  path_text uri = sent->uri, none = {"", 0};
   char small[1024], *path = small;
   if (uri.data == NULL || uri.len == 0) {
     if (root == NULL && info.len > 0)
       return fill(out, script.data != NULL ? script : none, info);
-    text whole = info.len > 0 ? info : script;
+    path_text whole = info.len > 0 ? info : script;
     whole = whole.data != NULL ? whole : none;
     return root ? split_at_root(whole, root, out) : fill(out, none, whole);
   }
   uri = raw_path(uri);
   if (uri.len > sizeof small && (path = PyMem_Malloc(uri.len)) == NULL)
     return PyErr_NoMemory(), -1;
-  text whole = {path, decode(uri, path)};
+  path_text whole = {path, decode(uri, path)};
   int failed = root != NULL                  ? split_at_root(whole, root, out)
                : mapped(script, info, whole) ? fill(out, script, info)
                                              : fill(out, none, whole);

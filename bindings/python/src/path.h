@@ -11,8 +11,22 @@ typedef struct path_pair {
   PyObject *path_info;   /* The rest of the path, decoded. */
 } path_pair;
 
+typedef struct path_text {
+  const char *data; /* NULL when the parameter is absent. */
+  size_t len;       /* Bytes in it. */
+} path_text;
+
+typedef struct path_sent {
+  path_text script; /* SCRIPT_NAME. */
+  path_text info;   /* PATH_INFO. */
+  path_text uri;    /* REQUEST_URI. */
+} path_sent;
+
+/* The parameter `name`, as fcgi_params_get has it. */
+path_text path_get(const fcgi_params *params, const char *name);
+
 /* Fill `out` with new references; `root` is the configured mount point, a
    Latin-1 string without a final slash, or NULL when none is configured. */
-int path_split(const fcgi_params *params, PyObject *root, path_pair *out);
+int path_split(const path_sent *sent, PyObject *root, path_pair *out);
 
 #endif

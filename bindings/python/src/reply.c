@@ -6,6 +6,8 @@ void reply_init(reply *self, int status) {
   self->status = status;
   self->has_length = 0;
   self->bytes_only = 0;
+  self->line = 0;
+  self->usual = 0;
   self->count = 0;
   self->room = REPLY_HEADERS;
   self->headers = self->fixed;
@@ -242,21 +244,34 @@ size_t reply_body_len(const reply *self) {
   return len;
 }
 
+static const char *put_length(reply *self, size_t len) {
+  char *at = self->length_text + sizeof self->length_text - 1;
+  *at = '\0';
+  do
+    *--at = (char)('0' + len % 10);
+  while ((len /= 10) > 0);
+  return at;
+}
+
 /* RFC 9110 8.6: none with 1xx and 204; and with 304 or after HEAD an empty
    body says nothing about the length of the one left out. */
 int reply_add_length(reply *self, size_t len, int is_head) {
   if (self->has_length || self->status < 200 || self->status == 204 ||
       (len == 0 && (is_head || self->status == 304)))
     return 0;
-  PyOS_snprintf(self->length_text, sizeof self->length_text, "%zu", len);
   self->length = (int64_t)len;
   self->has_length = 1;
-  return reply_header(self, "Content-Length", self->length_text);
+  return reply_header(self, "Content-Length", put_length(self, len));
 }
 
-int reply_is_head(fcgi_request *handle) {
+int reply_is_head(request_object *request) {
+  fcgi_request *handle = request_enter(request);
+  if (handle == NULL)
+    return -1;
   const char *method = fcgi_request_param(handle, "REQUEST_METHOD");
-  return method != NULL && strcmp(method, "HEAD") == 0;
+  int is_head = method != NULL && strcmp(method, "HEAD") == 0;
+  request_leave(request);
+  return is_head;
 }
 
 static void start_failed(const reply *self, core_state *state, int code) {
@@ -280,6 +295,57 @@ int reply_start(const reply *self, request_object *request) {
   }
   request->begun = 1;
   return 0;
+}
+
+static int is_status(const fcgi_header *header) {
+  return header->name_len == 6 && strncasecmp(header->name, "Status", 6) == 0;
+}
+
+void reply_memo_clear(reply_memo *memo) {
+  for (size_t i = 0; i < 2 * REPLY_MEMO; i++)
+    Py_CLEAR(memo->texts[i]);
+}
+
+/* Exact strings are never changed. */
+static int can_remember(const reply *self, size_t at) {
+  const fcgi_header *header = &self->headers[at];
+  return at < REPLY_MEMO && PyUnicode_CheckExact(self->owners[2 * at]) &&
+         PyUnicode_CheckExact(self->owners[2 * at + 1]) &&
+         header->name_len + header->value_len <= REPLY_TEXT;
+}
+
+static int is_good(const reply *self, size_t at, reply_memo *memo) {
+  PyObject *const *owners = &self->owners[2 * at];
+  PyObject **texts = at < REPLY_MEMO ? &memo->texts[2 * at] : NULL;
+  size_t fault;
+  if (owners[0] == NULL ||
+      (texts && texts[0] == owners[0] && texts[1] == owners[1]))
+    return 1;
+  if (fcgi_header_check(&self->headers[at], &fault) != FCGI_HEADER_GOOD)
+    return 0;
+  if (can_remember(self, at)) {
+    Py_XSETREF(texts[0], Py_NewRef(owners[0]));
+    Py_XSETREF(texts[1], Py_NewRef(owners[1]));
+  }
+  return 1;
+}
+
+int reply_is_good(const reply *self, reply_memo *memo) {
+  if (self->status < 100 || self->status > 599)
+    return 0;
+  for (size_t i = 0; i < self->count; i++)
+    if ((is_status(&self->headers[i]) && !(i == 0 && self->line)) ||
+        !is_good(self, i, memo))
+      return 0;
+  return 1;
+}
+
+int reply_respond(const reply *self, fcgi_request *handle) {
+  const Py_buffer *body = self->parts > 0 ? &self->part[0] : NULL;
+  size_t skip = self->usual ? 1 : 0;
+  return fcgi_request_respond(handle, self->status, self->headers + skip,
+                              self->count - skip, body ? body->buf : NULL,
+                              body ? (size_t)body->len : 0);
 }
 
 /* The core takes fewer bytes than given when the peer is too slow; the next

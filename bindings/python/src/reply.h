@@ -6,13 +6,17 @@
 
 #include "request.h"
 
-#define REPLY_HEADERS 32 /* More than these go to allocated memory. */
-#define REPLY_PARTS   16 /* Longer lists of blocks are joined first. */
+#define REPLY_HEADERS 32   /* More than these go to allocated memory. */
+#define REPLY_MEMO    16   /* So many headers are remembered, */
+#define REPLY_TEXT    1024 /* if they are no longer than this. */
+#define REPLY_PARTS   16   /* Longer lists of blocks are joined first. */
 
 typedef struct reply {
   int status;                       /* HTTP status. */
   char has_length;                  /* 1 when Content-Length is given. */
   char bytes_only;                  /* 1 when str is no body (WSGI). */
+  char line;                        /* 1 when header 0 is the status line. */
+  char usual;                       /* 1 when that says what the core would. */
   char length_text[24];             /* The one that is added. */
   size_t count;                     /* Headers in use. */
   size_t room;                      /* Headers there is room for. */
@@ -24,6 +28,11 @@ typedef struct reply {
   int parts;                   /* Blocks of body. */
   Py_buffer part[REPLY_PARTS]; /* The blocks. */
 } reply;
+
+/* Headers that were good: the same strings are it again. */
+typedef struct reply_memo {
+  PyObject *texts[2 * REPLY_MEMO]; /* Names and values by index, or NULL. */
+} reply_memo;
 
 /* Begin with `status` and nothing else; a reply is cleared before it is used
    again. */
@@ -55,12 +64,22 @@ int reply_add_length(reply *self, size_t len, int is_head);
    happen, and which header, called `kind`, is the reason. */
 void reply_refused(const reply *self, const char *what, const char *kind);
 
-/* Whether the method is HEAD, whose answer may leave its body out. */
-int reply_is_head(fcgi_request *handle);
+/* Whether the method is HEAD, whose answer may leave its body out; -1 with an
+   exception when the request has ended. */
+int reply_is_head(request_object *request);
 
 /* Begin the answer with the status and the headers: 0, or -1 with an
    exception. It does not block. */
 int reply_start(const reply *self, request_object *request);
+
+/* 1 when the core is sure to take the status and the headers. */
+int reply_is_good(const reply *self, reply_memo *memo);
+void reply_memo_clear(reply_memo *memo);
+
+/* Send the whole answer, which is good and has at most one block of body, with
+   Content-Length unless the status forbids it, and end the request. Needs no
+   GIL. 0, or an error code of the core; the handle is dead either way. */
+int reply_respond(const reply *self, fcgi_request *handle);
 
 /* Write the body; needs no GIL. 0, or an error code of the core. */
 int reply_write(const reply *self, fcgi_request *handle);

@@ -13,20 +13,44 @@ request_object *request_new(server_object *server, fcgi_request *handle) {
     fcgi_request_fail(handle);
     return NULL;
   }
-  server_hold(server); /* The caller holds it too, so it cannot be gone. */
   memset((char *)self + offsetof(request_object, state), 0,
          sizeof *self - offsetof(request_object, state));
   self->state = state;
   self->server = (server_object *)Py_NewRef((PyObject *)server);
-  self->handle = handle;
-  atomic_init(&self->uses, 0);
   atomic_init(&self->looks, 0);
   atomic_flag_clear_explicit(&self->reading, memory_order_relaxed);
+  request_renew(self, handle);
+  PyObject_GC_Track(self);
+  return self;
+}
+
+void request_renew(request_object *self, fcgi_request *handle) {
+  server_hold(self->server); /* The caller holds it too: it cannot be gone. */
+  self->handle = handle;
   self->length = fcgi_request_content_length(handle);
   self->role = fcgi_request_role(handle);
   self->id = fcgi_request_id(handle);
-  PyObject_GC_Track(self);
-  return self;
+  self->begun = 0;
+  self->exhausted = 0;
+  atomic_store_explicit(&self->uses, 0, memory_order_relaxed);
+}
+
+/* Without the GIL a count says nothing: it may change any time. */
+int request_is_unused(const request_object *self, Py_ssize_t refs) {
+#ifdef Py_GIL_DISABLED
+  (void)self;
+  (void)refs;
+  return 0;
+#else
+  return Py_REFCNT(self) == refs && atomic_load(&self->uses) == REQUEST_ENDED;
+#endif
+}
+
+void request_empty(request_object *self) {
+  Py_CLEAR(self->params);
+  PyMem_Free(self->ahead);
+  self->ahead = NULL;
+  self->ahead_at = self->ahead_len = 0;
 }
 
 fcgi_request *request_enter(request_object *self) {
@@ -121,9 +145,8 @@ static void request_dealloc(PyObject *object) {
     return;
   PyTypeObject *type = Py_TYPE(object);
   PyObject_GC_UnTrack(object);
-  Py_CLEAR(self->params);
+  request_empty(self);
   Py_CLEAR(self->server);
-  PyMem_Free(self->ahead);
   PyObject_GC_Del(object);
   Py_DECREF(type);
 }
@@ -175,7 +198,11 @@ static PyObject *get_path(PyObject *object, void *unused) {
   fcgi_request *handle = request_enter(self);
   if (handle == NULL)
     return NULL;
-  path_split(fcgi_request_params(handle), self->server->root, &pair);
+  const fcgi_params *params = fcgi_request_params(handle);
+  path_sent sent = {path_get(params, "SCRIPT_NAME"),
+                    path_get(params, "PATH_INFO"),
+                    path_get(params, "REQUEST_URI")};
+  path_split(&sent, self->server->root, &pair);
   request_leave(self);
   Py_XDECREF(pair.script_name);
   return pair.path_info;

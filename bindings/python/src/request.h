@@ -33,6 +33,16 @@ typedef struct request_object {
    failed and NULL returned with an exception. */
 request_object *request_new(server_object *server, fcgi_request *handle);
 
+/* 1 when it has ended and the `refs` references of the caller's are the only
+   ones: nobody can tell then that it becomes another request. */
+int request_is_unused(const request_object *self, Py_ssize_t refs);
+
+/* Make it the object of another request. */
+void request_renew(request_object *self, fcgi_request *handle);
+
+/* Free what an ended request need not keep. */
+void request_empty(request_object *self);
+
 /* Begin a use of the handle; NULL with StateError when the request has ended.
    Each success is matched by request_leave. Neither needs the GIL to be safe
    against a thread that ends the request meanwhile. */

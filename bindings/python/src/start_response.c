@@ -6,6 +6,19 @@
 static PyObject *start_response_call(PyObject *callable, PyObject *const *args,
                                      size_t flags, PyObject *names);
 
+static PyObject *method_write(PyObject *object, PyObject *block) {
+  start_response *self = (start_response *)object;
+  if (start_response_write(self, block) < 0)
+    return NULL;
+  Py_RETURN_NONE;
+}
+
+static PyMethodDef methods[] = {
+    {"write", method_write, METH_O,
+     "write($self, data, /)\n--\n\nTransmit bytes of the body."},
+    {NULL, NULL, 0, NULL},
+};
+
 start_response *start_response_new(request_object *request) {
   start_response *self =
       PyObject_GC_New(start_response, request->state->start_response_type);
@@ -15,12 +28,18 @@ start_response *start_response_new(request_object *request) {
   self->request = (request_object *)Py_NewRef((PyObject *)request);
   self->line = NULL;
   self->headers = NULL;
+  start_response_renew(self);
+  PyObject_GC_Track(self);
+  return self;
+}
+
+void start_response_renew(start_response *self) {
+  Py_CLEAR(self->line);
+  Py_CLEAR(self->headers);
   self->left = -1;
   self->status = 0;
   self->begun = 0;
   self->no_body = 0;
-  PyObject_GC_Track(self);
-  return self;
 }
 
 static int traverse(PyObject *object, visitproc visit, void *arg) {
@@ -47,24 +66,37 @@ static void dealloc(PyObject *object) {
   Py_DECREF(type);
 }
 
-/* "404 Not Found": three digits, a blank and a reason of any words. */
+/* The number of "404 Not Found": three digits, a blank and a reason of any
+   words, or the digits alone; -1 when it is something else. */
+static int status_number(PyObject *status) {
+  Py_ssize_t len = PyUnicode_GET_LENGTH(status);
+  int kind = PyUnicode_KIND(status), number = 0;
+  const void *data = PyUnicode_DATA(status);
+  if (len < 3 || (len > 3 && PyUnicode_READ(kind, data, 3) != ' '))
+    return -1;
+  for (Py_ssize_t i = 0; i < 3; i++) {
+    Py_UCS4 digit = PyUnicode_READ(kind, data, i);
+    if (digit < '0' || digit > '9')
+      return -1;
+    number = number * 10 + (int)(digit - '0');
+  }
+  return number >= 100 ? number : -1;
+}
+
 static int parse_status(PyObject *status) {
-  int number = 0;
   if (!PyUnicode_Check(status)) {
     PyErr_Format(PyExc_TypeError, "the status must be str, not %.100s",
                  Py_TYPE(status)->tp_name);
     return -1;
   }
-  for (Py_ssize_t i = 0; i < 3 && i < PyUnicode_GET_LENGTH(status); i++) {
-    Py_UCS4 digit = PyUnicode_ReadChar(status, i);
-    number = digit >= '0' && digit <= '9' ? number * 10 + (int)(digit - '0')
-                                          : -10000;
-  }
-  if (number >= 100 && (PyUnicode_GET_LENGTH(status) == 3 ||
-                        PyUnicode_ReadChar(status, 3) == ' '))
-    return number;
-  PyErr_Format(PyExc_ValueError, "not a status line: %A", status);
-  return -1;
+#if PY_VERSION_HEX < 0x030c0000
+  if (PyUnicode_READY(status) < 0)
+    return -1;
+#endif
+  int number = status_number(status);
+  if (number < 0)
+    PyErr_Format(PyExc_ValueError, "not a status line: %A", status);
+  return number;
 }
 
 /* With exc_info a second call replaces the first, or re-raises when it is too
@@ -124,13 +156,15 @@ static PyObject *start_response_call(PyObject *callable, PyObject *const *args,
   self->status = status;
   Py_XSETREF(self->line, Py_NewRef(args[0]));
   Py_XSETREF(self->headers, Py_NewRef(args[1]));
-  return PyObject_GetAttr(callable, self->request->state->write);
+  return PyCFunction_New(&methods[0], callable);
 }
 
 /* Where there is a reason it is the application's that is sent (PEP 3333). */
 static int add_reason(start_response *self, reply *out) {
   if (PyUnicode_GET_LENGTH(self->line) <= 4)
     return 0;
+  out->line = 1;
+  out->usual = PyUnicode_CompareWithASCIIString(self->line, "200 OK") == 0;
   return reply_pair(out, self->request->state->status, self->line);
 }
 
@@ -145,13 +179,10 @@ int start_response_take(start_response *self, reply *out) {
 }
 
 static int has_no_body(start_response *self) {
-  fcgi_request *handle = request_enter(self->request);
-  if (handle == NULL)
-    return -1;
-  self->no_body =
-      self->status == 204 || self->status == 304 || reply_is_head(handle);
-  request_leave(self->request);
-  return self->no_body;
+  int head = reply_is_head(self->request);
+  if (head >= 0)
+    self->no_body = head || self->status == 204 || self->status == 304;
+  return head < 0 ? -1 : self->no_body;
 }
 
 int start_response_begin(start_response *self, int64_t known) {
@@ -255,19 +286,6 @@ int start_response_end(start_response *self) {
     error_set(self->request->state, code, NULL);
   return code < 0 ? -1 : 0;
 }
-
-static PyObject *method_write(PyObject *object, PyObject *block) {
-  start_response *self = (start_response *)object;
-  if (start_response_write(self, block) < 0)
-    return NULL;
-  Py_RETURN_NONE;
-}
-
-static PyMethodDef methods[] = {
-    {"write", method_write, METH_O,
-     "write($self, data, /)\n--\n\nTransmit bytes of the body."},
-    {NULL, NULL, 0, NULL},
-};
 
 static PyMemberDef members[] = {
     {"__vectorcalloffset__", T_PYSSIZET, offsetof(start_response, call),

@@ -20,6 +20,9 @@ typedef struct start_response {
 
 start_response *start_response_new(request_object *request);
 
+/* Make it as if it were new; its request may have become another. */
+void start_response_renew(start_response *self);
+
 /* Take status and headers as given into `out`. -1 with an exception, also
    when start_response was not called. */
 int start_response_take(start_response *self, reply *out);

@@ -11,6 +11,9 @@
 #define STATE_STRINGS(X)                                                       \
   X(script_name, "SCRIPT_NAME")                                                \
   X(path_info, "PATH_INFO")                                                    \
+  X(request_uri, "REQUEST_URI")                                                \
+  X(https_name, "HTTPS")                                                       \
+  X(request_scheme, "REQUEST_SCHEME")                                          \
   X(orig_script_name, "fastcgi.orig.SCRIPT_NAME")                              \
   X(orig_path_info, "fastcgi.orig.PATH_INFO")                                  \
   X(wsgi_input, "wsgi.input")                                                  \
@@ -24,7 +27,6 @@
   X(read, "read")                                                              \
   X(tell, "tell")                                                              \
   X(join, "join")                                                              \
-  X(write, "write")                                                            \
   X(status, "Status")                                                          \
   X(fastcgi_aborted, "fastcgi.aborted")
 

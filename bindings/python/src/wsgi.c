@@ -10,15 +10,12 @@ static int answer_whole(serve_loop *loop, start_response *start,
   reply *answer = &loop->answer;
   if (start_response_take(start, answer) < 0 || reply_body(answer, blocks) < 0)
     return -1;
-  fcgi_request *handle = request_enter(loop->request);
-  if (handle == NULL)
-    return -1;
-  int head = reply_is_head(handle);
-  request_leave(loop->request);
   int64_t len = (int64_t)reply_body_len(answer);
-  if (answer->length < 0 || answer->length == len || head ||
-      answer->status == 304)
+  if (answer->length < 0 || answer->length == len || answer->status == 304)
     return loop_answer(loop);
+  int head = reply_is_head(loop->request);
+  if (head != 0)
+    return head < 0 ? -1 : loop_answer(loop);
   PyErr_Format(PyExc_ValueError,
                "Content-Length says %lld, the application sends %lld bytes",
                (long long)answer->length, (long long)len);
@@ -91,10 +88,10 @@ static int call(serve_loop *loop, PyObject *dict, start_response *start) {
 
 int wsgi_serve(serve_loop *loop) {
   PyObject *dict = environ_make(&loop->memo, loop->request);
-  start_response *start =
-      dict == NULL ? NULL : start_response_new(loop->request);
-  int rc = start == NULL ? -1 : call(loop, dict, start);
-  Py_XDECREF((PyObject *)start);
+  if (dict != NULL && loop->start == NULL)
+    loop->start = start_response_new(loop->request);
+  int rc =
+      dict == NULL || loop->start == NULL ? -1 : call(loop, dict, loop->start);
   Py_XDECREF(dict);
   return rc;
 }
