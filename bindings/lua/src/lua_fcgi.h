@@ -158,6 +158,27 @@ int fcgi_lua_request_end(fcgi_lua_request *request, uint32_t app_status);
    it has ended. */
 fcgi_request *fcgi_lua_request_detach(fcgi_lua_request *request);
 
+/* headers.c */
+
+/* The headers of one answer while they are collected. Their texts stay
+   anchored in the caller's table or on the stack. */
+typedef struct fcgi_lua_headers {
+  fcgi_header *items;  /* `few`, or a block that the stack anchors. */
+  size_t count;        /* How many are filled. */
+  size_t room;         /* How many fit. */
+  int block;           /* The place on the stack of such a block. */
+  char length[24];     /* The text of an added Content-Length. */
+  fcgi_header few[24]; /* Enough for nearly every answer. */
+} fcgi_lua_headers;
+
+/* Collect the table at `index`, or nothing for 0. What the stack holds above it
+   afterwards anchors texts. Raises when the core would refuse one. */
+void fcgi_lua_headers_collect(lua_State *L, int index, fcgi_lua_headers *list);
+
+/* Add Content-Length, which must not be negative, unless it is there. */
+void fcgi_lua_headers_add_length(lua_State *L, fcgi_lua_headers *list,
+                                 lua_Integer length);
+
 /* read.c and response.c: the methods of a request. */
 int fcgi_lua_read(lua_State *L);
 int fcgi_lua_read_data(lua_State *L);

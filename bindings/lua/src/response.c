@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Writing an answer: headers from a Lua table, bodies from strings, lists,
-   iterators and files. */
+/* Writing an answer: bodies from strings, lists, iterators and files. */
 #include "lua_fcgi.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -15,142 +13,10 @@ enum {
   JOINED = 4096 /* A list up to this length leaves as one text. */
 };
 
-/* The headers of one answer while they are collected. Their texts stay
-   anchored in the caller's table or on the stack. */
-typedef struct header_list {
-  fcgi_header *items;  /* `few`, or a block that the stack anchors. */
-  size_t count;        /* How many are filled. */
-  size_t room;         /* How many fit. */
-  int block;           /* The place on the stack of such a block. */
-  char length[24];     /* The text of an added Content-Length. */
-  fcgi_header few[24]; /* Enough for nearly every answer. */
-} header_list;
-
-static int is_status(const fcgi_header *header) {
-  return header->name_len == 6 && !strcasecmp(header->name, "Status");
-}
-
-static int is_length(const fcgi_header *header) {
-  return header->name_len == 14 && !strcasecmp(header->name, "Content-Length");
-}
-
-/* Raise for the first header that the core would refuse, saying which it is. */
-static void check_headers(lua_State *L, const header_list *list) {
-  for (size_t i = 0; i < list->count; i++) {
-    const fcgi_header *header = &list->items[i];
-    size_t at;
-    fcgi_header_fault fault = fcgi_header_check(header, &at);
-    if (is_status(header))
-      luaL_error(L, "header 'Status' is given as the status, not as a header");
-    if (fault == FCGI_HEADER_BAD_NAME)
-      luaL_error(L, "'%s' is not a header name", header->name);
-    if (fault == FCGI_HEADER_BAD_VALUE)
-      luaL_error(L, "header '%s' has a line break or NUL in its value",
-                 header->name);
-  }
-}
-
-static void append(lua_State *L, header_list *list, fcgi_header header) {
-  if (list->count == list->room) {
-    size_t room = list->room * 2;
-    fcgi_header *items = lua_newuserdatauv(L, room * sizeof *items, 0);
-    memcpy(items, list->items, list->count * sizeof *items);
-    lua_replace(L, list->block);
-    list->items = items;
-    list->room = room;
-  }
-  list->items[list->count++] = header;
-}
-
-/* Add the value at the top. The text of a number stays on the stack, to anchor
-   it; a string is anchored by its table. */
-static void add_value(lua_State *L, header_list *list, fcgi_header header) {
-  int type = lua_type(L, -1);
-  if (type != LUA_TSTRING && type != LUA_TNUMBER)
-    luaL_error(L,
-               "header '%s' is a %s; it must be a string, a number or a "
-               "list of them",
-               header.name, lua_typename(L, type));
-  header.value = lua_tolstring(L, -1, &header.value_len);
-  append(L, list, header);
-  if (type == LUA_TSTRING)
-    lua_pop(L, 1);
-  else
-    luaL_checkstack(L, 8, "too many headers");
-}
-
-/* Add what is at the top for a header whose name is below it, and leave the
-   name at the top for lua_next. */
-static void add_values(lua_State *L, header_list *list, fcgi_header header) {
-  int values = lua_gettop(L);
-  lua_Integer count = (lua_Integer)lua_rawlen(L, values);
-  luaL_checkstack(L, 8, "too many headers");
-  if (lua_istable(L, values))
-    for (lua_Integer i = 1; i <= count; i++) {
-      lua_rawgeti(L, values, i);
-      add_value(L, list, header);
-    }
-  else
-    add_value(L, list, header);
-  lua_pushvalue(L, values - 1);
-}
-
-/* Collect the table at `index`. What the stack holds above it when this
-   returns anchors the texts of numbers. */
-static void collect(lua_State *L, int index, header_list *list) {
-  lua_pushnil(L);
-  while (lua_next(L, index)) {
-    fcgi_header header;
-    if (lua_type(L, -2) != LUA_TSTRING)
-      luaL_error(L, "a header's name must be a string (got a %s)",
-                 luaL_typename(L, -2));
-    header.name = lua_tolstring(L, -2, &header.name_len);
-    if (lua_type(L, -1) == LUA_TSTRING) { /* Nearly always. */
-      header.value = lua_tolstring(L, -1, &header.value_len);
-      append(L, list, header);
-      lua_pop(L, 1);
-    } else
-      add_values(L, list, header);
-  }
-}
-
-/* Write a number that is not negative; returns its length. snprintf takes
-   longer than the rest of a small answer's headers. */
-static size_t digits(char *out, lua_Integer number) {
-  char backwards[24];
-  size_t len = 0;
-  do
-    backwards[len++] = (char)('0' + number % 10);
-  while (number /= 10);
-  for (size_t i = 0; i < len; i++)
-    out[i] = backwards[len - 1 - i];
-  return len;
-}
-
-/* RFC 9110, 8.6: no Content-Length with 1xx and 204, none of ours with 304. */
-static void add_length(lua_State *L, header_list *list, lua_Integer status,
-                       lua_Integer length) {
-  if (length < 0 || status < 200 || status == 204 || status == 304)
-    return;
-  for (size_t i = 0; i < list->count; i++)
-    if (is_length(&list->items[i]))
-      return;
-  size_t len = digits(list->length, length);
-  append(L, list, (fcgi_header){"Content-Length", 14, list->length, len});
-}
-
-static void start_list(lua_State *L, header_list *list) {
-  list->items = list->few;
-  list->count = 0;
-  list->room = sizeof list->few / sizeof *list->few;
-  lua_pushnil(L);
-  list->block = lua_gettop(L);
-}
-
 /* Collect the headers at 3, and return the status at 2; raises when they are
    wrong, before anything is written. */
 static int gather(lua_State *L, const fcgi_lua_request *request,
-                  header_list *list) {
+                  fcgi_lua_headers *list) {
   int exact;
   int type = lua_type(L, 3);
   lua_Integer status = lua_tointegerx(L, 2, &exact);
@@ -159,22 +25,25 @@ static int gather(lua_State *L, const fcgi_lua_request *request,
                luaL_tolstring(L, 2, NULL));
   if (request->answered)
     luaL_error(L, "the answer has begun already");
-  start_list(L, list);
-  if (type == LUA_TTABLE)
-    collect(L, 3, list);
-  else if (type > LUA_TNIL)
+  if (type > LUA_TNIL && type != LUA_TTABLE)
     luaL_error(L, "the headers must be a table (got a %s)",
                lua_typename(L, type));
-  check_headers(L, list);
+  fcgi_lua_headers_collect(L, type == LUA_TTABLE ? 3 : 0, list);
   return (int)status;
+}
+
+/* RFC 9110, 8.6: no Content-Length with 1xx and 204, none of ours with 304. */
+static int may_have_length(int status) {
+  return status >= 200 && status != 204 && status != 304;
 }
 
 int fcgi_lua_begin(lua_State *L, fcgi_lua_request *request,
                    lua_Integer length) {
   int top = lua_gettop(L);
-  header_list list;
+  fcgi_lua_headers list;
   int status = gather(L, request, &list);
-  add_length(L, &list, status, length);
+  if (length >= 0 && may_have_length(status))
+    fcgi_lua_headers_add_length(L, &list, length);
   int code =
       fcgi_request_start(request->handle, status, list.items, list.count);
   request->answered |= code >= 0;
@@ -186,16 +55,13 @@ int fcgi_lua_begin(lua_State *L, fcgi_lua_request *request,
    no mistake lets a client in. */
 int fcgi_lua_allow(lua_State *L) {
   fcgi_lua_request *request = fcgi_lua_request_check(L);
-  header_list list;
+  fcgi_lua_headers list;
   if (request->answered)
     luaL_error(L, "the answer has begun already");
   lua_settop(L, 2);
-  start_list(L, &list);
-  if (!lua_isnil(L, 2)) {
+  if (!lua_isnil(L, 2))
     luaL_checktype(L, 2, LUA_TTABLE);
-    collect(L, 2, &list);
-  }
-  check_headers(L, &list);
+  fcgi_lua_headers_collect(L, lua_isnil(L, 2) ? 0 : 2, &list);
   int code = fcgi_request_allow(fcgi_lua_request_detach(request), list.items,
                                 list.count);
   if (code < 0)
@@ -437,7 +303,7 @@ static int send_pieces(lua_State *L, int status, lua_KContext context) {
 /* Head, body and end in one call of the core. */
 static int respond(lua_State *L, fcgi_lua_request *request, const char *body,
                    size_t len) {
-  header_list list;
+  fcgi_lua_headers list;
   int status = gather(L, request, &list);
   int code = fcgi_request_respond(fcgi_lua_request_detach(request), status,
                                   list.items, list.count, body, len);
