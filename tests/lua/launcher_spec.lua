@@ -112,6 +112,7 @@ describe("fcgi-lua", function()
 
   it("tells every address where it listens, or nothing with --quiet", function()
     local server <close> = support.launch(good, "--bind 127.0.0.1:0 --threads 2")
+    support.wait_for(function() return server:log():find("\n", 1, true) end, "a line")
     assert.matches("^fcgi%-lua: serving [^ ]*/app.lua on unix:[^ ]+, 127%.0%.0%.1:[1-9]%d* with 2 threads\n$",
       server:log())
     local quiet <close> = support.launch(good, "--quiet")

@@ -30,15 +30,28 @@ typedef struct fcgi_lua_ahead {
   size_t size; /* Bytes allocated. */
 } fcgi_lua_ahead;
 
-/* The value of fcgi.request. User value 1 caches its params, 2 is the guard
-   that ends it when it is collected. */
+/* What a request has on this side of the core. One that the program takes has
+   its own, after its value in the same block. A serving loop lends one to each
+   of its requests in turn, so that a request costs no more than its value. */
 typedef struct fcgi_lua_request {
-  fcgi_request *handle;    /* NULL until taken and once finished. */
-  fcgi_lua_server *server; /* Whose closing ends the handle's life too. */
-  int answered;            /* Output has begun. */
-  fcgi_lua_ahead body;     /* Of STDIN. */
-  fcgi_lua_ahead data;     /* Of DATA. */
+  fcgi_request *handle;          /* NULL until taken and once finished. */
+  fcgi_lua_server *server;       /* Whose closing ends the handle's life too. */
+  uint64_t turn;                 /* Which request has it. */
+  int answered;                  /* Output has begun. */
+  int ref;                       /* In the registry, if lent; or LUA_NOREF. */
+  fcgi_lua_ahead body;           /* Of STDIN. */
+  fcgi_lua_ahead data;           /* Of DATA. */
+  struct fcgi_lua_request *next; /* Of those that no loop uses. */
 } fcgi_lua_request;
+
+/* The value of fcgi.request. It is finished when another has its turn, so that
+   a program may keep it for as long as it wants. With a request of its own,
+   user value 1 caches its params, 2 is the guard that ends it when it is
+   collected. */
+typedef struct fcgi_lua_value {
+  fcgi_lua_request *request; /* Never NULL. */
+  uint64_t turn;             /* The request's, when the value was made. */
+} fcgi_lua_value;
 
 /* What the options tables of fcgi.serve and fcgi.server say. The texts are
    lent by the table, which stays on the stack. */
@@ -106,16 +119,30 @@ int fcgi_lua_roles_set(const fcgi_lua_server *server, fcgi_server *handle);
 
 /* request.c */
 
+/* Leave the request class on the registry, which has that of params. */
 void fcgi_lua_request_class(lua_State *L);
 
-/* Push a request value that has no request yet. It keeps the server value at
-   `server_index` alive and ends its request when collected; 0 does neither,
-   for callers that finish the request themselves. Can raise. */
+/* Push the value of a request of its own that has no handle yet. It keeps the
+   server value at `server_index` alive and ends its request when collected. Can
+   raise. */
 fcgi_lua_request *fcgi_lua_request_new(lua_State *L, fcgi_lua_server *server,
                                        int server_index);
 
+/* Push a request to lend until the running function returns. Can raise. */
+fcgi_lua_request *fcgi_lua_request_lend(lua_State *L, fcgi_lua_server *server);
+
+/* Lend it to the next request of the core. Never raises. */
+void fcgi_lua_request_take(fcgi_lua_request *request, fcgi_request *handle);
+
+/* Push the value of a lent request; the metatable of all of them is at `class`.
+   Can raise. */
+void fcgi_lua_request_push(lua_State *L, fcgi_lua_request *request, int class);
+
 /* The open request that is argument 1 of a method; raises when finished. */
 fcgi_lua_request *fcgi_lua_request_check(lua_State *L);
+
+/* The request of the value at `index`, or NULL when finished. */
+fcgi_lua_request *fcgi_lua_request_at(lua_State *L, int index);
 
 /* 1 while the request can be used. */
 int fcgi_lua_request_open(const fcgi_lua_request *request);
@@ -131,6 +158,27 @@ int fcgi_lua_request_end(fcgi_lua_request *request, uint32_t app_status);
    it has ended. */
 fcgi_request *fcgi_lua_request_detach(fcgi_lua_request *request);
 
+/* headers.c */
+
+/* The headers of one answer while they are collected. Their texts stay
+   anchored in the caller's table or on the stack. */
+typedef struct fcgi_lua_headers {
+  fcgi_header *items;  /* `few`, or a block that the stack anchors. */
+  size_t count;        /* How many are filled. */
+  size_t room;         /* How many fit. */
+  int block;           /* The place on the stack of such a block. */
+  char length[24];     /* The text of an added Content-Length. */
+  fcgi_header few[24]; /* Enough for nearly every answer. */
+} fcgi_lua_headers;
+
+/* Collect the table at `index`, or nothing for 0. What the stack holds above it
+   afterwards anchors texts. Raises when the core would refuse one. */
+void fcgi_lua_headers_collect(lua_State *L, int index, fcgi_lua_headers *list);
+
+/* Add Content-Length, which must not be negative, unless it is there. */
+void fcgi_lua_headers_add_length(lua_State *L, fcgi_lua_headers *list,
+                                 lua_Integer length);
+
 /* read.c and response.c: the methods of a request. */
 int fcgi_lua_read(lua_State *L);
 int fcgi_lua_read_data(lua_State *L);
@@ -143,9 +191,13 @@ int fcgi_lua_flush(lua_State *L);
 int fcgi_lua_log(lua_State *L);
 int fcgi_lua_send_file(lua_State *L);
 
-/* req:reply(status, headers, body) with exactly these on the stack. May yield
-   in a body that is an iterator. Leaves the request ended. */
+/* req:reply(status, headers, body). May yield in a body that is an iterator.
+   Leaves the request ended. */
 int fcgi_lua_reply(lua_State *L);
+
+/* The same for an open request; exactly its value and the three are on the
+   stack. A lent request needs no value there, and has nil instead. */
+int fcgi_lua_answer(lua_State *L, fcgi_lua_request *request);
 
 /* Begin the answer with the status at 2 and the headers at 3; raises when they
    are wrong. `length` is added as Content-Length unless negative, not allowed
@@ -156,8 +208,9 @@ int fcgi_lua_begin(lua_State *L, fcgi_lua_request *request, lua_Integer length);
 
 void fcgi_lua_params_class(lua_State *L);
 
-/* Push the params of the request at `index`. */
-void fcgi_lua_params_push(lua_State *L, int index);
+/* Push the params of the open request whose value is at `index`; the metatable
+   of all params is at `class`. */
+void fcgi_lua_params_push(lua_State *L, int index, int class);
 
 /* serve.c */
 
@@ -258,10 +311,12 @@ void fcgi_lua_trace_init(fcgi_server *server);
 /* fcgi_server_free, for one that may have been traced. */
 void fcgi_lua_server_free(fcgi_server *server);
 
-/* The state is about to serve. Can raise. */
-void fcgi_lua_trace_prepare(lua_State *L, fcgi_server *server);
+/* The state is about to serve; 1 when its handlers are to be traced. Can
+   raise. */
+int fcgi_lua_trace_prepare(lua_State *L, fcgi_server *server);
 
-/* A handler begins to run in `co`, and has returned. */
+/* A handler begins to run in `co`, and has returned; the latter may be said
+   twice. */
 void fcgi_lua_trace_begin(fcgi_lua_run *run, fcgi_server *server, lua_State *co,
                           const fcgi_request *request);
 void fcgi_lua_trace_end(fcgi_lua_run *run);

@@ -27,8 +27,8 @@ static const luaL_Reg functions[] = {{"serve", fcgi_lua_serve},
 int luaopen_fcgi(lua_State *L) {
   luaL_checkversion(L);
   fcgi_lua_server_class(L);
-  fcgi_lua_request_class(L);
   fcgi_lua_params_class(L);
+  fcgi_lua_request_class(L);
   fcgi_lua_crew_class(L);
   luaL_newlib(L, functions);
   lua_pushfstring(L, "fcgi %s", fcgi_version());

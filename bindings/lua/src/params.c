@@ -4,28 +4,53 @@
 #include "lua_fcgi.h"
 #include <string.h>
 
-/* The value of fcgi.params; its user value 1 keeps the request's alive. */
+/* The value of fcgi.params; its user value 1 keeps alive the value of a request
+   of its own. */
 typedef struct view {
   fcgi_lua_request *request;
+  uint64_t turn; /* The request's, when the view was made. */
 } view;
 
+static int is_open(const view *params) {
+  return params->turn == params->request->turn &&
+         fcgi_lua_request_open(params->request);
+}
+
 static const fcgi_params *params_of(lua_State *L, const view *params) {
-  if (!fcgi_lua_request_open(params->request))
+  if (!is_open(params))
     luaL_error(L, "the request is finished, and its params with it");
   return fcgi_request_params(params->request->handle);
 }
 
-void fcgi_lua_params_push(lua_State *L, int index) {
-  if (lua_getiuservalue(L, index, 1) == LUA_TUSERDATA)
-    return;
-  lua_pop(L, 1);
-  view *params = lua_newuserdatauv(L, sizeof *params, 1);
-  params->request = lua_touserdata(L, index);
-  luaL_setmetatable(L, FCGI_LUA_PARAMS);
-  lua_pushvalue(L, index);
-  lua_setiuservalue(L, -2, 1);
-  lua_pushvalue(L, -1);
-  lua_setiuservalue(L, index, 1);
+/* Leave the params of the request whose user value 1 caches them: that of the
+   value at the top, which is popped. A lent request may have another's. */
+static void push_cached(lua_State *L, fcgi_lua_request *request, int class) {
+  int owner = lua_gettop(L);
+  lua_getiuservalue(L, owner, 1);
+  const view *cached = lua_touserdata(L, -1);
+  if (!cached || cached->turn != request->turn) {
+    view *params = lua_newuserdatauv(L, sizeof *params, 1);
+    *params = (view){request, request->turn};
+    lua_pushvalue(L, class);
+    lua_setmetatable(L, -2);
+    if (request->ref == LUA_NOREF) {
+      lua_pushvalue(L, owner);
+      lua_setiuservalue(L, -2, 1);
+    }
+    lua_pushvalue(L, -1);
+    lua_setiuservalue(L, owner, 1);
+  }
+  lua_replace(L, owner);
+  lua_settop(L, owner);
+}
+
+void fcgi_lua_params_push(lua_State *L, int index, int class) {
+  fcgi_lua_request *request = fcgi_lua_request_at(L, index);
+  if (request->ref == LUA_NOREF)
+    lua_pushvalue(L, index);
+  else
+    lua_rawgeti(L, LUA_REGISTRYINDEX, request->ref);
+  push_cached(L, request, class);
 }
 
 /* Upvalue 1 is the metatable, 2 the methods. A parameter comes first, so that
@@ -102,7 +127,7 @@ static int params_copy(lua_State *L) {
 
 static int params_tostring(lua_State *L) {
   const view *params = luaL_checkudata(L, 1, FCGI_LUA_PARAMS);
-  if (!fcgi_lua_request_open(params->request))
+  if (!is_open(params))
     lua_pushliteral(L, FCGI_LUA_PARAMS " (finished)");
   else
     lua_pushfstring(L, "%s: %p", FCGI_LUA_PARAMS, (const void *)params);

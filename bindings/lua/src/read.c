@@ -195,8 +195,8 @@ int fcgi_lua_read_some(lua_State *L) {
 /* The iterator of lines. Like that of io.lines it raises when reading fails:
    a loop over a body cut short must not look like a loop over a whole one. */
 static int next_line(lua_State *L) {
-  fcgi_lua_request *request = lua_touserdata(L, lua_upvalueindex(1));
-  if (!fcgi_lua_request_open(request))
+  fcgi_lua_request *request = fcgi_lua_request_at(L, lua_upvalueindex(1));
+  if (!request)
     return luaL_error(L, "the request is finished");
   lua_settop(L, 0);
   lua_pushvalue(L, lua_upvalueindex(2));

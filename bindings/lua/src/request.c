@@ -19,13 +19,30 @@ typedef enum field {
 
 /* A request that the program holds itself ends when it is collected. A serving
    loop finishes its requests, so that they are spared a finalizer: one costs
-   the collector more than all the rest of the value. Hence this value of its
-   own. User value 1 is the request, 2 the server. */
+   the collector more than all the rest of the value. Hence this guard, a value
+   of its own. User value 1 is the request's value, 2 the server. */
 typedef struct request_guard {
   fcgi_lua_request *request;
 } request_guard;
 
 #define GUARD "fcgi.guard"
+
+/* The block of a value with a request of its own. */
+typedef struct own_request {
+  fcgi_lua_value value;
+  fcgi_lua_request request;
+} own_request;
+
+/* Requests to lend live as long as the state, because values that the program
+   has kept point to them. There are as many as loops were ever nested. */
+typedef struct lender {
+  fcgi_lua_request *idle; /* Those that no loop uses. */
+} lender;
+
+#define LENT "fcgi.lent"
+
+/* Of the lender in the registry; only its address counts. */
+static const char lender_key = 0;
 
 static int guard_gc(lua_State *L) {
   request_guard *guard = luaL_checkudata(L, 1, GUARD);
@@ -50,14 +67,63 @@ static void add_guard(lua_State *L, fcgi_lua_request *request,
 
 fcgi_lua_request *fcgi_lua_request_new(lua_State *L, fcgi_lua_server *server,
                                        int server_index) {
-  int user_values = server_index ? 2 : 1;
-  fcgi_lua_request *request =
-      lua_newuserdatauv(L, sizeof *request, user_values);
-  *request = (fcgi_lua_request){.server = server};
+  own_request *own = lua_newuserdatauv(L, sizeof *own, 2);
+  own->value = (fcgi_lua_value){.request = &own->request};
+  own->request = (fcgi_lua_request){.server = server, .ref = LUA_NOREF};
   luaL_setmetatable(L, FCGI_LUA_REQUEST);
-  if (server_index)
-    add_guard(L, request, server_index);
+  add_guard(L, &own->request, server_index);
+  return &own->request;
+}
+
+/* Push a new request to lend. Its user value 1 is the params of the request
+   that has it. */
+static fcgi_lua_request *push_lent(lua_State *L) {
+  fcgi_lua_request *request = lua_newuserdatauv(L, sizeof *request, 1);
+  *request = (fcgi_lua_request){.ref = LUA_NOREF};
+  luaL_setmetatable(L, LENT);
+  lua_pushvalue(L, -1);
+  request->ref = luaL_ref(L, LUA_REGISTRYINDEX);
   return request;
+}
+
+fcgi_lua_request *fcgi_lua_request_lend(lua_State *L, fcgi_lua_server *server) {
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &lender_key);
+  lender *from = lua_touserdata(L, -1);
+  fcgi_lua_request *request = from->idle;
+  lua_pop(L, 1);
+  if (request) {
+    from->idle = request->next;
+    lua_rawgeti(L, LUA_REGISTRYINDEX, request->ref);
+  } else
+    request = push_lent(L);
+  request->server = server;
+  lua_toclose(L, -1);
+  return request;
+}
+
+static int lent_close(lua_State *L) {
+  fcgi_lua_request *request = luaL_checkudata(L, 1, LENT);
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &lender_key);
+  lender *from = lua_touserdata(L, -1);
+  fcgi_lua_request_release(request, 1);
+  lua_pushnil(L);
+  lua_setiuservalue(L, 1, 1);
+  request->next = from->idle;
+  from->idle = request;
+  return 0;
+}
+
+void fcgi_lua_request_take(fcgi_lua_request *request, fcgi_request *handle) {
+  request->turn++;
+  request->answered = 0;
+  request->handle = handle;
+}
+
+void fcgi_lua_request_push(lua_State *L, fcgi_lua_request *request, int class) {
+  fcgi_lua_value *value = lua_newuserdatauv(L, sizeof *value, 0);
+  *value = (fcgi_lua_value){request, request->turn};
+  lua_pushvalue(L, class);
+  lua_setmetatable(L, -2);
 }
 
 /* A closed server has taken its requests with it. */
@@ -65,24 +131,39 @@ int fcgi_lua_request_open(const fcgi_lua_request *request) {
   return request->handle && request->server->handle;
 }
 
+static fcgi_lua_request *open_request(const fcgi_lua_value *value) {
+  fcgi_lua_request *request = value->request;
+  return request->turn == value->turn && fcgi_lua_request_open(request)
+             ? request
+             : NULL;
+}
+
+fcgi_lua_request *fcgi_lua_request_at(lua_State *L, int index) {
+  return open_request(lua_touserdata(L, index));
+}
+
+/* Any request as argument 1: NULL when finished. */
 static fcgi_lua_request *check_any(lua_State *L) {
-  return luaL_checkudata(L, 1, FCGI_LUA_REQUEST);
+  return open_request(luaL_checkudata(L, 1, FCGI_LUA_REQUEST));
 }
 
 /* Upvalue 1 of every method is the metatable: comparing it takes half the
    time of luaL_checkudata, which looks a name up. */
 fcgi_lua_request *fcgi_lua_request_check(lua_State *L) {
-  fcgi_lua_request *request = lua_touserdata(L, 1);
-  if (!request || !lua_getmetatable(L, 1) ||
+  const fcgi_lua_value *value = lua_touserdata(L, 1);
+  if (!value || !lua_getmetatable(L, 1) ||
       !lua_rawequal(L, -1, lua_upvalueindex(1)))
     luaL_typeerror(L, 1, FCGI_LUA_REQUEST);
   lua_pop(L, 1);
-  if (!fcgi_lua_request_open(request))
+  fcgi_lua_request *request = open_request(value);
+  if (!request)
     luaL_error(L, "the request is finished");
   return request;
 }
 
 static void forget(fcgi_lua_ahead *ahead) {
+  if (!ahead->bytes)
+    return;
   free(ahead->bytes);
   *ahead = (fcgi_lua_ahead){0};
 }
@@ -117,7 +198,7 @@ static int request_finish(lua_State *L) {
   lua_Integer app_status = luaL_optinteger(L, 2, 0);
   luaL_argcheck(L, app_status >= 0 && app_status <= UINT32_MAX, 2,
                 "an application status is 0 to 4294967295");
-  int code = fcgi_lua_request_end(request, (uint32_t)app_status);
+  int code = request ? fcgi_lua_request_end(request, (uint32_t)app_status) : 0;
   if (code < 0)
     return fcgi_lua_fail(L, code, NULL);
   lua_pushboolean(L, 1);
@@ -126,14 +207,15 @@ static int request_finish(lua_State *L) {
 
 /* Argument 2 of __close is the error that ends the scope, if one does. */
 static int request_close(lua_State *L) {
-  fcgi_lua_request_release(check_any(L), !lua_isnoneornil(L, 2));
+  fcgi_lua_request *request = check_any(L);
+  if (request)
+    fcgi_lua_request_release(request, !lua_isnoneornil(L, 2));
   return 0;
 }
 
 static int request_tostring(lua_State *L) {
-  const fcgi_lua_request *request = check_any(L);
-  if (fcgi_lua_request_open(request))
-    lua_pushfstring(L, "%s: %p", FCGI_LUA_REQUEST, (const void *)request);
+  if (check_any(L))
+    lua_pushfstring(L, "%s: %p", FCGI_LUA_REQUEST, lua_topointer(L, 1));
   else
     lua_pushliteral(L, FCGI_LUA_REQUEST " (finished)");
   return 1;
@@ -175,7 +257,7 @@ static int push_field(lua_State *L, field which) {
   fcgi_request *request = fcgi_lua_request_check(L)->handle;
   switch (which) {
   case FIELD_PARAMS:
-    fcgi_lua_params_push(L, 1);
+    fcgi_lua_params_push(L, 1, lua_upvalueindex(3));
     return 1;
   case FIELD_METHOD:
     return push_method(L, request);
@@ -197,7 +279,8 @@ static int push_field(lua_State *L, field which) {
   return 0;
 }
 
-/* Upvalue 2 maps a name to a method, or to the number of a field. */
+/* Upvalue 2 maps a name to a method, or to the number of a field; 3 is the
+   metatable of params. */
 static int request_index(lua_State *L) {
   lua_settop(L, 2);
   if (lua_rawget(L, lua_upvalueindex(2)) == LUA_TNUMBER)
@@ -233,6 +316,20 @@ static void add_fields(lua_State *L) {
   }
 }
 
+/* The module may be opened twice in one state. */
+static void add_lender(lua_State *L) {
+  luaL_newmetatable(L, LENT);
+  lua_pushcfunction(L, lent_close);
+  lua_setfield(L, -2, "__close");
+  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &lender_key) == LUA_TNIL) {
+    lender *made = lua_newuserdatauv(L, sizeof *made, 0);
+    made->idle = NULL;
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &lender_key);
+  }
+  lua_pop(L, 2);
+}
+
+/* That of params is there already. */
 void fcgi_lua_request_class(lua_State *L) {
   luaL_newmetatable(L, FCGI_LUA_REQUEST);
   luaL_setfuncs(L, metamethods, 0);
@@ -241,7 +338,8 @@ void fcgi_lua_request_class(lua_State *L) {
   lua_pushvalue(L, -2);
   luaL_setfuncs(L, methods, 1);
   add_fields(L);
-  lua_pushcclosure(L, request_index, 2);
+  luaL_getmetatable(L, FCGI_LUA_PARAMS);
+  lua_pushcclosure(L, request_index, 3);
   lua_setfield(L, -2, "__index");
   lua_pushboolean(L, 0);
   lua_setfield(L, -2, "__metatable");
@@ -249,4 +347,5 @@ void fcgi_lua_request_class(lua_State *L) {
   lua_pushcfunction(L, guard_gc);
   lua_setfield(L, -2, "__gc");
   lua_pop(L, 2);
+  add_lender(L);
 }

@@ -1,187 +1,49 @@
 /* SPDX-License-Identifier: MIT */
-/* Writing an answer: headers from a Lua table, bodies from strings, lists,
-   iterators and files. */
+/* Writing an answer: bodies from strings, lists, iterators and files. */
 #include "lua_fcgi.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { BATCH = 32 };
-
-/* The headers of one answer while they are collected. Their texts stay
-   anchored in the caller's table or on the stack. */
-typedef struct header_list {
-  fcgi_header *items;  /* `few`, or a block that the stack anchors. */
-  size_t count;        /* How many are filled. */
-  size_t room;         /* How many fit. */
-  int block;           /* The place on the stack of such a block. */
-  int has_length;      /* Content-Length is among them. */
-  char length[24];     /* The text of an added Content-Length. */
-  fcgi_header few[24]; /* Enough for nearly every answer. */
-} header_list;
-
-/* The bytes of an HTTP token (RFC 9110, 5.6.2). */
-static int is_token(const char *text, size_t len) {
-  static const char others[] = "!#$%&'*+-.^_`|~";
-  for (size_t i = 0; i < len; i++) {
-    char c = text[i];
-    int letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-    int digit = c >= '0' && c <= '9';
-    if (!letter && !digit && (!c || !strchr(others, c)))
-      return 0;
-  }
-  return len > 0;
-}
-
-/* A line break in a value would start a header of the sender's choice. */
-static int has_break(const char *text, size_t len) {
-  for (size_t i = 0; i < len; i++)
-    if (text[i] == '\r' || text[i] == '\n' || text[i] == '\0')
-      return 1;
-  return 0;
-}
-
-/* Raise for the first header that the core refuses, saying which it is. */
-static void check_headers(lua_State *L, const header_list *list) {
-  for (size_t i = 0; i < list->count; i++) {
-    const fcgi_header *header = &list->items[i];
-    if (header->name_len == 6 && !strcasecmp(header->name, "Status"))
-      luaL_error(L, "header 'Status' is given as the status, not as a header");
-    if (!is_token(header->name, header->name_len))
-      luaL_error(L, "'%s' is not a header name", header->name);
-    if (has_break(header->value, header->value_len))
-      luaL_error(L, "header '%s' has a line break or NUL in its value",
-                 header->name);
-  }
-}
-
-static void append(lua_State *L, header_list *list, fcgi_header header) {
-  if (list->count == list->room) {
-    size_t room = list->room * 2;
-    fcgi_header *items = lua_newuserdatauv(L, room * sizeof *items, 0);
-    memcpy(items, list->items, list->count * sizeof *items);
-    lua_replace(L, list->block);
-    list->items = items;
-    list->room = room;
-  }
-  list->items[list->count++] = header;
-}
-
-/* Add the value at the top. The table keeps a string alive, so that it is
-   popped; the text of a number stays on the stack for that. */
-static void add_header(lua_State *L, header_list *list, const char *name,
-                       size_t name_len) {
-  size_t len;
-  int type = lua_type(L, -1);
-  if (type != LUA_TSTRING && type != LUA_TNUMBER)
-    luaL_error(L,
-               "header '%s' is a %s; it must be a string, a number or a "
-               "list of them",
-               name, lua_typename(L, type));
-  const char *value = lua_tolstring(L, -1, &len);
-  append(L, list, (fcgi_header){name, name_len, value, len});
-  if (type == LUA_TSTRING)
-    lua_pop(L, 1);
-  else
-    luaL_checkstack(L, 8, "too many headers");
-}
-
-static void add_list(lua_State *L, header_list *list, const char *name,
-                     size_t name_len) {
-  int values = lua_gettop(L);
-  lua_Integer count = (lua_Integer)lua_rawlen(L, values);
-  luaL_checkstack(L, 8, "too many headers");
-  for (lua_Integer i = 1; i <= count; i++) {
-    lua_rawgeti(L, values, i);
-    add_header(L, list, name, name_len);
-  }
-}
-
-/* Collect the table at `index`. What the stack holds above it when this
-   returns anchors the texts of numbers. */
-static void collect(lua_State *L, int index, header_list *list) {
-  lua_pushnil(L);
-  while (lua_next(L, index)) {
-    size_t len;
-    if (lua_type(L, -2) != LUA_TSTRING)
-      luaL_error(L, "a header's name must be a string (got a %s)",
-                 luaL_typename(L, -2));
-    const char *name = lua_tolstring(L, -2, &len);
-    int key = lua_gettop(L) - 1;
-    list->has_length |= len == 14 && !strcasecmp(name, "Content-Length");
-    if (lua_istable(L, -1))
-      add_list(L, list, name, len);
-    else
-      add_header(L, list, name, len);
-    if (lua_gettop(L) != key)
-      lua_pushvalue(L, key);
-  }
-}
-
-/* Write a number that is not negative; returns its length. snprintf takes
-   longer than the rest of a small answer's headers. */
-static size_t digits(char *out, lua_Integer number) {
-  char backwards[24];
-  size_t len = 0;
-  do
-    backwards[len++] = (char)('0' + number % 10);
-  while (number /= 10);
-  for (size_t i = 0; i < len; i++)
-    out[i] = backwards[len - 1 - i];
-  return len;
-}
-
-/* RFC 9110, 8.6: no Content-Length with 1xx and 204, none of ours with 304. */
-static void add_length(lua_State *L, header_list *list, lua_Integer status,
-                       lua_Integer length) {
-  if (length < 0 || list->has_length || status < 200 || status == 204 ||
-      status == 304)
-    return;
-  size_t len = digits(list->length, length);
-  append(L, list, (fcgi_header){"Content-Length", 14, list->length, len});
-}
-
-static void start_list(lua_State *L, header_list *list) {
-  list->items = list->few;
-  list->count = 0;
-  list->room = sizeof list->few / sizeof *list->few;
-  list->has_length = 0;
-  lua_pushnil(L);
-  list->block = lua_gettop(L);
-}
+enum {
+  BATCH = 32,   /* Slices of one write. */
+  JOINED = 4096 /* A list up to this length leaves as one text. */
+};
 
 /* Collect the headers at 3, and return the status at 2; raises when they are
    wrong, before anything is written. */
 static int gather(lua_State *L, const fcgi_lua_request *request,
-                  header_list *list) {
+                  fcgi_lua_headers *list) {
   int exact;
+  int type = lua_type(L, 3);
   lua_Integer status = lua_tointegerx(L, 2, &exact);
-  if (!exact || lua_type(L, 2) != LUA_TNUMBER || status < 100 || status > 599)
+  if (!exact || status < 100 || status > 599 || lua_type(L, 2) != LUA_TNUMBER)
     luaL_error(L, "the status must be a number from 100 to 599 (got %s)",
                luaL_tolstring(L, 2, NULL));
   if (request->answered)
     luaL_error(L, "the answer has begun already");
-  start_list(L, list);
-  if (!lua_isnoneornil(L, 3)) {
-    if (!lua_istable(L, 3))
-      luaL_error(L, "the headers must be a table (got a %s)",
-                 luaL_typename(L, 3));
-    collect(L, 3, list);
-  }
-  check_headers(L, list);
+  if (type > LUA_TNIL && type != LUA_TTABLE)
+    luaL_error(L, "the headers must be a table (got a %s)",
+               lua_typename(L, type));
+  fcgi_lua_headers_collect(L, type == LUA_TTABLE ? 3 : 0, list);
   return (int)status;
+}
+
+/* RFC 9110, 8.6: no Content-Length with 1xx and 204, none of ours with 304. */
+static int may_have_length(int status) {
+  return status >= 200 && status != 204 && status != 304;
 }
 
 int fcgi_lua_begin(lua_State *L, fcgi_lua_request *request,
                    lua_Integer length) {
   int top = lua_gettop(L);
-  header_list list;
+  fcgi_lua_headers list;
   int status = gather(L, request, &list);
-  add_length(L, &list, status, length);
+  if (length >= 0 && may_have_length(status))
+    fcgi_lua_headers_add_length(L, &list, length);
   int code =
       fcgi_request_start(request->handle, status, list.items, list.count);
   request->answered |= code >= 0;
@@ -193,16 +55,13 @@ int fcgi_lua_begin(lua_State *L, fcgi_lua_request *request,
    no mistake lets a client in. */
 int fcgi_lua_allow(lua_State *L) {
   fcgi_lua_request *request = fcgi_lua_request_check(L);
-  header_list list;
+  fcgi_lua_headers list;
   if (request->answered)
     luaL_error(L, "the answer has begun already");
   lua_settop(L, 2);
-  start_list(L, &list);
-  if (!lua_isnil(L, 2)) {
+  if (!lua_isnil(L, 2))
     luaL_checktype(L, 2, LUA_TTABLE);
-    collect(L, 2, &list);
-  }
-  check_headers(L, &list);
+  fcgi_lua_headers_collect(L, lua_isnil(L, 2) ? 0 : 2, &list);
   int code = fcgi_request_allow(fcgi_lua_request_detach(request), list.items,
                                 list.count);
   if (code < 0)
@@ -346,17 +205,21 @@ int fcgi_lua_send_file(lua_State *L) {
   return 1;
 }
 
-/* The bytes of the list at 4; raises unless all are strings or numbers. */
-static lua_Integer list_length(lua_State *L) {
+/* The bytes of the list at 4, which are copied to `out` while they fit; raises
+   unless all are strings or numbers. */
+static size_t join(lua_State *L, char out[JOINED]) {
   lua_Integer count = (lua_Integer)lua_rawlen(L, 4);
-  lua_Integer total = 0;
+  size_t total = 0;
   for (lua_Integer i = 1; i <= count; i++) {
     size_t len;
     lua_rawgeti(L, 4, i);
-    if (!lua_tolstring(L, -1, &len))
-      return luaL_error(L, "body[%I] is a %s; it must be a string or a number",
-                        (LUAI_UACINT)i, luaL_typename(L, -1));
-    total += (lua_Integer)len;
+    const char *text = lua_tolstring(L, -1, &len);
+    if (!text)
+      luaL_error(L, "body[%I] is a %s; it must be a string or a number",
+                 (LUAI_UACINT)i, luaL_typename(L, -1));
+    if (len <= JOINED && total <= JOINED - len)
+      memcpy(out + total, text, len);
+    total += len;
     lua_pop(L, 1);
   }
   return total;
@@ -416,7 +279,7 @@ static int send_piece(lua_State *L, fcgi_lua_request *request) {
    in here with the piece at the top. The head waits for the first piece: an
    iterator that fails at once is answered 500. */
 static int send_pieces(lua_State *L, int status, lua_KContext context) {
-  fcgi_lua_request *request = lua_touserdata(L, 1);
+  fcgi_lua_request *request = NULL;
   int code = 1;
   (void)context;
   while (code > 0) {
@@ -425,7 +288,8 @@ static int send_pieces(lua_State *L, int status, lua_KContext context) {
       lua_callk(L, 0, 1, 0, send_pieces);
     }
     status = LUA_OK;
-    if (!fcgi_lua_request_open(request))
+    request = fcgi_lua_request_at(L, 1);
+    if (!request)
       return luaL_error(L, "the body's iterator finished the request");
     if (!request->answered)
       code = fcgi_lua_begin(L, request, -1);
@@ -436,33 +300,50 @@ static int send_pieces(lua_State *L, int status, lua_KContext context) {
   return finish(L, request, code);
 }
 
-static int reply_list(lua_State *L, fcgi_lua_request *request) {
-  int code = fcgi_lua_begin(L, request, list_length(L));
-  if (code >= 0)
-    code = send_list(L, request);
-  return finish(L, request, code);
-}
-
-static int reply_text(lua_State *L, fcgi_lua_request *request) {
-  struct iovec body = {NULL, 0};
-  header_list list;
-  if (!lua_isnil(L, 4))
-    body = slice_at(L, 4);
+/* Head, body and end in one call of the core. */
+static int respond(lua_State *L, fcgi_lua_request *request, const char *body,
+                   size_t len) {
+  fcgi_lua_headers list;
   int status = gather(L, request, &list);
-  int code =
-      fcgi_request_respond(fcgi_lua_request_detach(request), status, list.items,
-                           list.count, body.iov_base, body.iov_len);
+  int code = fcgi_request_respond(fcgi_lua_request_detach(request), status,
+                                  list.items, list.count, body, len);
   if (code < 0)
     return fcgi_lua_fail(L, code, NULL);
   lua_pushboolean(L, 1);
   return 1;
 }
 
-int fcgi_lua_reply(lua_State *L) {
-  fcgi_lua_request *request = luaL_checkudata(L, 1, FCGI_LUA_REQUEST);
-  if (!fcgi_lua_request_open(request))
-    return luaL_error(L, "the request is finished");
-  lua_settop(L, 4);
+static int reply_text(lua_State *L, fcgi_lua_request *request) {
+  size_t len;
+  const char *body = lua_tolstring(L, 4, &len); /* nil has no length. */
+  return respond(L, request, body, body ? len : 0);
+}
+
+static int reply_list(lua_State *L, fcgi_lua_request *request) {
+  char joined[JOINED];
+  size_t len = join(L, joined);
+  if (len <= sizeof joined)
+    return respond(L, request, joined, len);
+  int code = fcgi_lua_begin(L, request, (lua_Integer)len);
+  if (code >= 0)
+    code = send_list(L, request);
+  return finish(L, request, code);
+}
+
+/* The iterator may outlive a lent request: it is known by its value. */
+static int reply_pieces(lua_State *L, fcgi_lua_request *request) {
+  if (request->answered)
+    return luaL_error(L, "the answer has begun already");
+  if (lua_isnil(L, 1)) {
+    luaL_getmetatable(L, FCGI_LUA_REQUEST);
+    fcgi_lua_request_push(L, request, lua_gettop(L));
+    lua_replace(L, 1);
+    lua_settop(L, 4);
+  }
+  return send_pieces(L, LUA_OK, 0);
+}
+
+int fcgi_lua_answer(lua_State *L, fcgi_lua_request *request) {
   switch (lua_type(L, 4)) {
   case LUA_TNIL:
   case LUA_TSTRING:
@@ -479,7 +360,11 @@ int fcgi_lua_reply(lua_State *L) {
                         "an iterator (got a %s)",
                         luaL_typename(L, 4));
   }
-  if (request->answered)
-    return luaL_error(L, "the answer has begun already");
-  return send_pieces(L, LUA_OK, 0);
+  return reply_pieces(L, request);
+}
+
+int fcgi_lua_reply(lua_State *L) {
+  fcgi_lua_request *request = fcgi_lua_request_check(L);
+  lua_settop(L, 4);
+  return fcgi_lua_answer(L, request);
 }

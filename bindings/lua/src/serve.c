@@ -8,10 +8,25 @@
 #include <string.h>
 
 /* Stack of the loop: the server, the handler, those of roles by number, the
-   coroutine that every request reuses, and the request. */
-enum { SERVER = 1, HANDLER, ROLES, COROUTINE, REQUEST };
+   request that is lent, and the function that serves, which runs in the
+   coroutine above. */
+enum { SERVER = 1, HANDLER, ROLES, LENT, SERVES };
+
+/* Upvalues of the function that serves. */
+enum { ITS_HANDLER = 1, ITS_ROLES, ITS_CLASS, ITS_LOOP, UPVALUES = ITS_LOOP };
 
 enum { TICK_MS = 1 }; /* How often a loop looks whether it has done enough. */
+
+/* One call of fcgi_lua_loop. */
+typedef struct loop {
+  fcgi_lua_server *server;   /* Whose requests it serves. */
+  fcgi_lua_request *request; /* Lent to each of them in turn. */
+  const atomic_int *enough;  /* NULL, or not 0 when it shall end. */
+  int parameters;            /* 0: the handler has none, so gets no request. */
+  int by_role;               /* There are handlers of roles. */
+  int traced;                /* There is a slow log. */
+  fcgi_lua_run run;          /* Of the handler that runs. */
+} loop;
 
 /* The handler ended the request itself. What it returns then may be what
    req:finish() or a method like it returned, true or nil; a status has come too
@@ -26,20 +41,9 @@ static int check_ended(lua_State *L) {
   return 0;
 }
 
-/* The rest of a request, once the handler has returned: the request is at 1,
-   what the handler returned above it. */
-static int conclude(lua_State *L, fcgi_lua_request *request) {
+/* The handler returned no status. */
+static int conclude_without(lua_State *L, fcgi_lua_request *request) {
   int wrote = request->answered;
-  if (!fcgi_lua_request_open(request))
-    return check_ended(L);
-  if (lua_rawequal(L, 1, 2))
-    lua_settop(L, 1); /* The handler ended in `return req:write(...)`. */
-  lua_settop(L, 4);
-  if (!lua_isnil(L, 2) && wrote)
-    return luaL_error(L, "the handler returned a status, but had begun the "
-                         "answer itself");
-  if (!lua_isnil(L, 2))
-    return fcgi_lua_reply(L);
   if (!lua_isnil(L, 3) &&
       fcgi_request_aborted(request->handle) == FCGI_ABORT_NONE)
     return luaL_error(L, "the handler returned nil: %s",
@@ -50,21 +54,97 @@ static int conclude(lua_State *L, fcgi_lua_request *request) {
   return 0;
 }
 
-static int handler_returned(lua_State *L, int status, lua_KContext context) {
-  fcgi_lua_request *request = lua_touserdata(L, 1);
-  (void)status;
-  (void)context;
-  return conclude(L, request);
+/* The rest of a request, once the handler has returned: the request's value,
+   or nil, is at 1, and 3 values that the handler returned are above it. */
+static int conclude(lua_State *L, fcgi_lua_request *request) {
+  if (!fcgi_lua_request_open(request))
+    return check_ended(L);
+  int type = lua_type(L, 2);
+  if (type == LUA_TUSERDATA && lua_rawequal(L, 1, 2)) {
+    lua_settop(L, 1); /* The handler ended in `return req:write(...)`. */
+    lua_settop(L, 4);
+    type = LUA_TNIL;
+  }
+  if (type == LUA_TNIL)
+    return conclude_without(L, request);
+  if (request->answered)
+    return luaL_error(L, "the handler returned a status, but had begun the "
+                         "answer itself");
+  return fcgi_lua_answer(L, request);
 }
 
-/* The body of a coroutine: the handler with one request. */
-static int answer(lua_State *L) {
-  lua_insert(L, 1);
-  lua_pushvalue(L, 1);
-  lua_rotate(L, 2, 1); /* request, request, handler */
-  lua_rotate(L, 2, 1); /* request, handler, request */
-  lua_callk(L, 1, LUA_MULTRET, 0, handler_returned);
-  return handler_returned(L, LUA_OK, 0);
+/* Push the handler of the request's role, or the one for all others. Returns
+   how many arguments it wants. */
+static int push_handler(lua_State *L, const loop *self) {
+  if (self->by_role) {
+    int role = fcgi_request_role(self->request->handle);
+    if (lua_rawgeti(L, lua_upvalueindex(ITS_ROLES), role) != LUA_TNIL)
+      return 1;
+    lua_pop(L, 1);
+  }
+  lua_pushvalue(L, lua_upvalueindex(ITS_HANDLER));
+  return self->parameters;
+}
+
+/* Push the request's value, the handler, and its argument; returns how many of
+   the latter. A handler that looks at no request is spared its value. */
+static int push_call(lua_State *L, const loop *self) {
+  lua_pushnil(L);
+  int count = push_handler(L, self);
+  if (count > 0) {
+    fcgi_lua_request_push(L, self->request, lua_upvalueindex(ITS_CLASS));
+    lua_copy(L, -1, 1);
+  }
+  return count;
+}
+
+/* Wait for one request: 1, or what stopped the server; 0 once there is
+   enough. */
+static int take(const loop *self) {
+  fcgi_server *handle = self->server->handle;
+  const atomic_int *enough = self->enough;
+  fcgi_server_event event;
+  int code;
+  do
+    code = fcgi_server_next(handle, &event, enough ? TICK_MS : -1);
+  while (code == 0 && !(enough && atomic_load(enough)));
+  if (code > 0)
+    fcgi_lua_request_take(self->request, event.request);
+  return code;
+}
+
+static int handler_returned(lua_State *L, int status, lua_KContext context);
+
+/* In the coroutine: requests one by one, until something stops the server. Its
+   code is the result. */
+static int serve_requests(lua_State *L, loop *self) {
+  int code;
+  while ((code = take(self)) > 0) {
+    int count = push_call(L, self);
+    if (self->traced)
+      fcgi_lua_trace_begin(&self->run, self->server->handle, L,
+                           self->request->handle);
+    lua_callk(L, count, 3, (lua_KContext)self, handler_returned);
+    conclude(L, self->request);
+    if (self->traced)
+      fcgi_lua_trace_end(&self->run);
+    lua_settop(L, 0);
+  }
+  lua_pushinteger(L, code);
+  return 1;
+}
+
+static int handler_returned(lua_State *L, int status, lua_KContext context) {
+  loop *self = (loop *)context;
+  (void)status;
+  conclude(L, self->request);
+  fcgi_lua_trace_end(&self->run);
+  lua_settop(L, 0);
+  return serve_requests(L, self);
+}
+
+static int serves(lua_State *L) {
+  return serve_requests(L, lua_touserdata(L, lua_upvalueindex(ITS_LOOP)));
 }
 
 /* Write the traceback of a failed coroutine, with the request that met it, to
@@ -116,65 +196,53 @@ static void failed(lua_State *L, lua_State *co, fcgi_lua_request *request,
   fcgi_lua_request_release(request, 1);
 }
 
-/* Push the handler of the request's role, or the one for all others. */
-static void push_handler(lua_State *L, const fcgi_lua_request *request) {
-  if (lua_istable(L, ROLES)) {
-    if (lua_rawgeti(L, ROLES, fcgi_request_role(request->handle)) != LUA_TNIL)
-      return;
-    lua_pop(L, 1);
-  }
+/* 0 for a Lua function without parameters. */
+static int parameters_of(lua_State *L, int handler) {
+  lua_Debug about;
+  if (!lua_isfunction(L, handler) || lua_iscfunction(L, handler))
+    return 1;
+  lua_pushvalue(L, handler);
+  lua_getinfo(L, ">u", &about);
+  return about.nparams > 0 || about.isvararg;
+}
+
+/* Push the function that serves. */
+static void push_serves(lua_State *L, loop *self) {
   lua_pushvalue(L, HANDLER);
+  lua_pushvalue(L, ROLES);
+  luaL_getmetatable(L, FCGI_LUA_REQUEST);
+  lua_pushlightuserdata(L, self);
+  lua_pushcclosure(L, serves, UPVALUES);
 }
 
-/* Run the handler for the request at the top. */
-static void handle(lua_State *L, lua_State *co, fcgi_lua_request *request) {
-  fcgi_lua_run run;
-  int results;
-  lua_pushcfunction(co, answer);
-  push_handler(L, request);
-  lua_pushvalue(L, REQUEST);
-  lua_xmove(L, co, 2);
-  fcgi_lua_trace_begin(&run, request->server->handle, co, request->handle);
-  int status = lua_resume(co, L, 2, &results);
-  fcgi_lua_trace_end(&run);
-  if (status != LUA_OK)
-    failed(L, co, request, status);
-  else
-    lua_settop(co, 0);
-}
-
-/* Wait for one request and answer it: 1, or what stopped the server; 0 once
-   `enough` is set. The value for the request is on the stack before there is
-   one. */
-static int serve_one(lua_State *L, lua_State *co, fcgi_lua_server *server,
-                     const atomic_int *enough) {
-  fcgi_lua_request *request = fcgi_lua_request_new(L, server, 0);
-  fcgi_server_event event;
-  int code;
-  do
-    code = fcgi_server_next(server->handle, &event, enough ? TICK_MS : -1);
-  while (code == 0 && !(enough && atomic_load(enough)));
-  if (code <= 0)
-    return code;
-  request->handle = event.request;
-  handle(L, co, request);
-  lua_settop(L, COROUTINE);
-  return 1;
+/* Run it in the coroutine until it returns: what stopped the server. Whatever
+   a handler raises ends that run, and another begins. */
+static int run(lua_State *L, lua_State *co, loop *self) {
+  for (;;) {
+    int results;
+    lua_pushvalue(L, SERVES);
+    lua_xmove(L, co, 1);
+    int status = lua_resume(co, L, 0, &results);
+    if (status == LUA_OK)
+      return (int)lua_tointeger(co, -1);
+    fcgi_lua_trace_end(&self->run);
+    failed(L, co, self->request, status);
+  }
 }
 
 int fcgi_lua_loop(lua_State *L) {
-  fcgi_lua_server *server = lua_touserdata(L, SERVER);
-  const atomic_int *enough = lua_touserdata(L, 3);
+  loop self = {.server = lua_touserdata(L, SERVER),
+               .enough = lua_touserdata(L, 3)};
   lua_settop(L, HANDLER);
-  lua_getiuservalue(L, SERVER, 1);
+  self.by_role = lua_getiuservalue(L, SERVER, 1) == LUA_TTABLE;
+  self.parameters = parameters_of(L, HANDLER);
+  self.request = fcgi_lua_request_lend(L, self.server);
+  push_serves(L, &self);
   lua_State *co = lua_newthread(L);
-  fcgi_lua_trace_prepare(L, server->handle);
-  int code;
-  do
-    code = serve_one(L, co, server, enough);
-  while (code > 0);
+  self.traced = fcgi_lua_trace_prepare(L, self.server->handle);
+  int code = run(L, co, &self);
   if (code < 0 && code != FCGI_ERR_CLOSED)
-    return fcgi_lua_server_fail(L, server->handle, code);
+    return fcgi_lua_server_fail(L, self.server->handle, code);
   lua_pushboolean(L, 1);
   return 1;
 }

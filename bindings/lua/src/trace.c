@@ -130,17 +130,20 @@ void fcgi_lua_server_free(fcgi_server *server) {
   tracer_free(tracer);
 }
 
-void fcgi_lua_trace_prepare(lua_State *L, fcgi_server *server) {
-  lua_pushlightuserdata(L, fcgi_server_tracer_data(server));
+int fcgi_lua_trace_prepare(lua_State *L, fcgi_server *server) {
+  void *tracer = fcgi_server_tracer_data(server);
+  lua_pushlightuserdata(L, tracer);
   lua_rawsetp(L, LUA_REGISTRYINDEX, &tracer_key);
+  return tracer != NULL;
 }
 
 void fcgi_lua_trace_begin(fcgi_lua_run *run, fcgi_server *server, lua_State *co,
                           const fcgi_request *request) {
   fcgi_lua_tracer *tracer = fcgi_server_tracer_data(server);
-  *run = (fcgi_lua_run){.tracer = tracer, .co = co, .request = request};
+  run->tracer = tracer;
   if (!tracer)
     return;
+  *run = (fcgi_lua_run){.tracer = tracer, .co = co, .request = request};
   pthread_mutex_lock(&tracer->lock);
   run->next = tracer->runs;
   tracer->runs = run;
@@ -161,5 +164,6 @@ void fcgi_lua_trace_end(fcgi_lua_run *run) {
     tracer->asked = NULL;
     pthread_cond_signal(&tracer->told);
   }
+  run->tracer = NULL;
   pthread_mutex_unlock(&tracer->lock);
 }
