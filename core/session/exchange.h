@@ -54,6 +54,7 @@ typedef struct fcgi__exchange {
   uint8_t bodiless;                   /* 1: refuse without a body (HEAD). */
   uint8_t abort_reason;               /* A fcgi_abort_reason. */
   uint8_t protocol_status;            /* For END_REQUEST. */
+  uint8_t answered;                   /* 1: the refusal was queued. */
   int refused;                        /* The HTTP status of our refusal. */
   uint32_t app_status;                /* For END_REQUEST. */
   fcgi__progress body;                /* STDIN, CONTENT_LENGTH. */
@@ -88,5 +89,8 @@ int fcgi__exchange_put_end(fcgi__exchange *exchange,
 /* Answer `status` by ourselves: the head and a line of text on STDOUT. */
 int fcgi__exchange_refuse(fcgi__exchange *exchange,
                           const fcgi_allocator *allocator, int status);
+/* What that is, and how long. */
+const char *fcgi__exchange_refusal(const fcgi__exchange *exchange, int status,
+                                   size_t *len);
 
 #endif
