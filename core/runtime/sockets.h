@@ -5,6 +5,12 @@
 
 #include "runtime/supervisor.h"
 
+/* Read who may connect over TCP: 0, or -1 with one line in `why`. */
+int fcgi__sockets_read_allow(fcgi__supervisor *s, char *why, size_t why_len);
+
+/* Let nobody else reach an inherited socket: 0, or -1 with errno. */
+int fcgi__sockets_guard(const fcgi__supervisor *s, int fd);
+
 /* Open what the configuration names, or take what is inherited: 0, or -1 with
    one line in `why`. */
 int fcgi__sockets_open(fcgi__supervisor *s, char *why, size_t why_len);

@@ -227,7 +227,8 @@ static int open_new(fcgi__supervisor *s, char *why, size_t len) {
 
 static int open_all(fcgi__supervisor *s, char *why, size_t len) {
   int inherited;
-  if (find_programs(s, why, len) || find_identity(s, why, len))
+  if (find_programs(s, why, len) || find_identity(s, why, len) ||
+      fcgi__sockets_read_allow(s, why, len))
     return -1;
   inherited = fcgi__upgrade_inherit(s);
   if (inherited < 0)

@@ -274,35 +274,6 @@ static void test_deadline_in_pull_mode(void **state) {
   serving_idle(f, 2 * DEADLINE_MS);
 }
 
-/* Counts what is taken and not given back. */
-static void *count_memory(void *ptr, size_t size, void *user_data) {
-  atomic_fetch_add((atomic_int *)user_data,
-                   (size > 0 && !ptr) - (size == 0 && ptr));
-  if (size > 0)
-    return realloc(ptr, size);
-  free(ptr);
-  return NULL;
-}
-
-static void test_handles_never_ended_go_with_the_server(void **state) {
-  serving *f = *state;
-  atomic_int blocks = 0;
-  f->config.allocator = (fcgi_allocator){count_memory, &blocks};
-  f->config.request_timeout_ms = DEADLINE_MS;
-  begin_anew(f);
-  serving_idle(f, 3 * DEADLINE_MS);
-  serving_expect(f, END_504);
-  records_get(&f->text->sent, 2);
-  serving_send(f);
-  serving_take(f, FCGI_EVENT_REQUEST);
-  close(f->client);
-  f->client = -1;
-  serving_idle(f, 3 * DEADLINE_MS);
-  fcgi_server_free(f->server);
-  f->server = NULL;
-  assert_int_equal(atomic_load(&blocks), 0);
-}
-
 static void test_deadline_tells_of_abort_and_close(void **state) {
   serving *f = *state;
   f->config.request_timeout_ms = DEADLINE_MS;
@@ -485,7 +456,6 @@ static int run(const char *group, void *kind) {
       SERVING_TEST(test_deadline_answers_504),
       SERVING_TEST(test_deadline_of_a_waiting_request),
       SERVING_TEST(test_deadline_in_pull_mode),
-      SERVING_TEST(test_handles_never_ended_go_with_the_server),
       SERVING_TEST(test_deadline_tells_of_abort_and_close),
       SERVING_TEST(test_deadline_after_output_resets),
       SERVING_TEST(test_deadline_of_a_writer),
