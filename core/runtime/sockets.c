@@ -76,14 +76,29 @@ int fcgi__sockets_guard(const fcgi__supervisor *s, int fd) {
   return 0;
 }
 
-static int open_one(fcgi__supervisor *s, const char *address, char *why,
-                    size_t why_len) {
-  const fcgi__listen_options options = {
+static fcgi__listen_options options_of(const fcgi__supervisor *s) {
+  return (fcgi__listen_options){
       .backlog = s->config.backlog,
       .mode = s->config.socket_mode,
       .loopback_only = !s->guarded,
       .allow = s->guarded ? &s->allow : NULL,
   };
+}
+
+int fcgi__sockets_check(const fcgi__supervisor *s, char *why, size_t why_len) {
+  const fcgi__listen_options options = options_of(s);
+  const char *const *address = s->config.addresses;
+  fcgi__identity owner;
+  for (; address && *address; address++)
+    if (fcgi__listener_check(*address, &options, why, why_len) < 0)
+      return -1;
+  return fcgi__identity_find(&owner, s->config.socket_user,
+                             s->config.socket_group, why, why_len);
+}
+
+static int open_one(fcgi__supervisor *s, const char *address, char *why,
+                    size_t why_len) {
+  const fcgi__listen_options options = options_of(s);
   fcgi__listener *first = &s->listeners[s->listener_count];
   int count = fcgi__listener_open(first, FCGI__SOCKETS - s->listener_count,
                                   address, &options, why, why_len);

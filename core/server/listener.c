@@ -419,6 +419,17 @@ int fcgi__listener_open(fcgi__listener *out, size_t max, const char *address,
   return error < 0 ? error : 1;
 }
 
+int fcgi__listener_check(const char *address,
+                         const fcgi__listen_options *options, char *why,
+                         size_t why_len) {
+  const opening o = {address, options, why, why_len};
+  fcgi__address parsed;
+  int error = fcgi__address_parse(&parsed, address, why, why_len);
+  if (error < 0 || parsed.kind != FCGI__ADDRESS_TCP)
+    return error;
+  return check_reach(&o, &parsed.sockaddr.any);
+}
+
 static void unlink_own(fcgi__listener *listener) {
   if (listener->unlink_path[0] != '\0' && listener->maker == getpid() &&
       is_same_socket(listener))

@@ -34,6 +34,12 @@ int fcgi__listener_open(fcgi__listener *out, size_t max, const char *address,
                         const fcgi__listen_options *options, char *why,
                         size_t why_len);
 
+/* Say in `why` what is wrong with an address that is to be opened: 0, or a
+   negative error. Opens nothing. */
+int fcgi__listener_check(const char *address,
+                         const fcgi__listen_options *options, char *why,
+                         size_t why_len);
+
 /* 1 when `address` NULL has something to open. */
 int fcgi__listener_is_inherited(void);
 

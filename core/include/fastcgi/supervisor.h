@@ -75,6 +75,8 @@ typedef struct fcgi_supervisor_config {
                                    and gets this as FASTCGI_MAX_REQUESTS, so
                                    servers of this library only: never. */
   uint64_t max_requests_jitter; /* Up to so many more, at random: 0. */
+  int check_only;               /* 1: only look whether all of this is as it
+                                   should be, and open and start nothing. */
 } fcgi_supervisor_config;
 
 /* Run until stopped; returns an exit status. Everything that happens is a line
