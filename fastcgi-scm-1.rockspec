@@ -98,6 +98,7 @@ build = {
         "core/server/send.c",
         "core/server/server.c",
         "core/server/settings.c",
+        "core/server/sieve.c",
         "core/server/spare.c",
         "core/server/status.c",
         "core/server/status_html.c",

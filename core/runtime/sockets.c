@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "runtime/sockets.h"
+#include "base/alloc.h"
 #include "runtime/spawn.h"
+#include "server/sieve.h"
 #include <errno.h>
 #include <fastcgi/error.h>
 #include <fcntl.h>
@@ -39,13 +41,64 @@ static int give_away(const fcgi__supervisor *s, const fcgi__listener *listener,
   return -1;
 }
 
-static int open_one(fcgi__supervisor *s, const char *address, char *why,
-                    size_t why_len) {
-  const fcgi__listen_options options = {
+int fcgi__sockets_read_allow(fcgi__supervisor *s, char *why, size_t why_len) {
+  const fcgi_allocator allocator = fcgi__allocator(NULL);
+  const char *environment = getenv("FCGI_WEB_SERVER_ADDRS");
+  const char *text = s->config.allow ? s->config.allow : environment;
+  char reason[256];
+  if (!text)
+    return 0;
+  s->guarded = 1;
+  if (fcgi__allow_parse(&s->allow, &allocator, text, reason, sizeof reason) ==
+      0)
+    return 0;
+  snprintf(why, why_len, "%s \"%.128s\": %s",
+           s->config.allow ? "allow list" : "FCGI_WEB_SERVER_ADDRS", text,
+           reason);
+  return -1;
+}
+
+static int is_tcp(int fd) {
+  struct sockaddr_storage here = {.ss_family = AF_UNIX};
+  socklen_t len = sizeof here;
+  getsockname(fd, (struct sockaddr *)&here, &len);
+  return here.ss_family == AF_INET || here.ss_family == AF_INET6;
+}
+
+/* Who may connect is asked of the kernel: few programs read
+   FCGI_WEB_SERVER_ADDRS, and php-cgi does only for sockets that it has made. */
+int fcgi__sockets_guard(const fcgi__supervisor *s, int fd) {
+  if (!is_tcp(fd))
+    return 0;
+  if (s->guarded)
+    return fcgi__sieve_attach(fd, &s->allow);
+  fcgi__sieve_detach(fd);
+  return 0;
+}
+
+static fcgi__listen_options options_of(const fcgi__supervisor *s) {
+  return (fcgi__listen_options){
       .backlog = s->config.backlog,
       .mode = s->config.socket_mode,
-      .loopback_only = !s->config.allow && !getenv("FCGI_WEB_SERVER_ADDRS"),
+      .loopback_only = !s->guarded,
+      .allow = s->guarded ? &s->allow : NULL,
   };
+}
+
+int fcgi__sockets_check(const fcgi__supervisor *s, char *why, size_t why_len) {
+  const fcgi__listen_options options = options_of(s);
+  const char *const *address = s->config.addresses;
+  fcgi__identity owner;
+  for (; address && *address; address++)
+    if (fcgi__listener_check(*address, &options, why, why_len) < 0)
+      return -1;
+  return fcgi__identity_find(&owner, s->config.socket_user,
+                             s->config.socket_group, why, why_len);
+}
+
+static int open_one(fcgi__supervisor *s, const char *address, char *why,
+                    size_t why_len) {
+  const fcgi__listen_options options = options_of(s);
   fcgi__listener *first = &s->listeners[s->listener_count];
   int count = fcgi__listener_open(first, FCGI__SOCKETS - s->listener_count,
                                   address, &options, why, why_len);
@@ -55,7 +108,8 @@ static int open_one(fcgi__supervisor *s, const char *address, char *why,
     return -1;
   s->listener_count += (size_t)count;
   for (int i = 0; i < count; i++) {
-    if (settle(&first[i])) {
+    if ((!first[i].own && fcgi__sockets_guard(s, first[i].fd)) ||
+        settle(&first[i])) {
       snprintf(why, why_len, "cannot keep %s: %s",
                address ? address : "the inherited listener", strerror(errno));
       return -1;
@@ -92,6 +146,7 @@ size_t fcgi__sockets_pass(const fcgi__supervisor *s, int *passed) {
 }
 
 void fcgi__sockets_close(fcgi__supervisor *s) {
+  const fcgi_allocator allocator = fcgi__allocator(NULL);
   for (size_t i = 0; i < s->listener_count; i++) {
     fcgi__listener *listener = &s->listeners[i];
     int fd = listener->fd, own = listener->own;
@@ -100,4 +155,5 @@ void fcgi__sockets_close(fcgi__supervisor *s) {
       close(fd);
   }
   s->listener_count = 0;
+  fcgi__allow_clear(&s->allow, &allocator);
 }

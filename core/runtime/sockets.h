@@ -5,6 +5,16 @@
 
 #include "runtime/supervisor.h"
 
+/* Read who may connect over TCP: 0, or -1 with one line in `why`. */
+int fcgi__sockets_read_allow(fcgi__supervisor *s, char *why, size_t why_len);
+
+/* Let nobody else reach an inherited socket: 0, or -1 with errno. */
+int fcgi__sockets_guard(const fcgi__supervisor *s, int fd);
+
+/* Whether they could be opened, as far as that can be said without: 0, or -1
+   with one line in `why`. */
+int fcgi__sockets_check(const fcgi__supervisor *s, char *why, size_t why_len);
+
 /* Open what the configuration names, or take what is inherited: 0, or -1 with
    one line in `why`. */
 int fcgi__sockets_open(fcgi__supervisor *s, char *why, size_t why_len);

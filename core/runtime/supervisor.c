@@ -227,7 +227,8 @@ static int open_new(fcgi__supervisor *s, char *why, size_t len) {
 
 static int open_all(fcgi__supervisor *s, char *why, size_t len) {
   int inherited;
-  if (find_programs(s, why, len) || find_identity(s, why, len))
+  if (find_programs(s, why, len) || find_identity(s, why, len) ||
+      fcgi__sockets_read_allow(s, why, len))
     return -1;
   inherited = fcgi__upgrade_inherit(s);
   if (inherited < 0)
@@ -268,6 +269,27 @@ static void run(fcgi__supervisor *s) {
     turn(s);
 }
 
+static int check(fcgi__supervisor *s, char *why, size_t len) {
+  return find_identity(s, why, len) || fcgi__sockets_read_allow(s, why, len) ||
+                 fcgi__sockets_check(s, why, len)
+             ? -1
+             : 0;
+}
+
+/* Between the opening and the closing: an exit status. */
+static int open_and_run(fcgi__supervisor *s, char *why, size_t len) {
+  int failed;
+  s->wanted = s->config.workers;
+  failed = s->config.check_only ? check(s, why, len) : open_all(s, why, len);
+  if (failed) {
+    fcgi__supervisor_log(s, FCGI_LOG_ERROR, "%s", why);
+    return FCGI_SUPERVISOR_FAILED;
+  }
+  if (!s->config.check_only)
+    run(s);
+  return s->status;
+}
+
 int fcgi_supervisor_run(const fcgi_supervisor_config *config) {
   char why[FCGI__SUPERVISOR_LINE];
   fcgi__supervisor *s = calloc(1, sizeof *s);
@@ -282,13 +304,7 @@ int fcgi_supervisor_run(const fcgi_supervisor_config *config) {
   } else if (fcgi__signals_start(&s->signals)) {
     fcgi__supervisor_log(s, FCGI_LOG_ERROR, "no signals: %s", strerror(errno));
   } else {
-    s->wanted = s->config.workers;
-    if (open_all(s, why, sizeof why)) {
-      fcgi__supervisor_log(s, FCGI_LOG_ERROR, "%s", why);
-    } else {
-      run(s);
-      status = s->status;
-    }
+    status = open_and_run(s, why, sizeof why);
     close_all(s);
     fcgi__signals_stop(&s->signals);
   }

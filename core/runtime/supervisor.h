@@ -61,6 +61,8 @@ typedef struct fcgi__supervisor {
   fcgi__signals signals;         /* Where they arrive. */
   fcgi__listener listeners[FCGI__SOCKETS]; /* Where we listen. */
   size_t listener_count;                   /* How many. */
+  fcgi__allow allow;                       /* Who may connect over TCP. */
+  int guarded;                             /* 1: there is such a list. */
   char listener_names[512];                /* LISTEN_FDNAMES, or "". */
   int handover[2];         /* Where workers pass connections on. */
   fcgi__board board;       /* What workers do; head NULL: there is none. */

@@ -169,9 +169,13 @@ void fcgi__upgrade_own(fcgi__supervisor *s) {
   if (s->owns)
     return;
   s->owns = 1;
-  for (size_t i = 0; i < s->listener_count; i++)
+  for (size_t i = 0; i < s->listener_count; i++) {
     if (s->owned & 1u << i)
       own(&s->listeners[i]);
+    if (fcgi__sockets_guard(s, s->listeners[i].fd))
+      fcgi__supervisor_log(s, FCGI_LOG_ERROR, "the old allow list goes on: %s",
+                           strerror(errno));
+  }
 }
 
 static int take_listeners(fcgi__supervisor *s, unsigned count) {

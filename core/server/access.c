@@ -60,9 +60,8 @@ static size_t scan_head(fcgi__access *access, const char *data, size_t len) {
 }
 
 /* A file is taken for body; without memory the head is only counted. */
-void fcgi__access_output(fcgi_request *request, const char *data, size_t len) {
-  fcgi__access *access = request->access;
-  const fcgi_allocator *allocator = &request->connection->server->allocator;
+static void note_output(fcgi__access *access, const fcgi_allocator *allocator,
+                        const char *data, size_t len) {
   size_t head = 0;
   if (!data)
     access->head_done = 1;
@@ -72,6 +71,11 @@ void fcgi__access_output(fcgi_request *request, const char *data, size_t len) {
     (void)fcgi__buffer_append(&access->head, allocator, data, head);
   access->head_len += head;
   access->written += len;
+}
+
+void fcgi__access_output(fcgi_request *request, const char *data, size_t len) {
+  note_output(request->access, &request->connection->server->allocator, data,
+              len);
 }
 
 void fcgi__access_ended(fcgi_request *request) {
@@ -106,33 +110,48 @@ static int status_of(const fcgi__access *access) {
   return value && len > 0 && *value != '/' ? 302 : 200;
 }
 
-static fcgi__access_view view_of(const fcgi_request *request) {
-  const fcgi__access *access = request->access;
-  uint64_t end = access->ended_us ? access->ended_us : fcgi__board_now();
+static fcgi__access_view view_of(const fcgi_params *params,
+                                 const fcgi__access *access) {
   uint64_t left = access->written - access->unsent;
   return (fcgi__access_view){
-      .params = request->params,
+      .params = params,
       .access = access,
       .status = status_of(access),
       .bytes = left > access->head_len ? left - access->head_len : 0,
-      .took_us = end - access->started_us};
+      .took_us = access->ended_us - access->started_us};
 }
 
-void fcgi__access_close(fcgi_request *request) {
-  fcgi_server *server = request->connection->server;
-  fcgi__access *access = request->access;
+static void write_line(const fcgi__connection *connection, uint16_t id,
+                       const fcgi_params *params, fcgi__access *access) {
+  fcgi_server *server = connection->server;
   fcgi__access_view view;
   fcgi__log_text line;
-  access->unsent =
-      fcgi_session_unsent(request->connection->session, request->id);
+  access->unsent = fcgi_session_unsent(connection->session, id);
   if (access->unsent > access->written)
     access->unsent = access->written;
-  view = view_of(request);
+  view = view_of(params, access);
   line.len = line.cut = 0;
   fcgi__access_line(&line, server->access, &view);
   fcgi__log_finish(&line);
   fcgi__logs_add(server, FCGI__LOG_ACCESS, &line);
+}
+
+void fcgi__access_close(fcgi_request *request) {
+  fcgi__access_ended(request);
+  write_line(request->connection, request->id, request->params,
+             request->access);
   fcgi__access_drop(request);
+}
+
+/* When its parameters were complete nobody has noted; nothing took long. */
+void fcgi__access_refused(fcgi__connection *connection,
+                          const fcgi_event *event) {
+  const fcgi_allocator *allocator = &connection->server->allocator;
+  fcgi__access access = {.line_start = 1};
+  clock_gettime(CLOCK_REALTIME, &access.began);
+  note_output(&access, allocator, event->data, event->len);
+  write_line(connection, event->id, event->params, &access);
+  fcgi__buffer_clear(&access.head, allocator);
 }
 
 void fcgi__access_drop(fcgi_request *request) {

@@ -5,12 +5,14 @@
 
 #include "base/buffer.h"
 #include "server/logtext.h"
+#include <fastcgi/event.h>
 #include <fastcgi/params.h>
 #include <stdint.h>
 #include <time.h>
 
 struct fcgi_server;
 struct fcgi_request;
+struct fcgi__connection;
 
 /* What is noted of a request until its line is written. */
 typedef struct fcgi__access {
@@ -105,5 +107,10 @@ void fcgi__access_ended(struct fcgi_request *request);
 /* It is over: write the line. The parameters are still there. */
 void fcgi__access_close(struct fcgi_request *request);
 void fcgi__access_drop(struct fcgi_request *request);
+
+/* A session's CLOSE event told of a request that it has answered by itself:
+   write the line. */
+void fcgi__access_refused(struct fcgi__connection *connection,
+                          const fcgi_event *event);
 
 #endif

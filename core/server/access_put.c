@@ -159,13 +159,26 @@ static void put_target(fcgi__log_text *line, const fcgi__access_view *view,
   }
 }
 
+/* A refused request may have none. */
+static int has_target(const fcgi__access_view *view) {
+  size_t uri, script, info, query;
+  get(view, "REQUEST_URI", &uri);
+  get(view, "SCRIPT_NAME", &script);
+  get(view, "PATH_INFO", &info);
+  get(view, "QUERY_STRING", &query);
+  return uri + script + info + query > 0;
+}
+
 PART(request_line) {
   size_t len;
   const char *text = get(view, "REQUEST_METHOD", &len);
   (void)part;
   put(line, text, len);
   fcgi__log_put(line, " ", 1);
-  put_target(line, view, FCGI__LOG_PLAIN, FCGI__LOG_LINE);
+  if (has_target(view))
+    put_target(line, view, FCGI__LOG_PLAIN, FCGI__LOG_LINE);
+  else
+    fcgi__log_put(line, "-", 1);
   text = get(view, "SERVER_PROTOCOL", &len);
   if (len > 0) {
     fcgi__log_put(line, " ", 1);
@@ -194,6 +207,16 @@ static void put_field(fcgi__log_text *line, const fcgi__access_view *view,
   fcgi__log_put(line, "\"", 1);
 }
 
+static void put_uri(fcgi__log_text *line, const fcgi__access_view *view) {
+  if (!has_target(view)) {
+    fcgi__log_print(line, ",\"uri\":null");
+    return;
+  }
+  fcgi__log_print(line, ",\"uri\":\"");
+  put_target(line, view, FCGI__LOG_JSON, 1536);
+  fcgi__log_put(line, "\"", 1);
+}
+
 static void put_moment(fcgi__log_text *line, const struct timespec *moment) {
   struct tm parts;
   char text[32];
@@ -211,9 +234,7 @@ PART(json) {
   put_field(line, view, "remote_addr", "REMOTE_ADDR", 64);
   put_field(line, view, "remote_user", "REMOTE_USER", 256);
   put_field(line, view, "method", "REQUEST_METHOD", 64);
-  fcgi__log_print(line, ",\"uri\":\"");
-  put_target(line, view, FCGI__LOG_JSON, 1536);
-  fcgi__log_put(line, "\"", 1);
+  put_uri(line, view);
   put_field(line, view, "protocol", "SERVER_PROTOCOL", 64);
   put_field(line, view, "host", "HTTP_HOST", 256);
   if (view->status)

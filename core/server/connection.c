@@ -188,6 +188,13 @@ static void begin_request(fcgi__connection *connection,
     fcgi__request_dispatch(request);
 }
 
+static void note_refusal(fcgi__connection *connection,
+                         const fcgi_event *event) {
+  fcgi__tally_add(connection->server, FCGI_STATUS_REFUSED, 1);
+  if (connection->server->access && event->data)
+    fcgi__access_refused(connection, event);
+}
+
 static void give(fcgi__connection *connection, const fcgi_event *event) {
   fcgi_request *request = event->user_data;
   if (event->type == FCGI_EVENT_REQUEST) {
@@ -196,7 +203,7 @@ static void give(fcgi__connection *connection, const fcgi_event *event) {
   }
   if (!request) {
     if (event->type == FCGI_EVENT_CLOSE)
-      fcgi__tally_add(connection->server, FCGI_STATUS_REFUSED, 1);
+      note_refusal(connection, event);
     return;
   }
   switch (event->type) {

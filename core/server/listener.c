@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/listener.h"
-#include "server/allow.h"
+#include "server/sieve.h"
 
 #include <errno.h>
 #include <fastcgi/error.h>
@@ -195,7 +195,10 @@ static int explain_tcp(const opening *o) {
   }
 }
 
-static int start(const opening *o, int fd) {
+static int start(const opening *o, int fd, int family) {
+  const fcgi__allow *allow = family == AF_UNIX ? NULL : o->options->allow;
+  if (allow && fcgi__sieve_attach(fd, allow) < 0)
+    return system_error(o, "its allow list cannot be set");
   /* A port taken between bind(2) and listen(2) shows only here. */
   return listen(fd, o->options->backlog) == 0 ? 0 : explain_tcp(o);
 }
@@ -216,7 +219,7 @@ static int open_path(const opening *o, fcgi__listener *out,
   strcpy(out->unlink_path, address->sockaddr.un.sun_path);
   error = settle_path(o, out);
   if (error == 0)
-    error = start(o, fd);
+    error = start(o, fd, AF_UNIX);
   if (error < 0) {
     int saved = errno;
     fcgi__listener_close(out);
@@ -268,7 +271,7 @@ static int open_tcp(const opening *o, fcgi__listener *out,
   if (error == 0 && bind(fd, &address->sockaddr.any, address->len) < 0)
     error = explain_tcp(o);
   if (error == 0)
-    error = start(o, fd);
+    error = start(o, fd, family);
   return error < 0 ? close_with(fd, error) : 0;
 }
 
@@ -286,7 +289,7 @@ static int open_abstract(const opening *o, fcgi__listener *out,
                     : system_error(o, "bind");
     return close_with(fd, error);
   }
-  int error = start(o, fd);
+  int error = start(o, fd, AF_UNIX);
   return error < 0 ? close_with(fd, error) : 0;
 }
 
@@ -414,6 +417,17 @@ int fcgi__listener_open(fcgi__listener *out, size_t max, const char *address,
     return open_inherited(&o, out, max);
   int error = open_address(&o, out);
   return error < 0 ? error : 1;
+}
+
+int fcgi__listener_check(const char *address,
+                         const fcgi__listen_options *options, char *why,
+                         size_t why_len) {
+  const opening o = {address, options, why, why_len};
+  fcgi__address parsed;
+  int error = fcgi__address_parse(&parsed, address, why, why_len);
+  if (error < 0 || parsed.kind != FCGI__ADDRESS_TCP)
+    return error;
+  return check_reach(&o, &parsed.sockaddr.any);
 }
 
 static void unlink_own(fcgi__listener *listener) {

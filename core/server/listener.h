@@ -4,6 +4,7 @@
 #define FCGI_SERVER_LISTENER_H
 
 #include "server/address.h"
+#include "server/allow.h"
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -18,9 +19,11 @@ typedef struct fcgi__listener {
 } fcgi__listener;
 
 typedef struct fcgi__listen_options {
-  int backlog;       /* listen(2). */
-  unsigned mode;     /* Mode of a unix socket. */
-  int loopback_only; /* 1: refuse what other machines can reach. */
+  int backlog;              /* listen(2). */
+  unsigned mode;            /* Mode of a unix socket. */
+  int loopback_only;        /* 1: refuse what other machines can reach. */
+  const fcgi__allow *allow; /* Who may reach a TCP socket that is made, in the
+                               kernel; NULL: that is not asked there. */
 } fcgi__listen_options;
 
 /* Open `address`; NULL means every inherited listener. Fills at most `max`
@@ -30,6 +33,12 @@ typedef struct fcgi__listen_options {
 int fcgi__listener_open(fcgi__listener *out, size_t max, const char *address,
                         const fcgi__listen_options *options, char *why,
                         size_t why_len);
+
+/* Say in `why` what is wrong with an address that is to be opened: 0, or a
+   negative error. Opens nothing. */
+int fcgi__listener_check(const char *address,
+                         const fcgi__listen_options *options, char *why,
+                         size_t why_len);
 
 /* 1 when `address` NULL has something to open. */
 int fcgi__listener_is_inherited(void);

@@ -134,6 +134,8 @@ int fcgi__request_leave(fcgi_request *request) {
   request->left = 1;
   if (first)
     fcgi__server_forget(connection->server, request);
+  if (first && request->closed)
+    fcgi__server_no_longer_late(connection->server, request);
   fcgi__connection_unlock(connection);
   if (first)
     fcgi__request_release(request);

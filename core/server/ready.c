@@ -51,6 +51,27 @@ void fcgi__server_forget(fcgi_server *server, fcgi_request *request) {
   pthread_mutex_unlock(&server->lock);
 }
 
+void fcgi__server_late(fcgi_server *server, fcgi_request *request) {
+  pthread_mutex_lock(&server->lock);
+  request->all_prev = NULL;
+  request->all_next = server->late;
+  if (server->late)
+    server->late->all_prev = request;
+  server->late = request;
+  pthread_mutex_unlock(&server->lock);
+}
+
+void fcgi__server_no_longer_late(fcgi_server *server, fcgi_request *request) {
+  pthread_mutex_lock(&server->lock);
+  if (request->all_prev)
+    request->all_prev->all_next = request->all_next;
+  else
+    server->late = request->all_next;
+  if (request->all_next)
+    request->all_next->all_prev = request->all_prev;
+  pthread_mutex_unlock(&server->lock);
+}
+
 int fcgi__server_withdraw(fcgi_server *server, fcgi_request *request,
                           int only_look) {
   int given;

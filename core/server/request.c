@@ -252,6 +252,8 @@ void fcgi__request_close(fcgi_request *request) {
   if (!request->kept) {
     request->params = NULL;
     fcgi__server_forget(server, request);
+  } else if (!request->left) {
+    fcgi__server_late(server, request);
   }
   if (request->wants_close &&
       (atomic_load(&server->events) & 1u << FCGI_EVENT_CLOSE))

@@ -20,7 +20,8 @@ struct fcgi_request {
   fcgi__connection *connection; /* Where it came from. */
   fcgi_request *ready_next;     /* In the server's ready list. */
   fcgi_request *ready_prev;     /* Likewise. */
-  fcgi_request *all_next;       /* In the connection's list of requests. */
+  fcgi_request *all_next;       /* In the connection's list of requests; once
+                                   it is closed, in the server's `late`. */
   fcgi_request *all_prev;       /* Likewise. */
   fcgi_request *file_next;      /* In the connection's list of files. */
   const fcgi_params *params;    /* The session's. */

@@ -127,6 +127,16 @@ int fcgi_server_new(fcgi_server **out, const fcgi_server_config *config) {
   return 0;
 }
 
+/* Events of theirs may wait too. */
+static void free_late(fcgi_server *server) {
+  while (server->late) {
+    fcgi_request *request = server->late;
+    fcgi__server_forget(server, request);
+    fcgi__server_no_longer_late(server, request);
+    fcgi__request_free(request);
+  }
+}
+
 static void free_connections(fcgi_server *server) {
   unsigned count = atomic_load(&server->segment_count);
   for (unsigned i = 0; i < count; i++) {
@@ -162,6 +172,7 @@ void fcgi_server_free(fcgi_server *server) {
   atomic_store(&server->stopping, FCGI__ABORTING);
   for (size_t i = 0; i < server->listener_count; i++)
     fcgi__listener_close(&server->listeners[i]);
+  free_late(server);
   free_ready(server);
   free_connections(server);
   fcgi__logs_free(server);

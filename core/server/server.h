@@ -63,6 +63,8 @@ struct fcgi_server {
   atomic_uint open;                      /* Connections open. */
   fcgi_request *ready_first;             /* Requests with events to give. */
   fcgi_request *ready_last;              /* Likewise. */
+  fcgi_request *late;                    /* Requests that are over, and that the
+                                            program has not ended. */
   atomic_uint ready_count;               /* How many, for a look without
                                             the lock. */
   atomic_uint running;                   /* Threads in fcgi_server_run. */
@@ -122,6 +124,11 @@ void fcgi__server_notify(fcgi_server *server, fcgi_request *request,
                          fcgi_event_type type);
 /* Take the request out of the ready list; nothing more is given out. */
 void fcgi__server_forget(fcgi_server *server, fcgi_request *request);
+
+/* A closed request of which the program still has the handle: it goes with the
+   server, unless the program ends it before. */
+void fcgi__server_late(fcgi_server *server, fcgi_request *request);
+void fcgi__server_no_longer_late(fcgi_server *server, fcgi_request *request);
 
 /* Take the next event out; the server's lock is held and there is one. A
    request whose CLOSE is taken out unheld is freed. */

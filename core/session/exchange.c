@@ -55,44 +55,35 @@ int fcgi__exchange_put_end(fcgi__exchange *exchange,
                             FCGI_RECORD_END_REQUEST, body, sizeof body);
 }
 
+#define HEAD(length, line)                                                     \
+  "Content-Type: text/plain\r\nContent-Length: " length "\r\nStatus: " line    \
+  "\r\n\r\n"
+#define REFUSAL(status, length, line)                                          \
+  { status, sizeof HEAD(length, line) - 1, HEAD(length, line) line "\n" }
+
 static const struct refusal {
   int status;       /* Of HTTP. */
-  const char *head; /* With the empty line. */
-  const char *body; /* Left out where the request was HEAD. */
+  size_t head_len;  /* The head alone, where the request was HEAD. */
+  const char *text; /* Head and body. */
 } refusals[] = {
-    {400,
-     "Content-Type: text/plain\r\nContent-Length: 16\r\n"
-     "Status: 400 Bad Request\r\n\r\n",
-     "400 Bad Request\n"},
-    {431,
-     "Content-Type: text/plain\r\nContent-Length: 36\r\n"
-     "Status: 431 Request Header Fields Too Large\r\n\r\n",
-     "431 Request Header Fields Too Large\n"},
-    {503,
-     "Content-Type: text/plain\r\nContent-Length: 24\r\n"
-     "Status: 503 Service Unavailable\r\n\r\n",
-     "503 Service Unavailable\n"},
+    REFUSAL(400, "16", "400 Bad Request"),
+    REFUSAL(431, "36", "431 Request Header Fields Too Large"),
+    REFUSAL(503, "24", "503 Service Unavailable"),
 };
 
-static const struct refusal *refusal_of(int status) {
+const char *fcgi__exchange_refusal(const fcgi__exchange *exchange, int status,
+                                   size_t *len) {
   size_t i = 0, last = sizeof refusals / sizeof *refusals - 1;
   while (i < last && refusals[i].status != status)
     i++;
-  return &refusals[i];
-}
-
-static int put_text(fcgi__exchange *exchange, const fcgi_allocator *allocator,
-                    const char *text) {
-  return fcgi__queue_write(&exchange->queue, allocator, exchange,
-                           FCGI_RECORD_STDOUT, (const uint8_t *)text,
-                           strlen(text));
+  *len = exchange->bodiless ? refusals[i].head_len : strlen(refusals[i].text);
+  return refusals[i].text;
 }
 
 int fcgi__exchange_refuse(fcgi__exchange *exchange,
                           const fcgi_allocator *allocator, int status) {
-  const struct refusal *refusal = refusal_of(status);
-  int error = put_text(exchange, allocator, refusal->head);
-  if (!error && !exchange->bodiless)
-    error = put_text(exchange, allocator, refusal->body);
-  return error;
+  size_t len;
+  const char *text = fcgi__exchange_refusal(exchange, status, &len);
+  return fcgi__queue_write(&exchange->queue, allocator, exchange,
+                           FCGI_RECORD_STDOUT, (const uint8_t *)text, len);
 }

@@ -47,6 +47,7 @@ typedef struct fcgi__exchange {
   uint8_t abort_due;                  /* 1: ABORT is to be given out. */
   uint8_t close_due;                  /* 1: CLOSE is to be given out. */
   uint8_t stderr_used;                /* 1: STDERR needs its empty record. */
+  uint8_t answered;                   /* 1: the refusal was queued. */
   uint8_t kept;                       /* 1: `params` may outlive it. */
   atomic_int holders;                 /* `kept`: -1 once one of the two who
                                          need it, session and keeper, is
@@ -88,5 +89,8 @@ int fcgi__exchange_put_end(fcgi__exchange *exchange,
 /* Answer `status` by ourselves: the head and a line of text on STDOUT. */
 int fcgi__exchange_refuse(fcgi__exchange *exchange,
                           const fcgi_allocator *allocator, int status);
+/* What that is, and how long. */
+const char *fcgi__exchange_refusal(const fcgi__exchange *exchange, int status,
+                                   size_t *len);
 
 #endif

@@ -90,20 +90,24 @@ static int is_head(const fcgi_params *params) {
 }
 
 /* PARAMS and STDIN of a refused request are still to be taken from the wire;
-   its answer goes out at PARAMS's end (6.2: not before). */
+   its answer goes out at PARAMS's end (6.2: not before). The parameters that
+   have come stay for CLOSE, which may be logged. */
 void fcgi__session_refuse(fcgi_session *session, fcgi__exchange *exchange,
                           int status) {
   exchange->refused = status;
   exchange->bodiless = is_head(&exchange->params) ? 1 : 0;
-  fcgi__params_clear(&exchange->params, &session->allocator);
+  if (status == 503) /* Memory is what is lacking. */
+    fcgi__params_clear(&exchange->params, &session->allocator);
 }
 
 static void answer_refused(fcgi_session *session, fcgi__exchange *exchange) {
   exchange->ended = 1;
-  if (fcgi__exchange_refuse(exchange, &session->allocator, exchange->refused))
+  if (fcgi__exchange_refuse(exchange, &session->allocator, exchange->refused)) {
     fcgi__session_fail(session, FCGI_ERR_NOMEM);
-  else
-    fcgi__session_end_one(session, exchange);
+    return;
+  }
+  exchange->answered = 1;
+  fcgi__session_end_one(session, exchange);
 }
 
 int fcgi__session_status_for(int error) {

@@ -104,6 +104,9 @@ static void give_due(fcgi_session *session) {
   pop_due(session);
   session->closed = exchange;
   fcgi__session_emit(session, FCGI_EVENT_CLOSE, exchange);
+  if (exchange->answered)
+    session->event.data = fcgi__exchange_refusal(exchange, exchange->refused,
+                                                 &session->event.len);
 }
 
 static int is_application_type(uint8_t type) {

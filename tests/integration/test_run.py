@@ -403,24 +403,62 @@ def test_second_supervisor_with_the_same_pid_file_is_refused(directory: Path):
         require_hello(supervisor.address)
 
 
-def test_as_process_1(directory: Path):
-    """In a container of its own: it collects orphans, and refuses USR2."""
-    address = f"unix:{directory}/pid1.sock"
+def as_process_1(*words: object) -> list:
+    """The command as process 1 of a container of its own."""
     options = [] if ROOT else ["--user", "--map-root-user"]
-    start = ["unshare", "--pid", "--fork", "--kill-child", *options]
-    supervise = [BUILD / "tools" / "fcgi", "run", "--allow-root", "--bind", address]
-    enter = [] if ROOT else ["--user", "--preserve-credentials"]
-    orphan = ["sh", "-c", "(sleep 0.3; exit 4) & exit 0"]
-    with Process([*start, *supervise, "--", *HELLO], directory / "pid1.log") as outer:
-        wait_until(lambda: "is ready after" in outer.output(), 20, "it to be ready")
+    start = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", *options]
+    return [*start, BUILD / "tools" / "fcgi", "run", "--allow-root", *words]
+
+
+def inside(pid: int, *words: str) -> None:
+    """Run a command in the container of that process 1."""
+    options = [] if ROOT else ["--user", "--preserve-credentials"]
+    enter = ["nsenter", "--target", str(pid), "--pid", "--mount", *options]
+    subprocess.run([*enter, *words], check=True)
+
+
+def test_as_process_1(directory: Path):
+    """It collects orphans, passes signals on, reloads, and refuses USR2."""
+    address = f"unix:{directory}/pid1.sock"
+    log = directory / "pid1-errors.log"
+    command = as_process_1("--workers", 2, "--bind", address, "--", *HELLO)
+    env = {"FASTCGI_ERROR_LOG": str(log)}
+    with Process(command, directory / "pid1.log", env=env) as outer:
+        wait_until(lambda: "are ready after" in outer.output(), 20, "it to be ready")
+        assert "pid 1\n" in outer.output()
         require_hello(address)
         (pid,) = children(outer.pid)
-        subprocess.run(["nsenter", "--target", str(pid), "--pid", *enter, *orphan], check=True)
-        wait_until(lambda: len(children(pid)) == 2, 5, "the orphan to be its child")
-        wait_until(lambda: len(children(pid)) == 1, 5, "the orphan to end")
+        inside(pid, "sh", "-c", "(sleep 0.3; exit 4) & exit 0")
+        wait_until(lambda: len(children(pid)) == 3, 5, "the orphan to be its child")
+        wait_until(lambda: len(children(pid)) == 2, 5, "the orphan to end")
         wait_until(lambda: not children(pid, zombies=True), 5, "the orphan to be collected")
         assert "exited" not in outer.output()
+        old = children(pid)
+        os.kill(pid, signal.SIGHUP)
+        wait_until(lambda: "generation 2 is ready" in outer.output(), 10, "the reload")
+        wait_until(lambda: len(children(pid)) == 2 and not children(pid) & old, 10, "new workers")
+        require_hello(address)
+        log.rename(directory / "pid1-old.log")
+        os.kill(pid, signal.SIGUSR1)
+        wait_until(log.exists, 5, "workers to hear of it")
+        victim = min(children(pid))
+        os.kill(victim, signal.SIGKILL)
+        wait_until(lambda: len(children(pid) - {victim}) == 2, 5, "another worker")
+        before = outer.output()
         os.kill(pid, signal.SIGUSR2)
-        wait_until(lambda: "process 1 ends the container" in outer.output(), 5, "the refusal")
+        wait_until(lambda: "no new supervisor" in outer.output(), 5, "the refusal")
+        assert outer.output().removeprefix(before) == (
+            "fcgi: no new supervisor: process 1 ends the container when it ends; use SIGHUP\n"
+        )
         os.kill(pid, signal.SIGTERM)
         assert outer.wait(10) == 0
+    assert not (directory / "pid1.sock").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "status"), [(["--", "/bin/false"], 3), (["--", "/nonexistent"], 1), (["--x"], 2)]
+)
+def test_exit_status_as_process_1(directory: Path, words: list, status: int):
+    command = as_process_1("--bind", f"unix:{directory}/failing.sock", *words)
+    with Process(command, directory / "failing.log") as outer:
+        assert outer.wait(10) == status

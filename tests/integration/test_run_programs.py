@@ -3,14 +3,16 @@
 
 import os
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
 from support import nginx
-from support.fcgi_client import Client, get_params
-from support.paths import CC, tool
+from support.fcgi_client import Client, get_params, wait_until
+from support.paths import BUILD, CC, tool
+from support.process import Process
 from support.reload import under_load
 from support.supervisor import Supervisor
 from support.tool import fcgi
@@ -135,3 +137,72 @@ def test_php_that_limits_its_requests_is_started_again(directory: Path):
         answers = [ask_php(supervisor, directory) for _ in range(23)]
         assert all(answer.startswith(b"php ") for answer in answers)
         assert len(set(answers)) == 5
+
+
+def reaches(address: str) -> bool:
+    """Whether a connection comes about; one that is turned away gets no answer."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), 0.5).close()
+    except TimeoutError:
+        return False
+    return True
+
+
+def free_port() -> int:
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        return reserved.getsockname()[1]
+
+
+@pytest.mark.parametrize("name", ["php", "libfcgi"])
+def test_allow_list_holds_for_programs_that_read_none(directory: Path, name: str):
+    """Across a reload and a new supervisor too; php-cgi runs what it is asked to."""
+    make, ask = PROGRAMS[name]
+    for allowed, wanted in (("10.1.1.1", False), ("10.1.1.1,127.0.0.1", True)):
+        address = f"127.0.0.1:{free_port()}"
+        options = ["--ready-after", "0.2", "--allow-from", allowed]
+        with Supervisor(
+            directory, make(directory), *options, address=address, name=f"{name}-{wanted}"
+        ) as supervisor:
+            supervisor.ready()
+            assert reaches(address) == wanted
+            supervisor.reload()
+            assert reaches(address) == wanted
+            os.kill(supervisor.pid, signal.SIGUSR2)
+            wait_until(
+                lambda: supervisor.pid_file.read_text().strip() not in ("", str(supervisor.pid)),
+                10,
+                "a new supervisor",
+            )
+            assert reaches(address) == wanted
+            if wanted:
+                assert ask(supervisor, directory).startswith(name.encode())
+
+
+def test_allow_list_of_an_inherited_listener(directory: Path):
+    """It is nobody's in particular: the next one that has it sets its own list."""
+    run = [BUILD / "tools" / "fcgi", "run", "--ready-after", "0.2"]
+    run += ["--allow-root"] if os.geteuid() == 0 else []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+        for options, wanted in ((["--allow-from", "10.1.1.1"], False), ([], True)):
+            command = [*run, *options, "--", *php_program(directory)]
+            log = directory / f"inherited-{wanted}.log"
+            with Process(command, log, stdin=listener) as supervisor:
+                wait_until(lambda own=supervisor: "is ready" in own.output(), 10, "it")
+                assert reaches(address) == wanted
+
+
+@pytest.mark.parametrize("place", ["option", "environment"])
+def test_wrong_allow_list(place: str, monkeypatch: pytest.MonkeyPatch):
+    words = ["--allow-from", "10.0.0.0/8,web"] if place == "option" else []
+    if not words:
+        monkeypatch.setenv("FCGI_WEB_SERVER_ADDRS", "10.0.0.0/8,web")
+    done = fcgi("run", "--allow-root", "--bind", "127.0.0.1:0", *words, "--", "true")
+    what = "allow list" if words else "FCGI_WEB_SERVER_ADDRS"
+    assert (done.returncode, done.stderr.decode()) == (
+        1,
+        f'fcgi: {what} "10.0.0.0/8,web": "web" is no address; write them as 127.0.0.1, '
+        "10.0.0.0/8, ::1, fd00::/8\n",
+    )

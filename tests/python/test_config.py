@@ -135,6 +135,16 @@ def test_mistakes_in_a_file(place, toml, complaint):
         (["app:missing"], {}, 1, "module 'app' has no attribute 'missing'"),
         (["app:app", "--status-path", "/" + "x" * 300], {}, 1, "status_path must be"),
         (["app:app", "--chdir", "/nowhere"], {}, 1, "/nowhere: No such file or directory"),
+        (["app:app", "--bind", "nowhere"], {}, 1, 'address "nowhere": not an address'),
+        (["app:app", "--bind", "0.0.0.0:1"], {}, 1, "0.0.0.0:1: other machines could connect"),
+        (["app:app", "--allow-from", "web"], {}, 1, 'allow list "web": "web" is no address'),
+        (["app:app", "--user", "no-such-user"], {}, 1, "user no-such-user: there is none"),
+        (["app:app", "--socket-group", "no-such"], {}, 1, "group no-such: there is none"),
+        (["app:app", "--max-worker-age", "5", "--max-worker-age-jitter", "9"], {}, 1, "the jitter"),
+        (["app:app", "--access-logfile", "x", "--access-logformat", "%(y)s"], {}, 1, "no atom"),
+        (["app:app", "--access-logfile", "/nowhere/x"], {}, 1, "the access log /nowhere/x:"),
+        (["app:app", "--error-logfile", "/nowhere/x"], {}, 1, "the error log /nowhere/x:"),
+        (["app:app", "--temp-dir", "/nowhere"], {}, 1, "/nowhere"),
     ],
 )
 def test_check_config_says_in_one_line_what_is_wrong(place, arguments, env, status, complaint):
@@ -147,6 +157,15 @@ def test_check_config_without_mistakes(place):
     done = run(place, "app:app", "--check-config", "--workers", "2", "--bind", "unix:x")
     assert (done.returncode, done.stderr) == (0, "fastcgi: the configuration is fine\n")
     assert not (place / "x").exists()
+
+
+def test_check_config_leaves_logs_as_they_are(place):
+    (place / "old.log").write_text("a line\n")
+    logs = ["--access-logfile", "new.log", "--error-logfile", "old.log"]
+    done = run(place, "app:app", "--check-config", *logs)
+    assert (done.returncode, done.stderr) == (0, "fastcgi: the configuration is fine\n")
+    assert not (place / "new.log").exists()
+    assert (place / "old.log").read_text() == "a line\n"
 
 
 def test_print_config_is_a_file_of_options(place):

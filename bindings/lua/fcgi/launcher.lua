@@ -148,12 +148,50 @@ local function run_alone(settings, args)
   return change_directory(settings) and run(serving(settings, args)) or 1
 end
 
+-- The table for the supervisor.
+local function supervising(settings)
+  local list = {}
+  for word, given in pairs(settings) do
+    local row = options.find("word", word)
+    if row and word ~= "workers" then
+      list[row.key] = given.value
+    end
+  end
+  return list
+end
+
+-- What would keep a supervisor from starting is a line on stderr. Whoever looks
+-- may be another user than who starts it.
+local function check_processes(settings)
+  local list = supervising(settings)
+  list.command, list.check_only, list.allow_root = { "fcgi-lua" }, true, true
+  return require("fcgi.supervisor").run(list)
+end
+
+local function exists(path)
+  local file = io.open(path)
+  return file and file:close()
+end
+
+-- Logs that are not there; a check makes them, to see whether it can.
+local function missing_logs(settings)
+  local list = {}
+  for _, word in ipairs { "access_log", "error_log" } do
+    local path = settings[word] and settings[word].value or "-"
+    if path ~= "-" and path ~= "" and not exists(path) then
+      list[#list + 1] = path
+    end
+  end
+  return list
+end
+
 -- Everything but serving, on an address that nobody else has.
 local function check(settings, args)
-  if not change_directory(settings) then
+  local status = check_processes(settings)
+  if status ~= 0 or not change_directory(settings) then
     return 1
   end
-  local serve = serving(settings, args)
+  local serve, missing = serving(settings, args), missing_logs(settings)
   local good = {}
   set_arg(serve)
   serve.quiet = nil
@@ -161,6 +199,9 @@ local function check(settings, args)
   os.remove(serve.bind:match("@fcgi%-lua%-check(.*)"))
   serve.listening = function() error(good, 0) end
   local fine, served, message = pcall(require("fcgi").serve, serve)
+  for _, path in ipairs(missing) do
+    os.remove(path)
+  end
   if served == good then
     complain("the configuration is fine")
     return 0
@@ -196,13 +237,8 @@ end
 
 local function run_workers(settings, workers, words)
   local supervisor = require "fcgi.supervisor"
-  local list = { workers = workers, command = command(words, supervisor) }
-  for word, given in pairs(settings) do
-    local row = options.find("word", word)
-    if row and word ~= "workers" then
-      list[row.key] = given.value
-    end
-  end
+  local list = supervising(settings)
+  list.workers, list.command = workers, command(words, supervisor)
   list.watch = settings.reload and watched(settings, supervisor) or nil
   supervisor.setenv(BASE, supervisor.absolute("."))
   local fine, status = pcall(supervisor.run, list)

@@ -55,6 +55,7 @@ static const setting settings[] = {
     {"max_worker_age", SETTING_LONG, AT(max_age_ms)},
     {"max_worker_age_jitter", SETTING_LONG, AT(max_age_jitter_ms)},
     {"max_worker_rss", SETTING_BYTES, AT(max_rss)},
+    {"check_only", SETTING_FLAG, AT(check_only)},
 };
 enum { SETTINGS = sizeof settings / sizeof *settings };
 
@@ -181,6 +182,13 @@ static void log_line(fcgi_log_level level, const char *line, void *data) {
     fprintf(stderr, "fcgi: %s\n", line);
 }
 
+/* Only the launcher asks for a check. */
+static void log_check(fcgi_log_level level, const char *line, void *data) {
+  (void)level;
+  (void)data;
+  fprintf(stderr, "fcgi-lua: %s\n", line);
+}
+
 /* run{...}: the exit status. Option `watch` has the directories and files whose
    changes replace the workers. */
 int fcgi_lua_supervisor_run(lua_State *L) {
@@ -193,7 +201,7 @@ int fcgi_lua_supervisor_run(lua_State *L) {
   config.ready_after_ms = FCGI_READY_WHEN_TOLD;
   lua_getfield(L, 1, "quiet");
   most = lua_toboolean(L, -1) ? FCGI_LOG_WARNING : FCGI_LOG_INFO;
-  config.log = log_line;
+  config.log = config.check_only ? log_check : log_line;
   config.log_data = &most;
   fcgi_lua_watcher *watcher = NULL;
   if (lua_getfield(L, 1, "watch") == LUA_TTABLE) {

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -26,6 +27,7 @@ from ._supervisor import (
     module_command,
     supervise,
 )
+from ._supervisor import check as check_processes
 
 START_FAILED = 1
 NEVER = 1 << 62  # Requests; what the environment says would apply otherwise.
@@ -165,11 +167,30 @@ def count_workers(settings: Settings, environ: Mapping[str, str]) -> int:
     return workers
 
 
+def try_listening(settings: Settings, roles: dict[str, Any]) -> None:
+    """On an address of its own, for what a server looks at only then, such as
+    its logs. Those that it makes are removed."""
+    mine = f"unix:@fastcgi-check-{os.getpid()}" if sys.platform == "linux" else "127.0.0.1:0"
+    paths = settings.some(["access_logfile", "error_logfile"]).values()
+    missing = [path for path in paths if path not in ("", "-") and not os.path.lexists(path)]
+    try:
+        with make_server(settings, roles) as server:
+            server.listen(mine)
+    finally:
+        for path in missing:
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+
+
 def check(settings: Settings) -> int:
     """Load everything, and serve nothing."""
+    options = settings.some([*OWN, *SHARED])
+    status = check_processes(settings.read("bind", []), options | {"workers": 1})
+    if status:
+        return status
     go_to_directory(settings)
     _, _, roles = load_all(settings)
-    make_server(settings, roles).close()
+    try_listening(settings, roles)
     sys.stderr.write("fastcgi: the configuration is fine\n")
     return 0
 

@@ -103,6 +103,24 @@ def run_program(
         sys.exit(status)
 
 
+def _own(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The keywords of the core."""
+    return {
+        NAMES.get(key, key): options[key]
+        for key in (*OWN, *SHARED)
+        if options.get(key) is not None or (key in UNLIMITED and key in options)
+    }
+
+
+def check(addresses: Sequence[str], options: Mapping[str, Any]) -> int:
+    """Say on stderr what would keep a supervisor from starting: 1; 0 when
+    nothing would. Whoever looks may be another user than who starts it."""
+    own = _own(options) | {"allow_root": 1}
+    return _core.supervise(
+        command=[_interpreter()], addresses=list(addresses) or None, check_only=1, **own
+    )
+
+
 def supervise(
     command: Sequence[str],
     addresses: Sequence[str],
@@ -121,11 +139,7 @@ def supervise(
             "workers need the main thread, and no other that runs: a supervisor takes the signals "
             "of the whole process"
         )
-    own = {
-        NAMES.get(key, key): options[key]
-        for key in (*OWN, *SHARED)
-        if options.get(key) is not None or (key in UNLIMITED and key in options)
-    }
+    own = _own(options)
     directory = options.get("chdir")
     if directory:
         own["directory"] = directory

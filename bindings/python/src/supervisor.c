@@ -48,6 +48,7 @@ static const setting settings[] = {
     {"max_age", SETTING_LONG, AT(max_age_ms)},
     {"max_age_jitter", SETTING_LONG, AT(max_age_jitter_ms)},
     {"max_rss", SETTING_U64, AT(max_rss)},
+    {"check_only", SETTING_INT, AT(check_only)},
     {"log_level", SETTING_LEVEL, 0},
 };
 

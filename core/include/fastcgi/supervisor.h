@@ -45,8 +45,10 @@ typedef struct fcgi_supervisor_config {
   const char *socket_user;      /* Owner of them, name or number: ours. */
   const char *socket_group;     /* Group of them: ours. */
   const char *allow;            /* Who may connect over TCP, as in
-                                   fcgi_server_config; the workers get it as
-                                   FCGI_WEB_SERVER_ADDRS. NULL: loopback. */
+                                   fcgi_server_config; on Linux the kernel
+                                   sees to it, and the workers get it as
+                                   FCGI_WEB_SERVER_ADDRS. NULL: that of our
+                                   environment, or loopback. */
   const char *user;             /* Become this user, name or number, once
                                    everything is opened; as root only. */
   const char *group;            /* Likewise this group: the user's. */
@@ -73,6 +75,8 @@ typedef struct fcgi_supervisor_config {
                                    and gets this as FASTCGI_MAX_REQUESTS, so
                                    servers of this library only: never. */
   uint64_t max_requests_jitter; /* Up to so many more, at random: 0. */
+  int check_only;               /* 1: only look whether all of this is as it
+                                   should be, and open and start nothing. */
 } fcgi_supervisor_config;
 
 /* Run until stopped; returns an exit status. Everything that happens is a line

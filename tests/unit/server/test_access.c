@@ -280,6 +280,82 @@ static void test_open_requests_are_logged_at_the_end(void **state) {
   logs_finish(&l);
 }
 
+/* Every line of a refused request ends here; its parameters came as far. */
+static void begin_of(logs *l, const char *method) {
+  records *to = &l->f->text->sent;
+  records_begin(to, 1, FCGI_ROLE_RESPONDER, FCGI_BEGIN_KEEP);
+  records_param(to, 1, "REQUEST_METHOD", method);
+  records_param(to, 1, "REQUEST_URI", "/no?q");
+  records_param(to, 1, "REMOTE_ADDR", "192.0.2.7");
+}
+
+static void refuse_it(logs *l, const char *rest, size_t len) {
+  records *to = &l->f->text->sent;
+  records_params(to, 1, rest, len);
+  records_params_end(to, 1);
+  records_stdin_end(to, 1);
+  serving_send(l->f);
+  serving_idle(l->f, 50);
+}
+
+static void test_refused_requests_have_a_line(void **state) {
+  logs l;
+  logs_begin(&l, *state, "%(h)s %(r)s %(s)s %(b)s %({Content-Type}o)s");
+  serving_restart(l.f);
+  begin_of(&l, "GET");
+  refuse_it(&l, "\1\1A\0", 4); /* A NUL in a value. */
+  begin_of(&l, "HEAD");
+  refuse_it(&l, "\5\5CU", 4); /* PARAMS end inside a pair. */
+  begin_of(&l, "GET");
+  refuse_it(&l, "\xff\xff\xff\xff\1", 5); /* Too large. */
+  refuse_it(&l, "\1\1A\0", 4);            /* No request at all. */
+  records_begin(&l.f->text->sent, 1, FCGI_ROLE_RESPONDER, FCGI_BEGIN_KEEP);
+  refuse_it(&l, "\1\1A\0", 4); /* Nothing is known of it. */
+  logs_expect(&l, "192.0.2.7 GET /no?q 400 16 text/plain\n"
+                  "192.0.2.7 HEAD /no?q 400 - text/plain\n"
+                  "192.0.2.7 GET /no?q 431 36 text/plain\n"
+                  "- - - 400 16 text/plain\n");
+  logs_finish(&l);
+}
+
+static void test_requests_beyond_the_limit_have_a_line(void **state) {
+  logs l;
+  records *to;
+  logs_begin(&l, *state, "json");
+  l.f->config.max_requests = 1;
+  serving_restart(l.f);
+  to = &l.f->text->sent;
+  records_open(to, 2);
+  serving_send(l.f);
+  serving_idle(l.f, 20);
+  begin_of(&l, "GET");
+  refuse_it(&l, "", 0);
+  fcgi__logs_flush(l.f->server);
+  assert_non_null(strstr(logs_read(&l, l.access),
+                         "\"remote_addr\":null,\"remote_user\":null,"
+                         "\"method\":null,\"uri\":null,"
+                         "\"protocol\":null,\"host\":null,"
+                         "\"status\":503,\"bytes\":24,\"duration_us\":0"));
+  logs_finish(&l);
+}
+
+static void test_refusals_that_nobody_got(void **state) {
+  logs l;
+  records *to;
+  logs_begin(&l, *state, "%(U)s %(s)s %(b)s");
+  serving_restart(l.f);
+  to = &l.f->text->sent;
+  begin_of(&l, "GET");
+  records_params(to, 1, "\1\1A\0", 4);
+  serving_send(l.f);
+  serving_idle(l.f, 20);
+  close(l.f->client); /* Before PARAMS end: there was no answer. */
+  l.f->client = -1;
+  serving_idle(l.f, 50);
+  logs_expect(&l, "");
+  logs_finish(&l);
+}
+
 static int run(const char *group, void *kind) {
   const struct CMUnitTest tests[] = {
       SERVING_TEST(test_combined_is_the_default),
@@ -295,6 +371,9 @@ static int run(const char *group, void *kind) {
       SERVING_TEST(test_what_was_not_sent),
       SERVING_TEST(test_no_answer_is_a_dash),
       SERVING_TEST(test_open_requests_are_logged_at_the_end),
+      SERVING_TEST(test_refused_requests_have_a_line),
+      SERVING_TEST(test_requests_beyond_the_limit_have_a_line),
+      SERVING_TEST(test_refusals_that_nobody_got),
   };
   return cmocka_run_group_tests_name(group, tests, NULL, NULL);
 }

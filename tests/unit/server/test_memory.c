@@ -5,6 +5,7 @@
 #include "support/serving.h"
 
 #include <dirent.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -274,12 +275,50 @@ static void test_streamed_bodies_beside_another(void **state) {
   sweep(f, scenario_beside);
 }
 
+/* Counts what is taken and not given back. */
+static void *count_memory(void *ptr, size_t size, void *user_data) {
+  atomic_fetch_add((atomic_int *)user_data,
+                   (size > 0 && !ptr) - (size == 0 && ptr));
+  if (size > 0)
+    return realloc(ptr, size);
+  free(ptr);
+  return NULL;
+}
+
+static void ask(serving *f) {
+  records_get(&f->text->sent, 1);
+  serving_send(f);
+  serving_take(f, FCGI_EVENT_REQUEST);
+}
+
+/* One that was answered with 504, and one whose client has gone: the program
+   has ended neither. */
+static void test_handles_past_the_deadline_go_with_the_server(void **state) {
+  serving *f = *state;
+  atomic_int blocks = 0;
+  f->config.allocator = (fcgi_allocator){count_memory, &blocks};
+  f->config.request_timeout_ms = 100;
+  f->config.log = ignore_line;
+  serving_restart(f);
+  ask(f);
+  serving_idle(f, 300);
+  receive(f->client);
+  ask(f);
+  close(f->client);
+  f->client = -1;
+  serving_idle(f, 300);
+  fcgi_server_free(f->server);
+  f->server = NULL;
+  assert_int_equal(atomic_load(&blocks), 0);
+}
+
 static int run(const char *group, void *kind) {
   const struct CMUnitTest tests[] = {
       SERVING_TEST(test_collected_bodies),
       SERVING_TEST(test_streamed_bodies),
       SERVING_TEST(test_collected_bodies_beside_another),
       SERVING_TEST(test_streamed_bodies_beside_another),
+      SERVING_TEST(test_handles_past_the_deadline_go_with_the_server),
   };
   return cmocka_run_group_tests_name(group, tests, NULL, NULL);
 }
