@@ -174,6 +174,7 @@ void fcgi_server_free(fcgi_server *server) {
     fcgi__listener_close(&server->listeners[i]);
   free_late(server);
   free_ready(server);
+  fcgi__gather_flush(server);
   free_connections(server);
   fcgi__logs_free(server);
   fcgi__tally_end(server);

@@ -106,7 +106,7 @@ static int take(const loop *self) {
   fcgi_server_event event;
   int code;
   do
-    code = fcgi_server_next(handle, &event, enough ? TICK_MS : -1);
+    code = fcgi_server_next_in_loop(handle, &event, enough ? TICK_MS : -1);
   while (code == 0 && !(enough && atomic_load(enough)));
   if (code > 0)
     fcgi_lua_request_take(self->request, event.request);

@@ -227,7 +227,7 @@ static int turn(serve_loop *loop, fcgi_request **handle) {
   Py_BEGIN_ALLOW_THREADS
   if (loop->pending != NULL)
     send_pending(loop);
-  code = fcgi_server_next(loop->server->core, &event, loop->wait_ms);
+  code = fcgi_server_next_in_loop(loop->server->core, &event, loop->wait_ms);
   Py_END_ALLOW_THREADS
   if (loop->request != NULL)
     settle(loop);

@@ -69,10 +69,6 @@ typedef struct fcgi_server_config {
   fcgi_body_mode body;      /* FCGI_BODY_COLLECT. */
   unsigned events;          /* fcgi_server_next: an or of 1u << type to be
                                told of beside REQUEST: none. */
-  int gather;               /* fcgi_server_next: a thread that has answered the
-                               request that it took comes back at once, so
-                               that quick answers on one connection may leave
-                               together; as in fcgi_server_run. No. */
   size_t params_bytes;      /* Per request: 256 KiB. */
   uint32_t params_pairs;    /* Per request: 1,024. */
   uint32_t max_requests;    /* Open at once per connection: 1,024. */
@@ -195,6 +191,13 @@ FCGI_EXPORT int fcgi_server_run(fcgi_server *server,
    finished. From any number of threads. */
 FCGI_EXPORT int fcgi_server_next(fcgi_server *server, fcgi_server_event *event,
                                  int timeout_ms);
+
+/* The same for a loop whose threads answer the request that they took, and then
+   call this again at once, as fcgi_server_run does: quick answers to requests
+   of one connection may leave together. */
+FCGI_EXPORT int fcgi_server_next_in_loop(fcgi_server *server,
+                                         fcgi_server_event *event,
+                                         int timeout_ms);
 
 /* A descriptor that polls readable when fcgi_server_next with timeout 0 has
    work; for foreign event loops. Call next until it returns 0. The caller also
