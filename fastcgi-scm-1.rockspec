@@ -72,6 +72,7 @@ build = {
         "core/server/client_connect.c",
         "core/server/connection.c",
         "core/server/deadline.c",
+        "core/server/gather.c",
         "core/server/guard.c",
         "core/server/handover.c",
         "core/server/listener.c",
