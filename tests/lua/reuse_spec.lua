@@ -50,6 +50,8 @@ end
 function actions.line(req) return 200, {}, req:read("l") end
 function actions.begun(req) req:start(200):write("begun"); error("in the middle") end
 function actions.raise() error("at once") end
+function actions.deep() return 1 + actions.deep() end
+function actions.huge() return 200, {}, ("x"):rep(1 << 50) end
 function actions.yield(req) saved.req = req; coroutine.yield() end
 function actions.outlived(req)
   co = coroutine.create(function()
@@ -121,9 +123,10 @@ for _, mode in ipairs { "incremental", "generational", "aggressive" } do
         assert.is_truthy(response.cut or response.app_status ~= 0)
         peer:close()
         peer = server:connect()
-        assert.equal(500, ask("raise").status)
-        assert.equal(500, ask("yield").status)
-        assert.equal("5", ask("hello", "5").body)
+        for _, action in ipairs { "raise", "yield", "deep", "huge" } do
+          assert.equal(500, ask(action).status)
+          assert.equal(action, ask("hello", action).body)
+        end
       end
     end)
 

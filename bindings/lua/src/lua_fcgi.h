@@ -208,9 +208,10 @@ int fcgi_lua_begin(lua_State *L, fcgi_lua_request *request, lua_Integer length);
 
 void fcgi_lua_params_class(lua_State *L);
 
-/* Push the params of the open request whose value is at `index`; the metatable
-   of all params is at `class`. */
-void fcgi_lua_params_push(lua_State *L, int index, int class);
+/* Push the params of an open request whose value is at `index`; the metatable
+   of all params is at `class`. Can raise. */
+void fcgi_lua_params_push(lua_State *L, fcgi_lua_request *request, int index,
+                          int class);
 
 /* serve.c */
 

@@ -22,35 +22,37 @@ static const fcgi_params *params_of(lua_State *L, const view *params) {
   return fcgi_request_params(params->request->handle);
 }
 
-/* Leave the params of the request whose user value 1 caches them: that of the
-   value at the top, which is popped. A lent request may have another's. */
-static void push_cached(lua_State *L, fcgi_lua_request *request, int class) {
-  int owner = lua_gettop(L);
-  lua_getiuservalue(L, owner, 1);
-  const view *cached = lua_touserdata(L, -1);
-  if (!cached || cached->turn != request->turn) {
-    view *params = lua_newuserdatauv(L, sizeof *params, 1);
-    *params = (view){request, request->turn};
-    lua_pushvalue(L, class);
-    lua_setmetatable(L, -2);
-    if (request->ref == LUA_NOREF) {
-      lua_pushvalue(L, owner);
-      lua_setiuservalue(L, -2, 1);
-    }
-    lua_pushvalue(L, -1);
-    lua_setiuservalue(L, owner, 1);
+/* Push new params. Those of a lent request need no value to be kept alive. */
+static void push_new(lua_State *L, fcgi_lua_request *request, int index,
+                     int class) {
+  int own = request->ref == LUA_NOREF;
+  view *params = lua_newuserdatauv(L, sizeof *params, own);
+  *params = (view){request, request->turn};
+  lua_pushvalue(L, class);
+  lua_setmetatable(L, -2);
+  if (own) {
+    lua_pushvalue(L, index);
+    lua_setiuservalue(L, -2, 1);
   }
-  lua_replace(L, owner);
-  lua_settop(L, owner);
 }
 
-void fcgi_lua_params_push(lua_State *L, int index, int class) {
-  fcgi_lua_request *request = fcgi_lua_request_at(L, index);
+/* They are cached by the request's value, or by the block of a lent one, where
+   an earlier request may have left its own. */
+void fcgi_lua_params_push(lua_State *L, fcgi_lua_request *request, int index,
+                          int class) {
   if (request->ref == LUA_NOREF)
     lua_pushvalue(L, index);
   else
     lua_rawgeti(L, LUA_REGISTRYINDEX, request->ref);
-  push_cached(L, request, class);
+  lua_getiuservalue(L, -1, 1);
+  const view *cached = lua_touserdata(L, -1);
+  if (!cached || cached->turn != request->turn) {
+    lua_pop(L, 1);
+    push_new(L, request, index, class);
+    lua_pushvalue(L, -1);
+    lua_setiuservalue(L, -3, 1);
+  }
+  lua_remove(L, -2);
 }
 
 /* Upvalue 1 is the metatable, 2 the methods. A parameter comes first, so that

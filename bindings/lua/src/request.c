@@ -254,10 +254,11 @@ static int push_method(lua_State *L, const fcgi_request *request) {
 }
 
 static int push_field(lua_State *L, field which) {
-  fcgi_request *request = fcgi_lua_request_check(L)->handle;
+  fcgi_lua_request *checked = fcgi_lua_request_check(L);
+  fcgi_request *request = checked->handle;
   switch (which) {
   case FIELD_PARAMS:
-    fcgi_lua_params_push(L, 1, lua_upvalueindex(3));
+    fcgi_lua_params_push(L, checked, 1, lua_upvalueindex(3));
     return 1;
   case FIELD_METHOD:
     return push_method(L, request);
