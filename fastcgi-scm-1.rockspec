@@ -83,6 +83,7 @@ build = {
         "core/server/logtext.c",
         "core/server/loop.c",
         "core/server/notify.c",
+        "core/server/orphan.c",
         "core/server/overdue.c",
         "core/server/poller.c",
         "core/server/poller_epoll.c",

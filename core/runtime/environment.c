@@ -8,11 +8,12 @@
 /* What a parent says to one child and the next child must not take for its
    own. NOTIFY_SOCKET is the one of our own parent. */
 static const char *const personal[] = {
-    "LISTEN_PID",      "LISTEN_FDS",
-    "LISTEN_FDNAMES",  "WATCHDOG_PID",
-    "WATCHDOG_USEC",   "FASTCGI_HANDOVER",
-    "FASTCGI_UPGRADE", "FASTCGI_UPGRADE_NOTIFY",
-    "FASTCGI_WORKER",  "FASTCGI_SCOREBOARD",
+    "LISTEN_PID",         "LISTEN_FDS",
+    "LISTEN_FDNAMES",     "WATCHDOG_PID",
+    "WATCHDOG_USEC",      "FASTCGI_HANDOVER",
+    "FASTCGI_UPGRADE",    "FASTCGI_UPGRADE_NOTIFY",
+    "FASTCGI_WORKER",     "FASTCGI_SCOREBOARD",
+    "FASTCGI_SUPERVISOR",
 };
 
 static int is_named(const char *variable, const char *name) {

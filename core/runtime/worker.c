@@ -45,13 +45,16 @@ static int describe_slot(const fcgi__supervisor *s, fcgi__environment *e,
 
 static int describe(const fcgi__supervisor *s, fcgi__environment *e) {
   int first = FCGI__PASSED_FIRST + (int)s->listener_count, failed;
-  char ends[32];
+  char ends[32], parent[48];
   snprintf(ends, sizeof ends, ":%d:%d", first, first + 1);
+  snprintf(parent, sizeof parent, ":%ld:%d", (long)getpid(),
+           s->config.graceful_timeout_ms);
   failed = fcgi__environment_copy(e) ||
            fcgi__environment_set(e, "NOTIFY_SOCKET", "%s", s->notify_name) ||
            fcgi__environment_set(e, "LISTEN_FDS", "%zu", s->listener_count) ||
            fcgi__environment_set_pid(e, "LISTEN_PID", "") ||
-           fcgi__environment_set_pid(e, "FASTCGI_HANDOVER", ends);
+           fcgi__environment_set_pid(e, "FASTCGI_HANDOVER", ends) ||
+           fcgi__environment_set_pid(e, "FASTCGI_SUPERVISOR", parent);
   if (!failed && s->listener_names[0])
     failed =
         fcgi__environment_set(e, "LISTEN_FDNAMES", "%s", s->listener_names);

@@ -176,6 +176,7 @@ void fcgi__server_carry_out_stop(fcgi_server *server) {
   fcgi__handover_leave(server);
   fcgi__server_accept_off(server);
   close_listeners(server);
+  fcgi__orphan_let_go(server);
   fcgi__server_each_connection(server, stop_one, &wanted);
   if (wanted == FCGI__ABORTING || atomic_load(&server->open) == 0)
     fcgi__poller_wake_all(server->poller);

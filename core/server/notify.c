@@ -68,6 +68,7 @@ static void begin(fcgi_server *server) {
       sched_yield();
     return;
   }
+  fcgi__orphan_find(server);
   fcgi__tally_start(server);
   fcgi__logs_start(server);
   atomic_store(&notify->begun, 1);

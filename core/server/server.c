@@ -278,5 +278,6 @@ void fcgi_server_stop(fcgi_server *server, fcgi_stop how) {
   while (before < wanted &&
          !atomic_compare_exchange_weak(&server->stop_wanted, &before, wanted))
     ;
+  fcgi__orphan_stopping(server);
   fcgi__poller_wake(server->poller);
 }

@@ -15,6 +15,7 @@
 #include "server/listener.h"
 #include "server/logs.h"
 #include "server/notify.h"
+#include "server/orphan.h"
 #include "server/overdue.h"
 #include "server/poller.h"
 #include "server/request.h"
@@ -54,6 +55,7 @@ struct fcgi_server {
   fcgi__notify notify;                /* What our starter was told. */
   fcgi__retire retire;                /* After how many requests we go. */
   fcgi__gather gather;                /* Answers that leave together. */
+  fcgi__orphan orphan;                /* Who started us. */
   fcgi__poller *poller;               /* Who is ready. */
   fcgi__listener listeners[FCGI__LISTENERS]; /* Where we listen. */
   size_t listener_count;                     /* How many. */

@@ -270,30 +270,44 @@ uint64_t fcgi_status_quantile(const fcgi_status_worker *worker, double share) {
   return end;
 }
 
-/* The formats by what follows "?", the first for nothing. */
+/* The formats by a word of what follows "?", the first for none of them. */
 static const struct {
-  const char *query;         /* What is asked for. */
+  const char *word;          /* What is asked for. */
   const char *content_type;  /* Of the answer. */
   fcgi_status_format format; /* What is given. */
+  int as_fpm;                /* 1: where "fpm" is asked for too. */
 } pages[] = {
-    {"", "text/html; charset=utf-8", FCGI_STATUS_HTML},
-    {"json", "application/json", FCGI_STATUS_JSON},
+    {"", "text/html; charset=utf-8", FCGI_STATUS_HTML, 0},
+    {"json", "application/json", FCGI_STATUS_JSON, 0},
     {"openmetrics",
      "application/openmetrics-text; version=1.0.0; charset=utf-8",
-     FCGI_STATUS_OPENMETRICS},
-    {"text", "text/plain; charset=utf-8", FCGI_STATUS_TEXT},
-    {"full", "text/plain; charset=utf-8", FCGI_STATUS_TEXT},
-    {"fpm", "text/plain; charset=utf-8", FCGI_STATUS_FPM},
-    {"fpm&json", "application/json", FCGI_STATUS_FPM_JSON},
-    {"raw", "application/octet-stream", FCGI_STATUS_RAW},
+     FCGI_STATUS_OPENMETRICS, 0},
+    {"text", "text/plain; charset=utf-8", FCGI_STATUS_TEXT, 0},
+    {"full", "text/plain; charset=utf-8", FCGI_STATUS_TEXT, 0},
+    {"raw", "application/octet-stream", FCGI_STATUS_RAW, 0},
+    {"json", "application/json", FCGI_STATUS_FPM_JSON, 1},
+    {"fpm", "text/plain; charset=utf-8", FCGI_STATUS_FPM, 1},
 };
 enum { PAGES = sizeof pages / sizeof *pages };
+
+/* 1 when one of the words between "&" is this one. */
+static int asks_for(const char *query, const char *word) {
+  size_t len = strlen(word);
+  for (; query; query = strchr(query, '&')) {
+    query += *query == '&';
+    if (strncmp(query, word, len) == 0 && (!query[len] || query[len] == '&'))
+      return 1;
+  }
+  return 0;
+}
 
 static size_t page_for(const fcgi_request *request) {
   const char *query =
       fcgi_params_get(request->params, "QUERY_STRING", 12, NULL);
-  size_t i = 0;
-  while (query && i < PAGES && strcmp(query, pages[i].query) != 0)
+  size_t i = query ? 1 : PAGES;
+  int as_fpm = query && asks_for(query, "fpm");
+  while (i < PAGES &&
+         (pages[i].as_fpm != as_fpm || !asks_for(query, pages[i].word)))
     i++;
   return i < PAGES ? i : 0;
 }

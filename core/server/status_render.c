@@ -344,6 +344,36 @@ void fcgi__status_fpm(fcgi__text *out, const fcgi_status *status) {
   }
 }
 
+static const fcgi_status_request *oldest_of(const fcgi_status *status,
+                                            const fcgi_status_worker *worker) {
+  const fcgi_status_request *all = status->requests + worker->first_request;
+  const fcgi_status_request *oldest = NULL;
+  for (size_t i = 0; i < worker->request_count; i++)
+    if (!oldest || all[i].age_us > oldest->age_us)
+      oldest = &all[i];
+  return oldest;
+}
+
+/* A process of PHP-FPM has one request at a time; of ours it is the oldest. */
+static void fpm_process(fcgi__text *out, const fcgi_status *status,
+                        const fcgi_status_worker *worker) {
+  const fcgi_status_request *request = oldest_of(status, worker);
+  int64_t since = (int64_t)(worker->age_us / 1000000);
+  int64_t now = status->started_ms / 1000 + (int64_t)(status->age_us / 1000000);
+  fcgi__text_add(out,
+                 "{\"pid\":%" PRId64 ",\"state\":\"%s\",\"start time\":%" PRId64
+                 ",\"start since\":%" PRId64 ",\"requests\":%" PRIu64,
+                 worker->pid, request ? "Running" : "Idle", now - since, since,
+                 worker->values[FCGI_STATUS_REQUESTS]);
+  fcgi__text_add(out, ",\"request duration\":%" PRIu64 ",\"request method\":",
+                 request ? request->age_us : 0);
+  fcgi__text_json(out, request ? request->method : "-");
+  fcgi__text_add(out, ",\"request uri\":");
+  fcgi__text_json(out, request ? request->path : "-");
+  fcgi__text_add(out, ",\"content length\":0,\"user\":\"-\",\"script\":\"-\","
+                      "\"last request cpu\":0,\"last request memory\":0}");
+}
+
 void fcgi__status_fpm_json(fcgi__text *out, const fcgi_status *status) {
   fpm_row rows[FPM_ROWS];
   char date[48];
@@ -356,7 +386,12 @@ void fcgi__status_fpm_json(fcgi__text *out, const fcgi_status *status) {
     else
       fcgi__text_add(out, "%" PRId64, rows[i].value);
   }
-  fcgi__text_add(out, "}\n");
+  fcgi__text_add(out, ",\"processes\":[");
+  for (size_t i = 0; i < status->worker_count; i++) {
+    fcgi__text_add(out, i ? "," : "");
+    fpm_process(out, status, &status->workers[i]);
+  }
+  fcgi__text_add(out, "]}\n");
 }
 
 static void no_text(fcgi__text *out, const fcgi_status *status) {

@@ -102,14 +102,16 @@ void fcgi__tally_count(fcgi_server *server, fcgi_status_value value,
 }
 
 size_t fcgi__tally_path(const fcgi_params *params, char *out, size_t len) {
-  size_t uri_len = 0;
+  size_t uri_len = 0, copied;
   const char *uri = fcgi_params_get(params, "REQUEST_URI", 11, &uri_len);
   const char *script, *info, *query;
   int written;
   if (uri && *uri == '/') {
     query = memchr(uri, '?', uri_len);
     uri_len = query ? (size_t)(query - uri) : uri_len;
-    snprintf(out, len, "%.*s", (int)(uri_len < len ? uri_len : len), uri);
+    copied = uri_len < len ? uri_len : len - 1;
+    memcpy(out, uri, copied); /* A refused request may have a NUL in it. */
+    out[copied] = '\0';
     return uri_len;
   }
   script = fcgi_params_get(params, "SCRIPT_NAME", 11, NULL);

@@ -34,6 +34,11 @@ def ask(address: str, path: str = "/") -> Response:
         return client.ask(get_params(path))
 
 
+def shared_memory() -> set[str]:
+    """Segments of ours; others of this machine come and go."""
+    return {path.name for path in Path("/dev/shm").glob("*f*cgi*")}
+
+
 class Asked:
     """A request that has been sent and not been answered yet."""
 
@@ -234,7 +239,7 @@ def test_killed_worker_loses_its_own_requests_only(directory: Path):
     with hanging(directory, "kill", "--status-path", "/status") as supervisor:
         wait_until(lambda: status(supervisor.pid)["listen_queue"] == 0)
         files = supervisor.descriptors()
-        memory = {path.name for path in Path("/dev/shm").iterdir()}
+        memory = shared_memory()
         asked = hang_all(supervisor)
         in_flight = {w["pid"]: len(w["in_flight"]) for w in status(supervisor.pid)["workers"]}
         assert list(in_flight.values()) == [1] * WORKERS
@@ -253,11 +258,50 @@ def test_killed_worker_loses_its_own_requests_only(directory: Path):
             answered += answer.ended and answer.status == 200
         assert answered == WORKERS - 1
         assert supervisor.descriptors() == files
-        assert {path.name for path in Path("/dev/shm").iterdir()} == memory
+        assert shared_memory() == memory
         seen = status(supervisor.pid)
         assert seen["events"]["crashes"] == 1
         assert (seen["total"]["requests"], seen["total"]["finished"]) == (WORKERS + 1, WORKERS)
         assert state(victim) == ""
+
+
+@pytest.mark.parametrize("language", ["python", "lua"])
+def test_no_hung_worker_outlives_a_killed_supervisor(directory: Path, language: str):
+    """It has the time of a graceful stop, and then the kernel ends it."""
+    name = f"orphaned-{language}"
+    with hanging(directory, name, "--graceful-timeout", "1", language=language) as supervisor:
+        workers = supervisor.workers()
+        asked = Asked(supervisor.address, "/hang")
+        wait_until(lambda: status(supervisor.pid)["total"]["active"] == 1, 10, "one to hang")
+        os.kill(supervisor.pid, signal.SIGKILL)
+        supervisor.wait()
+        began = time.monotonic()
+        wait_until(lambda: all(state(pid) in ("", "Z") for pid in workers), 10, "their end")
+        assert time.monotonic() - began > 0.9
+        asked.client.close()
+
+
+def test_another_supervisor_can_take_over_from_a_killed_one(directory: Path):
+    """Workers that still answer hold neither the address nor what nobody will take."""
+    env = {"GATE": str(directory / "gate")}
+    command = [*python_app("hang"), "--threads", "2"]
+    options = {"workers": 1, "env": env}
+    with Supervisor(directory, command, name="killed", **options) as supervisor:
+        supervisor.ready()
+        (worker,) = supervisor.workers()
+        asked = Asked(supervisor.address, "/hang")
+        wait_until(lambda: status(supervisor.pid)["total"]["active"] == 1, 10, "one to hang")
+        os.kill(supervisor.pid, signal.SIGKILL)
+        supervisor.wait()
+        wait_until(lambda: os.readlink(f"/proc/{worker}/fd/3") == "/dev/null", 10, "it to let go")
+        address = supervisor.address
+        with Supervisor(directory, command, name="next", address=address, **options) as other:
+            other.ready()
+            assert ask(address).body == b"None\n"
+            (directory / "gate").touch()
+            assert asked.answer().status == 200
+            wait_until(lambda: state(worker) in ("", "Z"), 10, "the end of the old worker")
+            assert ask(address).body == b"None\n"
 
 
 def test_new_supervisor_begins_a_new_status(directory: Path):

@@ -318,6 +318,17 @@ static void test_refused_requests_have_a_line(void **state) {
   logs_finish(&l);
 }
 
+static void test_a_path_with_a_nul(void **state) {
+  static const char uri[] = "\13\7REQUEST_URI/a\0b?\0q";
+  logs l;
+  logs_begin(&l, *state, "%(r)s %(U)s %(s)s");
+  serving_restart(l.f);
+  records_begin(&l.f->text->sent, 1, FCGI_ROLE_RESPONDER, FCGI_BEGIN_KEEP);
+  refuse_it(&l, uri, sizeof uri - 1);
+  logs_expect(&l, "- /a\\x00b?\\x00q /a\\x00b 400\n");
+  logs_finish(&l);
+}
+
 static void test_requests_beyond_the_limit_have_a_line(void **state) {
   logs l;
   records *to;
@@ -372,6 +383,7 @@ static int run(const char *group, void *kind) {
       SERVING_TEST(test_no_answer_is_a_dash),
       SERVING_TEST(test_open_requests_are_logged_at_the_end),
       SERVING_TEST(test_refused_requests_have_a_line),
+      SERVING_TEST(test_a_path_with_a_nul),
       SERVING_TEST(test_requests_beyond_the_limit_have_a_line),
       SERVING_TEST(test_refusals_that_nobody_got),
   };

@@ -89,6 +89,34 @@ static void test_formats(void **state) {
   expect_in(f, "fpm", "accepted conn:        1\n");
   expect_in(f, "fpm&json", "\"active processes\":0");
   expect_in(f, "full", "status pages:        8\n");
+  expect_in(f, "full&fpm", "max children reached: 0\n");
+  expect_in(f, "json&full", "Content-Type: application/json\r\n");
+  expect_in(f, "x&json&fpm&full", "\"max children reached\":0");
+  expect_in(f, "fpmx&jsonx&_=1", "<h2>Workers</h2>");
+}
+
+/* As the tools for PHP-FPM's page want it: those that are idle too. */
+static void test_processes_as_php_fpm_has_them(void **state) {
+  serving *f = *state;
+  char expected[160];
+  restart(f);
+  serve(f, "/a", 200);
+  snprintf(expected, sizeof expected,
+           "\"processes\":[{\"pid\":%ld,\"state\":\"Idle\",\"start time\":",
+           (long)getpid());
+  expect_in(f, "fpm&json&full", expected);
+  expect_in(f, "fpm&json&full",
+            "\"requests\":1,\"request duration\":0,\"request method\":\"-\","
+            "\"request uri\":\"-\",\"content length\":0,\"user\":\"-\","
+            "\"script\":\"-\",\"last request cpu\":0,"
+            "\"last request memory\":0}]}\n");
+  const char *const params[] = {"SCRIPT_NAME", "/busy\"", NULL};
+  ask(f, params);
+  serving_take(f, FCGI_EVENT_REQUEST);
+  int other = serving_connect(f);
+  close(f->client);
+  f->client = other;
+  expect_in(f, "fpm&json", "\"state\":\"Running\"");
 }
 
 static void test_numbers_are_of_what_was_done(void **state) {
@@ -292,6 +320,7 @@ static void test_no_board_for_another_process(void **state) {
 static int run(const char *group, void *kind) {
   const struct CMUnitTest tests[] = {
       SERVING_TEST(test_formats),
+      SERVING_TEST(test_processes_as_php_fpm_has_them),
       SERVING_TEST(test_numbers_are_of_what_was_done),
       SERVING_TEST(test_requests_under_way),
       SERVING_TEST(test_raw_answers_are_classed),
