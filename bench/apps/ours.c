@@ -6,9 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Each way ends the request and the callback with it. */
 static int answer(fcgi_request *request, void *user_data) {
   const char *path = fcgi_request_param(request, "PATH_INFO");
   const char *length = fcgi_request_param(request, "CONTENT_LENGTH");
+  fcgi_request_gather(request);
   if (path && strcmp(path, "/page") == 0)
     return fcgi_request_reply(request, 200, "text/html", user_data, 10240);
   if (length && *length) {

@@ -33,11 +33,8 @@ static void measure(fcgi__gather *gather, uint64_t since, uint64_t now) {
   atomic_store_explicit(&gather->quick, quick, memory_order_relaxed);
 }
 
-void fcgi__gather_begin(fcgi_request *request, int returns) {
-  fcgi__connection *connection = request->connection;
-  uint64_t before = given(connection), now = 0;
-  request->returns = (uint8_t)returns;
-  request->taker = pthread_self();
+void fcgi__gather_begin(fcgi__connection *connection) {
+  uint64_t before = given(connection), now;
   if (before == 0 && waiting(connection) == 0)
     return;
   now = fcgi__board_now();
@@ -48,11 +45,9 @@ void fcgi__gather_begin(fcgi_request *request, int returns) {
                         memory_order_relaxed);
 }
 
-/* Only the thread that took the request is sure to come back soon. */
 void fcgi__gather_end(fcgi_request *request) {
   fcgi__connection *connection = request->connection;
-  connection->may_wait = request->returns && waiting(connection) > 0 &&
-                         pthread_equal(request->taker, pthread_self());
+  connection->may_wait = request->gathers && waiting(connection) > 0;
 }
 
 static int is_worthwhile(fcgi__connection *connection) {
@@ -106,4 +101,8 @@ void fcgi__gather_flush(fcgi_server *server) {
     return;
   fcgi__connection_lock(held);
   fcgi__connection_settle(held);
+}
+
+void fcgi_request_gather(fcgi_request *request) {
+  request->gathers = 1;
 }

@@ -15,9 +15,8 @@ typedef struct fcgi__gather {
                         next one of its connection, which was ready. */
 } fcgi__gather;
 
-/* A thread takes the request; the server's lock is held. `returns`: it takes
-   another one as soon as it has done with this one. */
-void fcgi__gather_begin(fcgi_request *request, int returns);
+/* A thread takes a request of it; the server's lock is held. */
+void fcgi__gather_begin(struct fcgi__connection *connection);
 /* The request is ended; the connection's lock is held. */
 void fcgi__gather_end(fcgi_request *request);
 

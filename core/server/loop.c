@@ -279,14 +279,13 @@ static int wait_once(fcgi_server *server, long long until) {
   return count < 0 ? count : 1;
 }
 
-static int pop_ready(fcgi_server *server, fcgi_server_event *event,
-                     fcgi__take how) {
+static int pop_ready(fcgi_server *server, fcgi_server_event *event, int hold) {
   int found = 0;
   if (atomic_load_explicit(&server->ready_count, memory_order_relaxed) == 0)
     return 0;
   pthread_mutex_lock(&server->lock);
   if (server->ready_first) {
-    fcgi__server_pop(server, event, how);
+    fcgi__server_pop(server, event, hold);
     found = 1;
   }
   pthread_mutex_unlock(&server->lock);
@@ -303,7 +302,7 @@ static void serve_offered(fcgi_server *server) {
 }
 
 int fcgi__server_take_event(fcgi_server *server, fcgi_server_event *event,
-                            int timeout_ms, fcgi__take how) {
+                            int timeout_ms, int hold) {
   long long until = timeout_ms < 0 ? LLONG_MAX : fcgi__now() + timeout_ms;
   int looked = 0;
   if (atomic_load_explicit(&server->spare.on, memory_order_relaxed))
@@ -315,7 +314,7 @@ int fcgi__server_take_event(fcgi_server *server, fcgi_server_event *event,
     if (atomic_load(&server->stop_wanted) != atomic_load(&server->stopping))
       fcgi__server_carry_out_stop(server);
     fcgi__gather_flush(server);
-    if (pop_ready(server, event, how)) {
+    if (pop_ready(server, event, hold)) {
       if (event->type == FCGI_EVENT_REQUEST)
         fcgi__retire_count(server);
       return 1;
@@ -338,10 +337,5 @@ int fcgi__server_take_event(fcgi_server *server, fcgi_server_event *event,
 
 int fcgi_server_next(fcgi_server *server, fcgi_server_event *event,
                      int timeout_ms) {
-  return fcgi__server_take_event(server, event, timeout_ms, FCGI__TAKE_ONE);
-}
-
-int fcgi_server_next_in_loop(fcgi_server *server, fcgi_server_event *event,
-                             int timeout_ms) {
-  return fcgi__server_take_event(server, event, timeout_ms, FCGI__TAKE_LOOP);
+  return fcgi__server_take_event(server, event, timeout_ms, 0);
 }

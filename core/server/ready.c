@@ -96,8 +96,7 @@ int fcgi__server_let_go(fcgi_server *server, fcgi_request *request) {
 
 /* Events of one request come in the order of their numbers, CLOSE last; a
    request with several goes to the end of the list after each. */
-void fcgi__server_pop(fcgi_server *server, fcgi_server_event *event,
-                      fcgi__take how) {
+void fcgi__server_pop(fcgi_server *server, fcgi_server_event *event, int hold) {
   fcgi_request *request = server->ready_first;
   int type = __builtin_ctz(request->pending);
   take_out(server, request);
@@ -106,14 +105,14 @@ void fcgi__server_pop(fcgi_server *server, fcgi_server_event *event,
     push(server, request);
   if (type == FCGI_EVENT_REQUEST) {
     request->wants_close = 1;
-    fcgi__gather_begin(request, how != FCGI__TAKE_ONE);
+    fcgi__gather_begin(request->connection);
     if (request->tally.counted)
       fcgi__tally_given(request);
   }
   event->type = (fcgi_event_type)type;
   event->request = request;
   event->user_data = request->user_data;
-  if (how == FCGI__TAKE_HELD)
+  if (hold)
     atomic_fetch_add(&request->held, 1);
   else if (type == FCGI_EVENT_CLOSE)
     fcgi__request_free(request);

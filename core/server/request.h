@@ -66,8 +66,7 @@ struct fcgi_request {
   uint64_t file_offset;       /* Where it goes on. */
   uint64_t file_left;         /* How much of it. */
   atomic_uint held;           /* Callbacks that use the handle. */
-  pthread_t taker;            /* The thread that took it. */
-  uint8_t returns;            /* 1: that takes another one right after it. */
+  uint8_t gathers;            /* 1: whoever ends it takes another one then. */
   fcgi__tally tally;          /* What the scoreboard is told. */
   fcgi__access *access;       /* What the access log is told, or NULL. */
   fcgi__buffer error_line;    /* STDERR for the error log, up to a newline. */

@@ -80,7 +80,7 @@ int fcgi_server_run(fcgi_server *server, const fcgi_handler *handler,
                   "no address to serve: call fcgi_server_listen first");
   atomic_fetch_add(&server->running, 1);
   do {
-    result = fcgi__server_take_event(server, &event, -1, FCGI__TAKE_HELD);
+    result = fcgi__server_take_event(server, &event, -1, 1);
     if (result > 0)
       call(&copy, &event, user_data);
   } while (result >= 0);

@@ -35,14 +35,6 @@ enum {
   FCGI__MESSAGE = 512
 };
 
-/* How a thread takes an event. */
-typedef enum fcgi__take {
-  FCGI__TAKE_ONE,  /* It may not come back for long. */
-  FCGI__TAKE_LOOP, /* It comes back when it has answered. */
-  FCGI__TAKE_HELD  /* So too, and the request's memory is kept until
-                      fcgi__request_release. */
-} fcgi__take;
-
 enum { FCGI__RUNNING = 0, FCGI__STOPPING = 1, FCGI__ABORTING = 2 };
 
 struct fcgi_server {
@@ -142,8 +134,7 @@ void fcgi__server_no_longer_late(fcgi_server *server, fcgi_request *request);
 
 /* Take the next event out; the server's lock is held and there is one. A
    request whose CLOSE is taken out unheld is freed. */
-void fcgi__server_pop(fcgi_server *server, fcgi_server_event *event,
-                      fcgi__take how);
+void fcgi__server_pop(fcgi_server *server, fcgi_server_event *event, int hold);
 
 /* The library ends the request: take its events out of the ready list, unless
    `only_look` and the program has the request. 1 when it has. */
@@ -183,8 +174,9 @@ void fcgi__settings_fill(fcgi_server *server);
 /* See to deadlines that have passed. */
 void fcgi__server_sweep(fcgi_server *server);
 
-/* fcgi_server_next. */
+/* fcgi_server_next; `hold` 1 keeps the request's memory until
+   fcgi__request_release. */
 int fcgi__server_take_event(fcgi_server *server, fcgi_server_event *event,
-                            int timeout_ms, fcgi__take how);
+                            int timeout_ms, int hold);
 
 #endif

@@ -59,6 +59,7 @@ static int conclude_without(lua_State *L, fcgi_lua_request *request) {
 static int conclude(lua_State *L, fcgi_lua_request *request) {
   if (!fcgi_lua_request_open(request))
     return check_ended(L);
+  fcgi_request_gather(request->handle);
   int type = lua_type(L, 2);
   if (type == LUA_TUSERDATA && lua_rawequal(L, 1, 2)) {
     lua_settop(L, 1); /* The handler ended in `return req:write(...)`. */
@@ -106,7 +107,7 @@ static int take(const loop *self) {
   fcgi_server_event event;
   int code;
   do
-    code = fcgi_server_next_in_loop(handle, &event, enough ? TICK_MS : -1);
+    code = fcgi_server_next(handle, &event, enough ? TICK_MS : -1);
   while (code == 0 && !(enough && atomic_load(enough)));
   if (code > 0)
     fcgi_lua_request_take(self->request, event.request);

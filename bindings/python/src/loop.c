@@ -42,6 +42,7 @@ int loop_close(serve_loop *loop, PyObject *body) {
 /* Needs no GIL. Whatever is wrong with the connection is no affair of the
    application, which has done its part. */
 static void send_pending(serve_loop *loop) {
+  fcgi_request_gather(loop->pending);
   if (loop->simple)
     reply_respond(&loop->answer, loop->pending);
   else if (reply_write(&loop->answer, loop->pending) < 0)
@@ -227,7 +228,7 @@ static int turn(serve_loop *loop, fcgi_request **handle) {
   Py_BEGIN_ALLOW_THREADS
   if (loop->pending != NULL)
     send_pending(loop);
-  code = fcgi_server_next_in_loop(loop->server->core, &event, loop->wait_ms);
+  code = fcgi_server_next(loop->server->core, &event, loop->wait_ms);
   Py_END_ALLOW_THREADS
   if (loop->request != NULL)
     settle(loop);

@@ -114,6 +114,12 @@ FCGI_EXPORT int fcgi_request_send_file(fcgi_request *request, int fd,
 /* Send what is gathered now. */
 FCGI_EXPORT int fcgi_request_flush(fcgi_request *request);
 
+/* Say, just before the call that ends the request, that the same thread takes
+   another one right after it. Where others of its connection are ready and
+   have been served quickly, its answer may then wait for theirs, 0.2 ms and one
+   handler at most: they leave in one system call. */
+FCGI_EXPORT void fcgi_request_gather(fcgi_request *request);
+
 /* End the request; the handle is dead afterwards. 0 as `app_status` suits
    every web server. An unread body is drained, never parsed as records. */
 FCGI_EXPORT int fcgi_request_end(fcgi_request *request, uint32_t app_status);

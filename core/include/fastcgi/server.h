@@ -192,13 +192,6 @@ FCGI_EXPORT int fcgi_server_run(fcgi_server *server,
 FCGI_EXPORT int fcgi_server_next(fcgi_server *server, fcgi_server_event *event,
                                  int timeout_ms);
 
-/* The same for a loop whose threads answer the request that they took, and then
-   call this again at once, as fcgi_server_run does: quick answers to requests
-   of one connection may leave together. */
-FCGI_EXPORT int fcgi_server_next_in_loop(fcgi_server *server,
-                                         fcgi_server_event *event,
-                                         int timeout_ms);
-
 /* A descriptor that polls readable when fcgi_server_next with timeout 0 has
    work; for foreign event loops. Call next until it returns 0. The caller also
    calls it after fcgi_server_wait_ms. FCGI_ERR_UNSUPPORTED with poll(2). */

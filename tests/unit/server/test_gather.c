@@ -2,7 +2,6 @@
 /* Answers to requests that came together, on one thread. */
 #include "support/serving.h"
 
-#include <pthread.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -12,23 +11,21 @@ enum {
                   machine that does other things as well. */
 };
 
-/* The next request, for a thread that comes back. */
-static fcgi_request *take(serving *f) {
-  fcgi_server_event event;
-  assert_int_equal(fcgi_server_next_in_loop(f->server, &event, 1000), 1);
-  assert_int_equal(event.type, FCGI_EVENT_REQUEST);
-  return event.request;
-}
-
 static void send_batch(serving *f, uint16_t count) {
   for (uint16_t id = 1; id <= count; id++)
     records_get(&f->text->sent, id);
   serving_send(f);
 }
 
-static void answer(fcgi_request *request) {
+static void answer_alone(fcgi_request *request) {
   assert_int_equal(fcgi_request_reply(request, 200, "text/plain", "hi\n", 3),
                    0);
+}
+
+/* As a loop does, which then takes the next one. */
+static void answer(fcgi_request *request) {
+  fcgi_request_gather(request);
+  answer_alone(request);
 }
 
 /* How many answers have come by now: each ends with 16 bytes of END_REQUEST. */
@@ -44,7 +41,7 @@ static int answers(serving *f) {
 
 static void answer_rest(serving *f, int count) {
   while (count-- > 0)
-    answer(take(f));
+    answer(serving_take(f, FCGI_EVENT_REQUEST));
 }
 
 /* Leave one answered request of a batch whose answer waits; the others of the
@@ -52,7 +49,7 @@ static void answer_rest(serving *f, int count) {
 static void make_one_wait(serving *f) {
   for (int i = 0; i < TRIES; i++) {
     send_batch(f, BATCH);
-    answer(take(f));
+    answer(serving_take(f, FCGI_EVENT_REQUEST));
     if (answers(f) == 0)
       return;
     answer_rest(f, BATCH - 1);
@@ -65,7 +62,7 @@ static void test_first_answers_leave_at_once(void **state) {
   serving *f = *state;
   send_batch(f, BATCH);
   for (int i = 0; i < BATCH; i++) {
-    answer(take(f));
+    answer(serving_take(f, FCGI_EVENT_REQUEST));
     assert_int_equal(answers(f), 1);
   }
 }
@@ -80,11 +77,11 @@ static void test_answers_of_a_batch_leave_with_the_last(void **state) {
 static void test_slow_handler_ends_the_waiting(void **state) {
   serving *f = *state;
   make_one_wait(f);
-  fcgi_request *slow = take(f);
+  fcgi_request *slow = serving_take(f, FCGI_EVENT_REQUEST);
   usleep(2000);
   answer(slow);
   assert_int_equal(answers(f), 2);
-  answer(take(f));
+  answer(serving_take(f, FCGI_EVENT_REQUEST));
   assert_int_equal(answers(f), 1);
   answer_rest(f, BATCH - 3);
   assert_int_equal(answers(f), BATCH - 3);
@@ -93,7 +90,7 @@ static void test_slow_handler_ends_the_waiting(void **state) {
 static void test_flush_sends_what_waits(void **state) {
   serving *f = *state;
   make_one_wait(f);
-  fcgi_request *next = take(f);
+  fcgi_request *next = serving_take(f, FCGI_EVENT_REQUEST);
   assert_int_equal(fcgi_request_flush(next), 0);
   assert_int_equal(answers(f), 1);
   answer(next);
@@ -101,43 +98,27 @@ static void test_flush_sends_what_waits(void **state) {
   assert_int_equal(answers(f), BATCH - 1);
 }
 
-static void test_nothing_waits_without_a_loop(void **state) {
+static void test_nothing_waits_unless_asked_for(void **state) {
   serving *f = *state;
-  for (int i = 0; i < TRIES / 10; i++) {
-    send_batch(f, BATCH);
-    for (int j = 0; j < BATCH; j++) {
-      answer(serving_take(f, FCGI_EVENT_REQUEST));
-      assert_int_equal(answers(f), 1);
-    }
-  }
-}
-
-static void *answer_elsewhere(void *request) {
-  answer(request);
-  return NULL;
-}
-
-static void test_another_thread_sends_at_once(void **state) {
-  serving *f = *state;
-  pthread_t thread;
   make_one_wait(f);
-  pthread_create(&thread, NULL, answer_elsewhere, take(f));
-  pthread_join(thread, NULL);
+  answer_alone(serving_take(f, FCGI_EVENT_REQUEST));
   assert_int_equal(answers(f), 2);
-  answer_rest(f, BATCH - 2);
-  assert_int_equal(answers(f), BATCH - 2);
+  for (int i = 2; i < BATCH; i++) {
+    answer_alone(serving_take(f, FCGI_EVENT_REQUEST));
+    assert_int_equal(answers(f), 1);
+  }
 }
 
 /* What a handler does after its answer counts too. */
 static void test_work_after_an_answer_ends_the_waiting(void **state) {
   serving *f = *state;
   make_one_wait(f);
-  answer(take(f));
+  answer(serving_take(f, FCGI_EVENT_REQUEST));
   usleep(2000);
-  fcgi_request *next = take(f);
+  fcgi_request *next = serving_take(f, FCGI_EVENT_REQUEST);
   answer(next);
   assert_int_equal(answers(f), 3);
-  answer(take(f));
+  answer(serving_take(f, FCGI_EVENT_REQUEST));
   assert_int_equal(answers(f), 1);
   answer_rest(f, BATCH - 4);
 }
@@ -150,8 +131,8 @@ static void test_nothing_waits_for_another_connection(void **state) {
   send_batch(f, 1);
   f->client = first;
   answer_rest(f, BATCH - 2);
-  fcgi_request *last = take(f);
-  fcgi_request *next = take(f);
+  fcgi_request *last = serving_take(f, FCGI_EVENT_REQUEST);
+  fcgi_request *next = serving_take(f, FCGI_EVENT_REQUEST);
   assert_int_equal(answers(f), BATCH - 1);
   answer(next);
   answer(last);
@@ -164,7 +145,7 @@ static void test_nothing_waits_while_there_is_no_work(void **state) {
   make_one_wait(f);
   fcgi_request *requests[BATCH - 1];
   for (int i = 0; i < BATCH - 1; i++)
-    requests[i] = take(f);
+    requests[i] = serving_take(f, FCGI_EVENT_REQUEST);
   serving_idle(f, 0);
   assert_int_equal(answers(f), 1);
   for (int i = 0; i < BATCH - 1; i++)
@@ -202,8 +183,7 @@ static int run(const char *group, void *kind) {
       SERVING_TEST(test_answers_of_a_batch_leave_with_the_last),
       SERVING_TEST(test_slow_handler_ends_the_waiting),
       SERVING_TEST(test_flush_sends_what_waits),
-      SERVING_TEST(test_nothing_waits_without_a_loop),
-      SERVING_TEST(test_another_thread_sends_at_once),
+      SERVING_TEST(test_nothing_waits_unless_asked_for),
       SERVING_TEST(test_work_after_an_answer_ends_the_waiting),
       SERVING_TEST(test_nothing_waits_for_another_connection),
       SERVING_TEST(test_nothing_waits_while_there_is_no_work),
