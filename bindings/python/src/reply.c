@@ -282,7 +282,9 @@ static void start_failed(const reply *self, core_state *state, int code) {
               code == FCGI_ERR_STATE ? "the answer has begun already" : NULL);
 }
 
-int reply_start(const reply *self, request_object *request) {
+int reply_start(reply *self, request_object *request) {
+  if (self->usual && reply_header(self, "Status", REPLY_USUAL) < 0)
+    return -1;
   fcgi_request *handle = request_enter(request);
   if (handle == NULL)
     return -1;
@@ -342,9 +344,8 @@ int reply_is_good(const reply *self, reply_memo *memo) {
 
 int reply_respond(const reply *self, fcgi_request *handle) {
   const Py_buffer *body = self->parts > 0 ? &self->part[0] : NULL;
-  size_t skip = self->usual ? 1 : 0;
-  return fcgi_request_respond(handle, self->status, self->headers + skip,
-                              self->count - skip, body ? body->buf : NULL,
+  return fcgi_request_respond(handle, self->status, self->headers, self->count,
+                              body ? body->buf : NULL,
                               body ? (size_t)body->len : 0);
 }
 

@@ -6,17 +6,18 @@
 
 #include "request.h"
 
-#define REPLY_HEADERS 32   /* More than these go to allocated memory. */
-#define REPLY_MEMO    16   /* So many headers are remembered, */
-#define REPLY_TEXT    1024 /* if they are no longer than this. */
-#define REPLY_PARTS   16   /* Longer lists of blocks are joined first. */
+#define REPLY_USUAL   "200 OK" /* A status line that the core writes too. */
+#define REPLY_HEADERS 32       /* More than these go to allocated memory. */
+#define REPLY_MEMO    16       /* So many headers are remembered, */
+#define REPLY_TEXT    1024     /* if they are no longer than this. */
+#define REPLY_PARTS   16       /* Longer lists of blocks are joined first. */
 
 typedef struct reply {
   int status;                       /* HTTP status. */
   char has_length;                  /* 1 when Content-Length is given. */
   char bytes_only;                  /* 1 when str is no body (WSGI). */
   char line;                        /* 1 when header 0 is the status line. */
-  char usual;                       /* 1 when that says what the core would. */
+  char usual;                       /* 1 when the line is REPLY_USUAL. */
   char length_text[24];             /* The one that is added. */
   size_t count;                     /* Headers in use. */
   size_t room;                      /* Headers there is room for. */
@@ -70,7 +71,7 @@ int reply_is_head(request_object *request);
 
 /* Begin the answer with the status and the headers: 0, or -1 with an
    exception. It does not block. */
-int reply_start(const reply *self, request_object *request);
+int reply_start(reply *self, request_object *request);
 
 /* 1 when the core is sure to take the status and the headers. */
 int reply_is_good(const reply *self, reply_memo *memo);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "start_response.h"
+#include "params.h"
 #include <stddef.h>
 #include <structmember.h>
 
@@ -163,8 +164,12 @@ static PyObject *start_response_call(PyObject *callable, PyObject *const *args,
 static int add_reason(start_response *self, reply *out) {
   if (PyUnicode_GET_LENGTH(self->line) <= 4)
     return 0;
+  if (PyUnicode_KIND(self->line) == PyUnicode_1BYTE_KIND &&
+      params_equal(self->line, REPLY_USUAL, sizeof REPLY_USUAL - 1)) {
+    out->usual = 1;
+    return 0;
+  }
   out->line = 1;
-  out->usual = PyUnicode_CompareWithASCIIString(self->line, "200 OK") == 0;
   return reply_pair(out, self->request->state->status, self->line);
 }
 
