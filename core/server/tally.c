@@ -110,7 +110,7 @@ size_t fcgi__tally_path(const fcgi_params *params, char *out, size_t len) {
     query = memchr(uri, '?', uri_len);
     uri_len = query ? (size_t)(query - uri) : uri_len;
     copied = uri_len < len ? uri_len : len - 1;
-    memcpy(out, uri, copied); /* A refused request may have a NUL in it. */
+    memcpy(out, uri, copied);
     out[copied] = '\0';
     return uri_len;
   }

@@ -318,14 +318,24 @@ static void test_refused_requests_have_a_line(void **state) {
   logs_finish(&l);
 }
 
-static void test_a_path_with_a_nul(void **state) {
+/* What was refused is not shown, wherever its records were cut. */
+static void test_a_path_with_a_nul_is_none(void **state) {
   static const char uri[] = "\13\7REQUEST_URI/a\0b?\0q";
   logs l;
   logs_begin(&l, *state, "%(r)s %(U)s %(s)s");
   serving_restart(l.f);
-  records_begin(&l.f->text->sent, 1, FCGI_ROLE_RESPONDER, FCGI_BEGIN_KEEP);
-  refuse_it(&l, uri, sizeof uri - 1);
-  logs_expect(&l, "- /a\\x00b?\\x00q /a\\x00b 400\n");
+  for (size_t at = 0; at < sizeof uri - 1; at++) {
+    records_begin(&l.f->text->sent, 1, FCGI_ROLE_RESPONDER, FCGI_BEGIN_KEEP);
+    if (at > 0)
+      records_params(&l.f->text->sent, 1, uri, at);
+    records_params(&l.f->text->sent, 1, uri + at, sizeof uri - 1 - at);
+    records_params_end(&l.f->text->sent, 1);
+    records_stdin_end(&l.f->text->sent, 1);
+    serving_send(l.f);
+    serving_idle(l.f, 10);
+    fcgi__logs_flush(l.f->server);
+    assert_string_equal(logs_read(&l, l.access) + 10 * at, "- - - 400\n");
+  }
   logs_finish(&l);
 }
 
@@ -383,7 +393,7 @@ static int run(const char *group, void *kind) {
       SERVING_TEST(test_no_answer_is_a_dash),
       SERVING_TEST(test_open_requests_are_logged_at_the_end),
       SERVING_TEST(test_refused_requests_have_a_line),
-      SERVING_TEST(test_a_path_with_a_nul),
+      SERVING_TEST(test_a_path_with_a_nul_is_none),
       SERVING_TEST(test_requests_beyond_the_limit_have_a_line),
       SERVING_TEST(test_refusals_that_nobody_got),
   };
