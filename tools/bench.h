@@ -62,6 +62,7 @@ typedef struct bench_plan {
   int any_answer;               /* --any-answer: answers may differ. */
   int allow_unclosed;           /* --allow-unclosed */
   int json;                     /* --json */
+  int histogram;                /* --histogram */
   uint8_t *body;                /* body_len bytes. */
   bench_bytes *bytes;           /* [variant * in_flight + id - 1] */
 } bench_plan;
@@ -81,6 +82,7 @@ typedef struct bench_shared {
   atomic_int connected;             /* 1: a connection was made once. */
   atomic_int no_connection;         /* errno of the first that was not. */
   uint64_t start_ns;                /* Monotonic time of the first request. */
+  int interrupt;                    /* Readable once the run is to end. */
 } bench_shared;
 
 /* One request of a connection; its id is its place plus 1. */
@@ -149,6 +151,7 @@ typedef struct bench_worker {
   uint32_t *dirty;               /* Connections with bytes to send. Owned. */
   size_t dirty_len;              /* How many. */
   unsigned waiting;              /* Connections with `waiting` set. */
+  uint8_t interrupted;           /* 1: the run ends at once. */
   uint64_t wanted;               /* Requests to start; UINT64_MAX: any. */
   uint64_t last_start_ns;        /* No request starts later. */
   uint64_t now_ns, swept_ns;     /* Clock; when timeouts were looked for. */

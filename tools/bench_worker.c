@@ -16,7 +16,8 @@ enum {
   EVENTS = 256,         /* Of one epoll_wait(2). */
   GATHER = 64,          /* Requests of one sendmsg(2). */
   SWEEP_NS = 100000000, /* Between two looks for timeouts. */
-  TIMER = -1            /* The timer's number among connections. */
+  TIMER = -1,           /* The timer's number among connections. */
+  INTERRUPT = -2        /* That of shared->interrupt. */
 };
 
 static int open_loop(const bench_worker *worker) {
@@ -390,6 +391,10 @@ static void serve(bench_worker *worker, const struct epoll_event *event) {
     worker->now_ns = bench_now();
     return;
   }
+  if (event->data.u64 == (uint64_t)INTERRUPT) {
+    worker->interrupted = 1;
+    return;
+  }
   c = &worker->connections[event->data.u64];
   if (c->fd >= 0 && c->connecting)
     conclude(c);
@@ -403,6 +408,8 @@ static void serve(bench_worker *worker, const struct epoll_event *event) {
 static int goes_on(const bench_worker *worker) {
   const bench_counts *counts = &worker->counts;
   uint64_t next;
+  if (worker->interrupted)
+    return 0;
   if (atomic_load_explicit(&worker->shared->no_connection,
                            memory_order_relaxed) &&
       !atomic_load_explicit(&worker->shared->connected, memory_order_relaxed))
@@ -415,10 +422,13 @@ static int goes_on(const bench_worker *worker) {
   return next < worker->last_start_ns;
 }
 
-static void watch_timer(bench_worker *worker) {
-  struct epoll_event event = {.events = EPOLLIN, .data.u64 = (uint64_t)TIMER};
+static void watch_clock_and_signals(bench_worker *worker) {
+  struct epoll_event event = {.events = EPOLLIN,
+                              .data.u64 = (uint64_t)INTERRUPT};
+  epoll_ctl(worker->epoll, EPOLL_CTL_ADD, worker->shared->interrupt, &event);
   if (!open_loop(worker))
     return;
+  event.data.u64 = (uint64_t)TIMER;
   worker->timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
   epoll_ctl(worker->epoll, EPOLL_CTL_ADD, worker->timer, &event);
 }
@@ -426,7 +436,7 @@ static void watch_timer(bench_worker *worker) {
 void *bench_worker_run(void *data) {
   bench_worker *worker = data;
   struct epoll_event events[EVENTS];
-  watch_timer(worker);
+  watch_clock_and_signals(worker);
   worker->now_ns = worker->swept_ns = bench_now();
   start_due(worker);
   send_dirty(worker);
