@@ -315,7 +315,7 @@ static void release_signals(int interrupt, const sigset_t *before) {
 }
 
 static int measure(bench_shared *shared, bench_worker *workers,
-                   bench_counts *all) {
+                   bench_counts *all, const int *idle) {
   sigset_t before;
   int status;
   shared->interrupt = hold_signals(&before);
@@ -324,6 +324,7 @@ static int measure(bench_shared *shared, bench_worker *workers,
     bench_counts_add(all, &workers[i].counts);
     bench_worker_free(&workers[i]);
   }
+  shared->resting = bench_resting(shared->plan, idle);
   status = bench_report(shared, all);
   release_signals(shared->interrupt, &before);
   return status;
@@ -338,7 +339,7 @@ static int run(const bench_plan *plan) {
   int status = bench_rest(&shared, idle);
   memset(all, 0, sizeof *all);
   if (!status)
-    status = measure(&shared, workers, all);
+    status = measure(&shared, workers, all, idle);
   free(shared.first.at);
   free(idle);
   free(all);

@@ -83,6 +83,7 @@ typedef struct bench_shared {
   atomic_int no_connection;         /* errno of the first that was not. */
   uint64_t start_ns;                /* Monotonic time of the first request. */
   int interrupt;                    /* Readable once the run is to end. */
+  unsigned resting;                 /* Idle connections open at the end. */
 } bench_shared;
 
 /* One request of a connection; its id is its place plus 1. */
@@ -199,6 +200,9 @@ int bench_connect(const bench_plan *plan);
 /* Open plan->idle connections, send one request on each and leave them open in
    `fds`: 0, or an exit status after a complaint. */
 int bench_rest(bench_shared *shared, int *fds);
+
+/* How many of them the application has left open. */
+unsigned bench_resting(const bench_plan *plan, const int *fds);
 
 /* Make a worker for `connections` of them and `requests`; _run is a thread. */
 void bench_worker_make(bench_worker *worker, bench_shared *shared,

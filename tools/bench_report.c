@@ -111,6 +111,7 @@ static void print_json(const bench_shared *shared, const bench_counts *counts,
          wide(counts->sent), wide(counts->received), wide(counts->stderr_bytes),
          wide(shared->first.len), wide(shared->plan->bytes[0].len),
          wide(shared->plan->params.count));
+  printf("\"idle\": %u, ", shared->resting);
   printf("\"connections\": %llu, \"resent\": %llu, \"own_seconds\": %.3f}\n",
          wide(counts->opened), wide(counts->resent), own_seconds());
 }
@@ -148,6 +149,7 @@ static void print_text(const bench_shared *shared, const bench_counts *counts,
 
 /* One line about what went wrong most gravely: its exit status. */
 static int complain(const bench_shared *shared, const bench_counts *counts) {
+  const bench_plan *plan = shared->plan;
   uint64_t wrong = counts->finished - counts->right;
   unsigned worst = BENCH_ERRORS;
   char status[32] = "";
@@ -155,14 +157,18 @@ static int complain(const bench_shared *shared, const bench_counts *counts) {
     if (counts->errors[i] &&
         (worst == BENCH_ERRORS || errors[i].status > errors[worst].status))
       worst = i;
+  if (worst == BENCH_ERRORS && shared->resting < plan->idle)
+    return tool_complain(
+        TOOL_TRANSPORT, "bench: %s: %u of %u idle connections were closed",
+        plan->address, plan->idle - shared->resting, plan->idle);
   if (worst == BENCH_ERRORS)
     return TOOL_OK;
   if (worst == BENCH_STATUS)
     snprintf(status, sizeof status, ": %d", counts->first_status);
   return tool_complain(errors[worst].status,
                        "bench: %s: %llu of %llu requests failed: %s%s",
-                       shared->plan->address, wide(wrong),
-                       wide(counts->finished), errors[worst].meaning, status);
+                       plan->address, wide(wrong), wide(counts->finished),
+                       errors[worst].meaning, status);
 }
 
 int bench_report(const bench_shared *shared, const bench_counts *counts) {

@@ -233,6 +233,15 @@ def test_application_that_closes_what_was_to_be_kept(directory: Path):
 def test_idle_connections_stay(hello: str):
     result, status, _ = bench(hello, "-n", 100, "--idle", 200)
     assert (status, result["right"], result["connections"]) == (0, 100, 16)
+    assert result["idle"] == 200
+
+
+def test_idle_connections_that_do_not_stay(directory: Path):
+    """An application that closes them after a while keeps fewer than it seems."""
+    with responder(directory, "closes") as address:
+        result, status, complaint = bench(address, "-n", 1, "-c", 1, "--idle", 5)
+    assert (status, result["right"], result["idle"]) == (TRANSPORT, 1, 0)
+    assert complaint == f"fcgi: bench: {address}: 5 of 5 idle connections were closed\n"
 
 
 def test_histogram(hello: str):
@@ -295,7 +304,8 @@ def test_application_that_dies(directory: Path):
         result, status, complaint = bench(address, "-d", 1)
         killer.join()
     assert 0.9 < time.monotonic() - started < 5
-    assert status == TRANSPORT and complaint.endswith(": no connection\n")
+    assert status == TRANSPORT
+    assert complaint.endswith(": no connection\n")
     assert result["right"] > 0
     assert result["requests"] == result["right"] + sum(errors(result).values())
 
