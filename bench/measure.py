@@ -98,6 +98,7 @@ class Running:
             raise Failed(done.stderr.decode().strip())
         return {
             **{key: result[key] for key in ("requests", "right", "rate", "resent")},
+            "own_us": result["own_seconds"] / result["requests"] * 1e6,
             "p50": result["latency_us"]["p50"],
             "p99": result["latency_us"]["p99"],
             "wrong": result["requests"] - result["right"],

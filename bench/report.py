@@ -109,9 +109,12 @@ def section(name: str, row: Row, result: dict, images: dict[str, str], note: str
 
 def taken(result: dict) -> str:
     """When and how the figures were taken."""
+    samples = [one for some in result.get("samples", {}).values() for one in some]
+    own = [sample["own_us"] for sample in samples if "own_us" in sample]
+    generator = f"; the load generator took {middle(own):.1f} µs a request" if own else ""
     return (
         f"{result['date']}, commit {result['commit']}, {result['rounds']} rounds of "
-        f"{result['seconds']:g} s, load {result['load_before']:.1f} before."
+        f"{result['seconds']:g} s, load {result['load_before']:.1f} before{generator}."
     )
 
 

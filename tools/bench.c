@@ -282,6 +282,7 @@ static void run_workers(bench_shared *shared, bench_worker *workers) {
     bench_worker_make(&workers[i], shared,
                       (unsigned)part(plan->connections, i, threads), share);
     workers[i].rate = plan->rate / threads;
+    workers[i].phase = (double)i / threads;
   }
   shared->start_ns = bench_now();
   for (unsigned i = 0; i < threads; i++) {

@@ -147,8 +147,9 @@ typedef struct bench_worker {
   pthread_t thread;              /* It runs there. */
   bench_connection *connections; /* Owned. */
   unsigned count;                /* How many. */
-  bench_place *free;             /* Stack of slots at rest. Owned. */
-  size_t free_len;               /* How many. */
+  bench_place *free;             /* Ring of slots at rest. Owned. */
+  size_t places;                 /* All slots: its size. */
+  size_t free_at, free_len;      /* The one at rest longest; how many. */
   uint32_t *dirty;               /* Connections with bytes to send. Owned. */
   size_t dirty_len;              /* How many. */
   unsigned waiting;              /* Connections with `waiting` set. */
@@ -157,6 +158,7 @@ typedef struct bench_worker {
   uint64_t last_start_ns;        /* No request starts later. */
   uint64_t now_ns, swept_ns;     /* Clock; when timeouts were looked for. */
   double rate;                   /* Requests/s of this worker, or 0. */
+  double phase;                  /* Share of 1/rate that it starts later. */
   int epoll, timer;              /* Descriptors; -1: none. */
   uint8_t *buffer;               /* For recv(2). Owned. */
   bench_counts counts;           /* The result. */

@@ -47,12 +47,11 @@ void bench_worker_make(bench_worker *worker, bench_shared *shared,
     c->slots = memset(tool_realloc(NULL, size), 0, size);
     c->queue = tool_realloc(NULL, plan->in_flight * sizeof *c->queue);
   }
-  /* The last goes first: connections share the first requests evenly. */
+  /* Who rests longest goes first, so that all connections are used alike. */
   for (size_t i = 0; i < places; i++)
-    worker->free[places - 1 - i] =
-        (bench_place){.connection = (uint32_t)(i % connections),
-                      .slot = (uint32_t)(i / connections)};
-  worker->free_len = places;
+    worker->free[i] = (bench_place){.connection = (uint32_t)(i % connections),
+                                    .slot = (uint32_t)(i / connections)};
+  worker->places = worker->free_len = places;
 }
 
 static void disconnect(bench_connection *c) {
@@ -87,7 +86,8 @@ void bench_worker_free(bench_worker *worker) {
 
 static void release(bench_connection *c, const bench_slot *slot) {
   bench_worker *worker = c->worker;
-  worker->free[worker->free_len++] =
+  size_t at = worker->free_at + worker->free_len++;
+  worker->free[at < worker->places ? at : at - worker->places] =
       (bench_place){.connection = (uint32_t)(c - worker->connections),
                     .slot = (uint32_t)(slot - c->slots)};
 }
@@ -265,7 +265,7 @@ static void send_dirty(bench_worker *worker) {
 /* When request `number` of this worker is to start. */
 static uint64_t intended(const bench_worker *worker, uint64_t number) {
   return worker->shared->start_ns +
-         (uint64_t)((double)number / worker->rate * 1e9);
+         (uint64_t)(((double)number + worker->phase) / worker->rate * 1e9);
 }
 
 /* 1 when one more request is to be started, and from when it counts. */
@@ -280,10 +280,13 @@ static int due(const bench_worker *worker, uint64_t *start_ns) {
 static void start_due(bench_worker *worker) {
   uint64_t start_ns;
   while (worker->free_len > 0 && due(worker, &start_ns)) {
-    bench_place place = worker->free[--worker->free_len];
+    bench_place place = worker->free[worker->free_at];
     bench_connection *c = &worker->connections[place.connection];
     bench_slot *slot = &c->slots[place.slot];
     uint64_t variant = worker->counts.started++ % worker->plan->variants;
+    if (++worker->free_at == worker->places)
+      worker->free_at = 0;
+    worker->free_len--;
     slot->bytes =
         &worker->plan->bytes[variant * worker->plan->in_flight + place.slot];
     slot->start_ns = start_ns;

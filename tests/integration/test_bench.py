@@ -129,11 +129,18 @@ def test_body_that_does_not_come_back(hello: str):
     assert "10 of 10 requests failed: the body is not the one sent" in complaint
 
 
-def test_rate_is_held(hello: str):
+@pytest.mark.parametrize("threads", [1, 3])
+def test_rate_is_held(hello: str, threads: int):
     started = time.monotonic()
-    result, status, _ = bench(hello, "--rate", 500, "--duration", 1)
+    result, status, _ = bench(hello, "--rate", 500, "--duration", 1, "-t", threads)
     assert (status, result["requests"]) == (0, 500)
     assert 0.9 < time.monotonic() - started < 5
+
+
+def test_all_connections_take_their_turn(hello: str):
+    """Also where one of them could carry everything."""
+    result, status, _ = bench(hello, "--rate", 200, "-c", 16, "-n", 32)
+    assert (status, result["connections"]) == (0, 16)
 
 
 def test_latency_counts_from_the_intended_start(directory: Path):

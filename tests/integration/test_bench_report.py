@@ -79,6 +79,7 @@ def test_command_that_hangs_is_a_failure():
 
 def sample(number: int, rate: float, **more: object) -> dict:
     common = {"p50": 1, "p99": 2, "wrong": 0, "cpu_us": 10.0, "memory": 2**20, "errors": {}}
+    common["own_us"] = 3.0
     return {"round": number, "rate": rate, **common, **more}
 
 
@@ -158,7 +159,10 @@ def test_what_does_not_work_is_said(document: Path):
     assert "- Perl FCGI: it is <gone>" in text
     assert "- libfcgi, 16 threads, answers that were not right: 3 timeout" in text
     assert "| fastcgi C | 300 | 1 | 2 | 10.0 | 1.0 MiB | 2.2 | 0 |" in text
-    assert "2000-01-01 00:00, commit 0123456789ab, 3 rounds of 1.5 s, load 0.2 before." in text
+    assert (
+        "2000-01-01 00:00, commit 0123456789ab, 3 rounds of 1.5 s, load 0.2 before; the load "
+        "generator took 3.0 µs a request." in text
+    )
 
 
 def test_plots_are_svg(document: Path):
