@@ -126,7 +126,7 @@ class Running:
         time.sleep(0.3)
         try:
             if self.url:
-                requests = front.wrk(self.site, self.url, 1, self.load)["requests"]
+                requests = front.wrk(self.site, self.url, 2, self.load)["requests"]
             else:
                 requests = self.send("-n", 500, "-d", 1)["requests"]
         finally:
@@ -169,6 +169,7 @@ class Pace:
     light_rounds: int
     light_seconds: float
     trace: bool = True
+    idle: int = 10000  # Connections that rest.
 
     def lighter(self) -> "Pace":
         return replace(self, rounds=self.light_rounds, seconds=self.light_seconds)

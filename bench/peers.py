@@ -293,7 +293,7 @@ def apache(processes: str, cgi: str) -> Callable[[Site], Service]:
         config.write_text("\n".join(lines) + "\n")
         pid = site.start([program("apache2"), "-D", "FOREGROUND", "-f", config], name)
         site.wait(str(port))
-        return Service(str(port), pid, "http")
+        return Service(str(port), pid, "http", blind=cgi == "cgid")
 
     return start
 

@@ -25,9 +25,9 @@ from sandbox import SOURCE, Failed, Site
 
 RESULTS = SOURCE / "build" / "bench-results"
 PACES = {
-    "full": measure.Pace(7, 3, 5, 1.5),
-    "quick": measure.Pace(3, 0.7, 2, 0.5, trace=False),
-    "try": measure.Pace(1, 0.2, 1, 0.2),
+    "full": measure.Pace(7, 3, 5, 1.2),
+    "quick": measure.Pace(3, 0.5, 1, 0.5, trace=False),
+    "try": measure.Pace(1, 0.2, 1, 0.2, idle=500),
 }
 
 
@@ -100,7 +100,7 @@ def measure_along(site: Site, name: str, pace: measure.Pace) -> dict:
 def measure_idle(site: Site, pace: measure.Pace) -> dict:
     pace = pace.lighter()
     found: dict = {"idle": {}, "failures": {}, "rounds": pace.rounds, "seconds": pace.seconds}
-    found["count"] = 500 if pace.rounds == 1 else 10000
+    found["count"] = pace.idle
     for label, peer in IDLE.items():
         with measure.guarded(found["failures"], label):
             found["idle"][label] = measure.idle(site, peer, found["count"], pace)
@@ -120,29 +120,31 @@ def measure_one(options: argparse.Namespace, name: str, pace: measure.Pace) -> d
 
     found = in_site(options, work)
     found |= {"machine": machine.describe(), "load_before": load}
-    found |= {"commit": machine.commit(SOURCE), "took": round(time.monotonic() - started)}
+    found["took"] = round(time.monotonic() - started)
     say(f"{name}: took {found['took']} s")
     return found | {"date": time.strftime("%Y-%m-%d %H:%M")}
 
 
-def is_known(path: Path, pace_name: str) -> bool:
+def is_known(path: Path, pace_name: str, commit: str) -> bool:
     """Its results are of this commit, and no coarser than what is asked for."""
     if not path.exists():
         return False
     found = json.loads(path.read_text())
-    same = found.get("commit") == machine.commit(SOURCE)
+    same = found.get("commit") == commit
     return same and found.get("pace") in ("full", pace_name)
 
 
 def measure_rows(options: argparse.Namespace, pace_name: str, results: Path) -> list[str]:
     """What of ours has failed."""
     ours = []
+    commit = machine.commit(SOURCE)
     for name in options.rows or (*ROWS, "idle"):
         path = results / f"{name}.json"
-        if not options.rows and not options.again and is_known(path, pace_name):
+        if not options.rows and not options.again and is_known(path, pace_name, commit):
             say(f"{name}: has results; name it to measure it again")
             continue
-        found = measure_one(options, name, PACES[pace_name]) | {"pace": pace_name}
+        found = measure_one(options, name, PACES[pace_name])
+        found |= {"pace": pace_name, "commit": commit}
         path.write_text(json.dumps(found, indent=1))
         for label, why in found["failures"].items():
             say(f"{name}: {label}: {why}")
@@ -151,7 +153,7 @@ def measure_rows(options: argparse.Namespace, pace_name: str, results: Path) -> 
 
 
 def leave(*_: object) -> None:
-    """SIGTERM ends what was started, as Ctrl-C does."""
+    """A signal ends everything that was started."""
     sys.exit(1)
 
 
@@ -161,7 +163,8 @@ def main() -> int:
         print("\n".join(f"{name:20} {row.title}" for name, row in ROWS.items()))
         print(f"{'idle':20} 10,000 kept connections at rest")
         return 0
-    signal.signal(signal.SIGTERM, leave)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, leave)
     measure.raise_limits()
     pace_name = "try" if options.trial else "quick" if options.quick else "full"
     results = RESULTS / "try" if options.trial else RESULTS
