@@ -39,14 +39,16 @@ machine at that time; read ratios.
 - **CPU**: microseconds of processor time for a request, user and system, of the
   server's own processes, neither of nginx nor of the load generator. Nothing where a
   server forgets its children's.
-- **memory**: of those processes after the last round; shared pages count once.
+- **memory**: of those processes after the last round; shared pages count once (PSS).
 - **calls**: system calls for a request, counted by strace in a run apart.
 
 The load generator runs on the same machine as the servers, with one thread. It costs
 about 900 instructions and two system calls for a request; with two processors it has one
 and a server of one thread the other, and a server of more threads is short of one.
-nginx has one worker and the same is true of it. All speak over unix sockets, nginx and
-wrk over TCP on the loopback. `fcgi bench` sends what nginx sends for 16 browsers, 27
+nginx has one worker and the same is true of it. Where a server needs less CPU than the
+load generator, which stands below each table, req/s is the generator's speed as much as
+the server's, and the CPU column says more. All speak over unix sockets, nginx and wrk
+over TCP on the loopback. `fcgi bench` sends what nginx sends for 16 browsers, 27
 parameters that differ in address, browser and cookie. `bench/peers.py` shows how each
 server is set up, `bench/rows.py` under what load.
 """
@@ -236,6 +238,8 @@ def write(results: Path, document: Path) -> None:
 
 BEGIN, END = "<!-- figures of docs/benchmarks.md, by ./dev bench -->", "<!-- end of figures -->"
 LEAD = """
+## How fast
+
 Right answers a second against others on one machine, each pair measured in turn;
 [docs/benchmarks.md](docs/benchmarks.md) has the rest and the method.
 """

@@ -3,6 +3,7 @@
 measured. Nothing here is a measurement."""
 
 import json
+import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
@@ -184,3 +185,21 @@ def test_readme_takes_its_figures_from_the_document(document: Path, tmp_path: Pa
     assert "old" not in text
     report.write_readme(document, readme)
     assert readme.read_text() == text
+
+
+def test_a_row_from_start_to_end():
+    """In a moment, with the real servers; only the figures mean nothing."""
+    command = [sys.executable, SOURCE / "bench/run.py", "--try", "threads", "--build", BUILD]
+    done = subprocess.run(
+        [*command, "--python", sys.executable], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    folder = SOURCE / "build" / "bench-results" / "try"
+    result = json.loads((folder / "threads.json").read_text())
+    assert result["failures"] == {}
+    labels = [one.label for one in ROWS["threads"].contenders]
+    assert list(result["samples"]) == labels
+    for label in labels:
+        assert result["samples"][label][0]["right"] > 0
+        assert result["system_calls"][label] >= 2
+        assert f"| {label} | " in (folder / "benchmarks.md").read_text()
