@@ -12,6 +12,7 @@ from pathlib import Path
 from statistics import median
 
 from measure import pairs, ratios
+from proofs import PROOFS
 from rows import IDLE, ROWS, Aim, Cost
 from sandbox import SOURCE
 
@@ -127,26 +128,38 @@ def of_idle(result: dict) -> list[Budget]:
     return found
 
 
-TESTS = {
-    "long-body": (
-        "4 GiB + 1 byte through, both ways",
-        "memory ≤ 1 MiB more, checksum equal",
-        "`./dev test -R long_body`",
-    ),
-    "reload": (
-        "Reloads under load behind nginx and HAProxy",
-        "0 failed requests",
-        "`./dev soak reload`",
-    ),
-}
-
-
-def of_tests(noted: dict[str, str]) -> list[Budget]:
-    """Tests that fail when they are missed; notes.md may give their figures."""
+def of_long_body(result: dict) -> list[Budget]:
+    """Each language; what does not come back as it was sent has no figure."""
+    found = result.get("proof", {})
     return [
-        Budget(key, what, needed, noted.get(key, "held by a test"), True, by)
-        for key, (what, needed, by) in TESTS.items()
+        Budget(
+            f"long-body: {language}",
+            f"{PROOFS['long-body']}, checksum equal: memory grown, {language}",
+            "≤ 1,024 KiB",
+            f"{found[language] / 1024:,.0f} KiB" if language in found else why_not(result, "all"),
+            found[language] <= MEBIBYTE if language in found else None,
+            "`long-body`",
+        )
+        for language in ("c", "python", "lua")
     ]
+
+
+def of_reload(result: dict) -> Budget:
+    found = result.get("proof")
+    measured = why_not(result, "all")
+    if found:
+        measured = (
+            f"{found['failed']} of {found['requests']:,} requests in {found['reloads']} reloads"
+        )
+    return Budget(
+        "reload",
+        f"{PROOFS['reload']}: failed requests",
+        "0",
+        measured,
+        found["failed"] == 0 if found else None,
+        "`reload`",
+        readme=True,
+    )
 
 
 def notes() -> dict[str, str]:
@@ -174,7 +187,8 @@ def every(results: Path) -> list[Budget]:
         *found,
         of_instructions(),
         *of_idle(read(results, "idle")),
-        *of_tests(notes()),
+        *of_long_body(read(results, "long-body")),
+        of_reload(read(results, "reload")),
     ]
 
 

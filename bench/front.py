@@ -100,6 +100,7 @@ def wrk(site: Site, url: str, seconds: float, load) -> dict:
         "p99": micro(percentile["99"]),
         "wrong": errors,
         "resent": 0,
+        "own_us": None,
     }
 
 

@@ -100,7 +100,7 @@ def versions(python: str) -> dict[str, str]:
         "Go": said("go", "version"),
         "PHP": said("php", "-r", "echo PHP_VERSION;"),
         "Perl FCGI": said("perl", "-MFCGI", "-e", "print $FCGI::VERSION"),
-        "Lua": said("lua5.4", "-v").partition("  ")[0],
+        "Lua": said("lua5.4", "-v").partition(" Copyright")[0],
         "uWSGI": said("uwsgi-core", "--version"),
         "Python": said(python, "--version"),
         "Python packages": ", ".join(one for one in freeze if not own.match(one)),

@@ -174,6 +174,10 @@ class Pace:
     def lighter(self) -> "Pace":
         return replace(self, rounds=self.light_rounds, seconds=self.light_seconds)
 
+    def at_least(self, seconds: float) -> "Pace":
+        """A round must have room for a few answers."""
+        return replace(self, seconds=max(self.seconds, seconds))
+
 
 def run(site: Site, contenders: list[Contender], pace: Pace, say) -> dict:
     """Samples by label, and why some have none."""
@@ -259,7 +263,7 @@ def busy(site: Site, service: Service, seconds: float, resting: int = 0) -> dict
 
 def median(samples: list[dict], key: str) -> float | None:
     """Of what is known."""
-    known = [sample[key] for sample in samples if sample[key] is not None]
+    known = [sample[key] for sample in samples if sample.get(key) is not None]
     return statistics.median(known) if known else None
 
 

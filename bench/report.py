@@ -9,6 +9,7 @@ from statistics import median as middle
 import budgets
 import plot
 from measure import median
+from proofs import PROOFS
 from rows import ROWS, Row
 
 HEAD = """# Benchmarks
@@ -39,6 +40,7 @@ machine at that time; read ratios.
 - **CPU**: microseconds of processor time for a request, user and system, of the
   server's own processes, neither of nginx nor of the load generator. Nothing where a
   server forgets its children's.
+- **client**: microseconds of `fcgi bench` for a request; wrk does not say.
 - **memory**: of those processes after the last round; shared pages count once (PSS).
 - **calls**: system calls for a request, counted by strace in a run apart.
 
@@ -46,9 +48,8 @@ The load generator runs on the same machine as the servers, with one thread. It 
 about 900 instructions and two system calls for a request; with two processors it has one
 and a server of one thread the other, and a server of more threads is short of one.
 nginx has one worker and the same is true of it. Where a server needs less CPU than the
-load generator, which stands below each table, req/s is the generator's speed as much as
-the server's, and the CPU column says more. All speak over unix sockets, nginx and wrk
-over TCP on the loopback. `fcgi bench` sends what nginx sends for 16 browsers, 27
+client, req/s is the client's speed as much as the server's, and CPU says more. All speak
+over unix sockets, nginx and wrk over TCP on the loopback. `fcgi bench` sends what nginx sends for 16 browsers, 27
 parameters that differ in address, browser and cookie. `bench/peers.py` shows how each
 server is set up, `bench/rows.py` under what load.
 """
@@ -63,8 +64,8 @@ def memory(value: float) -> str:
 
 
 def table(result: dict) -> list[str]:
-    lines = ["| | req/s | p50 | p99 | CPU | memory | calls | wrong |"]
-    lines.append("|---|--:|--:|--:|--:|--:|--:|--:|")
+    lines = ["| | req/s | p50 | p99 | CPU | client | memory | calls | wrong |"]
+    lines.append("|---|--:|--:|--:|--:|--:|--:|--:|--:|")
     for label, samples in result["samples"].items():
         if not samples:
             continue
@@ -73,6 +74,7 @@ def table(result: dict) -> list[str]:
             cell(median(samples, "p50")),
             cell(median(samples, "p99")),
             cell(median(samples, "cpu_us"), 1),
+            cell(median(samples, "own_us"), 1),
             memory(samples[-1]["memory"]),
             cell(result["system_calls"].get(label), 1),
             cell(sum(sample["wrong"] for sample in samples)),
@@ -111,12 +113,10 @@ def section(name: str, row: Row, result: dict, images: dict[str, str], note: str
 
 def taken(result: dict) -> str:
     """When and how the figures were taken."""
-    samples = [one for some in result.get("samples", {}).values() for one in some]
-    own = [sample["own_us"] for sample in samples if "own_us" in sample]
-    generator = f"; the load generator took {middle(own):.1f} µs a request" if own else ""
+    rounds = f"{result['rounds']} round{'s' if result['rounds'] > 1 else ''}"
     return (
-        f"{result['date']}, commit {result['commit']}, {result['rounds']} rounds of "
-        f"{result['seconds']:g} s, load {result['load_before']:.1f} before{generator}."
+        f"{result['date']}, commit {result['commit']}, {rounds} of "
+        f"{result['seconds']:g} s, load {result['load_before']:.1f} before."
     )
 
 
@@ -253,9 +253,12 @@ def readme_block(document: str) -> str:
         for aim in row.aims
         if getattr(aim, "readme", False)
     ]
-    wanted.append("Memory of an idle kept connection: fastcgi C")
+    wanted += [
+        "Memory of an idle kept connection: fastcgi C",
+        f"{PROOFS['reload']}: failed requests",
+    ]
     lines = re.findall(
-        r"^\| (.+?) \| [≥≤].+? \| (.+?) \| (?:met|\*\*missed\*\*) \|", document, re.M
+        r"^\| (.+?) \| [≥≤0].*? \| (.+?) \| (?:met|\*\*missed\*\*) \|", document, re.M
     )
     measured = dict(lines)
     rows = [f"| {what} | {measured[what]} |" for what in wanted if what in measured]

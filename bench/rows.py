@@ -34,6 +34,7 @@ class Row:
     note: str = ""
     axis: str = ""  # What grows from contender to contender: labels are "NAME, NUMBER".
     light: bool = False  # Fewer and shorter rounds do.
+    least: float = 0  # Seconds of a round, where answers are slow.
 
 
 def each(load: Load, peers: dict[str, str]) -> tuple[Contender, ...]:
@@ -283,18 +284,21 @@ ROWS: dict[str, Row] = {
             Contender("CGI in C, nginx and fcgiwrap", "cgi-c", Load(nginx="new", connections=4)),
         ),
         (Aim(PYTHON, CGI_FCGIWRAP, 500, readme=True),),
+        least=2,
     ),
     "cgi-sqlite": Row(
         "One SQLite query: a connection that stays open against CGI",
         with_cgi("/sqlite"),
         (Aim(PYTHON, CGI_FCGIWRAP, 30),),
         needs="sqlite",
+        least=2,
     ),
     "cgi-postgres": Row(
         "One PostgreSQL query: a connection that stays open against CGI",
         with_cgi("/postgres"),
         (Aim(PYTHON, CGI_FCGIWRAP, 30, readme=True),),
         needs="postgres",
+        least=2,
     ),
     "connections": Row(
         "Hello as connections grow",

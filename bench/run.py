@@ -20,12 +20,14 @@ import data
 import machine
 import measure
 import report
+from proofs import PROOFS, prove
 from rows import IDLE, ROWS
 from sandbox import SOURCE, Failed, Site
 
 RESULTS = SOURCE / "build" / "bench-results"
+NAMES = (*ROWS, "idle", *PROOFS)
 PACES = {
-    "full": measure.Pace(7, 3, 5, 1.2),
+    "full": measure.Pace(7, 3, 5, 1),
     "quick": measure.Pace(3, 0.5, 1, 0.5, trace=False),
     "try": measure.Pace(1, 0.2, 1, 0.2, idle=500),
 }
@@ -45,7 +47,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--build", type=Path, default=SOURCE / "build/release")
     parser.add_argument("--python", default=str(SOURCE / "build/bench-venv/bin/python"))
     chosen = parser.parse_args()
-    wrong = [name for name in chosen.rows if name not in (*ROWS, "idle")]
+    wrong = [name for name in chosen.rows if name not in NAMES]
     if wrong:
         parser.error(f"no row {wrong[0]}; ./dev bench --list shows them")
     return chosen
@@ -65,7 +67,7 @@ def in_site(options: argparse.Namespace, work) -> dict:
 
 def measure_row(site: Site, name: str, pace: measure.Pace) -> dict:
     row = ROWS[name]
-    pace = pace.lighter() if row.light else pace
+    pace = (pace.lighter() if row.light else pace).at_least(row.least)
     try:
         if row.needs:
             data.MAKE[row.needs](site)
@@ -108,6 +110,13 @@ def measure_idle(site: Site, pace: measure.Pace) -> dict:
     return found
 
 
+def prove_one(site: Site, name: str, pace: measure.Pace) -> dict:
+    found: dict = {"failures": {}, "rounds": 1, "seconds": 0}
+    with measure.guarded(found["failures"], "all"):
+        found["proof"] = prove(site, name, pace is PACES["try"])
+    return found
+
+
 def measure_one(options: argparse.Namespace, name: str, pace: measure.Pace) -> dict:
     started = time.monotonic()
     if machine.load() > 0.5 and pace is not PACES["try"]:
@@ -115,7 +124,10 @@ def measure_one(options: argparse.Namespace, name: str, pace: measure.Pace) -> d
     load = machine.load()
 
     def work(site: Site) -> dict:
-        found = measure_idle(site, pace) if name == "idle" else measure_row(site, name, pace)
+        if name in PROOFS:
+            found = prove_one(site, name, pace)
+        else:
+            found = measure_idle(site, pace) if name == "idle" else measure_row(site, name, pace)
         return found | {"versions": machine.versions(options.python)}
 
     found = in_site(options, work)
@@ -138,7 +150,7 @@ def measure_rows(options: argparse.Namespace, pace_name: str, results: Path) -> 
     """What of ours has failed."""
     ours = []
     commit = machine.commit(SOURCE)
-    for name in options.rows or (*ROWS, "idle"):
+    for name in options.rows or NAMES:
         path = results / f"{name}.json"
         if not options.rows and not options.again and is_known(path, pace_name, commit):
             say(f"{name}: has results; name it to measure it again")
@@ -148,7 +160,7 @@ def measure_rows(options: argparse.Namespace, pace_name: str, results: Path) -> 
         path.write_text(json.dumps(found, indent=1))
         for label, why in found["failures"].items():
             say(f"{name}: {label}: {why}")
-            ours += [f"{name}: {label}"] if label.startswith("fastcgi ") else []
+            ours += [f"{name}: {label}"] if label.startswith(("fastcgi ", "all")) else []
     return ours
 
 
@@ -162,6 +174,7 @@ def main() -> int:
     if options.list:
         print("\n".join(f"{name:20} {row.title}" for name, row in ROWS.items()))
         print(f"{'idle':20} 10,000 kept connections at rest")
+        print("\n".join(f"{name:20} {title}" for name, title in PROOFS.items()))
         return 0
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, leave)
