@@ -49,9 +49,9 @@ about 900 instructions and two system calls for a request; with two processors i
 and a server of one thread the other, and a server of more threads is short of one.
 nginx has one worker and the same is true of it. Where a server needs less CPU than the
 client, req/s is the client's speed as much as the server's, and CPU says more. All speak
-over unix sockets, nginx and wrk over TCP on the loopback. `fcgi bench` sends what nginx sends for 16 browsers, 27
-parameters that differ in address, browser and cookie. `bench/peers.py` shows how each
-server is set up, `bench/rows.py` under what load.
+over unix sockets, nginx and wrk over TCP on the loopback. `fcgi bench` sends what nginx
+sends for 16 browsers, 27 parameters that differ in address, browser and cookie.
+`bench/peers.py` shows how each server is set up, `bench/rows.py` under what load.
 """
 
 
