@@ -78,6 +78,7 @@ def wrk(site: Site, url: str, seconds: float, load) -> dict:
     """What wrk measured, in the words of `fcgi bench --json`."""
     whole = max(1, round(seconds))
     command = [program("wrk"), "-t1", f"-c{load.connections}", f"-d{whole}s", "--latency"]
+    command += ["--timeout", "10s"]
     command += body_script(site, load.body) if load.body else []
     try:
         done = subprocess.run([*command, url], capture_output=True, text=True, timeout=whole + 30)

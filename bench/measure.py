@@ -117,7 +117,7 @@ class Running:
         result["memory"] = machine.memory_bytes(self.service.pid)
         return result
 
-    def system_calls(self) -> float | None:
+    def system_calls(self, seconds: float) -> float | None:
         """System calls of the whole tree for a request; a run apart, for strace slows it."""
         summary = Path(self.site.path(f"strace-{self.service.pid}"))
         pids = [word for pid in machine.tree(self.service.pid) for word in ("-p", str(pid))]
@@ -126,7 +126,7 @@ class Running:
         time.sleep(0.3)
         try:
             if self.url:
-                requests = front.wrk(self.site, self.url, 2, self.load)["requests"]
+                requests = front.wrk(self.site, self.url, seconds, self.load)["requests"]
             else:
                 requests = self.send("-n", 500, "-d", 1)["requests"]
         finally:
@@ -170,13 +170,14 @@ class Pace:
     light_seconds: float
     trace: bool = True
     idle: int = 10000  # Connections that rest.
+    warm: float = 0.5  # Seconds before the first round.
 
     def lighter(self) -> "Pace":
         return replace(self, rounds=self.light_rounds, seconds=self.light_seconds)
 
     def at_least(self, seconds: float) -> "Pace":
         """A round must have room for a few answers."""
-        return replace(self, seconds=max(self.seconds, seconds))
+        return replace(self, seconds=max(self.seconds, seconds), warm=max(self.warm, seconds))
 
 
 def run(site: Site, contenders: list[Contender], pace: Pace, say) -> dict:
@@ -188,7 +189,7 @@ def run(site: Site, contenders: list[Contender], pace: Pace, say) -> dict:
     for contender in contenders:
         with guarded(failures, contender.label):
             one = Running(site, contender)
-            warm = one.sample(min(0.5, pace.seconds))
+            warm = one.sample(pace.warm)
             site.request_bytes = warm.get("request_bytes", 0) or site.request_bytes
             running[contender.label] = one
     for number in range(pace.rounds):
@@ -201,7 +202,7 @@ def run(site: Site, contenders: list[Contender], pace: Pace, say) -> dict:
     for label, one in running.items():
         if pace.trace:
             with guarded(failures, f"{label}, system calls"):
-                calls[label] = one.system_calls()
+                calls[label] = one.system_calls(pace.warm + 1)
     return {"samples": samples, "failures": failures, "system_calls": calls}
 
 

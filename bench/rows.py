@@ -298,7 +298,7 @@ ROWS: dict[str, Row] = {
         with_cgi("/postgres"),
         (Aim(PYTHON, CGI_FCGIWRAP, 30, readme=True),),
         needs="postgres",
-        least=2,
+        least=3,
     ),
     "connections": Row(
         "Hello as connections grow",
