@@ -15,6 +15,7 @@ from support.paths import BUILD, EXAMPLES, SOURCE
 sys.path.insert(0, str(SOURCE / "bench"))
 
 import budgets
+import front
 import measure
 import report
 from peers import PEERS, Service, served
@@ -76,6 +77,29 @@ def page_of(site: Site) -> bytes:
 def test_command_that_hangs_is_a_failure():
     with pytest.raises(Failed, match="sleep 60 did not end in 0 s"):
         measure.output(["sleep", "60"], 0.2)
+
+
+WRK = """Running 3s test @ http://127.0.0.1:1/
+  Latency Distribution
+     50%    1.71s~
+     75%    1.71s~
+     90%  943.21us
+     99%   12.50ms
+  4 requests in 3.04s, 616.00B read
+  Socket errors: connect 0, read 0, write 0, timeout 1
+  Non-2xx or 3xx responses: 2
+Requests/sec:      1.31
+""".replace("~", " ")
+
+
+def test_what_wrk_prints_is_understood():
+    """It leaves a blank after seconds."""
+    found = front.figures(WRK, 3)
+    assert (found["requests"], found["right"], found["wrong"]) == (4, 1, 3)
+    assert (found["p50"], found["p99"]) == (1.71e6, 12500)
+    assert found["rate"] == pytest.approx(1 / 3.04)
+    with pytest.raises(Failed, match="no answer came within 3 s"):
+        front.figures("  0 requests in 3.04s, 0.00B read\n", 3)
 
 
 def sample(number: int, rate: float, **more: object) -> dict:
