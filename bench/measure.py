@@ -226,9 +226,10 @@ def raise_limits() -> None:
 
 def idle(site: Site, peer: str, count: int, pace: Pace) -> list[dict]:
     """Round by round, the memory of `count` kept connections at rest, and the latency of 50
-    that work without them and with them."""
+    that work without them and with them. The C library's allocator keeps what is freed, so
+    memory is that above the start."""
     service = PEERS[peer](site)
-    busy(site, service, pace.seconds)
+    fresh = busy(site, service, pace.seconds)["memory"]
     rounds = []
     for _ in range(pace.rounds):
         before = busy(site, service, pace.seconds)
@@ -237,7 +238,7 @@ def idle(site: Site, peer: str, count: int, pace: Pace) -> list[dict]:
             {
                 "p99_before": before["p99"],
                 "p99_after": after["p99"],
-                "memory": after["memory"] - before["memory"],
+                "memory": after["memory"] - fresh,
             }
         )
     return rounds

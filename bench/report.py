@@ -163,7 +163,8 @@ def idle(result: dict) -> list[str]:
     lines += [
         "",
         "`./dev bench idle`. 50 busy clients before and while many kept connections rest, each of",
-        "which has had an answer and is still open at the end.",
+        "which has had an answer and is still open at the end. Memory is what the busy server has",
+        "grown by since before the first of them came.",
     ]
     return [*lines, *failures(result), "", taken(result)]
 
