@@ -33,7 +33,7 @@ def start_nginx(site: Site, service: Service, keep: bool) -> str:
     passed = PASS[service.protocol].format(
         script=script, keep=" fastcgi_keep_conn on;" if keep else ""
     )
-    keepalive = "keepalive 64;" if keep and service.protocol != "uwsgi" else ""
+    keepalive = "keepalive 64; keepalive_requests 100000000;" if keep else ""
     temporary = "".join(
         f"{kind}_temp_path {site.path('temp-' + kind)};"
         for kind in ("client_body", "fastcgi", "proxy", "uwsgi", "scgi")
@@ -44,6 +44,7 @@ def start_nginx(site: Site, service: Service, keep: bool) -> str:
         f"pid {site.path(name + '.pid')}; error_log stderr error;\n"
         "events { worker_connections 4096; }\n"
         f"http {{ access_log off; keepalive_requests 100000000; {temporary}\n"
+        "client_max_body_size 16m; client_body_buffer_size 2m;\n"
         f"upstream app {{ server {server}; {keepalive} }}\n"
         f"server {{ listen 127.0.0.1:{port}; location / {{ {passed} }} }} }}\n"
     )
@@ -52,35 +53,60 @@ def start_nginx(site: Site, service: Service, keep: bool) -> str:
     return f"http://127.0.0.1:{port}"
 
 
-def check(url: str) -> None:
-    """One answer, which must be a page."""
+def ask(url: str, body: int) -> bytes:
+    """One answer, to a request with so many bytes."""
+    headers = {"Content-Type": "application/octet-stream"} if body else {}
+    request = urllib.request.Request(url, bytes(body) if body else None, headers)
     try:
-        with urllib.request.urlopen(url, timeout=15) as answer:
-            if not answer.read():
-                raise Failed(f"{url} answers nothing")
+        with urllib.request.urlopen(request, timeout=15) as answer:
+            return answer.read()
     except (urllib.error.URLError, OSError) as error:
         raise Failed(f"{url}: {error}") from None
 
 
-def wrk(url: str, seconds: float, connections: int) -> dict:
+def body_script(site: Site, mebibytes: int) -> list[str]:
+    """How wrk sends bodies."""
+    script = Path(site.path("body.lua"))
+    script.write_text(
+        f'wrk.method = "POST"\nwrk.body = string.rep("x", {mebibytes << 20})\n'
+        'wrk.headers["Content-Type"] = "application/octet-stream"\n'
+    )
+    return ["-s", str(script)]
+
+
+def wrk(site: Site, url: str, seconds: float, load) -> dict:
     """What wrk measured, in the words of `fcgi bench --json`."""
-    command = [program("wrk"), "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s"]
-    done = subprocess.run([*command, "--latency", url], capture_output=True, text=True)
-    text = done.stdout
+    whole = max(1, round(seconds))
+    command = [program("wrk"), "-t1", f"-c{load.connections}", f"-d{whole}s", "--latency"]
+    command += ["--timeout", "10s"]
+    command += body_script(site, load.body) if load.body else []
+    try:
+        done = subprocess.run([*command, url], capture_output=True, text=True, timeout=whole + 30)
+    except subprocess.TimeoutExpired:
+        raise Failed(f"wrk did not end in {whole + 30} s") from None
     if done.returncode:
-        raise Failed(f"wrk: {(done.stderr or text).strip().splitlines()[-1]}")
-    percentile = dict(re.findall(r"^ +(\d+)% +([\d.]+\w+)$", text, re.M))
+        raise Failed(f"wrk: {(done.stderr or done.stdout).strip().splitlines()[-1]}")
+    return figures(done.stdout, whole)
+
+
+def figures(text: str, seconds: int) -> dict:
+    """What wrk has printed after so many seconds."""
+    percentile = dict(re.findall(r"^ +(\d+)% +([\d.]+\w+) *$", text, re.M))
     errors = sum(map(int, re.findall(r"(?:connect|read|write|timeout) (\d+)", text)))
     errors += sum(map(int, re.findall(r"Non-2xx or 3xx responses: (\d+)", text)))
     requests, taken = re.search(r"(\d+) requests in ([\d.]+\w+)", text).groups()
+    if requests == "0":
+        raise Failed(f"no answer came within {seconds} s")
+    right = max(0, int(requests) - errors)
     return {
         "requests": int(requests),
-        "right": int(requests) - errors,
-        "rate": (int(requests) - errors) / micro(taken) * 1e6,
+        "right": right,
+        "rate": right / micro(taken) * 1e6,
         "p50": micro(percentile["50"]),
         "p99": micro(percentile["99"]),
         "wrong": errors,
         "resent": 0,
+        "own_us": None,
     }
 
 

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""What the kernel tells of processes and of the machine."""
+"""What the kernel tells of processes and of the machine, and programs of themselves."""
 
+import contextlib
 import os
 import platform
+import re
+import subprocess
 from pathlib import Path
 
 TICK = os.sysconf("SC_CLK_TCK")
@@ -67,3 +70,47 @@ def describe() -> str:
 
 def load() -> float:
     return os.getloadavg()[0]
+
+
+PACKAGES = ("libfcgi-dev", "fcgiwrap", "lua-wsapi-fcgi", "apache2-bin", "wrk", "postgresql")
+
+
+def said(*command: object) -> str:
+    """What a program writes, on one line; nothing when it cannot."""
+    path = os.environ.get("PATH", "") + ":/usr/sbin"
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        done = subprocess.run(
+            [str(word) for word in command],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            env={**os.environ, "PATH": path},
+        )
+        return " ".join((done.stdout or done.stderr).split()).rstrip(",")
+    return ""
+
+
+def versions(python: str) -> dict[str, str]:
+    """What the peers call themselves."""
+    own = re.compile(r"^(pip|setuptools|wheel|fastcgi)==")
+    freeze = said(python, "-m", "pip", "list", "--format", "freeze").split()
+    found = {
+        "nginx": said("nginx", "-v"),
+        "C compiler": said("cc", "--version").partition(" Copyright")[0],
+        "Go": said("go", "version"),
+        "PHP": said("php", "-r", "echo PHP_VERSION;"),
+        "Perl FCGI": said("perl", "-MFCGI", "-e", "print $FCGI::VERSION"),
+        "Lua": said("lua5.4", "-v").partition(" Copyright")[0],
+        "uWSGI": said("uwsgi-core", "--version"),
+        "Python": said(python, "--version"),
+        "Python packages": ", ".join(one for one in freeze if not own.match(one)),
+        "Debian packages": said("dpkg-query", "-W", "-f", "${Package} ${Version}, ", *PACKAGES),
+    }
+    return {name: text for name, text in found.items() if text}
+
+
+def commit(source: Path) -> str:
+    """The checkout's commit, with "+" when files of it differ."""
+    name = said("git", "-C", source, "rev-parse", "--short=12", "HEAD")
+    changed = said("git", "-C", source, "status", "--porcelain", "--", "core", "bindings", "tools")
+    return name + ("+" if changed else "")

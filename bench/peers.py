@@ -22,6 +22,7 @@ class Service:
     params: tuple[str, ...] = ()  # -p for `fcgi bench`.
     lax: bool = False  # It leaves STDOUT's empty record out.
     blind: bool = False  # It waits for no child, so the kernel forgets their CPU time.
+    sized: bool = False  # It answers requests of the load's length only.
 
 
 PEERS: dict[str, Callable[[Site], Service]] = {}
@@ -65,11 +66,14 @@ def ours_c(threads: int, *words: str) -> Callable[[Site], Service]:
     return start
 
 
-def ours_python(threads: int, *words: str) -> Callable[[Site], Service]:
+def ours_python(
+    threads: int, *words: str, app: str = "wsgi:application"
+) -> Callable[[Site], Service]:
     def start(site: Site) -> Service:
-        command = [site.python, "-m", "fastcgi", "wsgi:application", "--bind", "unix:{path}"]
+        command = [site.python, "-m", "fastcgi", app, "--bind", "unix:{path}"]
         options = ["--threads", threads, "--log-level", "error", "--pythonpath", APPS, *words]
-        return served(site, "-".join(["ours-python", str(threads), *words]), [*command, *options])
+        name = "-".join(["ours", app.partition(":")[0], str(threads), *words])
+        return served(site, name, [*command, *options])
 
     return start
 
@@ -78,6 +82,7 @@ PEERS["ours-c"] = ours_c(1)
 PEERS["ours-c-2"] = ours_c(2)
 PEERS["ours-python"] = ours_python(1)
 PEERS["ours-python-8"] = ours_python(8)
+PEERS["ours-asgi"] = ours_python(1, app="asgi:application")
 PEERS["ours-c-stream"] = ours_c(1, "stream")
 PEERS["ours-python-stream"] = ours_python(1, "--stream")
 
@@ -107,7 +112,9 @@ PEERS["canned"] = canned(lambda site: 0)
 @peer("canned-sized")
 def canned_sized(site: Site) -> Service:
     """For many requests in flight it must know how long one is."""
-    return canned(lambda site: site.request_bytes)(site)
+    service = canned(lambda site: site.request_bytes)(site)
+    service.sized = site.request_bytes > 0
+    return service
 
 
 def libfcgi(threads: int) -> Callable[[Site], Service]:
@@ -123,11 +130,21 @@ PEERS["libfcgi-1"] = libfcgi(1)
 PEERS["libfcgi-16"] = libfcgi(16)
 
 
+@peer("fastcgi++")
+def fastcgipp(site: Site) -> Service:
+    raise Failed("neither Debian nor PyPI has a package of fastcgi++")
+
+
 @peer("go")
 def go(site: Site) -> Service:
     """One thread runs Go code, as ours."""
-    application = go_program()
-    return served(site, "go", [application, "{path}"], environment={"GOMAXPROCS": "1"})
+    return served(site, "go", [go_program(), "{path}"], environment={"GOMAXPROCS": "1"})
+
+
+@peer("go-all")
+def go_all(site: Site) -> Service:
+    """As Go starts by itself, a thread for each processor."""
+    return served(site, "go-all", [go_program(), "{path}"])
 
 
 def go_program() -> str:
@@ -148,7 +165,8 @@ def perl(site: Site) -> Service:
 
 @peer("php-fpm")
 def php_fpm(site: Site) -> Service:
-    """A static pool of 16 children, opcode cache on, as its manual has it for load."""
+    """A static pool of 16 children and an opcode cache that looks at no file again, as its
+    manual has it for load."""
     path, config = site.path("php-fpm.sock"), site.path("php-fpm.conf")
     found = sorted(Path("/usr/sbin").glob("php-fpm*"))
     if not found:
@@ -159,14 +177,16 @@ def php_fpm(site: Site) -> Service:
         "user = root\ngroup = root\n"
     )
     script = ("-p", f"SCRIPT_FILENAME={APPS}/hello.php", "-p", "SCRIPT_NAME=/hello.php")
-    command = [found[0], "-F", "-R", "-y", config, "-d", "opcache.enable=1"]
+    cache = ("-d", "opcache.enable=1", "-d", "opcache.validate_timestamps=0")
+    command = [found[0], "-F", "-R", "-y", config, *cache]
     return served(site, "php-fpm", command, params=script, lax=True)
 
 
 @peer("wsapi")
 def wsapi(site: Site) -> Service:
-    """Direct, without the launcher that makes a state for each request."""
-    return served(site, "wsapi", ["lua5.1", APPS / "hello_wsapi.lua"], inherit=True)
+    """One process of spawn-fcgi, without the launcher that makes a state for each request."""
+    command = [program("spawn-fcgi"), "-n", "-b", "1024", "-s", "{path}", "--"]
+    return served(site, "wsapi", [*command, program("lua5.1"), APPS / "hello_wsapi.lua"])
 
 
 # --- Python servers -----------------------------------------------------------
@@ -176,7 +196,8 @@ def uwsgi(name: str, socket: str, protocol: str, *words: object):
     def start(site: Site) -> Service:
         command = [program("uwsgi-core"), "--plugin", "python3", "--master", "--processes", "1"]
         command += [f"--{socket}", "{path}", "--wsgi-file", APPS / "wsgi.py", "--pythonpath", APPS]
-        quiet = ["--disable-logging", "--listen", "128", "--need-app", "--die-on-term"]
+        quiet = ["--disable-logging", "--listen", "1024", "--need-app", "--die-on-term"]
+        quiet += ["--single-interpreter"]
         return served(site, name, [*command, *quiet, *words], protocol=protocol)
 
     return start
@@ -187,24 +208,15 @@ PEERS["uwsgi"] = uwsgi("uwsgi", "uwsgi-socket", "uwsgi")
 
 
 def http(name: str, *words: object) -> Callable[[Site], Service]:
-    """An HTTP server of a Python package, on a unix socket unless it takes {port}."""
-
-    def start(site: Site) -> Service:
-        path, port = site.path(f"{name}.sock"), free_port()
-        by_port = "{port}" in words
-        command = [str(word).replace("{path}", path) for word in words]
-        command = [str(port) if word == "{port}" else word for word in command]
-        pid = site.start([site.python, *command], name)
-        address = str(port) if by_port else f"unix:{path}"
-        site.wait(address)
-        return Service(address, pid, "http")
-
-    return start
+    """An HTTP server of a Python package, on a unix socket."""
+    return lambda site: served(site, name, [site.python, *words], protocol="http")
 
 
 GUNICORN = ("-m", "gunicorn", "wsgi:application", "-b", "unix:{path}", "-w", "1")
+GUNICORN += ("--worker-tmp-dir", "/dev/shm")
 UVICORN = ("-m", "uvicorn", "asgi:application", "--uds", "{path}", "--no-access-log")
-GRANIAN = ("-m", "granian", "--host", "127.0.0.1", "--port", "{port}", "--workers", "1")
+GRANIAN = ("-m", "granian", "--uds", "{path}", "--workers", "1", "--http", "1", "--no-ws")
+GRANIAN += ("--loop", "uvloop", "--log-level", "error")
 PEERS |= {
     "gunicorn-sync": http("gunicorn-sync", *GUNICORN),
     "gunicorn-gthread": http(
@@ -213,7 +225,9 @@ PEERS |= {
     "uvicorn": http(
         "uvicorn", *UVICORN, "--loop", "uvloop", "--http", "httptools", "--log-level", "error"
     ),
-    "granian": http("granian", *GRANIAN, "--interface", "wsgi", "wsgi:application"),
+    "granian": http(
+        "granian", *GRANIAN, "--interface", "wsgi", "--blocking-threads", "1", "wsgi:application"
+    ),
     "granian-asgi": http("granian-asgi", *GRANIAN, "--interface", "asgi", "asgi:application"),
     "bjoern": http("bjoern", str(APPS / "serve.py"), "bjoern", "{path}"),
 }
@@ -256,24 +270,33 @@ PEERS["cgi-c"] = fcgiwrap("c")
 PEERS["cgi-python"] = fcgiwrap("python")
 
 
-@peer("apache-cgi")
-def apache_cgi(site: Site) -> Service:
-    """mod_cgid, which Apache's manual advises for its threaded workers."""
-    port, config = free_port(), Path(site.path("apache.conf"))
-    modules = "\n".join(
-        f"LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so"
-        for name in ("mpm_event", "authz_core", "alias", "cgid", "env")
-    )
-    passed = " ".join(site.environment)
-    config.write_text(
-        f"{modules}\nServerName localhost\nListen 127.0.0.1:{port}\n"
-        f"PidFile {site.path('apache.pid')}\nErrorLog {site.path('apache-error.log')}\n"
-        f"ScriptSock {site.path('cgid.sock')}\nDefaultRuntimeDir {site.folder}\n"
-        + (f"PassEnv PYTHONPATH {passed}\n" if passed else "PassEnv PYTHONPATH\n")
-        + f'ScriptAlias / "{script(site, "python")}/"\n'
-        f"<Directory />\nOptions +ExecCGI\nRequire all granted\n</Directory>\n"
-        + ("User www-data\nGroup www-data\n" if os.geteuid() == 0 else "")
-    )
-    pid = site.start([program("apache2"), "-D", "FOREGROUND", "-f", config], "apache")
-    site.wait(str(port))
-    return Service(str(port), pid, "http")
+def apache(processes: str, cgi: str) -> Callable[[Site], Service]:
+    """Each of its kinds of process has a CGI module of its own, as its manual says."""
+
+    def start(site: Site) -> Service:
+        port, name = free_port(), f"apache-{cgi}"
+        config = Path(site.path(f"{name}.conf"))
+        loaded = (processes, "authz_core", "alias", cgi, "env")
+        folder = "/usr/lib/apache2/modules"
+        modules = [f"LoadModule {one}_module {folder}/mod_{one}.so" for one in loaded]
+        lines = [
+            *modules,
+            f"ServerName localhost\nListen 127.0.0.1:{port}",
+            f"PidFile {site.path(name)}.pid\nErrorLog {site.path(name)}-error.log",
+            f"DefaultRuntimeDir {site.folder}",
+            f"ScriptSock {site.path('cgid.sock')}" if cgi == "cgid" else "",
+            " ".join(["PassEnv PYTHONPATH", *site.environment]),
+            f'ScriptAlias / "{script(site, "python")}/"',
+            "<Directory />\nOptions +ExecCGI\nRequire all granted\n</Directory>",
+            "User www-data\nGroup www-data" if os.geteuid() == 0 else "",
+        ]
+        config.write_text("\n".join(lines) + "\n")
+        pid = site.start([program("apache2"), "-D", "FOREGROUND", "-f", config], name)
+        site.wait(str(port))
+        return Service(str(port), pid, "http", blind=cgi == "cgid")
+
+    return start
+
+
+PEERS["apache-cgid"] = apache("mpm_event", "cgid")
+PEERS["apache-cgi"] = apache("mpm_prefork", "cgi")

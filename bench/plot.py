@@ -63,7 +63,7 @@ def bars(title: str, values: dict[str, tuple[float, float, float]], unit: str) -
     return page(width, 60 + len(values) * step, title, parts)
 
 
-def lines(title: str, series: dict[str, list[tuple[float, float]]], x_name: str, unit: str) -> str:
+def lines(title: str, series: dict[str, list[tuple[float, float]]], x_name: str) -> str:
     """One line for each label through its (x, y), both axes logarithmic."""
     left, right, top, bottom, width, height = 80, 170, 44, 46, 760, 360
     xs = sorted({x for points in series.values() for x, _ in points})
@@ -86,9 +86,7 @@ def lines(title: str, series: dict[str, list[tuple[float, float]]], x_name: str,
         parts.append(f'<path d="M{left} {y:.1f}H{width - right}" stroke="{GRID}"/>')
         parts.append(text(left - 8, y + 4, f"{number(10**power)}", "end"))
     parts += [text(across(x), height - bottom + 18, f"{x:g}", "middle") for x in xs]
-    parts.append(
-        text((left + width - right) / 2, height - 8, f"{x_name} ({unit} upward)", "middle")
-    )
+    parts.append(text((left + width - right) / 2, height - 8, x_name, "middle"))
     for points, colour in zip(series.values(), LINES, strict=False):
         at = [(across(x), down(y)) for x, y in points if y > 0]
         path = "L".join(f"{x:.1f} {y:.1f}" for x, y in at)

@@ -1,32 +1,57 @@
 # SPDX-License-Identifier: MIT
-"""docs/benchmarks.md and its plots, from the results of each row."""
+"""docs/benchmarks.md and its plots, from the results of each row; README's figures from it."""
 
 import json
+import re
 from pathlib import Path
+from statistics import median as middle
 
+import budgets
 import plot
-from measure import median, ratios
-from rows import ROWS, Aim, Cost, Row
-from sandbox import SOURCE
+from measure import median
+from proofs import PROOFS
+from rows import ROWS, Row
 
 HEAD = """# Benchmarks
 
 Written by `./dev bench`, which starts every server on one machine and measures
-them in turn, round after round. Read ratios, not absolute figures: each is taken
-round by round, and shown as the median with the least and the most of the rounds.
+them in turn, round after round.
 
-- **req/s**: right answers a second. `fcgi bench` checks each answer, wrk only its
-  status. *wrong* counts answers that were late (2 s), lost or broken; what each
-  was stands below the table, in the words of `fcgi bench`.
-- **p50, p99**: microseconds as the client sees them, of right answers, with
-  every connection always busy.
-- **CPU**: microseconds of processor time for a request, of the server's own
-  processes, neither of nginx nor of the load generator.
-- **memory**: of those processes after the last round; shared pages count once.
+## Budgets
+
+A ratio is of right answers a second unless the line says else. It is taken round by
+round; the median is shown, with the least and the most of the rounds. `./dev bench
+NAME` measures a row again.
+"""
+
+METHOD = """## Method
+
+The contenders of a row all start first, and each must answer one request with the
+very page that is meant. A round measures each of them once, every second round in
+reverse order, so that a noisy minute hits all alike. Absolute figures are of this
+machine at that time; read ratios.
+
+- **req/s**: right answers a second; the median of the rounds, as all figures are.
+  `fcgi bench` holds each answer against the first one, wrk looks at its status.
+  Both keep every connection busy: the next request goes out when an answer is there.
+- **wrong**: answers that were late (2 s), lost or broken in all rounds; what each was
+  stands below the table.
+- **p50, p99**: microseconds as the client sees them, of right answers.
+- **CPU**: microseconds of processor time for a request, user and system, of the
+  server's own processes, neither of nginx nor of the load generator. Nothing where a
+  server forgets its children's.
+- **client**: microseconds of `fcgi bench` for a request; wrk does not say.
+- **memory**: of those processes after the last round; shared pages count once (PSS).
 - **calls**: system calls for a request, counted by strace in a run apart.
 
-`./dev bench ROW` measures one row again; `bench/peers.py` shows how each server
-is set up.
+The load generator runs on the same machine as the servers, with one thread. It costs
+about 900 instructions and two system calls for a request; with two processors it has one
+and a server of one thread the other, and a server of more threads is short of one.
+nginx has one worker and the same is true of it. Where a server needs less CPU than the
+client, req/s is the client's speed as much as the server's, and CPU says more. All speak
+over unix sockets, nginx and wrk over TCP on the loopback. `fcgi bench` sends what nginx
+sends for 16 browsers, 27 parameters that differ in address, browser and cookie.
+`bench/peers.py` shows how each server is set up, `bench/rows.py` under what load.
 """
 
 
@@ -39,8 +64,8 @@ def memory(value: float) -> str:
 
 
 def table(result: dict) -> list[str]:
-    lines = ["| | req/s | p50 | p99 | CPU | memory | calls | wrong |"]
-    lines.append("|---|--:|--:|--:|--:|--:|--:|--:|")
+    lines = ["| | req/s | p50 | p99 | CPU | client | memory | calls | wrong |"]
+    lines.append("|---|--:|--:|--:|--:|--:|--:|--:|--:|")
     for label, samples in result["samples"].items():
         if not samples:
             continue
@@ -49,34 +74,13 @@ def table(result: dict) -> list[str]:
             cell(median(samples, "p50")),
             cell(median(samples, "p99")),
             cell(median(samples, "cpu_us"), 1),
+            cell(median(samples, "own_us"), 1),
             memory(samples[-1]["memory"]),
             cell(result["system_calls"].get(label), 1),
             cell(sum(sample["wrong"] for sample in samples)),
         ]
         lines.append(f"| {label} | " + " | ".join(values) + " |")
     return lines
-
-
-def verdict(result: dict, aim: Aim) -> str:
-    ours, theirs = (result["samples"].get(label) for label in (aim.ours, aim.theirs))
-    words = f"{aim.ours} / {aim.theirs}, at least {aim.least:g}"
-    found = ratios(ours, theirs) if ours and theirs else []
-    if not found:
-        return f"| {words} | not measured | |"
-    middle = sorted(found)[len(found) // 2]
-    spread = f"{middle:.2f} ({min(found):.2f} to {max(found):.2f})"
-    return f"| {words} | {spread} | {'met' if middle >= aim.least else '**missed**'} |"
-
-
-def cost(result: dict, aim: Cost) -> str:
-    ours, theirs = (result["samples"].get(label) for label in (aim.ours, aim.theirs))
-    words = f"CPU of {aim.ours} - {aim.theirs}, at most {aim.most:g} us"
-    if not ours or not theirs:
-        return f"| {words} | not measured | |"
-    found = sorted(a["cpu_us"] - b["cpu_us"] for a, b in zip(ours, theirs, strict=False))
-    middle = found[len(found) // 2]
-    spread = f"{middle:.2f} us ({found[0]:.2f} to {found[-1]:.2f})"
-    return f"| {words} | {spread} | {'met' if middle <= aim.most else '**missed**'} |"
 
 
 def wrong(samples: list[dict]) -> str:
@@ -97,119 +101,173 @@ def failures(result: dict) -> list[str]:
     return ["", "What did not work:", "", *lines] if lines else []
 
 
-def section(name: str, row: Row, result: dict, image: str | None) -> list[str]:
-    lines = ["", f"## {row.title}", "", f"`./dev bench {name}`"]
-    if row.note:
-        lines += ["", row.note]
-    lines += ["", *table(result)]
-    if row.aims:
-        lines += ["", "| ratio | measured | |", "|---|---|---|"]
-        lines += [
-            cost(result, aim) if isinstance(aim, Cost) else verdict(result, aim) for aim in row.aims
-        ]
+def section(name: str, row: Row, result: dict, images: dict[str, str], note: str) -> list[str]:
+    lines = ["", f"## {row.title}", "", *table(result)]
+    lines += ["", f"`./dev bench {name}`. {row.note}".rstrip()]
+    lines += ["", note] if note else []
     lines += failures(result)
-    if image:
-        lines += ["", f"![{row.title}]({image})"]
-    return lines
+    for image, title in images.items():
+        lines += ["", f"![{title}]({image})"]
+    return [*lines, "", taken(result)]
 
 
-def picture(row: Row, result: dict) -> str | None:
-    rates = {
-        label: tuple(pick(sample["rate"] for sample in samples) for pick in (min, middle, max))
-        for label, samples in result["samples"].items()
-        if samples
-    }
+def taken(result: dict) -> str:
+    """When and how the figures were taken."""
+    rounds = f"{result['rounds']} round{'s' if result['rounds'] > 1 else ''}"
+    return (
+        f"{result['date']}, commit {result['commit']}, {rounds} of "
+        f"{result['seconds']:g} s, load {result['load_before']:.1f} before."
+    )
+
+
+def figures(result: dict, key: str) -> dict[str, tuple[float, float, float]]:
+    """The least, the median and the most of each contender."""
+    found = {}
+    for label, samples in result["samples"].items():
+        known = [sample[key] for sample in samples if sample[key] is not None]
+        if known:
+            found[label] = (min(known), middle(known), max(known))
+    return found
+
+
+def pictures(row: Row, result: dict) -> dict[str, tuple[str, str]]:
+    """SVG and title by what is to be added to the row's name."""
+    rates = figures(result, "rate")
     if not rates:
-        return None
+        return {}
     if not row.axis:
-        return plot.bars(row.title, rates, "req/s")
-    series: dict[str, list[tuple[float, float]]] = {}
-    for label, (_, rate, _) in rates.items():
-        name, _, at = label.rpartition(", ")
-        series.setdefault(name, []).append((float(at), rate))
-    return plot.lines(row.title, series, row.axis, "req/s")
-
-
-def middle(values) -> float:
-    ordered = sorted(values)
-    return ordered[len(ordered) // 2]
+        return {"": (plot.bars(row.title, rates, "req/s"), row.title)}
+    found = {}
+    kinds = (("", "rate", "req/s"), ("-cpu", "cpu_us", "µs of CPU a request"))
+    for added, key, unit in kinds:
+        series: dict[str, list[tuple[float, float]]] = {}
+        for label, (_, value, _) in figures(result, key).items():
+            name, _, at = label.rpartition(", ")
+            series.setdefault(name, []).append((float(at), value))
+        title = f"{row.title}: {unit}"
+        if any(y > 0 for points in series.values() for _, y in points):
+            found[added] = (plot.lines(title, series, row.axis), title)
+    return found
 
 
 def idle(result: dict) -> list[str]:
-    lines = ["", "## Idle connections", "", "`./dev bench idle`", ""]
-    lines += [
-        "50 busy clients before and while many kept connections rest.",
-        "",
-        "| | idle | memory for one | p99 before | p99 with them |",
-        "|---|--:|--:|--:|--:|",
-    ]
-    for label, found in result["idle"].items():
-        each = found["memory"] / found["count"]
-        before, after = found["p99_before"], found["p99_after"]
-        cells = (f"{found['count']:,}", f"{each:,.0f} bytes", f"{before:.0f} us", f"{after:.0f} us")
+    lines = ["", "## Idle connections", ""]
+    lines += ["| | idle | memory of one | p99 before | p99 with them |", "|---|--:|--:|--:|--:|"]
+    for label, rounds in result["idle"].items():
+        cells = [f"{result['count']:,}"]
+        each = [one["memory"] / result["count"] for one in rounds]
+        cells.append(budgets.spread(each, ",.0f", " bytes"))
+        for key in ("p99_before", "p99_after"):
+            cells.append(budgets.spread([one[key] for one in rounds], ",.0f", " µs"))
         lines.append(f"| {label} | " + " | ".join(cells) + " |")
-    return lines + failures(result)
+    lines += [
+        "",
+        "`./dev bench idle`. 50 busy clients before and while many kept connections rest, each of",
+        "which has had an answer and is still open at the end. Memory is what the busy server has",
+        "grown by since before the first of them came.",
+    ]
+    return [*lines, *failures(result), "", taken(result)]
+
+
+NAMES = {
+    "session": "the session alone: parse, reply",
+    "server": "the C server",
+    "multiplexed": "the C server, 64 requests in flight on a connection",
+    "python": "a Python WSGI application",
+    "handler": "a native Python handler",
+    "lua": "a Lua application",
+    "libfcgi": "libfcgi, the whole program",
+}
 
 
 def instructions() -> list[str]:
     """What tests/budget keeps; no clock is involved."""
-    kept = json.loads((SOURCE / "tests/budget/budgets.json").read_text())
+    kept = json.loads(budgets.COUNTS.read_text())
     counts = kept["instructions"]
-    ratio = counts["session"] / counts["libfcgi"]
-    names = {
-        "session": "the session alone: parse, reply",
-        "server": "the C server",
-        "python": "a Python WSGI application",
-        "lua": "a Lua application",
-        "libfcgi": "libfcgi, the whole program",
-    }
     return [
         "",
         "## Instructions",
         "",
-        "User-space instructions for one hello with 27 parameters on a kept connection, by",
-        f"callgrind ({kept['toolchain']}). A test of `./dev test` holds ours to these figures.",
-        "",
         "| | instructions |",
         "|---|--:|",
-        *(f"| {words} | {counts[name]:,} |" for name, words in names.items()),
+        *(f"| {words} | {counts[name]:,} |" for name, words in NAMES.items() if name in counts),
         "",
-        "| ratio | counted | |",
-        "|---|---|---|",
-        f"| session / libfcgi, at most 0.5 | {ratio:.2f} | "
-        f"{'met' if ratio <= 0.5 else '**missed**'} |",
+        "In user space for one hello with 27 parameters on a kept connection, by callgrind",
+        f"({kept['toolchain']}). A test of `./dev test` holds ours to these figures.",
     ]
 
 
 def about(result: dict) -> list[str]:
     lines = ["", "## Machine and versions", "", f"- {result['machine']}"]
-    lines += [f"- {name}: {text}" for name, text in result["versions"].items()]
-    return lines
+    return lines + [f"- {name}: {text}" for name, text in result["versions"].items()]
+
+
+def written(plots: Path, name: str, row: Row, result: dict) -> dict[str, str]:
+    """The row's plots as files: title by path."""
+    images = {}
+    for added, (svg, title) in pictures(row, result).items():
+        (plots / f"{name}{added}.svg").write_text(svg)
+        images[f"{plots.name}/{name}{added}.svg"] = title
+    return images
 
 
 def write(results: Path, document: Path) -> None:
     """The document and, in a folder of its name beside it, the plots."""
     plots = document.with_suffix("")
     plots.mkdir(parents=True, exist_ok=True)
-    lines = [HEAD.rstrip()]
-    newest = None
+    noted = budgets.notes()
+    lines = [HEAD, *budgets.table(budgets.every(results)), "", METHOD.rstrip()]
+    found = []
     for name, row in ROWS.items():
-        path = results / f"{name}.json"
-        if not path.exists():
+        result = budgets.read(results, name)
+        if "date" not in result:
             lines += ["", f"## {row.title}", "", f"Not measured yet: `./dev bench {name}`"]
             continue
-        result = json.loads(path.read_text())
-        newest = result if newest is None or result["date"] > newest["date"] else newest
-        image = picture(row, result)
-        if image:
-            (plots / f"{name}.svg").write_text(image)
-        shown = f"{plots.name}/{name}.svg" if image else None
-        lines += section(name, row, result, shown)
-        lines += ["", f"{result['date']}, {result['rounds']} rounds of {result['seconds']:g} s."]
-    path = results / "idle.json"
-    if path.exists():
-        lines += idle(json.loads(path.read_text()))
+        found.append(result)
+        images = written(plots, name, row, result)
+        lines += section(name, row, result, images, noted.get(name, ""))
+    resting = budgets.read(results, "idle")
+    if "date" in resting:
+        lines += idle(resting)
     lines += instructions()
-    if newest:
-        lines += about(newest)
+    if found:
+        lines += about(max(found, key=lambda result: result["date"]))
     document.write_text("\n".join(lines) + "\n")
+
+
+# --- README -------------------------------------------------------------------
+
+BEGIN, END = "<!-- figures of docs/benchmarks.md, by ./dev bench -->", "<!-- end of figures -->"
+LEAD = """
+## How fast
+
+Right answers a second against others on one machine, each pair measured in turn;
+[docs/benchmarks.md](docs/benchmarks.md) has the rest and the method.
+"""
+
+
+def readme_block(document: str) -> str:
+    """What README says of the figures, from the document's first table alone."""
+    wanted = [
+        f"{row.title}: {aim.ours} / {aim.theirs}"
+        for row in ROWS.values()
+        for aim in row.aims
+        if getattr(aim, "readme", False)
+    ]
+    wanted += [
+        "Memory of an idle kept connection: fastcgi C",
+        f"{PROOFS['reload']}: failed requests",
+    ]
+    lines = re.findall(
+        r"^\| (.+?) \| [≥≤0].*? \| (.+?) \| (?:met|\*\*missed\*\*) \|", document, re.M
+    )
+    measured = dict(lines)
+    rows = [f"| {what} | {measured[what]} |" for what in wanted if what in measured]
+    return "\n".join([LEAD, "| | median (least to most) |", "|---|---|", *rows, ""])
+
+
+def write_readme(document: Path, readme: Path) -> None:
+    before, _, rest = readme.read_text().partition(BEGIN)
+    _, _, after = rest.partition(END)
+    block = readme_block(document.read_text())
+    readme.write_text(f"{before}{BEGIN}\n{block}\n{END}{after}")

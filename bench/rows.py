@@ -13,6 +13,7 @@ class Aim:
     ours: str
     theirs: str
     least: float
+    readme: bool = False  # README shows it too.
 
 
 @dataclass(frozen=True)
@@ -32,31 +33,33 @@ class Row:
     needs: str = ""  # "sqlite" or "postgres".
     note: str = ""
     axis: str = ""  # What grows from contender to contender: labels are "NAME, NUMBER".
+    light: bool = False  # Fewer and shorter rounds do.
+    least: float = 0  # Seconds of a round, where answers are slow.
 
 
-def each(load: Load, **peers: str) -> tuple[Contender, ...]:
-    """Contenders under one load: label=peer, with spaces for underscores."""
+def each(load: Load, peers: dict[str, str]) -> tuple[Contender, ...]:
+    """Contenders under one load: label to peer."""
     return tuple(Contender(label, peer, load) for label, peer in peers.items())
 
 
 def row(title: str, load: Load, peers: dict[str, str], *aims: Aim | Cost, **more) -> Row:
-    return Row(title, each(load, **peers), aims, **more)
+    return Row(title, each(load, peers), aims, **more)
 
 
 KEPT = Load()
 NEW = Load(words=("--no-keep",))
 MANY = Load(words=("-m", "64"), connections=4)
 PAGE = Load(uri="/page")
-BODY = Load(words=("--body", "1M"), connections=4)
-FRONT = Load(nginx="kept")
+BODY = Load(body=1, connections=4)
 
 C = "fastcgi C"
 PYTHON = "fastcgi Python"
+ASGI = "fastcgi Python, ASGI"
 LUA = "fastcgi Lua"
 CANNED = "canned responder"
+LIBFCGI = {"libfcgi, 1 thread": "libfcgi-1", "libfcgi, 16 threads": "libfcgi-16"}
 FASTCGI = {
-    "libfcgi, 1 thread": "libfcgi-1",
-    "libfcgi, 16 threads": "libfcgi-16",
+    **LIBFCGI,
     "Go net/http/fcgi": "go",
     "PHP-FPM, 16 children": "php-fpm",
     "Perl FCGI": "perl",
@@ -68,27 +71,22 @@ PYTHONS = {
 }
 
 
-def behind_nginx() -> tuple[Contender, ...]:
-    kept = {
-        "gunicorn gthread": "gunicorn-gthread",
-        "uvicorn": "uvicorn",
-        "granian WSGI": "granian",
-        "granian ASGI": "granian-asgi",
-        "bjoern": "bjoern",
-        "PHP-FPM, 16 children": "php-fpm",
-        "Go net/http/fcgi": "go",
-        CANNED: "canned",
-        C: "ours-c",
-    }
-    new = {"uWSGI uwsgi_pass": "uwsgi", "gunicorn sync": "gunicorn-sync"}
+def behind_nginx(
+    kept: dict[str, str], new: dict[str, str], **more: object
+) -> tuple[Contender, ...]:
+    """nginx keeps its connections to some; the others would serve one of them only."""
     return (
-        Contender(PYTHON, "ours-python", FRONT),
-        *each(FRONT, **kept),
-        *each(Load(nginx="new"), **new),
+        *each(Load(nginx="kept", **more), kept),
+        *each(Load(nginx="new", **more), new),
     )
 
 
-def growing(axis: str, numbers: tuple[int, ...], option: str) -> tuple[Contender, ...]:
+HTTP = {"gunicorn gthread": "gunicorn-gthread", "uvicorn": "uvicorn"}
+UWSGI_PASS = {"uWSGI uwsgi_pass": "uwsgi"}
+PHP = {"PHP-FPM, 16 children": "php-fpm"}
+
+
+def growing(numbers: tuple[int, ...], option: str) -> tuple[Contender, ...]:
     found = []
     for number in numbers:
         load = Load(words=("--params", str(number)))
@@ -99,47 +97,55 @@ def growing(axis: str, numbers: tuple[int, ...], option: str) -> tuple[Contender
     return tuple(found)
 
 
+CGI_FCGIWRAP = "CGI, nginx and fcgiwrap"
+
+
 def with_cgi(uri: str) -> tuple[Contender, ...]:
     """The same application kept alive and as CGI; all behind a web server."""
-    front = Load(nginx="kept", uri=uri, connections=4)
+    new = Load(nginx="new", uri=uri, connections=4)
+    straight = Load(straight=True, uri=uri, connections=4)
+    apaches = {"CGI, Apache mod_cgid": "apache-cgid", "CGI, Apache mod_cgi": "apache-cgi"}
     return (
-        Contender(PYTHON, "ours-python", front),
-        Contender(
-            "CGI, nginx and fcgiwrap", "cgi-python", Load(nginx="new", uri=uri, connections=4)
-        ),
-        Contender(
-            "CGI, Apache mod_cgid", "apache-cgi", Load(straight=True, uri=uri, connections=4)
-        ),
+        Contender(PYTHON, "ours-python", Load(nginx="kept", uri=uri, connections=4)),
+        Contender(CGI_FCGIWRAP, "cgi-python", new),
+        *each(straight, apaches),
     )
 
-
-CGI_FCGIWRAP = "CGI, nginx and fcgiwrap"
 
 ROWS: dict[str, Row] = {
     "hello-kept": row(
         "Hello, 16 kept connections, one thread",
         KEPT,
-        {C: "ours-c", CANNED: "canned", **FASTCGI},
+        {C: "ours-c", CANNED: "canned", **FASTCGI, "Go, a thread a processor": "go-all"},
         Aim(C, CANNED, 0.8),
-        Aim(C, "libfcgi, 16 threads", 2),
+        Aim(C, "libfcgi, 16 threads", 2, readme=True),
+        note="One thread of libfcgi, and Perl, serve one kept connection and let the other 15 "
+        "wait until they time out: these are their wrong answers.",
     ),
     "hello-new": row(
         "Hello, a new connection for each request, 16 at once",
         NEW,
         {C: "ours-c", CANNED: "canned", **FASTCGI},
+        light=True,
     ),
     "hello-multiplexed": row(
         "Hello, 4 connections with 64 requests in flight on each",
         MANY,
-        {C: "ours-c", CANNED: "canned-sized", "Go net/http/fcgi": "go"},
+        {
+            C: "ours-c",
+            CANNED: "canned-sized",
+            "Go net/http/fcgi": "go",
+            "fastcgi++": "fastcgi++",
+        },
+        Aim(C, "fastcgi++", 20),
         Aim(C, "Go net/http/fcgi", 60),
         note="The others of this list take one request at a time from a connection.",
     ),
     "python-kept": row(
         "Python WSGI hello, one process, 16 kept connections",
         KEPT,
-        {PYTHON: "ours-python", CANNED: "canned", **PYTHONS},
-        Aim(PYTHON, "uWSGI FastCGI socket", 2.5),
+        {PYTHON: "ours-python", ASGI: "ours-asgi", CANNED: "canned", **PYTHONS},
+        Aim(PYTHON, "uWSGI FastCGI socket", 2.5, readme=True),
         Cost(PYTHON, CANNED, 1.5),
         note="uWSGI closes every connection although it is asked to keep it; each close is one "
         "request sent again.",
@@ -152,26 +158,77 @@ ROWS: dict[str, Row] = {
     ),
     "python-nginx": Row(
         "Python hello behind one nginx worker, 16 clients of wrk",
-        behind_nginx(),
-        (
-            Aim(PYTHON, "uWSGI uwsgi_pass", 1.25),
-            Aim(PYTHON, "gunicorn gthread", 6),
-            Aim(PYTHON, "uvicorn", 4),
-            Aim(PYTHON, "PHP-FPM, 16 children", 3),
+        behind_nginx(
+            {
+                PYTHON: "ours-python",
+                ASGI: "ours-asgi",
+                **HTTP,
+                "granian WSGI": "granian",
+                "granian ASGI": "granian-asgi",
+                "bjoern": "bjoern",
+                **PHP,
+            },
+            {**UWSGI_PASS, "gunicorn sync": "gunicorn-sync"},
         ),
-        note="Ours is the WSGI application in every pair.",
+        (
+            Aim(PYTHON, "uWSGI uwsgi_pass", 1.25, readme=True),
+            Aim(PYTHON, "gunicorn gthread", 6, readme=True),
+            Aim(ASGI, "uvicorn", 4),
+            Aim(PYTHON, "uvicorn", 4, readme=True),
+            Aim(PYTHON, "PHP-FPM, 16 children", 3, readme=True),
+        ),
+        note="One process each, PHP-FPM apart. nginx itself takes most of a processor, so that no "
+        "ratio here can pass what the canned responder reaches in `nginx-hello`.",
+    ),
+    "nginx-hello": Row(
+        "Hello of the others behind one nginx worker, 16 clients of wrk",
+        behind_nginx(
+            {
+                C: "ours-c",
+                LUA: "ours-lua",
+                CANNED: "canned",
+                "libfcgi, 16 threads": "libfcgi-16",
+                "Go net/http/fcgi": "go",
+            },
+            {"Perl FCGI": "perl", "wsapi-fcgi": "wsapi", "uWSGI FastCGI socket": "uwsgi-fastcgi"},
+        ),
+        light=True,
     ),
     "lua-kept": row(
         "Lua hello, one process, 16 kept connections",
         KEPT,
         {LUA: "ours-lua", C: "ours-c", "wsapi-fcgi": "wsapi"},
         Aim(LUA, C, 0.85),
-        Aim(LUA, "wsapi-fcgi", 4),
+        Aim(LUA, "wsapi-fcgi", 4, readme=True),
+        note="wsapi-fcgi serves one kept connection and lets the other 15 time out.",
+    ),
+    "lua-new": row(
+        "Lua hello, one process, a new connection for each request",
+        NEW,
+        {LUA: "ours-lua", C: "ours-c", "wsapi-fcgi": "wsapi"},
+        light=True,
     ),
     "page": row(
         "A page of 10 KiB, 16 kept connections",
         PAGE,
-        {C: "ours-c", PYTHON: "ours-python", **FASTCGI},
+        {C: "ours-c", PYTHON: "ours-python", **FASTCGI, **PYTHONS},
+        light=True,
+    ),
+    "page-nginx": Row(
+        "A page of 10 KiB behind one nginx worker, 16 clients of wrk",
+        behind_nginx(
+            {
+                C: "ours-c",
+                PYTHON: "ours-python",
+                **HTTP,
+                **PHP,
+                "libfcgi, 16 threads": "libfcgi-16",
+                "Go net/http/fcgi": "go",
+            },
+            UWSGI_PASS,
+            uri="/page",
+        ),
+        light=True,
     ),
     "body": row(
         "A body of 1 MiB in, 4 kept connections",
@@ -186,16 +243,39 @@ ROWS: dict[str, Row] = {
         },
         note="Ours keeps 256 KiB of a body in memory and the rest in a file before the handler "
         "starts, unless it streams; the others of this list stream, PHP-FPM apart.",
+        light=True,
     ),
-    "threads": Row(
+    "body-nginx": Row(
+        "A body of 1 MiB in behind one nginx worker, 4 clients of wrk",
+        behind_nginx(
+            {
+                C: "ours-c",
+                "fastcgi C, streaming": "ours-c-stream",
+                PYTHON: "ours-python",
+                "fastcgi Python, streaming": "ours-python-stream",
+                **HTTP,
+                **PHP,
+                "libfcgi, 16 threads": "libfcgi-16",
+                "Go net/http/fcgi": "go",
+            },
+            UWSGI_PASS,
+            body=1,
+            connections=4,
+        ),
+        light=True,
+    ),
+    "threads": row(
         "The C server on 1 and 2 threads",
-        each(KEPT, **{"1 thread": "ours-c", "2 threads": "ours-c-2"}),
-        note="The load generator needs a core of its own too.",
+        KEPT,
+        {"fastcgi C, 1 thread": "ours-c", "fastcgi C, 2 threads": "ours-c-2"},
+        note="The load generator needs a processor of its own too: where there are two, the second "
+        "thread takes turns with it.",
     ),
-    "sleep": Row(
-        "A Python handler that sleeps 10 ms, 1 and 8 threads",
-        each(Load(uri="/sleep"), **{"1 thread": "ours-python", "8 threads": "ours-python-8"}),
-        (Aim("8 threads", "1 thread", 7),),
+    "sleep": row(
+        "A Python handler that sleeps 10 ms, one process, 1 and 8 threads",
+        Load(uri="/sleep"),
+        {"fastcgi Python, 1 thread": "ours-python", "fastcgi Python, 8 threads": "ours-python-8"},
+        Aim("fastcgi Python, 8 threads", "fastcgi Python, 1 thread", 7),
     ),
     "cgi-hello": Row(
         "Python hello against CGI",
@@ -203,28 +283,36 @@ ROWS: dict[str, Row] = {
             *with_cgi("/"),
             Contender("CGI in C, nginx and fcgiwrap", "cgi-c", Load(nginx="new", connections=4)),
         ),
-        (Aim(PYTHON, CGI_FCGIWRAP, 500),),
+        (Aim(PYTHON, CGI_FCGIWRAP, 500, readme=True),),
+        least=2,
     ),
     "cgi-sqlite": Row(
         "One SQLite query: a connection that stays open against CGI",
         with_cgi("/sqlite"),
         (Aim(PYTHON, CGI_FCGIWRAP, 30),),
         needs="sqlite",
+        least=2,
     ),
     "cgi-postgres": Row(
         "One PostgreSQL query: a connection that stays open against CGI",
         with_cgi("/postgres"),
-        (Aim(PYTHON, CGI_FCGIWRAP, 30),),
+        (Aim(PYTHON, CGI_FCGIWRAP, 30, readme=True),),
         needs="postgres",
+        least=3,
     ),
     "connections": Row(
         "Hello as connections grow",
-        growing("connections", (1, 16, 128, 1024, 10000), "connections"),
+        growing((1, 16, 128, 1024, 10000), "connections"),
         axis="connections",
+        note="The time includes opening the connections. Each of libfcgi's threads serves one of "
+        "them for as long as it is kept; the others time out.",
+        light=True,
     ),
     "params": Row(
         "Hello as parameters grow, 16 kept connections",
-        growing("parameters", (10, 27, 100, 400), "params"),
+        growing((10, 27, 100, 400), "params"),
         axis="parameters",
+        light=True,
     ),
 }
+IDLE = {C: "ours-c", PYTHON: "ours-python", LUA: "ours-lua"}

@@ -5,10 +5,12 @@
 #include "tool.h"
 #include <errno.h>
 #include <getopt.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/signalfd.h>
 #include <unistd.h>
 
 /* The command line that is not part of the plan itself. */
@@ -38,6 +40,7 @@ static const struct option options[] = {
     {"any-answer", no_argument, NULL, 'a'},
     {"allow-unclosed", no_argument, NULL, 'U'},
     {"json", no_argument, NULL, 'j'},
+    {"histogram", no_argument, NULL, 'H'},
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
 };
@@ -72,9 +75,11 @@ static int help(void) {
        "      --any-answer      answers may differ from the first one\n"
        "      --allow-unclosed  STDOUT may lack its empty last record\n"
        "      --json            print one JSON object\n"
+       "      --histogram       print how many answers took how long\n"
        "  -h, --help            this text\n");
   puts("A right answer has status 2xx, exit status 0, all its records, and the "
-       "bytes\nof the first right answer.\n"
+       "bytes\nof the first right answer. SIGINT or SIGTERM end a run early; "
+       "what it has\nmeasured is printed.\n"
        "\n"
        "Exit status, the highest that applies:\n"
        "  0  all answers are right\n"
@@ -164,6 +169,8 @@ static int take_flag(bench_plan *plan, int option, char *const *argv) {
     return plan->allow_unclosed = 1, 0;
   case 'j':
     return plan->json = 1, 0;
+  case 'H':
+    return plan->histogram = 1, 0;
   default:
     return tool_bad_option("bench", option, argv);
   }
@@ -229,13 +236,20 @@ static int parse(command *c, int argc, char **argv) {
   return check(plan);
 }
 
-/* As many descriptors as the system lets; what lacks shows in connecting. */
-static void raise_limit(void) {
+/* A connection needs a descriptor; a thread two, and the program a few. */
+static int raise_limit(const bench_plan *plan) {
+  rlim_t need = (rlim_t)plan->connections + plan->idle + 2 * plan->threads + 8;
   struct rlimit limit;
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-    return;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= need)
+    return 0;
   limit.rlim_cur = limit.rlim_max;
-  setrlimit(RLIMIT_NOFILE, &limit);
+  if (setrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_max >= need)
+    return 0;
+  return tool_complain(TOOL_USAGE,
+                       "bench: %llu descriptors are needed, and the limit is "
+                       "%llu (ulimit -Hn)",
+                       (unsigned long long)need,
+                       (unsigned long long)limit.rlim_max);
 }
 
 static int prepare(command *c) {
@@ -251,8 +265,7 @@ static int prepare(command *c) {
   for (size_t i = 0; i < c->given_len; i++)
     tool_params_apply(&plan->params, c->given[i]);
   bench_bytes_make(plan);
-  raise_limit();
-  return 0;
+  return raise_limit(plan);
 }
 
 /* Share `all` out: what part `index` of `parts` gets. */
@@ -269,6 +282,7 @@ static void run_workers(bench_shared *shared, bench_worker *workers) {
     bench_worker_make(&workers[i], shared,
                       (unsigned)part(plan->connections, i, threads), share);
     workers[i].rate = plan->rate / threads;
+    workers[i].phase = (double)i / threads;
   }
   shared->start_ns = bench_now();
   for (unsigned i = 0; i < threads; i++) {
@@ -284,6 +298,39 @@ static void run_workers(bench_shared *shared, bench_worker *workers) {
     pthread_join(workers[i].thread, NULL);
 }
 
+/* A signal that would end the program ends the run first: it stays pending
+   until the results are printed, and the workers see it in a descriptor. */
+static int hold_signals(sigset_t *before) {
+  sigset_t held;
+  sigemptyset(&held);
+  sigaddset(&held, SIGINT);
+  sigaddset(&held, SIGTERM);
+  pthread_sigmask(SIG_BLOCK, &held, before);
+  return signalfd(-1, &held, SFD_NONBLOCK | SFD_CLOEXEC);
+}
+
+static void release_signals(int interrupt, const sigset_t *before) {
+  fflush(stdout);
+  close(interrupt);
+  pthread_sigmask(SIG_SETMASK, before, NULL);
+}
+
+static int measure(bench_shared *shared, bench_worker *workers,
+                   bench_counts *all, const int *idle) {
+  sigset_t before;
+  int status;
+  shared->interrupt = hold_signals(&before);
+  run_workers(shared, workers);
+  for (unsigned i = 0; i < shared->plan->threads; i++) {
+    bench_counts_add(all, &workers[i].counts);
+    bench_worker_free(&workers[i]);
+  }
+  shared->resting = bench_resting(shared->plan, idle);
+  status = bench_report(shared, all);
+  release_signals(shared->interrupt, &before);
+  return status;
+}
+
 static int run(const bench_plan *plan) {
   bench_shared shared = {.plan = plan, .lock = PTHREAD_MUTEX_INITIALIZER};
   size_t size = plan->threads * sizeof(bench_worker);
@@ -292,14 +339,8 @@ static int run(const bench_plan *plan) {
   int *idle = tool_realloc(NULL, plan->idle * sizeof *idle);
   int status = bench_rest(&shared, idle);
   memset(all, 0, sizeof *all);
-  if (!status) {
-    run_workers(&shared, workers);
-    for (unsigned i = 0; i < plan->threads; i++) {
-      bench_counts_add(all, &workers[i].counts);
-      bench_worker_free(&workers[i]);
-    }
-    status = bench_report(&shared, all);
-  }
+  if (!status)
+    status = measure(&shared, workers, all, idle);
   free(shared.first.at);
   free(idle);
   free(all);

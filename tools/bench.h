@@ -62,6 +62,7 @@ typedef struct bench_plan {
   int any_answer;               /* --any-answer: answers may differ. */
   int allow_unclosed;           /* --allow-unclosed */
   int json;                     /* --json */
+  int histogram;                /* --histogram */
   uint8_t *body;                /* body_len bytes. */
   bench_bytes *bytes;           /* [variant * in_flight + id - 1] */
 } bench_plan;
@@ -81,6 +82,8 @@ typedef struct bench_shared {
   atomic_int connected;             /* 1: a connection was made once. */
   atomic_int no_connection;         /* errno of the first that was not. */
   uint64_t start_ns;                /* Monotonic time of the first request. */
+  int interrupt;                    /* Readable once the run is to end. */
+  unsigned resting;                 /* Idle connections open at the end. */
 } bench_shared;
 
 /* One request of a connection; its id is its place plus 1. */
@@ -144,15 +147,18 @@ typedef struct bench_worker {
   pthread_t thread;              /* It runs there. */
   bench_connection *connections; /* Owned. */
   unsigned count;                /* How many. */
-  bench_place *free;             /* Stack of slots at rest. Owned. */
-  size_t free_len;               /* How many. */
+  bench_place *free;             /* Ring of slots at rest. Owned. */
+  size_t places;                 /* All slots: its size. */
+  size_t free_at, free_len;      /* The one at rest longest; how many. */
   uint32_t *dirty;               /* Connections with bytes to send. Owned. */
   size_t dirty_len;              /* How many. */
   unsigned waiting;              /* Connections with `waiting` set. */
+  uint8_t interrupted;           /* 1: the run ends at once. */
   uint64_t wanted;               /* Requests to start; UINT64_MAX: any. */
   uint64_t last_start_ns;        /* No request starts later. */
   uint64_t now_ns, swept_ns;     /* Clock; when timeouts were looked for. */
   double rate;                   /* Requests/s of this worker, or 0. */
+  double phase;                  /* Share of 1/rate that it starts later. */
   int epoll, timer;              /* Descriptors; -1: none. */
   uint8_t *buffer;               /* For recv(2). Owned. */
   bench_counts counts;           /* The result. */
@@ -196,6 +202,9 @@ int bench_connect(const bench_plan *plan);
 /* Open plan->idle connections, send one request on each and leave them open in
    `fds`: 0, or an exit status after a complaint. */
 int bench_rest(bench_shared *shared, int *fds);
+
+/* How many of them the application has left open. */
+unsigned bench_resting(const bench_plan *plan, const int *fds);
 
 /* Make a worker for `connections` of them and `requests`; _run is a thread. */
 void bench_worker_make(bench_worker *worker, bench_shared *shared,

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <netdb.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/un.h>
@@ -146,4 +147,13 @@ int bench_rest(bench_shared *shared, int *fds) {
   }
   bench_worker_free(&worker);
   return status;
+}
+
+unsigned bench_resting(const bench_plan *plan, const int *fds) {
+  unsigned open = 0;
+  for (unsigned i = 0; i < plan->idle; i++) {
+    struct pollfd one = {.fd = fds[i], .events = POLLIN};
+    open += poll(&one, 1, 0) == 0;
+  }
+  return open;
 }

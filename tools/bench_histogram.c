@@ -13,7 +13,7 @@ static unsigned bucket_of(uint64_t value) {
   return (shift + 1) * SUBS + (unsigned)(value >> shift) - SUBS;
 }
 
-static uint64_t last_of(unsigned bucket) {
+uint64_t bench_histogram_last(unsigned bucket) {
   unsigned shift;
   if (bucket < SUBS)
     return bucket;
@@ -51,7 +51,7 @@ uint64_t bench_histogram_at(const bench_histogram *histogram, double share) {
   for (unsigned i = 0; i < BENCH_BUCKETS; i++) {
     seen += histogram->bucket[i];
     if (seen >= rank) {
-      uint64_t last = last_of(i);
+      uint64_t last = bench_histogram_last(i);
       return last < histogram->max ? last : histogram->max;
     }
   }

@@ -6,7 +6,10 @@
 
 #include <stdint.h>
 
-enum { BENCH_BUCKETS = 64 * 59 }; /* Any 64-bit value has its bucket. */
+enum {
+  BENCH_BUCKETS_A_DOUBLING = 64,
+  BENCH_BUCKETS = 64 * 59
+}; /* Any 64-bit value has its bucket. */
 
 /* Zero-initialised is empty. */
 typedef struct bench_histogram {
@@ -21,5 +24,8 @@ void bench_histogram_merge(bench_histogram *to, const bench_histogram *from);
 /* The least bucket's end that `share` (0 to 1) of the values do not exceed;
    never above the greatest value. 0 when there is none. */
 uint64_t bench_histogram_at(const bench_histogram *histogram, double share);
+
+/* The greatest value that is counted in a bucket. */
+uint64_t bench_histogram_last(unsigned bucket);
 
 #endif

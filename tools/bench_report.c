@@ -61,6 +61,36 @@ static unsigned long long wide(uint64_t number) {
   return (unsigned long long)number;
 }
 
+/* [[us, answers that took as long or up to 1/64 less], ...] */
+static void print_buckets(const bench_histogram *latency) {
+  const char *comma = "";
+  printf("\"histogram_us\": [");
+  for (unsigned i = 0; i < BENCH_BUCKETS; i++)
+    if (latency->bucket[i] > 0) {
+      printf("%s[%.3f, %llu]", comma, (double)bench_histogram_last(i) / 1e3,
+             wide(latency->bucket[i]));
+      comma = ", ";
+    }
+  printf("], ");
+}
+
+/* One line for each doubling that has answers. */
+static void print_histogram(const bench_histogram *latency) {
+  enum { WIDTH = 40, STEP = BENCH_BUCKETS_A_DOUBLING };
+  for (unsigned i = 0; i < BENCH_BUCKETS; i += STEP) {
+    uint64_t count = 0;
+    for (unsigned j = i; j < i + STEP; j++)
+      count += latency->bucket[j];
+    if (count > 0) {
+      double share = (double)count / (double)latency->count;
+      printf("up to %12.1f us %12llu %6.2f %% %.*s\n",
+             (double)bench_histogram_last(i + STEP - 1) / 1e3, wide(count),
+             share * 100, (int)(share * WIDTH + 0.5),
+             "########################################");
+    }
+  }
+}
+
 static void print_json(const bench_shared *shared, const bench_counts *counts,
                        double seconds, double rate) {
   printf("{\"requests\": %llu, \"right\": %llu, \"seconds\": %.6f, "
@@ -74,12 +104,14 @@ static void print_json(const bench_shared *shared, const bench_counts *counts,
     printf(", \"%s\": %.1f", percentiles[i].name,
            micro(counts, percentiles[i].share));
   printf(", \"max\": %.1f}, ", (double)counts->latency.max / 1e3);
+  print_buckets(&counts->latency);
   printf("\"sent_bytes\": %llu, \"received_bytes\": %llu, "
          "\"stderr_bytes\": %llu, \"answer_bytes\": %llu, "
          "\"request_bytes\": %llu, \"params\": %llu, ",
          wide(counts->sent), wide(counts->received), wide(counts->stderr_bytes),
          wide(shared->first.len), wide(shared->plan->bytes[0].len),
          wide(shared->plan->params.count));
+  printf("\"idle\": %u, ", shared->resting);
   printf("\"connections\": %llu, \"resent\": %llu, \"own_seconds\": %.3f}\n",
          wide(counts->opened), wide(counts->resent), own_seconds());
 }
@@ -103,17 +135,21 @@ static void print_text(const bench_shared *shared, const bench_counts *counts,
   for (unsigned i = 0; i < PERCENTILES; i++)
     printf(" %s %.1f us,", percentiles[i].name,
            micro(counts, percentiles[i].share));
-  printf(" max %.1f us\n", (double)counts->latency.max / 1e3);
+  printf(" max %.1f us, mean %.1f us\n", (double)counts->latency.max / 1e3,
+         mean_micro(counts));
   printf("bytes      %llu sent, %llu received\n", wide(counts->sent),
          wide(counts->received));
   printf("opened     %llu connections", wide(counts->opened));
   if (counts->resent)
     printf("; %llu requests sent again on a new one", wide(counts->resent));
   putchar('\n');
+  if (plan->histogram)
+    print_histogram(&counts->latency);
 }
 
 /* One line about what went wrong most gravely: its exit status. */
 static int complain(const bench_shared *shared, const bench_counts *counts) {
+  const bench_plan *plan = shared->plan;
   uint64_t wrong = counts->finished - counts->right;
   unsigned worst = BENCH_ERRORS;
   char status[32] = "";
@@ -121,14 +157,18 @@ static int complain(const bench_shared *shared, const bench_counts *counts) {
     if (counts->errors[i] &&
         (worst == BENCH_ERRORS || errors[i].status > errors[worst].status))
       worst = i;
+  if (worst == BENCH_ERRORS && shared->resting < plan->idle)
+    return tool_complain(
+        TOOL_TRANSPORT, "bench: %s: %u of %u idle connections were closed",
+        plan->address, plan->idle - shared->resting, plan->idle);
   if (worst == BENCH_ERRORS)
     return TOOL_OK;
   if (worst == BENCH_STATUS)
     snprintf(status, sizeof status, ": %d", counts->first_status);
   return tool_complain(errors[worst].status,
                        "bench: %s: %llu of %llu requests failed: %s%s",
-                       shared->plan->address, wide(wrong),
-                       wide(counts->finished), errors[worst].meaning, status);
+                       plan->address, wide(wrong), wide(counts->finished),
+                       errors[worst].meaning, status);
 }
 
 int bench_report(const bench_shared *shared, const bench_counts *counts) {

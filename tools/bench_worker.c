@@ -16,7 +16,8 @@ enum {
   EVENTS = 256,         /* Of one epoll_wait(2). */
   GATHER = 64,          /* Requests of one sendmsg(2). */
   SWEEP_NS = 100000000, /* Between two looks for timeouts. */
-  TIMER = -1            /* The timer's number among connections. */
+  TIMER = -1,           /* The timer's number among connections. */
+  INTERRUPT = -2        /* That of shared->interrupt. */
 };
 
 static int open_loop(const bench_worker *worker) {
@@ -46,12 +47,11 @@ void bench_worker_make(bench_worker *worker, bench_shared *shared,
     c->slots = memset(tool_realloc(NULL, size), 0, size);
     c->queue = tool_realloc(NULL, plan->in_flight * sizeof *c->queue);
   }
-  /* The last goes first: connections share the first requests evenly. */
+  /* Who rests longest goes first, so that all connections are used alike. */
   for (size_t i = 0; i < places; i++)
-    worker->free[places - 1 - i] =
-        (bench_place){.connection = (uint32_t)(i % connections),
-                      .slot = (uint32_t)(i / connections)};
-  worker->free_len = places;
+    worker->free[i] = (bench_place){.connection = (uint32_t)(i % connections),
+                                    .slot = (uint32_t)(i / connections)};
+  worker->places = worker->free_len = places;
 }
 
 static void disconnect(bench_connection *c) {
@@ -86,7 +86,8 @@ void bench_worker_free(bench_worker *worker) {
 
 static void release(bench_connection *c, const bench_slot *slot) {
   bench_worker *worker = c->worker;
-  worker->free[worker->free_len++] =
+  size_t at = worker->free_at + worker->free_len++;
+  worker->free[at < worker->places ? at : at - worker->places] =
       (bench_place){.connection = (uint32_t)(c - worker->connections),
                     .slot = (uint32_t)(slot - c->slots)};
 }
@@ -226,15 +227,22 @@ static void sent(bench_connection *c, size_t len) {
   }
 }
 
+/* One request needs no message of parts, which costs the kernel more. */
+static ssize_t send_some(bench_connection *c) {
+  const int flags = MSG_NOSIGNAL | MSG_DONTWAIT;
+  struct iovec parts[GATHER];
+  struct msghdr message = {.msg_iov = parts};
+  message.msg_iovlen = (size_t)gather(c, parts);
+  if (message.msg_iovlen == 1)
+    return send(c->fd, parts[0].iov_base, parts[0].iov_len, flags);
+  return sendmsg(c->fd, &message, flags);
+}
+
 /* An application may close its reading side after it has answered, so what it
    wrote is read before the connection counts as lost. */
 static void send_queued(bench_connection *c) {
   while (c->queue_len > 0 && connected(c)) {
-    struct iovec parts[GATHER];
-    struct msghdr message = {.msg_iov = parts};
-    ssize_t n;
-    message.msg_iovlen = (size_t)gather(c, parts);
-    n = sendmsg(c->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    ssize_t n = send_some(c);
     if (n < 0 && errno == EINTR)
       continue;
     if (n < 0 && errno != EAGAIN) {
@@ -264,7 +272,7 @@ static void send_dirty(bench_worker *worker) {
 /* When request `number` of this worker is to start. */
 static uint64_t intended(const bench_worker *worker, uint64_t number) {
   return worker->shared->start_ns +
-         (uint64_t)((double)number / worker->rate * 1e9);
+         (uint64_t)(((double)number + worker->phase) / worker->rate * 1e9);
 }
 
 /* 1 when one more request is to be started, and from when it counts. */
@@ -279,10 +287,13 @@ static int due(const bench_worker *worker, uint64_t *start_ns) {
 static void start_due(bench_worker *worker) {
   uint64_t start_ns;
   while (worker->free_len > 0 && due(worker, &start_ns)) {
-    bench_place place = worker->free[--worker->free_len];
+    bench_place place = worker->free[worker->free_at];
     bench_connection *c = &worker->connections[place.connection];
     bench_slot *slot = &c->slots[place.slot];
     uint64_t variant = worker->counts.started++ % worker->plan->variants;
+    if (++worker->free_at == worker->places)
+      worker->free_at = 0;
+    worker->free_len--;
     slot->bytes =
         &worker->plan->bytes[variant * worker->plan->in_flight + place.slot];
     slot->start_ns = start_ns;
@@ -390,6 +401,10 @@ static void serve(bench_worker *worker, const struct epoll_event *event) {
     worker->now_ns = bench_now();
     return;
   }
+  if (event->data.u64 == (uint64_t)INTERRUPT) {
+    worker->interrupted = 1;
+    return;
+  }
   c = &worker->connections[event->data.u64];
   if (c->fd >= 0 && c->connecting)
     conclude(c);
@@ -403,6 +418,8 @@ static void serve(bench_worker *worker, const struct epoll_event *event) {
 static int goes_on(const bench_worker *worker) {
   const bench_counts *counts = &worker->counts;
   uint64_t next;
+  if (worker->interrupted)
+    return 0;
   if (atomic_load_explicit(&worker->shared->no_connection,
                            memory_order_relaxed) &&
       !atomic_load_explicit(&worker->shared->connected, memory_order_relaxed))
@@ -415,10 +432,13 @@ static int goes_on(const bench_worker *worker) {
   return next < worker->last_start_ns;
 }
 
-static void watch_timer(bench_worker *worker) {
-  struct epoll_event event = {.events = EPOLLIN, .data.u64 = (uint64_t)TIMER};
+static void watch_clock_and_signals(bench_worker *worker) {
+  struct epoll_event event = {.events = EPOLLIN,
+                              .data.u64 = (uint64_t)INTERRUPT};
+  epoll_ctl(worker->epoll, EPOLL_CTL_ADD, worker->shared->interrupt, &event);
   if (!open_loop(worker))
     return;
+  event.data.u64 = (uint64_t)TIMER;
   worker->timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
   epoll_ctl(worker->epoll, EPOLL_CTL_ADD, worker->timer, &event);
 }
@@ -426,7 +446,7 @@ static void watch_timer(bench_worker *worker) {
 void *bench_worker_run(void *data) {
   bench_worker *worker = data;
   struct epoll_event events[EVENTS];
-  watch_timer(worker);
+  watch_clock_and_signals(worker);
   worker->now_ns = worker->swept_ns = bench_now();
   start_due(worker);
   send_dirty(worker);

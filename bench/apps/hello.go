@@ -21,6 +21,8 @@ func main() {
 	page := strings.Repeat("x", 10240)
 	handler := func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/plain")
+		// Without it the package writes the time, and answers would differ.
+		w.Header().Set("Date", "Thu, 01 Jan 1970 00:00:00 GMT")
 		switch {
 		case r.URL.Path == "/page":
 			io.WriteString(w, page)

@@ -11,7 +11,8 @@ from wsgi import application
 def flup(address):
     from flup.server.fcgi import WSGIServer
 
-    WSGIServer(application, bindAddress=address).run()
+    # Its pool forgets what is queued: a connection in a burst waits for another to close.
+    WSGIServer(application, bindAddress=address, minSpare=32, maxSpare=64).run()
 
 
 def flipflop(address):

@@ -5,8 +5,8 @@
     python tests/budget/count.py --renew    # and keep them in budgets.json
 
 A run with many requests minus one with few, over the difference, leaves out
-what a program does once. Requests come one at a time on one kept connection,
-27 parameters each, as nginx sends them.
+what a program does once. Requests come one at a time on one kept connection, or
+64 in flight on it, 27 parameters each, as nginx sends them.
 """
 
 import json
@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -26,10 +27,14 @@ RELEASE = Path(os.environ.get("FASTCGI_RELEASE", SOURCE / "build" / "release"))
 CC = os.environ.get("FASTCGI_CC", "cc")
 BUDGETS = HERE / "budgets.json"
 FEW, MANY = 200, 1200
+NAMES = ("session", "server", "multiplexed", "python", "handler", "lua", "libfcgi")
 APPLICATION = """
 def application(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [b"Hello\\n"]
+
+def handler(request):
+    return 200, {"Content-Type": "text/plain"}, "Hello\\n"
 """
 
 
@@ -104,10 +109,10 @@ def wait(path: Path, server: subprocess.Popen) -> None:
     raise AssertionError(f"{server.args} does not serve")
 
 
-def count_server(folder: Path, name: str, command: list) -> float:
-    """A server that is asked over a socket and then stopped."""
-    totals = []
-    for count in (FEW, MANY):
+def count_server(folder: Path, name: str, command: list, in_flight: int = 1) -> float:
+    """A server that is asked over a socket and then stopped; both counts at once."""
+
+    def total(count: int) -> int:
         path = folder / f"{name}-{count}.sock"
         words = [str(word).replace("{path}", str(path)) for word in command]
         traced = [*callgrind(folder, f"{name}-{count}"), *words]
@@ -115,13 +120,16 @@ def count_server(folder: Path, name: str, command: list) -> float:
             try:
                 wait(path, server)
                 bench = [RELEASE / "tools/fcgi", "bench", f"unix:{path}"]
-                bench += ["-c", "1", "-n", str(count)]
+                bench += ["-c", "1", "-m", str(in_flight), "-n", str(count)]
                 subprocess.run(bench, check=True, stdout=subprocess.DEVNULL, timeout=120)
             finally:
                 server.terminate()
                 server.wait(60)
-        totals.append(collected(folder, f"{name}-{count}"))
-    return (totals[1] - totals[0]) / (MANY - FEW)
+        return collected(folder, f"{name}-{count}")
+
+    with ThreadPoolExecutor(2) as pool:
+        few, many = pool.map(total, (FEW, MANY))
+    return (many - few) / (MANY - FEW)
 
 
 def count_all(names: tuple[str, ...] = ()) -> dict[str, int]:
@@ -129,21 +137,24 @@ def count_all(names: tuple[str, ...] = ()) -> dict[str, int]:
     with tempfile.TemporaryDirectory(prefix="fastcgi-budget-") as text:
         folder = Path(text)
         (folder / "hello_budget.py").write_text(APPLICATION)
-        python = [sys.executable, "-m", "fastcgi", "hello_budget:application"]
+        python = [sys.executable, "-m", "fastcgi", "--bind", "unix:{path}", "--log-level", "error"]
         lua = ["lua5.4", RELEASE / "lua/bin/fcgi-lua", SOURCE / "examples/lua/hello.lua"]
         servers = {
             "server": [RELEASE / "examples/c/hello", "unix:{path}"],
-            "python": [*python, "--bind", "unix:{path}", "--log-level", "error"],
+            "multiplexed": [RELEASE / "examples/c/hello", "unix:{path}"],
+            "python": [*python, "hello_budget:application"],
+            "handler": [*python, "hello_budget:handler"],
             "lua": [*lua, "--bind", "unix:{path}", "--quiet"],
         }
         found = {}
-        for name in names or ("session", *servers, "libfcgi"):
+        for name in names or NAMES:
             if name == "session":
                 found[name] = round(count_session(folder))
                 continue
             if name == "libfcgi":
                 servers[name] = [compiled(folder, name, "-lfcgi"), "{path}"]
-            found[name] = round(count_server(folder, name, servers[name]))
+            in_flight = 64 if name == "multiplexed" else 1
+            found[name] = round(count_server(folder, name, servers[name], in_flight))
         return found
 
 

@@ -2,7 +2,10 @@
 """`fcgi bench`: it counts exactly, holds its rate, and sees wrong answers."""
 
 import json
+import resource
+import signal
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -10,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from support.paths import EXAMPLES
+from support.paths import BUILD, EXAMPLES
 from support.process import Process
 from support.responder import END, HEAD, STDOUT, Connection, responder
 from support.tool import fcgi
@@ -126,11 +129,18 @@ def test_body_that_does_not_come_back(hello: str):
     assert "10 of 10 requests failed: the body is not the one sent" in complaint
 
 
-def test_rate_is_held(hello: str):
+@pytest.mark.parametrize("threads", [1, 3])
+def test_rate_is_held(hello: str, threads: int):
     started = time.monotonic()
-    result, status, _ = bench(hello, "--rate", 500, "--duration", 1)
+    result, status, _ = bench(hello, "--rate", 500, "--duration", 1, "-t", threads)
     assert (status, result["requests"]) == (0, 500)
     assert 0.9 < time.monotonic() - started < 5
+
+
+def test_all_connections_take_their_turn(hello: str):
+    """Also where one of them could carry everything."""
+    result, status, _ = bench(hello, "--rate", 200, "-c", 16, "-n", 32)
+    assert (status, result["connections"]) == (0, 16)
 
 
 def test_latency_counts_from_the_intended_start(directory: Path):
@@ -230,6 +240,81 @@ def test_application_that_closes_what_was_to_be_kept(directory: Path):
 def test_idle_connections_stay(hello: str):
     result, status, _ = bench(hello, "-n", 100, "--idle", 200)
     assert (status, result["right"], result["connections"]) == (0, 100, 16)
+    assert result["idle"] == 200
+
+
+def test_idle_connections_that_do_not_stay(directory: Path):
+    """An application that closes them after a while keeps fewer than it seems."""
+    with responder(directory, "closes") as address:
+        result, status, complaint = bench(address, "-n", 1, "-c", 1, "--idle", 5)
+    assert (status, result["right"], result["idle"]) == (TRANSPORT, 1, 0)
+    assert complaint == f"fcgi: bench: {address}: 5 of 5 idle connections were closed\n"
+
+
+def test_histogram(hello: str):
+    result = bench(hello, "-n", 1001, "-c", 4, "-t", 2)[0]
+    times, counts = zip(*result["histogram_us"], strict=True)
+    assert sum(counts) == 1001
+    assert list(times) == sorted(times)
+    assert times[-2] < result["latency_us"]["max"] <= times[-1] + 0.1
+    lines = fcgi("bench", hello, "-n", 300, "--histogram").stdout.decode().splitlines()
+    assert sum(int(line.split()[4]) for line in lines if line.startswith("up to")) == 300
+
+
+def test_ten_thousand_connections(directory: Path):
+    """Each carries a request; all are open at once."""
+    address = f"unix:{directory}/many.sock"
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    assert most >= 10100, "raise the hard limit of open files: ulimit -Hn"
+    with Process(
+        ["prlimit", f"--nofile={most}", EXAMPLES / "hello", address], directory / "many.log"
+    ) as app:
+        app.wait_for_address(address)
+        result, status, complaint = bench(address, "-c", 10000, "-n", 20000)
+    assert (status, complaint, result["right"]) == (0, "", 20000)
+    assert result["connections"] == 10000
+
+
+def test_more_connections_than_descriptors(hello: str):
+    done = subprocess.run(
+        ["prlimit", "--nofile=99", BUILD / "tools/fcgi", "bench", hello, "-c", "90", "-n", "1"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "fcgi: bench: 100 descriptors are needed, and the limit is 99 (ulimit -Hn)\n"
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("words", [(), ("--rate", 100), ("-t", 2)], ids=str)
+def test_signal_ends_it_with_results(hello: str, number: int, words: tuple):
+    command = [BUILD / "tools/fcgi", "bench", hello, "--json", "-d", "30", *map(str, words)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+        time.sleep(0.5)
+        child.send_signal(number)
+        out, complaint = child.communicate(timeout=10)
+    assert (child.returncode, complaint) == (-number, b"")
+    assert json.loads(out)["right"] > 0
+    assert errors(json.loads(out)) == {}
+
+
+def test_application_that_dies(directory: Path):
+    address = f"unix:{directory}/dies.sock"
+    with Process([EXAMPLES / "hello", address], directory / "dies.log") as app:
+        app.wait_for_address(address)
+        killer = threading.Timer(0.4, app.stop)
+        killer.start()
+        started = time.monotonic()
+        result, status, complaint = bench(address, "-d", 1)
+        killer.join()
+    assert 0.9 < time.monotonic() - started < 5
+    assert status == TRANSPORT
+    assert complaint.endswith(": no connection\n")
+    assert result["right"] > 0
+    assert result["requests"] == result["right"] + sum(errors(result).values())
 
 
 def test_no_application(directory: Path):
