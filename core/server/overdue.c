@@ -7,8 +7,9 @@
 #include <string.h>
 
 enum {
-  WHAT = 192,  /* Bytes of "METHOD PATH", escaped. */
-  TRACE = 8192 /* Of what a tracer tells. */
+  WHAT = 192,     /* Bytes of "METHOD PATH", escaped. */
+  TRACE = 8192,   /* Of what a tracer tells. */
+  SILENT_MS = 500 /* After which a line says that it has told nothing. */
 };
 
 /* Clients choose both: what is not printable ASCII would let them write lines
@@ -170,6 +171,32 @@ static void log_lines(fcgi_server *server, char *text) {
   }
 }
 
+void fcgi__slow_look(fcgi_server *server) {
+  fcgi__spare *spare = &server->spare;
+  long thread = atomic_load(&spare->asked);
+  char text[128];
+  if (thread == 0 || fcgi__now() < atomic_load(&spare->asked_at) + SILENT_MS ||
+      !atomic_compare_exchange_strong(&spare->asked, &thread, 0))
+    return;
+  trace_kernel(thread, text, sizeof text);
+  fcgi__server_log(server, FCGI_LOG_WARNING,
+                   "  its interpreter has not answered yet; its thread %s",
+                   text);
+}
+
+static void ask_tracer(fcgi_server *server, fcgi_request *request, char *text,
+                       size_t len) {
+  fcgi_trace_fn tracer = atomic_load(&server->tracer);
+  if (!tracer)
+    return;
+  atomic_store(&server->spare.asked_at, fcgi__now());
+  atomic_store(&server->spare.asked, atomic_load(&request->tally.thread_id));
+  tracer((uintptr_t)request->tally.thread, request, text, len,
+         atomic_load(&server->tracer_data));
+  atomic_store(&server->spare.asked, 0);
+  text[len - 1] = '\0';
+}
+
 /* The handle is held, and no lock: a tracer may wait for an interpreter whose
    thread waits for us. */
 static void trace(fcgi_server *server, fcgi_request *request,
@@ -177,17 +204,13 @@ static void trace(fcgi_server *server, fcgi_request *request,
   const fcgi__tally *tally = &request->tally;
   char text[TRACE] = "";
   uint64_t age_us = fcgi__board_now() - tally->started_us;
-  fcgi_trace_fn tracer = atomic_load(&server->tracer);
   fcgi__server_log(server, FCGI_LOG_WARNING, "slow request: %s, for %.1f s%s",
                    what, (double)age_us / 1e6,
                    tally->phase == FCGI_PHASE_QUEUED ? ", waiting for a handler"
                                                      : "; its handler:");
   if (tally->phase == FCGI_PHASE_QUEUED)
     return;
-  if (tracer)
-    tracer((uintptr_t)tally->thread, request, text, sizeof text,
-           atomic_load(&server->tracer_data));
-  text[sizeof text - 1] = '\0';
+  ask_tracer(server, request, text, sizeof text);
   if (!text[0])
     trace_kernel(atomic_load(&tally->thread_id), text, sizeof text);
   log_lines(server, text);

@@ -16,5 +16,7 @@ int fcgi__request_leave(fcgi_request *request);
 
 /* Write the slow log's entries that are due. No lock is held. */
 void fcgi__slow_trace(fcgi_server *server);
+/* Say of one whose tracer does not come back what else can be said. */
+void fcgi__slow_look(fcgi_server *server);
 
 #endif

@@ -109,6 +109,7 @@ static int look(watch *w) {
   atomic_store(&slot->busy_us, w->busy_us);
   if (needed)
     fcgi__server_serve_waiting(server, may_accept(server, now));
+  fcgi__slow_look(server);
   fcgi__server_sweep(server);
   return needed ? WORK_MS : LOOK_MS;
 }

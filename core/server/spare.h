@@ -28,7 +28,10 @@ typedef struct fcgi__spare {
   atomic_uint open;     /* Requests that are ready or in a handler. */
   atomic_uint visits;   /* How often a thread came for events. */
   atomic_int trace_due; /* 1: a request is for the slow log. */
-  pid_t pid;            /* Whose thread it is: not that of a fork(2). */
+  atomic_long asked;    /* The kernel's number of the thread that a tracer is to
+                           tell of, until it has; 0: none. */
+  atomic_llong asked_at; /* Since when. */
+  pid_t pid;             /* Whose thread it is: not that of a fork(2). */
 } fcgi__spare;
 
 /* Start it; without it a line in the log says what is missing. */

@@ -80,11 +80,11 @@ def hanging(
             gate.touch()
 
 
-def hang_all(supervisor: Supervisor) -> list[Asked]:
+def hang_all(supervisor: Supervisor, path: str = "/hang") -> list[Asked]:
     """Hang every worker, one after the other: a busy one accepts nothing."""
     asked = []
     for number in range(1, WORKERS + 1):
-        asked.append(Asked(supervisor.address, "/hang"))
+        asked.append(Asked(supervisor.address, path))
         wait_until(
             lambda wanted=number: status(supervisor.pid)["total"]["active"] == wanted,
             10,
@@ -128,6 +128,24 @@ def test_four_workers_hung_in_the_handler(directory: Path, language: str, where:
         killed = log.index(f"worker {pid} did not stop in time, and is killed")
         ready = [m.start() for m in re.finditer(r"worker \d+ is ready", log)]
         assert len([at for at in ready if late.start() < at < killed]) >= 1, "the new one first"
+
+
+def test_interpreters_that_nobody_else_gets(directory: Path):
+    """All but the stack works without: page, 504, other workers in their place."""
+    options = ["--status-path", "/status", "--request-timeout", "2", "--slow-log", "0.3"]
+    options += ["--graceful-timeout", "1"]
+    with hanging(directory, "busy-in-c", *options) as supervisor:
+        first = supervisor.workers()
+        asked = hang_all(supervisor, "/busy")
+        began = time.monotonic()
+        page = ask(supervisor.address, "/status")
+        assert time.monotonic() - began < 1
+        assert (page.status, page.body.count(b"/busy")) == (200, WORKERS)
+        assert [one.answer().status for one in asked] == [504] * WORKERS
+        supervisor.wait_for_workers(lambda now: len(now) == WORKERS and not now & first)
+        assert ask(supervisor.address).body == b"None\n"
+        log = supervisor.output()
+    assert log.count("its interpreter has not answered yet; its thread ") == WORKERS
 
 
 def test_hung_worker_finishes_what_still_runs(directory: Path):

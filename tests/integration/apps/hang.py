@@ -16,4 +16,6 @@ def wait_for_the_gate():
 def app(request):
     if request.path.endswith("/hang"):
         wait_for_the_gate()
+    if request.path.endswith("/busy"):
+        sum(range(10**12))  # In C, without ever giving the interpreter up.
     request.reply(f"{request.aborted}\n")

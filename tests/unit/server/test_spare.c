@@ -33,6 +33,7 @@ typedef struct busy {
   atomic_int traces;                 /* Calls of the tracer. */
   atomic_int slow_lines;             /* Lines of the slow log. */
   atomic_int stack_lines;            /* Lines that the tracer gave. */
+  atomic_int silent_lines;           /* Lines that say that it has not yet. */
   _Atomic(fcgi_abort_reason) reason; /* What the handler saw. */
   atomic_int has_method;             /* 1: its parameters were still there. */
   atomic_int end_result;             /* What its reply returned. */
@@ -77,6 +78,8 @@ static void count_lines(fcgi_log_level level, const char *line, void *data) {
     atomic_fetch_add(&b->slow_lines, 1);
   if (strcmp(line, "  in hang()") == 0)
     atomic_fetch_add(&b->stack_lines, 1);
+  if (strstr(line, "has not answered yet"))
+    atomic_fetch_add(&b->silent_lines, 1);
 }
 
 static void tell_stack(uintptr_t thread, fcgi_request *request, char *out,
@@ -350,6 +353,27 @@ static void test_slow_log_has_the_stack_once(void **state) {
   assert_int_equal(atomic_load(&b.inside), 0);
 }
 
+/* An interpreter that a handler keeps busy. */
+static void tell_late(uintptr_t thread, fcgi_request *request, char *out,
+                      size_t len, void *user_data) {
+  busy *b = user_data;
+  wait_for(&b->silent_lines, atomic_load(&b->traces) + 1);
+  tell_stack(thread, request, out, len, user_data);
+}
+
+static void test_slow_log_does_not_wait_for_an_interpreter(void **state) {
+  busy b;
+  serving *f = *state;
+  f->config.request_slow_ms = 50;
+  begin(&b, f, THREADS);
+  fcgi_server_set_tracer(f->server, tell_late, &b);
+  start(&b);
+  occupy(&b);
+  wait_for(&b.stack_lines, THREADS);
+  assert_int_equal(atomic_load(&b.silent_lines), THREADS);
+  finish(&b);
+}
+
 /* Requests that end while others go over the deadline, from many threads. */
 static int take_a_while(fcgi_request *request, void *user_data) {
   busy *b = user_data;
@@ -461,6 +485,7 @@ static int run(const char *group, void *kind) {
       SERVING_TEST(test_deadline_of_a_writer),
       SERVING_TEST(test_client_gone_before_the_deadline),
       SERVING_TEST(test_slow_log_has_the_stack_once),
+      SERVING_TEST(test_slow_log_does_not_wait_for_an_interpreter),
       SERVING_TEST(test_races_of_deadline_and_end),
       SERVING_TEST(test_foreign_loop_is_woken),
       SERVING_TEST(test_stop_while_all_hang),
