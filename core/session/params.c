@@ -355,7 +355,7 @@ size_t fcgi_params_count(const fcgi_params *params) {
 int fcgi_params_at(const fcgi_params *params, size_t index, fcgi_param *out) {
   const char *bytes;
   const fcgi__entry *entry;
-  if (index >= fcgi_params_count(params))
+  if (!params || index >= count_of(&params->entries))
     return FCGI_ERR_INVALID;
   bytes = (const char *)params->bytes.data;
   entry = entries_of(&params->entries) + index;
