@@ -3,7 +3,8 @@
 
 Rows whose results are of this commit are left out unless they are named, or --again
 is given. --quick has short rounds; --try has one of a moment, writes nothing below
-docs/ and is for work on these scripts only. The exit status is 1 when a contender of
+docs/ and is for work on these scripts only; --report measures nothing and writes the
+document anew, with new notes. The exit status is 1 when a contender of
 this project could not be measured.
 """
 
@@ -43,6 +44,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="few and short rounds")
     parser.add_argument("--try", action="store_true", dest="trial", help="one moment, no document")
     parser.add_argument("--again", action="store_true", help="measure also what has results")
+    parser.add_argument("--report", action="store_true", help="only write what results there are")
     parser.add_argument("--list", action="store_true", help="list the rows and end")
     parser.add_argument("--build", type=Path, default=SOURCE / "build/release")
     parser.add_argument("--python", default=str(SOURCE / "build/bench-venv/bin/python"))
@@ -183,7 +185,7 @@ def main() -> int:
     results = RESULTS / "try" if options.trial else RESULTS
     results.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
-    failed = measure_rows(options, pace_name, results)
+    failed = [] if options.report else measure_rows(options, pace_name, results)
     document = results / "benchmarks.md" if options.trial else SOURCE / "docs" / "benchmarks.md"
     report.write(results, document)
     if not options.trial:
