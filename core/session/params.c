@@ -4,7 +4,12 @@
 #include <fastcgi/error.h>
 #include <string.h>
 
-enum { ENTRIES_BYTES = 32 * sizeof(fcgi__entry) }; /* Enough for most. */
+enum {
+  ENTRIES_BYTES = 32 * sizeof(fcgi__entry), /* Enough for most. */
+  SMALL_TABLE = 256 /* Slots on the stack: for 128 entries, at most. */
+};
+
+static const uint32_t no_entry = UINT32_MAX; /* In an empty slot. */
 
 static fcgi__entry *entries_of(const fcgi__buffer *buffer) {
   return (fcgi__entry *)(void *)buffer->data;
@@ -30,38 +35,10 @@ static const fcgi__entry *find(const fcgi_params *params,
   return at < end ? at : NULL;
 }
 
-static const fcgi__entry *find_last(const fcgi_params *params, const char *name,
-                                    size_t name_len) {
-  const fcgi__entry *first = entries_of(&params->entries);
-  const fcgi__entry *at = first + count_of(&params->entries);
-  while (at > first)
-    if (entry_is(params, --at, name, name_len))
-      return at;
-  return NULL;
-}
-
-/* Names differ most at their ends: HTTP_ACCEPT, HTTP_ACCEPT_LANGUAGE. */
-static inline uint32_t hash_of(const uint8_t *name, size_t len) {
-  uint64_t end = 0;
-  if (len >= sizeof end)
-    memcpy(&end, name + len - sizeof end, sizeof end);
-  else
-    memcpy(&end, name, len);
-  return (uint32_t)(((end + len) * 0xff51afd7ed558ccdu) >> 57);
-}
-
-static int is_known(const fcgi_params *params, const char *name, size_t len) {
-  return find(params, &params->entries, name, len) != NULL;
-}
-
-/* A name whose bit is set has perhaps come before. */
-static inline void note_duplicate(fcgi_params *params, const uint8_t *name,
-                                  size_t len) {
-  uint32_t hash = hash_of(name, len);
-  uint64_t bit = (uint64_t)1 << (hash & 63), *seen = &params->seen[hash >> 6];
-  if (*seen & bit && !params->duplicates)
-    params->duplicates = is_known(params, (const char *)name, len);
-  *seen |= bit;
+/* The next one of the same name, or NULL. */
+static const fcgi__entry *next_of(const fcgi_params *params,
+                                  const fcgi__entry *entry) {
+  return entry->next ? entries_of(&params->entries) + entry->next - 1 : NULL;
 }
 
 /* The lengths of a pair are known: hold them to the limits. */
@@ -88,7 +65,6 @@ static inline int add_entry(fcgi_params *params,
   if (fcgi__buffer_reserve(entries, allocator,
                            entries->cap ? sizeof entry : ENTRIES_BYTES))
     return FCGI_ERR_NOMEM;
-  note_duplicate(params, params->bytes.data + name, len.name);
   memcpy(entries->data + entries->len, &entry, sizeof entry);
   entries->len += sizeof entry;
   return 0;
@@ -222,6 +198,58 @@ int fcgi__params_feed(fcgi_params *params, const fcgi_allocator *allocator,
   return error;
 }
 
+static inline uint64_t mix(uint64_t hash, const uint8_t *from, size_t len) {
+  uint64_t part = 0;
+  memcpy(&part, from, len);
+  return (hash ^ part) * 0xff51afd7ed558ccdu;
+}
+
+/* Names differ at their ends: HTTP_ACCEPT_CHARSET, SERVER_PORT, REMOTE_PORT.
+   How many may be alike is limited with the number of parameters. */
+static inline uint64_t hash_of(const uint8_t *name, size_t len) {
+  if (len < 8)
+    return mix(len, name, len);
+  return mix(mix(len, name, 8), name + len - 8, 8);
+}
+
+/* A slot of the table holds the index of the last entry of a name so far. */
+static void link_entry(fcgi_params *params, uint32_t *table, unsigned bits,
+                       uint32_t index) {
+  fcgi__entry *entries = entries_of(&params->entries), *entry = entries + index;
+  const char *name = (const char *)params->bytes.data + entry->name;
+  size_t mask = ((size_t)1 << bits) - 1, len = entry->name_len;
+  size_t slot = hash_of((const uint8_t *)name, len) >> (64 - bits);
+  while (table[slot] != no_entry &&
+         !entry_is(params, entries + table[slot], name, len))
+    slot = (slot + 1) & mask;
+  if (table[slot] != no_entry) {
+    entries[table[slot]].next = index + 1;
+    entry->repeats = 1;
+    params->duplicates = 1;
+  }
+  table[slot] = index;
+}
+
+/* Have the entries of one name know each other. */
+static int link_entries(fcgi_params *params, const fcgi_allocator *allocator) {
+  uint32_t small[SMALL_TABLE], *table = small;
+  size_t count = count_of(&params->entries), size;
+  unsigned bits = 6;
+  while ((size_t)1 << bits < 2 * count)
+    bits++;
+  size = (sizeof *table) << bits;
+  if (size > sizeof small)
+    table = fcgi__realloc(allocator, NULL, size);
+  if (!table)
+    return FCGI_ERR_NOMEM;
+  memset(table, 0xff, size);
+  for (uint32_t index = 0; index < count; index++)
+    link_entry(params, table, bits, index);
+  if (table != small)
+    fcgi__free(allocator, table);
+  return 0;
+}
+
 /* Joining is for request headers only, as RFC 3875 4.1.18 has it. */
 static const char *separator_of(const fcgi_params *params,
                                 const fcgi__entry *entry) {
@@ -233,55 +261,48 @@ static const char *separator_of(const fcgi_params *params,
 
 /* Room is reserved first, because the texts appended lie in the same bytes. */
 static int join_one(fcgi_params *params, const fcgi_allocator *allocator,
-                    size_t from, const char *separator) {
-  const fcgi__entry *entries = entries_of(&params->entries);
-  const char *name = (const char *)params->bytes.data + entries[from].name;
-  size_t count = count_of(&params->entries), need = 1;
-  fcgi__entry joined = entries[from];
-  for (size_t i = from; i < count; i++)
-    if (entry_is(params, &entries[i], name, joined.name_len))
-      need += entries[i].value_len + 2;
+                    const fcgi__entry *first, const char *separator) {
+  size_t need = 1;
+  fcgi__entry joined = *first;
+  for (const fcgi__entry *at = first; at; at = next_of(params, at))
+    need += (size_t)at->value_len + 2;
   if (fcgi__buffer_reserve(&params->bytes, allocator, need))
     return FCGI_ERR_NOMEM;
-  name = (const char *)params->bytes.data + joined.name;
   joined.value = (uint32_t)params->bytes.len;
-  for (size_t i = from; i < count; i++) {
-    if (!entry_is(params, &entries[i], name, joined.name_len))
-      continue;
-    if (i != from)
+  for (const fcgi__entry *at = first; at; at = next_of(params, at)) {
+    if (at != first)
       append_text(params, allocator, (const uint8_t *)separator, 2);
-    append_text(params, allocator, params->bytes.data + entries[i].value,
-                entries[i].value_len);
+    append_text(params, allocator, params->bytes.data + at->value,
+                at->value_len);
   }
   joined.value_len = (uint32_t)params->bytes.len - joined.value;
+  joined.next = 0;
   append_text(params, allocator, (const uint8_t *)"", 1);
   return fcgi__buffer_append(&params->joined, allocator, &joined,
                              sizeof joined);
 }
 
-static int is_repeated(const fcgi_params *params, const fcgi__entry *entry) {
-  const char *name = (const char *)params->bytes.data + entry->name;
-  return find_last(params, name, entry->name_len) != entry &&
-         !find(params, &params->joined, name, entry->name_len);
-}
-
 static int join_duplicates(fcgi_params *params,
                            const fcgi_allocator *allocator) {
-  size_t count = count_of(&params->entries);
-  for (size_t i = 0; i < count; i++) {
-    const fcgi__entry *entry = entries_of(&params->entries) + i;
-    const char *separator = separator_of(params, entry);
-    if (separator && is_repeated(params, entry) &&
-        join_one(params, allocator, i, separator))
+  const fcgi__entry *at = entries_of(&params->entries);
+  const fcgi__entry *end = at + count_of(&params->entries);
+  for (; at < end; at++) {
+    const char *separator =
+        at->next && !at->repeats ? separator_of(params, at) : NULL;
+    if (separator && join_one(params, allocator, at, separator))
       return FCGI_ERR_NOMEM;
   }
   return 0;
 }
 
 int fcgi__params_finish(fcgi_params *params, const fcgi_allocator *allocator) {
+  int error;
   if (!fcgi_pairs_complete(&params->pairs))
     return FCGI_ERR_PROTOCOL;
-  return params->duplicates ? join_duplicates(params, allocator) : 0;
+  error = link_entries(params, allocator);
+  if (error || !params->duplicates)
+    return error;
+  return join_duplicates(params, allocator);
 }
 
 static int parse_length(const char *text, size_t len, int64_t *out) {
@@ -297,13 +318,10 @@ static int parse_length(const char *text, size_t len, int64_t *out) {
 }
 
 int fcgi__params_content_length(const fcgi_params *params, int64_t *out) {
-  const fcgi__entry *at = entries_of(&params->entries);
-  const fcgi__entry *end = at + count_of(&params->entries);
+  const fcgi__entry *at = find(params, &params->entries, "CONTENT_LENGTH", 14);
   int64_t length = -1;
   *out = -1;
-  for (; at < end; at++) {
-    if (!entry_is(params, at, "CONTENT_LENGTH", 14))
-      continue;
+  for (; at; at = next_of(params, at)) {
     if (parse_length((const char *)params->bytes.data + at->value,
                      at->value_len, &length) ||
         (*out >= 0 && length != *out))
@@ -327,15 +345,15 @@ int64_t fcgi_params_number(const fcgi_params *params, const char *name,
   return text && parse_length(text, len, &number) == 0 ? number : -1;
 }
 
-/* The last of several wins; without any it is found sooner from the front,
-   where web servers put what is asked for most. */
+/* The last of several wins, where they are not joined. */
 static const fcgi__entry *look_up(const fcgi_params *params, const char *name,
                                   size_t name_len) {
-  const fcgi__entry *joined;
-  if (!params->duplicates)
-    return find(params, &params->entries, name, name_len);
-  joined = find(params, &params->joined, name, name_len);
-  return joined ? joined : find_last(params, name, name_len);
+  const fcgi__entry *at = find(params, &params->joined, name, name_len);
+  if (!at)
+    at = find(params, &params->entries, name, name_len);
+  while (at && at->next)
+    at = next_of(params, at);
+  return at;
 }
 
 const char *fcgi_params_get(const fcgi_params *params, const char *name,

@@ -14,6 +14,8 @@ typedef struct fcgi__entry {
   uint32_t name_len;  /* Its length; a NUL follows. */
   uint32_t value;     /* Offset of the value. */
   uint32_t value_len; /* Its length; a NUL follows. */
+  uint32_t next;      /* The next one of the same name, counted from 1, or 0. */
+  uint32_t repeats;   /* 1: there is one of the same name before. */
 } fcgi__entry;
 
 struct fcgi_params {
@@ -21,7 +23,6 @@ struct fcgi_params {
   fcgi__buffer entries; /* fcgi__entry of each parameter, in order. */
   fcgi__buffer joined;  /* fcgi__entry of each joined HTTP_* value. */
   fcgi_pairs pairs;     /* The decoder between two records. */
-  uint64_t seen[2];     /* One bit a name hash: clear means a new name. */
   size_t total;         /* Lengths announced so far, held to the limit. */
   uint32_t pair;        /* Where in `bytes` the pair under way begins. */
   int duplicates;       /* 1 once a name came twice. */

@@ -5,6 +5,7 @@
 #include "support/failing.h"
 
 #include <fastcgi/error.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -128,19 +129,28 @@ static void test_memory_may_run_out_for_a_while(void **state) {
   sweep(1000, 1);
 }
 
-static void test_memory_missing_for_params_is_answered_503(void **state) {
-  dialogue *d = *state;
+/* A request with `count` parameters, of which those from `failing_from` on, or
+   their end, find no memory. */
+static void assert_503(dialogue *d, int count, int failing_from) {
   failing memory = {.until_failure = -1};
   const fcgi_session_config config = {.size = sizeof config,
                                       .allocator = failing_allocator(&memory)};
+  char name[16];
   dialogue_restart(d, &config);
   records_begin(&d->sent, 1, FCGI_ROLE_RESPONDER, FCGI_BEGIN_KEEP);
-  assert_int_equal(dialogue_feed(d), 0);
-  memory.until_failure = 0;
-  records_param(&d->sent, 1, "A", "b");
+  for (int i = 0; i <= count; i++) {
+    if (i == failing_from) {
+      assert_int_equal(dialogue_feed(d), 0);
+      memory.until_failure = 0;
+    }
+    snprintf(name, sizeof name, "NAME_%d", i);
+    if (i < count)
+      records_param(&d->sent, 1, name, "b");
+    else
+      records_params_end(&d->sent, 1);
+  }
   assert_int_equal(dialogue_feed(d), 0);
   memory.until_failure = -1;
-  records_params_end(&d->sent, 1);
   records_stdin_end(&d->sent, 1);
   assert_int_equal(dialogue_feed(d), 0);
   dialogue_send(d);
@@ -148,6 +158,14 @@ static void test_memory_missing_for_params_is_answered_503(void **state) {
   assert_int_equal(dialogue_take(d), 0);
   dialogue_expect_events(d, "close 1 refused=503\n");
   dialogue_restart(d, NULL);
+}
+
+static void test_memory_missing_for_params_is_answered_503(void **state) {
+  assert_503(*state, 1, 0);
+}
+
+static void test_memory_missing_for_finding_duplicates_too(void **state) {
+  assert_503(*state, 200, 200);
 }
 
 /* The older request is still in PARAMS, the newer one drains with its small
@@ -298,6 +316,7 @@ int main(void) {
       DIALOGUE_TEST(test_memory_may_run_out_for_good_in_small_pieces),
       DIALOGUE_TEST(test_memory_may_run_out_for_a_while),
       DIALOGUE_TEST(test_memory_missing_for_params_is_answered_503),
+      DIALOGUE_TEST(test_memory_missing_for_finding_duplicates_too),
       DIALOGUE_TEST(test_memory_missing_while_draining_stops),
       DIALOGUE_TEST(test_failed_write_leaves_nothing),
       DIALOGUE_TEST(test_lent_bytes_that_cannot_be_kept_are_dropped),

@@ -165,6 +165,28 @@ static void test_params_knows_that_there_are_no_duplicates(void **state) {
   assert_int_equal(fcgi_params_duplicates(finish(d)), 0);
 }
 
+/* Names that differ only in their middles, two of them sent again. */
+static void test_params_finds_duplicates_among_many_alike(void **state) {
+  dialogue *d = *state;
+  char name[64], value[16];
+  begin(d);
+  for (int i = 0; i < 1000; i++) {
+    snprintf(name, sizeof name, "HTTP_SAME_%03d_SAME_END", i);
+    snprintf(value, sizeof value, "%d", i);
+    records_param(&d->sent, 1, name, value);
+  }
+  records_param(&d->sent, 1, "HTTP_SAME_000_SAME_END", "again");
+  records_param(&d->sent, 1, "HTTP_SAME_998_SAME_END", "once");
+  records_param(&d->sent, 1, "HTTP_SAME_998_SAME_END", "more");
+  const fcgi_params *params = finish(d);
+  assert_int_equal(fcgi_params_duplicates(params), 1);
+  assert_int_equal(fcgi_params_count(params), 1003);
+  assert_value(params, "HTTP_SAME_000_SAME_END", "0, again");
+  assert_value(params, "HTTP_SAME_001_SAME_END", "1");
+  assert_value(params, "HTTP_SAME_998_SAME_END", "998, once, more");
+  assert_value(params, "HTTP_SAME_999_SAME_END", "999");
+}
+
 static void test_params_drops_http_proxy(void **state) {
   dialogue *d = *state;
   begin(d);
@@ -404,6 +426,7 @@ int main(void) {
       DIALOGUE_TEST(test_params_last_duplicate_wins),
       DIALOGUE_TEST(test_params_joins_duplicate_headers),
       DIALOGUE_TEST(test_params_knows_that_there_are_no_duplicates),
+      DIALOGUE_TEST(test_params_finds_duplicates_among_many_alike),
       DIALOGUE_TEST(test_params_drops_http_proxy),
       DIALOGUE_TEST(test_params_keeps_http_proxy_when_asked),
       DIALOGUE_TEST(test_params_takes_a_value_over_many_records),
