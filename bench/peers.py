@@ -66,13 +66,11 @@ def ours_c(threads: int, *words: str) -> Callable[[Site], Service]:
     return start
 
 
-def ours_python(
-    threads: int, *words: str, app: str = "wsgi:application"
-) -> Callable[[Site], Service]:
+def ours_python(threads: int, *words: str) -> Callable[[Site], Service]:
     def start(site: Site) -> Service:
-        command = [site.python, "-m", "fastcgi", app, "--bind", "unix:{path}"]
+        command = [site.python, "-m", "fastcgi", "wsgi:application", "--bind", "unix:{path}"]
         options = ["--threads", threads, "--log-level", "error", "--pythonpath", APPS, *words]
-        name = "-".join(["ours", app.partition(":")[0], str(threads), *words])
+        name = "-".join(["ours-python", str(threads), *words])
         return served(site, name, [*command, *options])
 
     return start
@@ -82,7 +80,6 @@ PEERS["ours-c"] = ours_c(1)
 PEERS["ours-c-2"] = ours_c(2)
 PEERS["ours-python"] = ours_python(1)
 PEERS["ours-python-8"] = ours_python(8)
-PEERS["ours-asgi"] = ours_python(1, app="asgi:application")
 PEERS["ours-c-stream"] = ours_c(1, "stream")
 PEERS["ours-python-stream"] = ours_python(1, "--stream")
 

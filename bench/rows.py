@@ -54,7 +54,6 @@ BODY = Load(body=1, connections=4)
 
 C = "fastcgi C"
 PYTHON = "fastcgi Python"
-ASGI = "fastcgi Python, ASGI"
 LUA = "fastcgi Lua"
 CANNED = "canned responder"
 LIBFCGI = {"libfcgi, 1 thread": "libfcgi-1", "libfcgi, 16 threads": "libfcgi-16"}
@@ -144,7 +143,7 @@ ROWS: dict[str, Row] = {
     "python-kept": row(
         "Python WSGI hello, one process, 16 kept connections",
         KEPT,
-        {PYTHON: "ours-python", ASGI: "ours-asgi", CANNED: "canned", **PYTHONS},
+        {PYTHON: "ours-python", CANNED: "canned", **PYTHONS},
         Aim(PYTHON, "uWSGI FastCGI socket", 2.5, readme=True),
         Cost(PYTHON, CANNED, 1.5),
         note="uWSGI closes every connection although it is asked to keep it; each close is one "
@@ -161,7 +160,6 @@ ROWS: dict[str, Row] = {
         behind_nginx(
             {
                 PYTHON: "ours-python",
-                ASGI: "ours-asgi",
                 **HTTP,
                 "granian WSGI": "granian",
                 "granian ASGI": "granian-asgi",
@@ -173,7 +171,6 @@ ROWS: dict[str, Row] = {
         (
             Aim(PYTHON, "uWSGI uwsgi_pass", 1.25, readme=True),
             Aim(PYTHON, "gunicorn gthread", 6, readme=True),
-            Aim(ASGI, "uvicorn", 4),
             Aim(PYTHON, "uvicorn", 4, readme=True),
             Aim(PYTHON, "PHP-FPM, 16 children", 3, readme=True),
         ),
