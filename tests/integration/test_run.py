@@ -406,14 +406,16 @@ def test_second_supervisor_with_the_same_pid_file_is_refused(directory: Path):
 def as_process_1(*words: object) -> list:
     """The command as process 1 of a container of its own."""
     options = [] if ROOT else ["--user", "--map-root-user"]
-    start = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", *options]
-    return [*start, BUILD / "tools" / "fcgi", "run", "--allow-root", *words]
+    start = ["unshare", "--pid", "--fork", "--kill-child", *options]
+    # The root may be no mount point, as below chroot(2).
+    proc = ["--propagation", "unchanged", "--mount-proc"]
+    return [*start, *proc, BUILD / "tools" / "fcgi", "run", "--allow-root", *words]
 
 
 def inside(pid: int, *words: str) -> None:
     """Run a command in the container of that process 1."""
     options = [] if ROOT else ["--user", "--preserve-credentials"]
-    enter = ["nsenter", "--target", str(pid), "--pid", "--mount", *options]
+    enter = ["nsenter", "--target", str(pid), "--pid", *options]
     subprocess.run([*enter, *words], check=True)
 
 
