@@ -29,10 +29,12 @@ static int entry_is(const fcgi_params *params, const fcgi__entry *entry,
 static const fcgi__entry *find(const fcgi_params *params,
                                const fcgi__buffer *in, const char *name,
                                size_t name_len) {
-  const fcgi__entry *at = entries_of(in), *end = at + count_of(in);
-  while (at < end && !entry_is(params, at, name, name_len))
-    at++;
-  return at < end ? at : NULL;
+  const fcgi__entry *entries = entries_of(in);
+  size_t count = count_of(in);
+  for (size_t i = 0; i < count; i++)
+    if (entry_is(params, &entries[i], name, name_len))
+      return &entries[i];
+  return NULL;
 }
 
 /* The next one of the same name, or NULL. */
