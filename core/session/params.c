@@ -286,12 +286,12 @@ static int join_one(fcgi_params *params, const fcgi_allocator *allocator,
 
 static int join_duplicates(fcgi_params *params,
                            const fcgi_allocator *allocator) {
-  const fcgi__entry *at = entries_of(&params->entries);
-  const fcgi__entry *end = at + count_of(&params->entries);
-  for (; at < end; at++) {
-    const char *separator =
-        at->next && !at->repeats ? separator_of(params, at) : NULL;
-    if (separator && join_one(params, allocator, at, separator))
+  const fcgi__entry *entries = entries_of(&params->entries);
+  size_t count = count_of(&params->entries);
+  for (size_t i = 0; i < count; i++) {
+    int heads = entries[i].next && !entries[i].repeats;
+    const char *separator = heads ? separator_of(params, &entries[i]) : NULL;
+    if (separator && join_one(params, allocator, &entries[i], separator))
       return FCGI_ERR_NOMEM;
   }
   return 0;
@@ -337,6 +337,7 @@ void fcgi__params_clear(fcgi_params *params, const fcgi_allocator *allocator) {
   fcgi__buffer_clear(&params->bytes, allocator);
   fcgi__buffer_clear(&params->entries, allocator);
   fcgi__buffer_clear(&params->joined, allocator);
+  *params = (fcgi_params){.total = 0};
 }
 
 int64_t fcgi_params_number(const fcgi_params *params, const char *name,

@@ -233,6 +233,24 @@ static void test_peer_refuses_more_names_than_a_record_holds(void **state) {
   free(name);
 }
 
+/* Each answer is held to the limits by itself, and what the one had twice is
+   nothing to the next. */
+static void test_peer_asks_again_and_again(void **state) {
+  peering *p = *state;
+  for (int i = 0; i < 30000; i++) {
+    assert_int_equal(fcgi_peer_get_values(p->peer, NULL, 0), 0);
+    peering_send(p);
+    records_put(&p->sent, FCGI_RECORD_GET_VALUES_RESULT, 0, "\1\1A1\1\1A2",
+                i % 2 ? 8 : 4, 0);
+    assert_int_equal(peering_feed(p), 0);
+    peering_expect(p, i % 2 ? "values A=1 A=2\n" : "values A=1\n");
+    records_put(&p->sent, FCGI_RECORD_GET_VALUES_RESULT, 0, NULL, 0, 0);
+    assert_int_equal(fcgi_peer_get_values(p->peer, NULL, 0), 0);
+    assert_int_equal(peering_feed(p), 0);
+    peering_expect(p, "values\n");
+  }
+}
+
 static void test_peer_closes_what_is_open(void **state) {
   peering *p = *state;
   int data;
@@ -305,6 +323,7 @@ int main(void) {
       PEERING_TEST(test_peer_allows_only_what_is_in_turn),
       PEERING_TEST(test_peer_keeps_to_its_limits),
       PEERING_TEST(test_peer_refuses_more_names_than_a_record_holds),
+      PEERING_TEST(test_peer_asks_again_and_again),
       PEERING_TEST(test_peer_closes_what_is_open),
       PEERING_TEST(test_peer_flags_follow_a_request),
       cmocka_unit_test(test_peer_of_a_later_version_is_refused),
