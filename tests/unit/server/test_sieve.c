@@ -144,7 +144,7 @@ static void test_both_on_one_socket(void **state) {
   if (fd < 0 ||
       setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off) < 0 ||
       bind(fd, &here.any, len) < 0)
-    skip();
+    skip(); /* There is no IPv6 here, or not for both. */
   assert_int_equal(listen(fd, 8), 0);
   getsockname(fd, &here.any, &len);
   check(fd, here.in6.sin6_port, "127.0.0.1", "127.0.0.1", "127.0.0.1", 1);
