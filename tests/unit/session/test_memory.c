@@ -135,7 +135,7 @@ static void assert_503(dialogue *d, int count, int failing_from) {
   failing memory = {.until_failure = -1};
   const fcgi_session_config config = {.size = sizeof config,
                                       .allocator = failing_allocator(&memory)};
-  char name[16];
+  char name[sizeof "NAME_-2147483648"];
   dialogue_restart(d, &config);
   records_begin(&d->sent, 1, FCGI_ROLE_RESPONDER, FCGI_BEGIN_KEEP);
   for (int i = 0; i <= count; i++) {
