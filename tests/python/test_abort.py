@@ -316,6 +316,62 @@ def test_aborted_is_raised_in_a_computation(reason, capfd):
     assert "Traceback" not in capfd.readouterr().err, "a client that has left is no news"
 
 
+# CPython 3.11 to 3.13 compile some of these with a jump back that has no handler.
+LOOPS = {
+    "calls in one line": "while time.monotonic() < until: pass",
+    "calls": "while time.monotonic() < until:\n        pass",
+    "tests in one line": "while request.path: pass",
+    "tests a name": "while until:\n        pass",
+    "tests a name in one line": "while until: pass",
+    "iterates in one line": "for _ in iter(int, 1): pass",
+    "calls Python": "for _ in iter(lambda: int(), 1): pass",
+    "generates": "sum(0 for _ in iter(int, 1))",
+    "is in a loop": "while True:\n        for _ in range(9): pass",
+    "has its own handler": (
+        "while True:\n        try: int('no')\n        except ValueError: continue"
+    ),
+}
+
+
+@pytest.mark.parametrize("depth", [0, 2])
+@pytest.mark.parametrize("loop", LOOPS)
+def test_aborted_is_caught_around_any_loop(loop, depth):
+    heard = Heard()
+    source = f"""
+def spin(request, until, depth):
+  try:
+    if depth:
+        spin(request, until, depth - 1)
+    {LOOPS[loop]}
+  except Aborted:
+    told.append("except")
+    raise
+  finally:
+    told.append("finally")
+"""
+    names = {"time": time, "Aborted": fastcgi.Aborted, "told": heard.told}
+    exec(source, names)
+
+    def handler(request):
+        try:
+            with request.raise_on_abort():
+                heard.began.set()
+                names["spin"](request, time.monotonic() + 60, depth)
+        except fastcgi.Aborted:
+            heard.told.append("caught")
+        sum(range(100_000))  # Nothing is raised out here.
+        heard.done.set()
+        return 200, {}, b""
+
+    with Client(handler) as client:
+        for _ in range(3):
+            heard.run(client, "record")
+            assert heard.told == ["except", "finally"] * (depth + 1) + ["caught"]
+            heard.told.clear()
+            heard.began.clear()
+            heard.done.clear()
+
+
 def test_aborted_is_raised_at_the_latest_on_leaving():
     heard = Heard()
 

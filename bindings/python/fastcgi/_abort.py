@@ -7,9 +7,10 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from types import CodeType
 from typing import TYPE_CHECKING
 
-from . import _core
+from . import _core, _raise
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -69,20 +70,23 @@ class Raiser:
         self._watch = watch
         self._canceller = Canceller(request, self._raise, record)
         self._thread = 0
+        self._code: CodeType | None = None  # Of the frame that has the ``with``.
         self._raised = False
 
     def __enter__(self) -> None:
         self._thread = threading.get_ident()
+        self._code = sys._getframe(1).f_code
         self._watch.add(self._canceller)
 
     def _raise(self) -> None:
         self._raised = True
-        _core.raise_in_thread(self._thread, _core.Aborted)
+        assert self._code is not None
+        _raise.raise_aborted(self._thread, self._code)
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._canceller.remove()
         if self._raised and (kind is None or not issubclass(kind, _core.Aborted)):
-            _core.raise_in_thread(self._thread, None)
+            _raise.cancel(self._thread)
             if kind is None:
                 raise _core.Aborted("the request was aborted")
 
