@@ -38,7 +38,7 @@ def test_no_option_and_no_warning_of_the_compiler_ends_a_build(tmp_path: Path):
 def test_a_compiler_that_nobody_has_tried_only_warns(tmp_path: Path):
     compiler = tmp_path / "cc"
     compiler.write_text(
-        f'#!/bin/sh\nexec {CC} -Wno-builtin-macro-redefined -U__GNUC__ -D__GNUC__=99'
+        f"#!/bin/sh\nexec {CC} -Wno-builtin-macro-redefined -U__GNUC__ -D__GNUC__=99"
         ' -U__clang_major__ -D__clang_major__=99 "$@"\n'
     )
     compiler.chmod(0o755)
