@@ -75,7 +75,7 @@ def get(server: WebServer, path: str, user: str = "") -> tuple[int, http.client.
     headers = {}
     if user:
         headers["Authorization"] = "Basic " + base64.b64encode(user.encode()).decode()
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
     try:
         connection.request("GET", path, headers=headers)
         response = connection.getresponse()

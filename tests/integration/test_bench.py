@@ -75,7 +75,7 @@ def answering(directory: Path, *answers: list[tuple[int, bytes]]) -> Iterator[st
             yield f"unix:{path}"
         finally:
             listener.shutdown(socket.SHUT_RDWR)
-            thread.join(10)
+            thread.join(60)
             path.unlink()
 
 
@@ -134,7 +134,7 @@ def test_rate_is_held(hello: str, threads: int):
     started = time.monotonic()
     result, status, _ = bench(hello, "--rate", 500, "--duration", 1, "-t", threads)
     assert (status, result["requests"]) == (0, 500)
-    assert 0.9 < time.monotonic() - started < 5
+    assert 0.9 < time.monotonic() - started < 30
 
 
 def test_all_connections_take_their_turn(hello: str):
@@ -295,7 +295,7 @@ def test_signal_ends_it_with_results(hello: str, number: int, words: tuple):
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
         time.sleep(0.5)
         child.send_signal(number)
-        out, complaint = child.communicate(timeout=10)
+        out, complaint = child.communicate(timeout=60)
     assert (child.returncode, complaint) == (-number, b"")
     assert json.loads(out)["right"] > 0
     assert errors(json.loads(out)) == {}
@@ -310,7 +310,7 @@ def test_application_that_dies(directory: Path):
         started = time.monotonic()
         result, status, complaint = bench(address, "-d", 1)
         killer.join()
-    assert 0.9 < time.monotonic() - started < 5
+    assert 0.9 < time.monotonic() - started < 30
     assert status == TRANSPORT
     assert complaint.endswith(": no connection\n")
     assert result["right"] > 0

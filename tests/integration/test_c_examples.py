@@ -57,7 +57,7 @@ def test_listener_on_descriptor_0(directory: Path, name: str):
         app = subprocess.Popen([EXAMPLES / name], stdin=listener)
     require_hello(f"unix:{path}")
     app.terminate()
-    assert app.wait(10) == 0
+    assert app.wait(60) == 0
     assert path.exists(), "a socket that was handed over is not the program's to remove"
 
 
@@ -72,7 +72,7 @@ def test_listener_of_systemd(directory: Path, name: str):
         app = subprocess.Popen(["bash", "-c", script], stdin=listener)
     require_hello(f"unix:{path}")
     app.terminate()
-    assert app.wait(10) == 0
+    assert app.wait(60) == 0
 
 
 def test_graceful_stop_finishes_the_request(directory: Path):

@@ -21,7 +21,7 @@ LUA = [str(BUILD / "lua" / "bin" / "fcgi-lua")]
 def failure(command: list[str], cwd: Path) -> str:
     """The one line on stderr of a command that must fail."""
     done = subprocess.run(
-        command, cwd=cwd, capture_output=True, text=True, timeout=20, stdin=subprocess.DEVNULL
+        command, cwd=cwd, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL
     )
     lines = done.stderr.strip().splitlines()
     assert done.returncode != 0, f"it succeeds: {done.stdout}"
@@ -118,7 +118,7 @@ def test_application_that_does_not_load(app: Path, command: list[str], word: str
 def test_python_application_that_raises(app: Path):
     """Its own traceback comes before the line."""
     command = [*PYTHON, "broken:app", "--bind", f"unix:{app}/x.sock"]
-    done = subprocess.run(command, cwd=app, capture_output=True, text=True, timeout=20)
+    done = subprocess.run(command, cwd=app, capture_output=True, text=True, timeout=60)
     lines = done.stderr.splitlines()
     assert done.returncode == 1
     assert [line for line in lines if line.startswith("fastcgi: ")] == lines[-1:]

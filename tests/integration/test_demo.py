@@ -104,7 +104,7 @@ def test_nginx_killed_during_the_check(demo: Demo):
         wait_until(lambda: demo.nginx() or not process.running(), BUILD_SECONDS, "nginx coming up")
         time.sleep(0.05)
         os.kill(demo.nginx(), signal.SIGKILL)
-        assert process.wait(20) == 1, process.output()
+        assert process.wait(60) == 1, process.output()
         assert "demo: nginx was killed by signal 9" in process.output()
     assert demo.leftovers() == []
 

@@ -109,7 +109,7 @@ def test_systemd_unit(directory: Path):
         listener.bind(str(path))
         listener.listen()
         manager.bind(str(directory / "notify.sock"))
-        manager.settimeout(10)
+        manager.settimeout(60)
         env = {"NOTIFY_SOCKET": str(directory / "notify.sock")}
         words = as_anybody(shlex.split(service["ExecStart"]))
         with Process(words, directory / "unit.log", env=env, stdin=listener) as process:
@@ -139,7 +139,7 @@ def test_container_command(directory: Path):
         require_php(f"127.0.0.1:{port}", directory)
         (pid,) = children(outer.pid)
         os.kill(pid, signal.SIGTERM)
-        assert outer.wait(10) == 0
+        assert outer.wait(60) == 0
 
 
 def test_links_lead_somewhere():

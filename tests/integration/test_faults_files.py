@@ -66,7 +66,7 @@ def test_lack_of_descriptors_is_waited_out(probe: tuple[Process, str]):
         began = time.monotonic()
         for number, client in enumerate(waiting):
             assert client.ask(get_params(query=str(number))).body == f"{number}\n".encode()
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 20
 
 
 def test_stopping_without_a_descriptor_frees_the_address(probe: tuple[Process, str]):
@@ -137,7 +137,7 @@ def test_closed_output_is_no_place_for_sockets(language: str, directory: Path):
         assert (files[1], files[2]) == ("/dev/null", "/dev/null")
     finally:
         child.terminate()
-        assert child.wait(10) == 0
+        assert child.wait(60) == 0
 
 
 def test_closed_standard_streams_with_an_address(language: str, directory: Path):
@@ -151,7 +151,7 @@ def test_closed_standard_streams_with_an_address(language: str, directory: Path)
         assert files == ["/dev/null"] * 3
     finally:
         child.terminate()
-        assert child.wait(10) == 0
+        assert child.wait(60) == 0
 
 
 def is_open(address: str) -> bool:
@@ -200,7 +200,7 @@ def test_a_wrong_temporary_directory_is_told_at_the_start(
 ):
     place = directory / "nowhere" if wrong == "missing" else Path(__file__)
     command = program(language, f"unix:{directory}/temp.sock", str(place))
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode != 0
     line = done.stderr.splitlines()[-1]
     assert str(place) in line

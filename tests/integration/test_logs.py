@@ -131,7 +131,7 @@ def test_gunicorn_atoms(directory: Path):
         [HELLO, f"unix:{directory}/wrong.sock"],
         env={"FASTCGI_ACCESS_LOG": "-", "FASTCGI_ACCESS_LOG_FORMAT": atoms},
         capture_output=True,
-        timeout=20,
+        timeout=60,
     )
     said = wrong.stderr.decode()
     assert wrong.returncode == 1
@@ -149,7 +149,7 @@ def lose_lines(app: Logged, seen: Path, make_room: Callable[[], object], reason:
     began = time.monotonic()
     for number in range(100):
         assert app.ask(f"/stderr?{number}{'x' * 400}").endswith(b"x\n")
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30
     wait_until(lambda: dropped(app.address) > 50, 10, "dropped lines")
     make_room()
     app.ask("/after")
@@ -264,11 +264,11 @@ def test_stderr_that_nobody_reads(language: str, directory: Path):
             with Client(address) as client:
                 for _ in range(400):
                     assert client.ask(nginx_params(uri=f"/{'u' * 6000}")).status == 200
-            assert time.monotonic() - began < 10
+            assert time.monotonic() - began < 30
             wait_until(lambda: dropped(address) > 0, 10, "dropped lines")
             assert not fcntl.fcntl(writer, fcntl.F_GETFL) & os.O_NONBLOCK
             app.terminate()
-            assert app.wait(10) == 0
+            assert app.wait(60) == 0
         finally:
             app.kill()
     os.close(reader)
@@ -287,6 +287,11 @@ def client_of(worker: int, others: set[int], address: str) -> Client:
         for other in others - {worker}:
             os.kill(other, signal.SIGCONT)
     return client
+
+
+def files(pid: int) -> list[Path]:
+    """What a process has open."""
+    return [path.readlink() for path in Path(f"/proc/{pid}/fd").iterdir()]
 
 
 def test_workers_share_a_file(directory: Path):
@@ -310,7 +315,7 @@ def test_workers_share_a_file(directory: Path):
         old = access.rename(directory / "shared-access.1")
         os.kill(supervisor.pid, signal.SIGUSR1)
         wait_until(access.exists, 10, "a new file")
-        time.sleep(0.2)  # For the second worker to be told.
+        wait_until(lambda: all(access in files(pid) for pid in workers), what="both to be told")
         ask_all()
         wait_until(lambda: access.read_text().count("\n") == 400, 10, "400 lines")
         assert Counter(old.read_text().splitlines() + access.read_text().splitlines()) == {
@@ -345,7 +350,7 @@ def test_flags(command: list, directory: Path, request: pytest.FixtureRequest):
     refused = subprocess.run(
         [str(word).replace(f"{folder}/access", "/nowhere/access") for word in bound],
         capture_output=True,
-        timeout=20,
+        timeout=60,
     )
     assert refused.returncode == 1
     said = refused.stderr.decode()

@@ -96,7 +96,7 @@ def test_start_reload_and_stop(directory: Path, name: str):
         os.kill(supervisor.pid, signal.SIGUSR1)  # No worker knows it, none may die of it.
         supervisor.wait_for_workers(lambda now: len(now) == 2)
         os.kill(supervisor.pid, signal.SIGTERM)
-        assert supervisor.wait(10) == 0
+        assert supervisor.wait(60) == 0
         assert "is killed" not in supervisor.output(), supervisor.output()
 
 

@@ -36,7 +36,7 @@ class Manager:
         self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.notify.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         self.notify.bind(str(self.path))
-        self.notify.settimeout(10)
+        self.notify.settimeout(60)
         self.listeners = []
         for name in ("web", "more"):
             listener = socket.socket(socket.AF_UNIX)
@@ -106,7 +106,7 @@ def service(manager: Manager, *arguments, **env: str) -> Iterator[subprocess.Pop
     finally:
         if child.poll() is None:
             child.terminate()
-            child.wait(20)
+            child.wait(60)
 
 
 def environment(pid: int) -> dict[str, str]:
@@ -137,7 +137,7 @@ def test_life_of_a_service(manager: Manager):
         assert manager.hear()[1]["READY"] == "1"
         child.terminate()
         assert manager.hear()[1]["STOPPING"] == "1"
-        assert child.wait(10) == 0
+        assert child.wait(60) == 0
     assert (manager.directory / "web.sock").exists(), "it is not the service's to remove"
 
 
@@ -173,7 +173,7 @@ def test_a_worker_without_supervisor_tells_too(manager: Manager):
     assert manager.hear() == (child.pid, {"READY": "1"})
     child.terminate()
     assert manager.hear() == (child.pid, {"STOPPING": "1"})
-    assert child.wait(10) == 0
+    assert child.wait(60) == 0
 
 
 def test_upgrade_moves_the_service(manager: Manager):
@@ -187,7 +187,7 @@ def test_upgrade_moves_the_service(manager: Manager):
         assert messages["MAINPID"][0] == child.pid
         new = int(messages["MAINPID"][1])
         assert messages["READY"] == (new, "1")
-        assert child.wait(10) == 0
+        assert child.wait(60) == 0
         variables = environment(new)
         assert variables["WATCHDOG_PID"] == str(new)
         assert environment(min(children(new)))["LISTEN_FDNAMES"] == "web:more"
@@ -211,14 +211,14 @@ def test_restart_refuses_nobody(manager: Manager, kind: str):
             for _ in range(3):
                 time.sleep(0.3)
                 child.terminate()
-                assert child.wait(20) == 0
+                assert child.wait(60) == 0
                 child = manager.start(command)
                 manager.hear_until("STOPPING")
                 manager.hear_until("READY")
             result = load.finish()
     finally:
         child.terminate()
-        child.wait(20)
+        child.wait(60)
     log = (manager.directory / "nginx.log").read_text()
     assert "refused" not in log
     assert not re.search(r"connect\(\) .*failed", log)

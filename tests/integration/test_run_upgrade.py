@@ -103,7 +103,7 @@ def test_stop_ends_a_new_supervisor_that_is_being_started(directory: Path):
         supervisor.wait_for_line("a new supervisor starts")
         family = children(supervisor.pid)
         os.kill(supervisor.pid, signal.SIGTERM)
-        assert supervisor.wait(10) == 0
+        assert supervisor.wait(60) == 0
         wait_until(lambda: all(state(pid) in ("", "Z") for pid in family), 5, "all to end")
     assert processes(str(slow)) == []
 

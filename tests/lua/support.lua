@@ -52,14 +52,14 @@ end
 
 --- Try `check` until it returns something true.
 function support.wait_for(check, what)
-  for _ = 1, 500 do
+  for _ = 1, 3000 do
     local result = check()
     if result then
       return result
     end
     client.sleep(0.02)
   end
-  error("waiting 10 seconds was in vain: " .. what, 2)
+  error("waiting 60 seconds was in vain: " .. what, 2)
 end
 
 --- Call body(server, path) with a server at a socket of its own.

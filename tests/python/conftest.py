@@ -16,6 +16,7 @@ from typing import Any
 
 import fastcgi
 import pytest
+from support.fcgi_client import PATIENCE, patient
 
 
 class Serving:
@@ -36,12 +37,12 @@ class Serving:
 
     def stop(self, graceful: bool = False) -> None:
         self.server.stop(graceful=graceful)
-        self._thread.join(20)
+        self._thread.join(PATIENCE)
         assert not self._thread.is_alive(), "the server does not stop"
         self.server.close()
 
     def join(self) -> None:
-        self._thread.join(20)
+        self._thread.join(PATIENCE)
         assert not self._thread.is_alive()
 
 
@@ -79,7 +80,7 @@ class Command:
         """Read stderr until `text` has come."""
         stderr = self.process.stderr
         assert stderr is not None
-        until = time.monotonic() + seconds
+        until = time.monotonic() + patient(seconds)
         while text.encode() not in self._seen:
             ready, _, _ = select.select([stderr], [], [], max(0, until - time.monotonic()))
             part = os.read(stderr.fileno(), 65536) if ready else b""
@@ -89,7 +90,7 @@ class Command:
 
     def finish(self, seconds: float = 20) -> tuple[int, str]:
         """Exit status and everything on stderr."""
-        _, rest = self.process.communicate(timeout=seconds)
+        _, rest = self.process.communicate(timeout=patient(seconds))
         return self.process.returncode, (self._seen + rest).decode()
 
 
@@ -107,4 +108,4 @@ def command(tmp_path: pathlib.Path) -> Iterator[Callable[..., Command]]:
         if one.process.poll() is None:
             one.process.kill()
         with contextlib.suppress(ValueError):
-            one.process.communicate(timeout=20)
+            one.process.communicate(timeout=PATIENCE)

@@ -158,7 +158,7 @@ def test_a_client_that_leaves_during_the_upload(serve, capfd):
         client.params({"REQUEST_METHOD": "POST", "CONTENT_LENGTH": "10"})
         client.stdin(b"12345", end=False)
         time.sleep(0.1)
-    assert done.wait(10)
+    assert done.wait(60)
     assert isinstance(caught[0], fastcgi.Aborted)
     serving.stop(graceful=True)
     assert "Traceback" not in capfd.readouterr().err

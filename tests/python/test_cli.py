@@ -97,7 +97,7 @@ def test_inherited_listener_on_descriptor_0(tmp_path):
         assert fetch(f"unix:{tmp_path}/inherited").body == b"wsgi "
     finally:
         process.terminate()
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
     assert (tmp_path / "inherited").exists(), "a socket that was handed over stays"
 
 
@@ -108,7 +108,7 @@ def run(tmp_path, *arguments):
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=60,
     )
 
 

@@ -37,7 +37,7 @@ def run(place, *arguments, **env):
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=60,
     )
 
 

@@ -9,7 +9,7 @@ import time
 
 import fastcgi
 import pytest
-from support.fcgi_client import Client, fetch
+from support.fcgi_client import Client, fetch, wait_until
 
 TEXT = {"Content-Type": "text/plain"}
 
@@ -42,7 +42,7 @@ def test_an_iterator_is_sent_block_by_block(serve):
 
     def blocks():
         yield b"first"
-        assert second.wait(10), "the first block was not sent before the second was asked for"
+        assert second.wait(60), "the first block was not sent before the second was asked for"
         yield "second"
 
     serving = serve(lambda r: (200, TEXT, blocks()))
@@ -68,7 +68,7 @@ def test_a_generator_is_closed_when_it_fails(serve, capfd):
             closed.set()
 
     answer = fetch(serve(lambda r: (200, TEXT, Blocks())).address)
-    assert closed.wait(10)
+    assert closed.wait(60)
     assert answer.body == b"some"
     assert not answer.ended, "a cut answer must not look like a whole one"
     assert "KeyError: 'in the middle'" in capfd.readouterr().err
@@ -320,7 +320,7 @@ def test_another_thread_cannot_end_a_request_in_use(serve):
 
     def handler(request):
         def end():
-            time.sleep(0.2)
+            time.sleep(1)  # The other one reads by now.
             try:
                 request.end()
             except fastcgi.StateError as error:
@@ -337,18 +337,18 @@ def test_another_thread_cannot_end_a_request_in_use(serve):
         client.begin()
         client.params({"REQUEST_METHOD": "POST"})
         client.stdin(b"some", end=False)
-        time.sleep(0.5)
+        wait_until(lambda: told, what="the refusal")
         client.stdin(b" body")
         assert client.collect().body == b"some body"
     assert told == ["another thread is using the request"]
 
 
 def test_only_one_thread_reads(serve):
-    def handler(request):
-        caught = []
+    caught = []
 
+    def handler(request):
         def read():
-            time.sleep(0.2)
+            time.sleep(1)  # The other one reads by now.
             try:
                 request.read()
             except fastcgi.StateError as error:
@@ -364,7 +364,7 @@ def test_only_one_thread_reads(serve):
     with Client(serving.address) as client:
         client.begin()
         client.params({"REQUEST_METHOD": "POST"})
-        time.sleep(0.5)
+        wait_until(lambda: caught, what="the refusal")
         client.stdin(b"")
         assert client.collect().body == b"another thread is reading the body"
 
@@ -376,7 +376,7 @@ def test_a_client_that_is_gone_is_seen_and_not_reported(serve, capfd):
     def handler(request):
         if request.path == "/after":
             return 200, TEXT, b"alive"
-        until = time.monotonic() + 10
+        until = time.monotonic() + 60
         while request.aborted is None and time.monotonic() < until:
             time.sleep(0.01)
         reasons.append(request.aborted)
@@ -391,7 +391,7 @@ def test_a_client_that_is_gone_is_seen_and_not_reported(serve, capfd):
     with Client(serving.address) as client:
         client.send_request()
         time.sleep(0.1)
-    assert seen.wait(15)
+    assert seen.wait(60)
     assert reasons == ["connection"]
     assert fetch(serving.address, uri="/after").body == b"alive"
     assert "Traceback" not in capfd.readouterr().err
@@ -401,7 +401,7 @@ def test_an_abort_record_is_a_hint(serve):
     reasons = []
 
     def handler(request):
-        until = time.monotonic() + 10
+        until = time.monotonic() + 60
         while request.aborted is None and time.monotonic() < until:
             time.sleep(0.01)
         reasons.append(request.aborted)
@@ -417,7 +417,7 @@ def test_an_abort_record_is_a_hint(serve):
 
 
 def test_multiplexed_requests_run_at_once(serve):
-    barrier = threading.Barrier(4, timeout=10)
+    barrier = threading.Barrier(4, timeout=60)
 
     def handler(request):
         barrier.wait()

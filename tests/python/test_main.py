@@ -24,7 +24,7 @@ def run(name, *arguments, **env):
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=60,
     )
 
 
@@ -91,7 +91,7 @@ def test_without_an_address_it_serves_what_is_inherited(tmp_path):
         assert ask(tmp_path / "inherited").body == b"Hello\n"
     finally:
         process.terminate()
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
 
 
 def test_the_words_of_a_cgi_client_are_no_addresses(tmp_path):
@@ -110,7 +110,7 @@ def test_the_words_of_a_cgi_client_are_no_addresses(tmp_path):
         assert not (tmp_path / "of-the-client").exists()
     finally:
         process.terminate()
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
 
 
 def run_cgi(program, *words, body=b"", **env):
@@ -121,7 +121,7 @@ def run_cgi(program, *words, body=b"", **env):
         env={**os.environ, **sent, **env},
         input=body,
         capture_output=True,
-        timeout=20,
+        timeout=60,
     )
     assert (done.returncode, done.stderr) == (0, b"")
     head, _, rest = done.stdout.partition(b"\r\n\r\n")

@@ -421,7 +421,7 @@ def test_a_request_that_a_thread_drops_fails_at_once(serve, monkeypatch):
     with Client(serve(app, interface="wsgi", stream=True).address) as client:
         client.begin()
         client.params({"REQUEST_METHOD": "POST", "REQUEST_URI": "/", "CONTENT_LENGTH": "1"})
-        assert served.wait(10)
+        assert served.wait(60)
         client.stdin(b"x")
         assert client.collect().status == 500
 
@@ -443,7 +443,7 @@ def test_a_request_served_is_not_kept_by_the_server(serve):
         for _ in range(3):
             gone.clear()
             assert client.request().body == b"ok"
-            assert gone.wait(10)
+            assert gone.wait(60)
 
 
 def test_no_object_is_left_when_all_is_over(serve):

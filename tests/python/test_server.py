@@ -167,7 +167,7 @@ def test_requests_are_taken_by_hand(tmp_path):
             client.send_request(uri="/1")
             first = server.accept()
             client.send_request(uri="/2", request_id=2)
-            second = server.accept(timeout=5)
+            second = server.accept(timeout=60)
             second.reply("second")
             first.reply("first")
             assert client.collect(1).body == b"first"
@@ -184,7 +184,7 @@ def test_iteration_ends_when_stopped(tmp_path):
         thread = background(loop)
         assert fetch(server.address, uri="/x").body == b"/x"
         server.stop()
-        thread.join(10)
+        thread.join(60)
         assert not thread.is_alive()
         assert server.accept() is None
 
@@ -220,13 +220,13 @@ def test_a_graceful_stop_finishes_what_runs(serve):
 
     def handler(request):
         entered.set()
-        assert leave.wait(10)
+        assert leave.wait(60)
         return 200, TEXT, b"finished"
 
     serving = serve(handler, threads=2)
     with Client(serving.address) as client:
         client.send_request()
-        assert entered.wait(10)
+        assert entered.wait(60)
         serving.server.stop()
         time.sleep(0.1)
         leave.set()
@@ -240,7 +240,7 @@ def test_stop_now_aborts(serve):
 
     def handler(request):
         entered.set()
-        until = time.monotonic() + 10
+        until = time.monotonic() + 60
         while not request.aborted and time.monotonic() < until:
             time.sleep(0.01)
         reasons.append(request.aborted)
@@ -248,7 +248,7 @@ def test_stop_now_aborts(serve):
     serving = serve(handler, threads=2)
     with Client(serving.address) as client:
         client.send_request()
-        assert entered.wait(10)
+        assert entered.wait(60)
         serving.server.stop(graceful=False)
         serving.join()
     assert reasons == ["stop"]
@@ -294,7 +294,7 @@ def test_idle_connections_hold_no_thread(serve):
         assert client.request().body == b"hello"
     before = time.monotonic()
     assert fetch(serving.address).body == b"hello"
-    assert time.monotonic() - before < 2
+    assert time.monotonic() - before < 20
     for client in idle:
         client.close()
 
@@ -315,7 +315,7 @@ def test_serve_runs_until_stopped_elsewhere_than_in_the_main_thread(tmp_path):
     while not pathlib.Path(tmp_path, "s").exists():
         time.sleep(0.01)
     assert fetch(f"unix:{tmp_path}/s").status == 500
-    thread.join(10)
+    thread.join(60)
     assert raised == [3]
 
 

@@ -11,13 +11,13 @@ import sys
 import time
 
 import pytest
-from support.fcgi_client import Client, fetch, wait_for_server
+from support.fcgi_client import PATIENCE, Client, fetch, wait_for_server, wait_until
 
 APP = """
 import pathlib, time
 def app(request):
     pathlib.Path("entered").touch()
-    until = time.monotonic() + 20
+    until = time.monotonic() + 120
     while not pathlib.Path("leave").exists() and time.monotonic() < until:
         if request.aborted:
             pathlib.Path("aborted").write_text(request.aborted)
@@ -38,10 +38,7 @@ def running(request, command, tmp_path):
 
 
 def wait_for(path: pathlib.Path) -> None:
-    until = time.monotonic() + 10
-    while not path.exists():
-        assert time.monotonic() < until, f"no {path}"
-        time.sleep(0.01)
+    wait_until(path.exists, what=str(path))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
@@ -51,7 +48,7 @@ def test_an_idle_server_stops_at_once(running, number):
     status, error = running.finish()
     assert status == 0
     assert "Traceback" not in error
-    assert time.monotonic() - before < 3
+    assert time.monotonic() - before < 20
 
 
 STRAY = """
@@ -69,7 +66,7 @@ def test_a_signal_that_another_thread_gets_stops_too(command, tmp_path):
     one.wait_for("pid")
     time.sleep(0.3)  # The main thread waits for the others by now.
     assert fetch(f"unix:{tmp_path}/x").body == b"stopped"
-    assert one.process.wait(5) == 0
+    assert one.process.wait(PATIENCE) == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -90,7 +87,7 @@ def test_the_second_signal_aborts(running, tmp_path):
         client.send_request()
         wait_for(tmp_path / "entered")
         running.process.terminate()
-        time.sleep(0.2)
+        time.sleep(1)  # Two that wait at once are one.
         running.process.terminate()
         assert running.finish()[0] == 0
     assert (tmp_path / "aborted").read_text() == "stop"
@@ -160,4 +157,4 @@ def test_signals_cost_no_system_call_for_a_request(tmp_path):
             assert log.read_text().count("\n") - before <= 3 * 100 + 10
     finally:
         os.killpg(process.pid, signal.SIGTERM)
-        process.communicate(timeout=20)
+        process.communicate(timeout=PATIENCE)

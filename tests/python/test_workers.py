@@ -57,7 +57,7 @@ class Asking:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         for thread in self._threads:
-            thread.join(20)
+            thread.join(60)
 
 
 class Service:
@@ -208,7 +208,7 @@ def test_options_of_processes(service, tmp_path):
     assert running.ask() == str(inner)
     assert (inner / "made").stat().st_mode & 0o777 == 0o640
     assert (tmp_path / "x.sock").stat().st_mode & 0o777 == 0o600
-    assert (tmp_path / "pid").read_text().strip() == str(running.pid)
+    wait_until(lambda: (tmp_path / "pid").read_text().strip() == str(running.pid), what="its pid")
 
 
 INTERPRETER = os.path.realpath(sys.executable)
@@ -248,7 +248,7 @@ def test_usr2_runs_the_same_command_anew(service):
     running.write("two")
     with Asking(running.address) as asking:
         running.signal(signal.SIGUSR2)
-        status = running.running.process.wait(20)
+        status = running.running.process.wait(60)
     assert (status, asking.failed) == (0, [])
     assert running.version() == "two"
     (successor,) = [pid for pid in processes(running.address) if pid not in before and
@@ -342,7 +342,7 @@ def test_the_unit_of_the_docs(command, tmp_path):
     (tmp_path / "shop.py").write_text("def app(r): return 200, None, b'shop'")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
         notify.bind(str(tmp_path / "notify"))
-        notify.settimeout(20)
+        notify.settimeout(60)
         words = line.replace("/srv/shop", str(tmp_path)).split()
         running = command(*words, *ROOT, NOTIFY_SOCKET=str(tmp_path / "notify"))
         assert "READY=1" in notify.recv(4096).decode()
@@ -358,7 +358,7 @@ def test_the_unit_of_the_docs(command, tmp_path):
 def test_what_was_typed_cannot_be_executed_again(tmp_path):
     text = "import fastcgi\nfastcgi.serve(lambda r: None, 'unix:x', workers=2)\n"
     done = subprocess.run(
-        [sys.executable, "-"], input=text, cwd=tmp_path, capture_output=True, text=True, timeout=20
+        [sys.executable, "-"], input=text, cwd=tmp_path, capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 1
     assert "put it into a file, or name the application" in done.stderr.splitlines()[-1]
@@ -372,7 +372,7 @@ def test_a_supervisor_wants_the_main_thread_alone(tmp_path):
         "fastcgi.serve(lambda r: None, 'unix:x', workers=2)\n"
     )
     done = subprocess.run(
-        [sys.executable, str(program)], cwd=tmp_path, capture_output=True, text=True, timeout=20
+        [sys.executable, str(program)], cwd=tmp_path, capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 1
     assert "workers need the main thread" in done.stderr.splitlines()[-1]
@@ -390,7 +390,7 @@ def test_no_worker_outlives_a_killed_supervisor(service):
     running = service("--workers", "2").ready()
     workers = running.workers()
     running.signal(signal.SIGKILL)
-    running.running.process.wait(20)
+    running.running.process.wait(60)
     wait_until(lambda: not any(state(pid) for pid in workers), 20, "the workers' end")
     with contextlib.suppress(OSError):
         os.unlink(running.directory / "x.sock")

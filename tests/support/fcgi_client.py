@@ -314,8 +314,17 @@ def fetch(address: str, method: str = "GET", uri: str = "/", **options) -> Respo
         return client.request(method, uri, keep=False, **options)
 
 
-def wait_until(condition, seconds: float = 10, what: str = "it") -> None:
-    """Poll until condition() is true."""
+PATIENCE = 60.0  # Seconds at least for what is to come: a machine may be busy.
+
+
+def patient(seconds: float) -> float:
+    """The limit of a wait that a quiet machine ends long before."""
+    return max(seconds, PATIENCE)
+
+
+def wait_until(condition, seconds: float = PATIENCE, what: str = "it") -> None:
+    """Poll until condition() is true, for PATIENCE at least."""
+    seconds = patient(seconds)
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"{what} did not happen within {seconds} s"

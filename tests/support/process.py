@@ -6,7 +6,7 @@ import signal
 import subprocess
 from pathlib import Path
 
-from support.fcgi_client import connect, wait_until
+from support.fcgi_client import connect, patient, wait_until
 
 
 class Process:
@@ -49,7 +49,7 @@ class Process:
         return self._child.poll() is None
 
     def wait(self, seconds: float = 10) -> int:
-        return self._child.wait(seconds)
+        return self._child.wait(patient(seconds))
 
     def wait_for_address(self, address: str) -> "Process":
         """Return when the child accepts connections at the address."""
@@ -69,7 +69,7 @@ class Process:
         """End it with SIGTERM, and its whole group with SIGKILL at last."""
         self._child.terminate()
         try:
-            return self._child.wait(seconds)
+            return self._child.wait(patient(seconds))
         except subprocess.TimeoutExpired:
             os.killpg(self._child.pid, signal.SIGKILL)
             self._child.wait()

@@ -214,7 +214,7 @@ def responder(directory: Path, *faults: str, lives: int | None = None) -> Iterat
         with suppress(OSError):
             while lives is None or len(threads) < lives:
                 accepted, _ = listener.accept()
-                accepted.settimeout(30)
+                accepted.settimeout(60)
                 open_sockets.append(accepted)
                 connection = Connection(accepted, frozenset(faults), sulks)
                 threads.append(threading.Thread(target=serve, args=(connection,)))
@@ -232,11 +232,11 @@ def responder(directory: Path, *faults: str, lives: int | None = None) -> Iterat
     finally:
         with suppress(OSError):
             listener.shutdown(socket.SHUT_RDWR)
-        accepting.join(10)
+        accepting.join(60)
         for accepted in open_sockets:
             with suppress(OSError):
                 accepted.shutdown(socket.SHUT_RDWR)
         for thread in threads:
-            thread.join(10)
+            thread.join(60)
         listener.close()
         os.unlink(path)

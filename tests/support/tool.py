@@ -30,7 +30,7 @@ def scripted(directory: Path, answer: bytes | None) -> Iterator[str]:
             with connection:
                 connection.recv(65536)
                 if answer is None:
-                    done.wait(30)
+                    done.wait(60)
                 else:
                     connection.sendall(answer)
 
@@ -40,5 +40,5 @@ def scripted(directory: Path, answer: bytes | None) -> Iterator[str]:
             yield f"unix:{path}"
         finally:
             done.set()
-            thread.join(30)
+            thread.join(60)
             path.unlink()

@@ -42,4 +42,4 @@ def test_inherited_listener(language: str, tmp_path: Path):
             assert client.ask(get_params(), keep=False).body == b"Hello\n"
     finally:
         running.terminate()
-        assert running.wait(10) == 0
+        assert running.wait(60) == 0

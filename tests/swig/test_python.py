@@ -38,7 +38,7 @@ def start(call, *arguments) -> threading.Thread:
 
 
 def test_threads_serve_at_once(server, address):
-    together = threading.Barrier(4, timeout=10)
+    together = threading.Barrier(4, timeout=60)
 
     def handler(request):
         together.wait()
@@ -50,7 +50,7 @@ def test_threads_serve_at_once(server, address):
         names = {bytes(answer.body) for answer in client.responses(range(1, 5)).values()}
     server.stop()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     assert len(names) == 4
 
 
@@ -60,7 +60,7 @@ def test_close_wakes_a_thread_that_waits(server):
     wait_until(lambda: thread.is_alive())
     time.sleep(0.1)
     server.close()
-    thread.join(10)
+    thread.join(60)
     assert found == [None]
     assert server.stopped()
     with pytest.raises(fastcgi_swig.Error, match="the server is closed") as caught:
@@ -84,7 +84,7 @@ def test_a_request_is_one_threads_at_a_time(address):
         with pytest.raises(fastcgi_swig.Error, match="another thread is using the request"):
             ask_until_refused(taken)
         client.send(request(1, get_params())[-8:])
-        reader.join(10)
+        reader.join(60)
         taken.reply(200, "", b"done")
         assert client.responses([1])[1].body == b"done"
     server.close()
@@ -98,7 +98,7 @@ def test_ctrl_c_leaves_the_loop_and_it_can_go_on(server, address):
     asked = []
     thread = start(lambda: asked.append(Client(address).ask(get_params())))
     server.run(lambda request: request.reply(200, "", b"again") or server.stop())
-    thread.join(10)
+    thread.join(60)
     assert asked[0].body == b"again"
 
 
@@ -111,7 +111,7 @@ def test_the_error_is_the_handlers_own(server, address):
     thread = start(lambda: Client(address).ask(get_params()))
     with pytest.raises(ZeroDivisionError) as caught:
         server.run(handler, "raise")
-    thread.join(10)
+    thread.join(60)
     assert caught.value is failure
     assert [frame.name for frame in traceback.extract_tb(caught.tb)][-1] == "handler"
 
@@ -120,7 +120,7 @@ def test_a_dropped_request_fails(server, address):
     thread_answers = []
     thread = start(lambda: thread_answers.append(Client(address).ask(get_params())))
     assert server.accept(10).param("REQUEST_METHOD") == "GET"
-    thread.join(10)
+    thread.join(60)
     assert thread_answers[0].status == 500
 
 
@@ -154,7 +154,7 @@ def test_references(server, address):
             gc.collect()
             counts.append((len(gc.get_objects()), sys.getrefcount(None)))
     server.stop()
-    thread.join(10)
+    thread.join(60)
     objects, nones = zip(*counts, strict=True)
     assert abs(objects[2] - objects[1]) < 50
     assert abs(nones[2] - nones[1]) < 50
@@ -182,4 +182,4 @@ def test_large_sizes_do_not_wrap(server, address):
     taken = server.accept(10)
     assert taken.read(2**62) == b"body"
     taken.end()
-    thread.join(10)
+    thread.join(60)

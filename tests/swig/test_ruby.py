@@ -37,7 +37,7 @@ def test_interrupt(tmp_path, call):
     with Program("ruby", tmp_path, text) as program, Client(program.address) as client:
         if call == "read":
             client.send(fcgi.head(1, post_params(5)))
-        time.sleep(0.3)
+        time.sleep(1)  # It waits by now.
         os.kill(program.pid, signal.SIGINT)
         if call == "read":  # A read goes on until something comes.
             time.sleep(0.1)
@@ -71,7 +71,7 @@ def test_timeout_of_rubys_own(tmp_path):
     end
     """
     with Program("ruby", tmp_path, LISTEN, text) as program:
-        time.sleep(0.4)
+        time.sleep(2)
         assert program.ask() == b"in time"
         assert program.wait() == 0
 
@@ -89,14 +89,14 @@ def test_other_threads_run(tmp_path):
     """
     with Program("ruby", tmp_path, LISTEN, text) as program:
         time.sleep(0.4)
-        assert int(program.ask()) >= 10
+        assert int(program.ask()) >= 3
         assert program.wait() == 0
 
 
 def test_threads_share_a_server(tmp_path):
     text = """
     threads = Array.new(4) do
-      Thread.new { server.run { |request| sleep 0.3; request.reply(200, "", "x") } }
+      Thread.new { server.run { |request| sleep 3; request.reply(200, "", "x") } }
     end
     threads.each(&:join)
     """
@@ -107,7 +107,7 @@ def test_threads_share_a_server(tmp_path):
             one.start()
         for one in asking:
             one.join()
-        assert time.monotonic() - began < 0.9
+        assert time.monotonic() - began < 11, "one after the other they take 12 s"
 
 
 def test_a_thread_can_be_killed(tmp_path):
