@@ -170,7 +170,7 @@ void shim_request_log(shim_request *request, shim_error *error,
   if (!core)
     return;
   int code = fcgi_request_write_stderr(core, text, text_len);
-  if (code == 0)
+  if (code == 0 && (text_len == 0 || text[text_len - 1] != '\n'))
     code = fcgi_request_write_stderr(core, "\n", 1);
   done(request, error, code);
 }

@@ -79,8 +79,19 @@ static int put_errors(fcgi_request *request) {
   return error;
 }
 
+/* No part of STDERR precedes the head: nginx keeps both in the buffer that is
+   meant for the head alone, and answers 502 when that is full. */
+static int put_later_errors(fcgi_request *request) {
+  return request->head_out ? put_errors(request) : 0;
+}
+
+void fcgi__request_head_out(fcgi_request *request) {
+  request->head_out = 1;
+  put_errors(request); /* Without memory for it there is only less to read. */
+}
+
 int fcgi__request_put(fcgi_request *request, const void *data, size_t len) {
-  int error = put_errors(request);
+  int error = put_later_errors(request);
   if (!error)
     error = fcgi_session_write(request->connection->session, request->id,
                                FCGI_STREAM_STDOUT, data, len);
@@ -101,7 +112,7 @@ static int write_copied(fcgi_request *request, const void *data, size_t len) {
 static int write_lent(fcgi_request *request, const void *data, size_t len,
                       int more) {
   fcgi_session *session = request->connection->session;
-  int error = put_errors(request), kept;
+  int error = put_later_errors(request), kept;
   if (!error)
     error = fcgi_session_lend(session, request->id, data, len);
   if (!error && request->access)
@@ -135,23 +146,31 @@ static ptrdiff_t write_bytes(fcgi_request *request, const uint8_t *data,
   return (ptrdiff_t)done;
 }
 
-/* HEAD (RFC 9110, 9.3.2): of raw CGI output only the head passes, up to and
-   with the empty line; lines may end in LF alone (RFC 3875, 6.2). */
-size_t fcgi__request_filter(fcgi_request *request, const char *data,
-                            size_t len) {
+/* How many of `len` bytes of raw CGI output are head, up to and with the empty
+   line; lines may end in LF alone (RFC 3875, 6.2). */
+static size_t scan_head(fcgi_request *request, const char *data, size_t len) {
   size_t at = 0;
-  if (!request->head_only)
-    return len;
-  if (request->answer == FCGI__ANSWER_BODY || request->head_seen)
-    return 0;
   while (at < len && !request->head_seen) {
-    char byte = data[at++];
-    if (byte == '\n' && request->head_line)
-      request->head_seen = 1;
-    if (byte != '\r')
-      request->head_line = byte == '\n';
+    if (request->head_line) {
+      request->head_seen = data[at] == '\n';
+      request->head_line = data[at] == '\n' || data[at] == '\r';
+      at++;
+    } else {
+      const char *end = memchr(data + at, '\n', len - at);
+      request->head_line = end != NULL;
+      at = end ? (size_t)(end - data) + 1 : len;
+    }
   }
   return at;
+}
+
+/* HEAD (RFC 9110, 9.3.2): only the head passes. */
+size_t fcgi__request_filter(fcgi_request *request, const char *data,
+                            size_t len) {
+  size_t head = 0;
+  if (request->answer == FCGI__ANSWER_RAW && !request->head_seen)
+    head = scan_head(request, data, len);
+  return request->head_only ? head : len;
 }
 
 /* A server that stops at once refuses output before the connection itself is
@@ -166,11 +185,30 @@ static ptrdiff_t heed_stop(fcgi_request *request, ptrdiff_t result) {
   return result;
 }
 
+/* Of what the filter has looked at only `done` bytes were taken: the caller
+   brings the rest again. */
+static void filter_less(fcgi_request *request, uint8_t seen, uint8_t line,
+                        const void *data, ptrdiff_t done) {
+  request->head_seen = seen;
+  request->head_line = line;
+  fcgi__request_filter(request, data, done > 0 ? (size_t)done : 0);
+}
+
+static ptrdiff_t write_filtered(fcgi_request *request, const void *data,
+                                size_t len) {
+  uint8_t seen = request->head_seen, line = request->head_line;
+  size_t pass = fcgi__request_filter(request, data, len);
+  ptrdiff_t done = write_bytes(request, data, pass);
+  if (done != (ptrdiff_t)pass)
+    filter_less(request, seen, line, data, done);
+  if (request->head_seen && !request->head_out && done >= 0)
+    fcgi__request_head_out(request);
+  return done == (ptrdiff_t)pass ? (ptrdiff_t)len : done;
+}
+
 ptrdiff_t fcgi__request_write(fcgi_request *request, const void *data,
                               size_t len) {
   int error = fcgi__request_check(request);
-  size_t pass;
-  ptrdiff_t done;
   if (error || len == 0)
     return heed_stop(request, error);
   if (request->answer == FCGI__ANSWER_NONE) {
@@ -178,11 +216,7 @@ ptrdiff_t fcgi__request_write(fcgi_request *request, const void *data,
     if (request->tally.counted)
       fcgi__tally_raw(request, data, len);
   }
-  pass = fcgi__request_filter(request, data, len);
-  if (pass == 0)
-    return (ptrdiff_t)len;
-  done = write_bytes(request, data, pass);
-  return done == (ptrdiff_t)pass ? (ptrdiff_t)len : heed_stop(request, done);
+  return heed_stop(request, write_filtered(request, data, len));
 }
 
 ptrdiff_t fcgi_request_write(fcgi_request *request, const void *data,
@@ -209,18 +243,40 @@ ptrdiff_t fcgi_request_writev(fcgi_request *request, const struct iovec *iov,
   return total > 0 ? total : done;
 }
 
+static int add_error(fcgi_request *request, const void *data, size_t len) {
+  fcgi_server *server = request->connection->server;
+  int error =
+      fcgi__buffer_append(&request->errors, &server->allocator, data, len);
+  if (!error && fcgi__logs_has_errors(server))
+    fcgi__logs_stderr(request, data, len);
+  return error;
+}
+
+/* A message that ends in no newline is given one when another follows; but
+   some print theirs in a call of its own. */
+static int write_error(fcgi_request *request, const char *data, size_t len) {
+  size_t newline = request->errors_open && *data != '\n';
+  int error = 0;
+  if (len + newline > window(request) - request->errors.len)
+    return FCGI_ERR_LIMIT;
+  if (newline)
+    error = add_error(request, "\n", newline);
+  if (!error)
+    request->errors_open = 0;
+  if (!error)
+    error = add_error(request, data, len);
+  if (!error)
+    request->errors_open = data[len - 1] != '\n';
+  return error;
+}
+
 int fcgi_request_write_stderr(fcgi_request *request, const void *data,
                               size_t len) {
   int error;
   fcgi__connection_lock(request->connection);
   error = fcgi__request_check(request);
-  if (!error && len > window(request) - request->errors.len)
-    error = FCGI_ERR_LIMIT;
-  if (!error)
-    error = fcgi__buffer_append(
-        &request->errors, &request->connection->server->allocator, data, len);
-  if (!error && fcgi__logs_has_errors(request->connection->server))
-    fcgi__logs_stderr(request, data, len);
+  if (!error && len > 0)
+    error = write_error(request, data, len);
   fcgi__connection_unlock(request->connection);
   return error;
 }
@@ -275,7 +331,7 @@ static int start_file(fcgi_request *request, int fd, uint64_t offset,
     request->answer = FCGI__ANSWER_RAW;
   if (request->head_only || len == 0)
     return 0;
-  error = put_errors(request);
+  error = put_later_errors(request);
   if (error)
     return error;
   if (request->file_fd >= 0)
@@ -287,6 +343,7 @@ static int start_file(fcgi_request *request, int fd, uint64_t offset,
   request->file_left = len;
   request->file_next = request->connection->files;
   request->connection->files = request;
+  request->head_seen = request->head_out = 1; /* A file has it all. */
   return request->timeout_ms == 0 ? send_now(request)
                                   : wait_for_room(request, 0);
 }
@@ -320,7 +377,7 @@ int fcgi__request_end(fcgi_request *request, uint32_t app_status) {
     return 0;
   }
   finish_file(request);
-  put_errors(request); /* Without memory for it there is only less to read. */
+  put_errors(request);
   request->ended = 1;
   fcgi__gather_end(request);
   if (request->tally.counted)

@@ -41,8 +41,10 @@ struct fcgi_request {
   uint8_t closed;               /* 1: the session has closed it. */
   uint8_t close_due;            /* 1: CLOSE waits for the last callback. */
   uint8_t head_only;          /* 1: HEAD, the body of the answer is dropped. */
-  uint8_t head_seen;          /* RAW and HEAD: 1 after the empty line. */
-  uint8_t head_line;          /* RAW and HEAD: 1 at the start of a line. */
+  uint8_t head_seen;          /* RAW: 1 after the empty line. */
+  uint8_t head_line;          /* RAW: 1 at the start of a line. */
+  uint8_t head_out;           /* 1: the head is queued; STDERR may follow. */
+  uint8_t errors_open;        /* 1: what STDERR was given ends in no newline. */
   uint8_t answer;             /* A fcgi__answer. */
   uint8_t wants_room;         /* 1: a write gave AGAIN. */
   uint8_t end_due;            /* 1: the program has ended it; its file is
@@ -59,7 +61,7 @@ struct fcgi_request {
   int64_t content_length;     /* -1 if not sent. */
   fcgi__body body;            /* STDIN. */
   fcgi__body data;            /* DATA of a filter. */
-  fcgi__buffer errors;        /* STDERR that waits for STDOUT. */
+  fcgi__buffer errors;        /* STDERR that waits for the head, or STDOUT. */
   int read_wake;              /* eventfd of a thread that reads, or -1. */
   int write_wake;             /* eventfd of a thread that writes, or -1. */
   int file_fd;                /* The file being sent, or -1. */
@@ -122,6 +124,9 @@ ptrdiff_t fcgi__request_write(fcgi_request *request, const void *data,
 
 /* Queue bytes of STDOUT that are part of the head: they never wait. */
 int fcgi__request_put(fcgi_request *request, const void *data, size_t len);
+
+/* The whole head is queued: STDERR that has waited for it follows. */
+void fcgi__request_head_out(fcgi_request *request);
 
 /* Why it is aborted: its own reason, or that the server stops at once. */
 fcgi_abort_reason fcgi__request_reason(const fcgi_request *request);

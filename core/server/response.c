@@ -255,6 +255,7 @@ static int write_head(fcgi_request *request, head *of) {
   if (!error) {
     request->answer = FCGI__ANSWER_BODY;
     request->tally.status = (uint16_t)of->status;
+    fcgi__request_head_out(request);
   }
   if (has_no_body(of->status))
     request->head_only = 1;

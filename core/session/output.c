@@ -6,6 +6,7 @@
 
 enum {
   CONTENT_MAX = 65528, /* The largest content that needs no padding. */
+  STDERR_MAX = 4092,   /* That of STDERR, which is padded always. */
   ALIGN = 8,           /* FastCGI 1.0, 3.3: records on 8-byte boundaries. */
   ITEM_MIN = 1024,     /* Room of a BYTES item, at least and */
   ITEM_MAX = 16384     /* at most, so that turns stay short. */
@@ -17,6 +18,19 @@ static size_t min_size(size_t a, size_t b) {
 
 static uint8_t pad_of(size_t content) {
   return (uint8_t)((ALIGN - content % ALIGN) % ALIGN);
+}
+
+/* HAProxy 2.6.12 exchanges two of its buffers, and crashes, when the content
+   of a STDERR record is all that it holds: where a read of it ends with that,
+   or has no more than a part of it. So padding follows each, and none is long.
+ */
+static uint8_t pad_of_type(uint8_t type, size_t content) {
+  uint8_t pad = pad_of(content);
+  return pad == 0 && type == FCGI_RECORD_STDERR ? ALIGN : pad;
+}
+
+static size_t most_of_type(uint8_t type) {
+  return type == FCGI_RECORD_STDERR ? STDERR_MAX : CONTENT_MAX;
 }
 
 static void put_header(uint8_t *out, uint16_t id, uint8_t type, size_t len,
@@ -88,7 +102,7 @@ void fcgi__queue_append(fcgi__queue *queue, fcgi__item *item) {
    of the open record, and the end records where the item is the fixed one. */
 static size_t room_of(const fcgi__queue *queue, int final) {
   const fcgi__item *last = queue->last;
-  size_t aside = ALIGN - 1;
+  size_t aside = ALIGN;
   if (!last || last->kind != FCGI__ITEM_BYTES)
     return 0;
   if (last->fixed && !final)
@@ -103,7 +117,7 @@ static void close_record(fcgi__queue *queue) {
   if (!queue->open_type)
     return;
   header = last->bytes + queue->open_at;
-  pad = pad_of(last->len - queue->open_at);
+  pad = pad_of_type(queue->open_type, last->len - queue->open_at);
   header[6] = pad;
   memset(last->bytes + last->len, 0, pad);
   last->len += pad;
@@ -151,7 +165,7 @@ static size_t content_room(const fcgi__queue *queue, uint8_t type) {
   if (queue->open_type != type)
     return 0;
   content = queue->last->len - queue->open_at - FCGI_RECORD_HEADER;
-  return min_size(CONTENT_MAX - content, room_of(queue, 0));
+  return min_size(most_of_type(type) - content, room_of(queue, 0));
 }
 
 /* Write the open record's length into its header. */

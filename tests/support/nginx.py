@@ -41,7 +41,7 @@ def location(way: str) -> str:
     }}"""
 
 
-def configuration(directory: Path, port: int, application: str) -> str:
+def configuration(directory: Path, port: int, application: str, buffer: str = "128k") -> str:
     temporary = "\n".join(
         f"  {kind}_temp_path {directory}/temp-{kind};"
         for kind in ("client_body", "fastcgi", "proxy", "uwsgi", "scgi")
@@ -56,8 +56,8 @@ http {{
   access_log off;
   client_max_body_size 0;
   large_client_header_buffers 4 128k;
-  fastcgi_buffer_size 128k;
-  fastcgi_buffers 8 128k;
+  fastcgi_buffer_size {buffer};
+  fastcgi_buffers 8 {buffer};
 {temporary}
   upstream app {{ server {application}; keepalive 64; }}
   upstream app_without_keepalive {{ server {application}; }}
@@ -81,12 +81,12 @@ def reserve_port() -> socket.socket:
 class Nginx(Process):
     """nginx in front of the application at `address`."""
 
-    def __init__(self, directory: Path, address: str):
+    def __init__(self, directory: Path, address: str, buffer: str = "128k"):
         self._reserved = reserve_port()
         self.port = self._reserved.getsockname()[1]
         nginx = tool("nginx")
         config = directory / "nginx.conf"
-        config.write_text(configuration(directory, self.port, address))
+        config.write_text(configuration(directory, self.port, address, buffer))
         command = [nginx, *early_log(nginx), "-p", directory, "-c", config]
         super().__init__(command, directory / "nginx.log")
         self.wait_for_address(f"127.0.0.1:{self.port}")

@@ -98,8 +98,9 @@ FCGI_EXPORT ptrdiff_t fcgi_request_write(fcgi_request *request,
 FCGI_EXPORT ptrdiff_t fcgi_request_writev(fcgi_request *request,
                                           const struct iovec *iov, int count);
 
-/* Write to STDERR, which web servers put in their error log. It leaves with
-   the next STDOUT bytes: alone in a write it crashes some proxies. Until then
+/* Write a message to STDERR, which web servers put in their error log; where
+   the one before has no final newline, one is put between them. It leaves with
+   the head of the answer or behind it, with STDOUT bytes or the end. Until then
    output_window bytes can wait, more is FCGI_ERR_LIMIT. */
 FCGI_EXPORT int fcgi_request_write_stderr(fcgi_request *request,
                                           const void *data, size_t len);

@@ -101,6 +101,15 @@ static int shout(fcgi_request *request) {
   return failed;
 }
 
+/* So many messages for the web server's log as the query string says. */
+static void complain(fcgi_request *request, int count) {
+  char text[64];
+  for (int i = 0; i < count; i++) {
+    int len = snprintf(text, sizeof text, "complaint %029d", i);
+    fcgi_request_write_stderr(request, text, (size_t)len);
+  }
+}
+
 static int answer(fcgi_request *request, void *user_data) {
   const char *method = fcgi_request_param(request, "REQUEST_METHOD");
   const char *query = fcgi_request_param(request, "QUERY_STRING");
@@ -109,6 +118,8 @@ static int answer(fcgi_request *request, void *user_data) {
     return shout(request);
   if (is_at(request, "/stderr"))
     fcgi_request_write_stderr(request, "a line\n", 7);
+  if (is_at(request, "/complain"))
+    complain(request, atoi(query ? query : "0"));
   if (is_at(request, "/slow"))
     sleep_for_a_second();
   if (method && strcmp(method, "POST") == 0)

@@ -47,6 +47,10 @@ end
 local function answer(req)
   if is_at(req, "/stderr") then
     req:log("a line")
+  elseif is_at(req, "/complain") then
+    for i = 0, math.tointeger(req.params.QUERY_STRING) - 1 do
+      req:log(("complaint %029d"):format(i))
+    end
   elseif is_at(req, "/slow") then
     os.execute("sleep 1")
   end

@@ -45,6 +45,9 @@ def answer(request: fastcgi.Request) -> tuple[int, dict[str, str], str] | None:
         time.sleep(1)
     if path == "/stderr":
         request.write_stderr("a line\n")
+    if path == "/complain":
+        for number in range(int(request.query)):
+            request.write_stderr(f"complaint {number:029}")
     try:
         if request.method == "POST":
             return echo(request)

@@ -235,41 +235,6 @@ static void test_broken_protocol_is_logged_once(void **state) {
   assert_int_equal(lines, 1);
 }
 
-/* A record of STDERR alone in a write crashes HAProxy 2.6. */
-static void test_stderr_waits_for_stdout(void **state) {
-  serving *f = *state;
-  char byte;
-  stream_to(f, 0);
-  records_open(&f->text->sent, 1);
-  serving_send(f);
-  fcgi_request *request = serving_take(f, FCGI_EVENT_REQUEST);
-  fcgi_request_set_timeout(request, 0);
-  assert_int_equal(fcgi_request_write_stderr(request, "oops", 4), 0);
-  assert_int_equal(fcgi_request_read(request, &byte, 1), FCGI_ERR_AGAIN);
-  assert_int_equal(fcgi_request_flush(request), 0);
-  serving_idle(f, 10);
-  serving_expect(f, "");
-  assert_int_equal(fcgi_request_write(request, "\r\n\r\n", 4), 4);
-  assert_int_equal(fcgi_request_flush(request), 0);
-  serving_expect(f, "stderr 1 oops\nstdout 1 \r\n\r\n\n");
-  records_stdin_end(&f->text->sent, 1);
-  serving_send(f);
-  fcgi_request_end(request, 0);
-}
-
-static void test_stderr_is_bounded(void **state) {
-  serving *f = *state;
-  static char noise[4096];
-  records_get(&f->text->sent, 1);
-  serving_send(f);
-  fcgi_request *request = serving_take(f, FCGI_EVENT_REQUEST);
-  int error = 0;
-  for (int i = 0; i < 1000 && !error; i++)
-    error = fcgi_request_write_stderr(request, noise, sizeof noise);
-  assert_int_equal(error, FCGI_ERR_LIMIT);
-  fcgi_request_end(request, 0);
-}
-
 static void *read_body(void *data) {
   char byte;
   ptrdiff_t got = fcgi_request_read(data, &byte, 1);
@@ -451,8 +416,6 @@ static int run(const char *group, void *kind) {
       SERVING_TEST(test_unread_output_has_an_end),
       SERVING_TEST(test_stalled_body_harms_no_neighbour),
       SERVING_TEST(test_broken_protocol_is_logged_once),
-      SERVING_TEST(test_stderr_waits_for_stdout),
-      SERVING_TEST(test_stderr_is_bounded),
       SERVING_TEST(test_waiting_reader_sends_for_its_neighbour),
       SERVING_TEST(test_failure_spares_answers_sent_before),
       SERVING_TEST(test_writer_and_uploader_do_not_wait_for_each_other),

@@ -339,7 +339,7 @@ static void test_stderr_leaves_with_stdout(void **state) {
   serving_expect(f, "");
   assert_int_equal(fcgi_request_write(request, "\r\n", 2), 2);
   assert_int_equal(fcgi_request_end(request, 0), 0);
-  serving_expect(f, "stderr 1 oops\nstdout 1 \r\n\nstderr_end 1\n"
+  serving_expect(f, "stdout 1 \r\n\nstderr 1 oops\nstderr_end 1\n"
                     "stdout_end 1\nend 1 app=0 status=0\n");
 }
 

@@ -94,7 +94,7 @@ void serving_idle(serving *f, int ms) {
   assert_int_equal(fcgi_server_next(f->server, &event, ms), 0);
 }
 
-static void receive(serving *f) {
+void serving_receive(serving *f) {
   char data[4096];
   ssize_t len;
   while ((len = recv(f->client, data, sizeof data, MSG_DONTWAIT)) > 0)
@@ -102,7 +102,7 @@ static void receive(serving *f) {
 }
 
 void serving_expect(serving *f, const char *expected) {
-  receive(f);
+  serving_receive(f);
   dialogue_expect_bytes(f->text, f->got.data, f->got.len, expected);
   f->got.len = 0;
 }
@@ -110,7 +110,7 @@ void serving_expect(serving *f, const char *expected) {
 int serving_is_closed(serving *f, int ms) {
   struct pollfd at = {.fd = f->client, .events = POLLIN};
   char byte;
-  receive(f);
+  serving_receive(f);
   if (poll(&at, 1, ms) <= 0)
     return 0;
   ssize_t len = recv(f->client, &byte, 1, MSG_DONTWAIT);

@@ -38,6 +38,9 @@ fcgi_request *serving_take(serving *f, fcgi_event_type type);
 /* Serve until nothing happens for `ms`; no event may come. */
 void serving_idle(serving *f, int ms);
 
+/* Add what the client has received by now to `got`. */
+void serving_receive(serving *f);
+
 /* What the client has received by now, as dialogue_expect_answer has it. */
 void serving_expect(serving *f, const char *expected);
 
