@@ -155,17 +155,6 @@ def test_an_exception_is_500_with_its_traceback_on_stderr(serve, capfd):
     assert "ZeroDivisionError: secret detail" in error
 
 
-@pytest.mark.parametrize("exception", [SystemExit, KeyboardInterrupt])
-def test_exits_stop_the_server(serve, exception):
-    def leaving(request):
-        raise exception("leave")
-
-    serving = serve(leaving)
-    assert fetch(serving.address).status == 500
-    serving.join()
-    assert isinstance(serving.raised, exception)
-
-
 def test_a_handler_may_write_by_itself(serve):
     def handler(request):
         request.start(200, {"Content-Type": "text/plain"})

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from . import _core
 from ._abort import Canceller, Raiser, Watch
+from ._exits import traceable_interrupts
 from ._roles import Role, Streams, collect
 from ._signals import stop_on_signals
 
@@ -142,16 +143,17 @@ class Server(_core.Server):
         call it too. ``roles`` has handlers by number: those of the server.
         """
         handlers = self._roles.handlers() if roles is None else roles
-        super().run(app, interface=interface, multithread=multithread, roles=handlers or None)
+        with traceable_interrupts():
+            super().run(app, interface=interface, multithread=multithread, roles=handlers or None)
 
     def serve(self, app: Application | None = None, *, interface: Interface = "auto") -> None:
         """Serve ``app``, which may be None where there are roles, until
         stopped, on the calling thread alone or, with more threads than one, on
         as many others while this one waits.
 
-        Without an address it serves the inherited listener. What the
-        application raises ends its own request; SystemExit and
-        KeyboardInterrupt stop the server and are raised here.
+        Without an address it serves the inherited listener. Whatever the
+        application raises, SystemExit too, ends its own request. What a
+        handler of a signal raises, KeyboardInterrupt on SIGINT, is raised here.
         """
         chosen = self._choose(app, interface)
         if not self.addresses and not self.stopped:

@@ -387,9 +387,7 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Stop serving. What ended the server before, such as SystemExit, is
-        raised here.
-        """
+        """Stop serving. What ended the server before is raised here."""
         if self._thread.is_alive():
             self.server.stop()
             self._thread.join(self.timeout)

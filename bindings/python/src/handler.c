@@ -23,23 +23,39 @@ static int send_block(request_object *request, PyObject *block) {
   return handle == NULL || code < 0 ? -1 : 0;
 }
 
-static int stream(serve_loop *loop, PyObject *body) {
-  PyObject *iterator = PyObject_GetIter(body), *block;
-  if (iterator == NULL) {
-    PyErr_Format(PyExc_TypeError,
-                 "the body must be bytes-like, str, None or an iterable of "
-                 "those, not %.100s",
-                 Py_TYPE(body)->tp_name);
-    return -1;
-  }
-  int failed = reply_start(&loop->answer, loop->request) < 0;
+static int is_iterable(PyObject *body) {
+  if (Py_TYPE(body)->tp_iter != NULL || PySequence_Check(body))
+    return 1;
+  PyErr_Format(PyExc_TypeError,
+               "the body must be bytes-like, str, None or an iterable of "
+               "those, not %.100s",
+               Py_TYPE(body)->tp_name);
+  return 0;
+}
+
+/* The answer begins when its first block is there: before that, what the
+   application raises is a 500. */
+static int send_blocks(serve_loop *loop, PyObject *iterator) {
+  PyObject *block;
+  int failed = 0, begun = 0;
   while (!failed && (block = PyIter_Next(iterator)) != NULL) {
-    failed = send_block(loop->request, block) < 0;
+    failed = (!begun && reply_start(&loop->answer, loop->request) < 0) ||
+             send_block(loop->request, block) < 0;
+    begun = 1;
     Py_DECREF(block);
   }
-  Py_DECREF(iterator);
-  failed = loop_close(loop, body) < 0 || failed || PyErr_Occurred();
-  return failed ? -1 : 0;
+  if (failed || PyErr_Occurred())
+    return -1;
+  return begun ? 0 : reply_start(&loop->answer, loop->request);
+}
+
+static int stream(serve_loop *loop, PyObject *body) {
+  if (!is_iterable(body))
+    return -1;
+  PyObject *iterator = PyObject_GetIter(body);
+  int failed = iterator == NULL || send_blocks(loop, iterator) < 0;
+  Py_XDECREF(iterator);
+  return loop_close(loop, body) < 0 || failed ? -1 : 0;
 }
 
 /* The status as a number, 0 for one out of range; -1 with an exception. */

@@ -98,6 +98,24 @@ static int log_text(serve_loop *loop, PyObject *text) {
   return done;
 }
 
+/* Print it as the interpreter would, which would end the process for
+   SystemExit, or for a hook that exits. */
+static void print_error(PyObject *type, PyObject *value, PyObject *traceback) {
+  PyObject *hook = PySys_GetObject("excepthook"), *done = NULL;
+  Py_XINCREF(hook);
+  if (hook != NULL)
+    done = PyObject_CallFunctionObjArgs(
+        hook, type, value != NULL ? value : Py_None,
+        traceback != NULL ? traceback : Py_None, NULL);
+  if (done == NULL) {
+    PyErr_Clear();
+    PyErr_Display(type, value, traceback);
+    PyErr_Clear();
+  }
+  Py_XDECREF(done);
+  Py_XDECREF(hook);
+}
+
 /* To the error log, or to stderr where there is none. What cannot be put in
    words goes to stderr too. */
 static void tell(serve_loop *loop, PyObject *type, PyObject *value,
@@ -109,33 +127,47 @@ static void tell(serve_loop *loop, PyObject *type, PyObject *value,
   if (!log_text(loop, all)) {
     if (text != NULL)
       PySys_FormatStderr("fastcgi: %U", text);
-    Py_INCREF(type);
-    Py_XINCREF(value);
-    Py_XINCREF(traceback);
-    PyErr_Restore(type, value, traceback);
-    PyErr_PrintEx(0);
+    print_error(type, value, traceback);
   }
   Py_XDECREF(all);
   Py_XDECREF(text);
 }
 
-/* An exception of the application ends its own request only: 500, or a cut
-   connection, and the traceback in the log. A client that is gone is no news.
-   What is no Exception (SystemExit, KeyboardInterrupt) ends the loop: -1. */
+/* Whether a handler of a signal has raised it, inside the application: that is
+   for the program. A signal that comes while this looks leaves the question's
+   answer out, and is one. */
+static int is_from_signal(PyObject *value) {
+  PyObject *module = PyImport_ImportModule("fastcgi._exits");
+  PyObject *said = module == NULL
+                       ? NULL
+                       : PyObject_CallMethod(module, "from_signal", "O", value);
+  int is =
+      said != NULL ? said == Py_True : !PyErr_ExceptionMatches(PyExc_Exception);
+  PyErr_Clear();
+  Py_XDECREF(said);
+  Py_XDECREF(module);
+  return is;
+}
+
+/* Whatever the application raises, SystemExit too, ends its own request only:
+   500, or a cut connection, and the traceback in the log. A client that is gone
+   is no news. What a signal raises ends the loop: -1. */
 static int report(serve_loop *loop) {
   PyObject *type, *value, *traceback;
-  int ours = PyErr_ExceptionMatches(PyExc_Exception);
+  int plain = PyErr_ExceptionMatches(PyExc_Exception);
   int gone = error_is_disconnect(loop->state);
   PyErr_Fetch(&type, &value, &traceback);
-  if (ours && !gone) {
-    PyErr_NormalizeException(&type, &value, &traceback);
+  PyErr_NormalizeException(&type, &value, &traceback);
+  if (traceback != NULL)
+    PyException_SetTraceback(value, traceback);
+  int stops = !plain && is_from_signal(value);
+  if (!stops && !gone)
     tell(loop, type, value, traceback);
-  }
   request_abandon(loop->request);
   PyErr_Restore(type, value, traceback);
-  if (ours)
+  if (!stops)
     PyErr_Clear();
-  return ours ? 0 : -1;
+  return stops ? -1 : 0;
 }
 
 static int end_served(serve_loop *loop) {
