@@ -22,6 +22,7 @@ build = {
         "bindings/lua/src/app.c",
         "bindings/lua/src/client.c",
         "bindings/lua/src/error.c",
+        "bindings/lua/src/exit.c",
         "bindings/lua/src/headers.c",
         "bindings/lua/src/module.c",
         "bindings/lua/src/options.c",

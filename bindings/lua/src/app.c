@@ -26,12 +26,16 @@ static void first_line(lua_State *L) {
 
 /* Run the chunk at the top and leave its first result, or the error. */
 static int run(lua_State *L, const char *const *args) {
+  int *held = fcgi_lua_exit_guard(L);
   int count = 0;
   for (; args[count]; count++) {
     luaL_checkstack(L, 2, "too many arguments");
     lua_pushstring(L, args[count]);
   }
-  return lua_pcall(L, count, 1, 0) == LUA_OK;
+  (*held)++;
+  int status = lua_pcall(L, count, 1, 0);
+  (*held)--;
+  return status == LUA_OK;
 }
 
 /* A function is the handler; a table gives its fields "handler" and "roles",

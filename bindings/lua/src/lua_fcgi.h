@@ -239,6 +239,12 @@ int fcgi_lua_app_load(lua_State *L, const char *app, const char *const *args,
 /* 1 when the value at `index` can be called. */
 int fcgi_lua_callable(lua_State *L, int index);
 
+/* exit.c */
+
+/* How many of the state's calls, from loading an application to serving, make
+   os.exit raise; 0: it ends the process. Counted by the callers. Can raise. */
+int *fcgi_lua_exit_guard(lua_State *L);
+
 /* thread.c */
 
 /* The states that serve one application, each on a thread of its own. */

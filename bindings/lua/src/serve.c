@@ -241,7 +241,10 @@ int fcgi_lua_loop(lua_State *L) {
   push_serves(L, &self);
   lua_State *co = lua_newthread(L);
   self.traced = fcgi_lua_trace_prepare(L, self.server->handle);
+  int *held = fcgi_lua_exit_guard(L);
+  (*held)++;
   int code = run(L, co, &self);
+  (*held)--;
   if (code < 0 && code != FCGI_ERR_CLOSED)
     return fcgi_lua_server_fail(L, self.server->handle, code);
   lua_pushboolean(L, 1);
