@@ -26,6 +26,7 @@ typedef struct fcgi_closure {
   int keeper;   /* Slot of fcgi_keep_trace, whose upvalue is the traceback. */
   int error;    /* Slot of the parked error. */
   int parked;   /* 1 when there is one. */
+  int *inside;  /* How many handlers run in the state. */
 } fcgi_closure;
 
 /* --- Values --------------------------------------------------------------- */
@@ -140,9 +141,48 @@ static int fcgi_keep_trace(lua_State *L) {
   return 1;
 }
 
+/* os.exit would take the process from under all other requests. The upvalues
+   are what it was, and how many handlers run in this state. */
+static int fcgi_exit(lua_State *L) {
+  const int *inside = lua_touserdata(L, lua_upvalueindex(2));
+  if (*inside > 0)
+    return luaL_error(L, "os.exit was called: it ends the request, as the "
+                         "process serves others");
+  lua_pushvalue(L, lua_upvalueindex(1));
+  lua_insert(L, 1);
+  lua_call(L, lua_gettop(L) - 1, 0);
+  return 0;
+}
+
+/* The counter of the state, whose os.exit looks at it from the first loop on.
+ */
+static int *fcgi_guard_exit(lua_State *L) {
+  static const char name[] = "fcgi_swig.exit";
+  if (lua_getfield(L, LUA_REGISTRYINDEX, name) == LUA_TNIL) {
+    int *inside = lua_newuserdatauv(L, sizeof *inside, 0);
+    *inside = 0;
+    lua_pushvalue(L, -1);
+    lua_setfield(L, LUA_REGISTRYINDEX, name);
+    luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+    if (lua_getfield(L, -1, "os") == LUA_TTABLE) {
+      lua_getfield(L, -1, "exit");
+      lua_pushvalue(L, -4);
+      lua_pushcclosure(L, fcgi_exit, 2);
+      lua_setfield(L, -2, "exit");
+    }
+    lua_pop(L, 3);
+    lua_getfield(L, LUA_REGISTRYINDEX, name);
+    lua_remove(L, -2);
+  }
+  int *inside = lua_touserdata(L, -1);
+  lua_pop(L, 1);
+  return inside;
+}
+
 static void fcgi_closure_begin(fcgi_closure *closure) {
   lua_State *L = closure->L;
   luaL_checkstack(L, LUA_MINSTACK, NULL);
+  closure->inside = fcgi_guard_exit(L);
   lua_pushnil(L);
   lua_pushcclosure(L, fcgi_keep_trace, 1);
   closure->keeper = lua_gettop(L);
@@ -170,7 +210,10 @@ static shim_outcome fcgi_call(void *data, shim_request *request) {
   lua_pushcfunction(L, fcgi_call_held);
   lua_pushvalue(L, closure->function);
   lua_pushlightuserdata(L, &request);
-  if (lua_pcall(L, 2, 0, closure->keeper) == LUA_OK)
+  *closure->inside += request != NULL;
+  int status = lua_pcall(L, 2, 0, closure->keeper);
+  *closure->inside -= failed == SHIM_FAILED;
+  if (status == LUA_OK)
     return SHIM_DONE;
   if (request)
     shim_request_free(request);

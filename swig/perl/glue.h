@@ -96,9 +96,12 @@ static shim_outcome fcgi_call(void *data, shim_request *request) {
   int died;
   ENTER;
   SAVETMPS;
-  if (request)
+  if (request) {
+    SV *inside = get_sv("FastCGI::Swig::_inside", GV_ADD);
+    sv_setiv(inside, SvIV(inside) + 1); /* What exit looks at. */
     died = fcgi_call_sv(aTHX_ closure->function, fcgi_proxy(aTHX_ request));
-  else
+    sv_setiv(inside, SvIV(inside) - 1);
+  } else
     died =
         fcgi_call_sv(aTHX_ sv_2mortal(newSVpvs("FastCGI::Swig::_tick")), NULL);
   if (died)

@@ -23,6 +23,7 @@ typedef struct fcgi_closure {
   zval *function;     /* The handler, held by the caller's frame. */
   zend_object *error; /* The parked exception, NULL for none. */
   bool bailout;       /* The engine wants to end the script: a fatal error. */
+  int status;         /* The script's exit status, before a handler's exit. */
 } fcgi_closure;
 
 /* --- Values --------------------------------------------------------------- */
@@ -106,7 +107,7 @@ static void fcgi_tick(void) {
 /* Take the exception out of the engine. */
 static shim_outcome fcgi_park(fcgi_closure *closure) {
   zend_object *error = EG(exception);
-  bool ends = zend_is_unwind_exit(error) || zend_is_graceful_exit(error);
+  bool ends = zend_is_graceful_exit(error); /* A fiber is to end. */
   GC_ADDREF(error);
   zend_clear_exception();
   closure->error = error;
@@ -118,9 +119,10 @@ static shim_outcome fcgi_call(void *data, shim_request *request) {
   if (closure->bailout)
     return SHIM_LEAVE;
   zend_try {
-    if (request)
+    if (request) {
+      closure->status = EG(exit_status);
       fcgi_invoke(closure, request);
-    else
+    } else
       fcgi_tick();
   }
   zend_catch {
@@ -135,9 +137,16 @@ static shim_outcome fcgi_call(void *data, shim_request *request) {
   return request ? outcome : SHIM_LEAVE;
 }
 
-static void fcgi_show(zend_object *error) {
+static void fcgi_show(const fcgi_closure *closure) {
+  zend_object *error = closure->error;
   zval text;
   ZVAL_UNDEF(&text);
+  if (zend_is_unwind_exit(error)) {
+    EG(exit_status) = closure->status;
+    fprintf(stderr, "exit was called: it ends the request, as the process "
+                    "serves others\n");
+    return;
+  }
   zend_call_method_with_0_params(error, error->ce, NULL, "__tostring", &text);
   if (Z_TYPE(text) == IS_STRING)
     fprintf(stderr, "%.*s\n", (int)Z_STRLEN(text), Z_STRVAL(text));
@@ -152,7 +161,7 @@ static void fcgi_show(zend_object *error) {
 static void fcgi_report(void *data) {
   fcgi_closure *closure = data;
   zend_try {
-    fcgi_show(closure->error);
+    fcgi_show(closure);
     OBJ_RELEASE(closure->error);
   }
   zend_catch {

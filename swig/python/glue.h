@@ -156,18 +156,38 @@ static shim_outcome fcgi_call(void *data, shim_request *request) {
   int failed =
       request ? fcgi_call_held(closure, request) : PyErr_CheckSignals();
   if (failed) {
-    outcome = request && PyErr_ExceptionMatches(PyExc_Exception) ? SHIM_FAILED
-                                                                 : SHIM_LEAVE;
+    outcome = request && !PyErr_ExceptionMatches(PyExc_KeyboardInterrupt)
+                  ? SHIM_FAILED
+                  : SHIM_LEAVE;
     fcgi_park(closure);
   }
   PyGILState_Release(gil);
   return outcome;
 }
 
+/* PyErr_Print would end the process for SystemExit. */
+static void fcgi_show(PyObject *error) {
+  PyObject *hook = PySys_GetObject("excepthook");
+  PyObject *trace = PyException_GetTraceback(error);
+  PyObject *type = (PyObject *)Py_TYPE(error);
+  Py_XINCREF(hook);
+  PyObject *done = hook ? PyObject_CallFunctionObjArgs(
+                              hook, type, error, trace ? trace : Py_None, NULL)
+                        : NULL;
+  if (!done) {
+    PyErr_Clear();
+    PyErr_Display(type, error, trace);
+    PyErr_Clear();
+  }
+  Py_XDECREF(done);
+  Py_XDECREF(hook);
+  Py_XDECREF(trace);
+}
+
 static void fcgi_report(void *data) {
   fcgi_closure *closure = data;
   PyGILState_STATE gil = PyGILState_Ensure();
-  fcgi_unpark(closure);
-  PyErr_PrintEx(0);
+  fcgi_show(closure->error);
+  Py_CLEAR(closure->error);
   PyGILState_Release(gil);
 }

@@ -118,9 +118,7 @@ static shim_outcome fcgi_park(fcgi_closure *closure, int state) {
     closure->error = error;
     rb_set_errinfo(Qnil);
   }
-  return fcgi_is_a(error, rb_eSystemExit) || fcgi_is_a(error, rb_eSignal)
-             ? SHIM_LEAVE
-             : SHIM_FAILED;
+  return fcgi_is_a(error, rb_eSignal) ? SHIM_LEAVE : SHIM_FAILED;
 }
 
 static void *fcgi_call_locked(void *data) {

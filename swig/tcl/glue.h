@@ -24,10 +24,12 @@ typedef struct fcgi_closure {
 /* Requests whose commands are there. One that is finished goes when no variable
    holds its name any more: Tcl itself never deletes a command. */
 typedef struct fcgi_proxies {
-  Tcl_Obj **names; /* Their names. */
-  size_t count;    /* How many. */
-  size_t room;     /* Allocated. */
-  size_t full;     /* How many there are when the next sweep is due. */
+  Tcl_Obj **names;  /* Their names. */
+  size_t count;     /* How many. */
+  size_t room;      /* Allocated. */
+  size_t full;      /* How many there are when the next sweep is due. */
+  int inside;       /* How many handlers run: `exit` is an error then. */
+  Tcl_CmdInfo exit; /* What the command exit was. */
 } fcgi_proxies;
 
 /* --- Values --------------------------------------------------------------- */
@@ -98,6 +100,32 @@ static void fcgi_forget(ClientData data, Tcl_Interp *interp) {
   ckfree(proxies);
 }
 
+/* exit would take the process from under all other requests. */
+static int fcgi_exit(ClientData data, Tcl_Interp *interp, int count,
+                     Tcl_Obj *const words[]) {
+  fcgi_proxies *proxies = data;
+  if (proxies->inside == 0)
+    return proxies->exit.objProc(proxies->exit.objClientData, interp, count,
+                                 words);
+  Tcl_SetObjResult(interp,
+                   Tcl_NewStringObj("exit was called: it ends the request, as "
+                                    "the process serves others",
+                                    -1));
+  Tcl_SetErrorCode(interp, "FCGI", "EXIT", (char *)NULL);
+  return TCL_ERROR;
+}
+
+/* A safe interpreter has none. */
+static void fcgi_guard_exit(Tcl_Interp *interp, fcgi_proxies *proxies) {
+  if (!Tcl_GetCommandInfo(interp, "::exit", &proxies->exit))
+    return;
+  Tcl_CmdInfo ours = proxies->exit;
+  ours.isNativeObjectProc = 1;
+  ours.objProc = fcgi_exit;
+  ours.objClientData = proxies;
+  Tcl_SetCommandInfo(interp, "::exit", &ours);
+}
+
 static fcgi_proxies *fcgi_proxies_of(Tcl_Interp *interp) {
   fcgi_proxies *proxies = Tcl_GetAssocData(interp, "fastcgi_swig", NULL);
   if (proxies)
@@ -105,6 +133,7 @@ static fcgi_proxies *fcgi_proxies_of(Tcl_Interp *interp) {
   proxies = (fcgi_proxies *)ckalloc(sizeof *proxies);
   *proxies = (fcgi_proxies){.room = 128, .full = 64};
   proxies->names = (Tcl_Obj **)ckalloc(proxies->room * sizeof(Tcl_Obj *));
+  fcgi_guard_exit(interp, proxies);
   Tcl_SetAssocData(interp, "fastcgi_swig", fcgi_forget, proxies);
   return proxies;
 }
@@ -182,11 +211,15 @@ static void fcgi_raise(Tcl_Interp *interp, int code, const char *text) {
 /* --- Handlers ------------------------------------------------------------- */
 
 static int fcgi_invoke(fcgi_closure *closure, shim_request *request) {
+  Tcl_Interp *interp = closure->interp;
   Tcl_Obj *command = Tcl_DuplicateObj(closure->function);
   Tcl_IncrRefCount(command);
-  Tcl_ListObjAppendElement(NULL, command, fcgi_proxy(closure->interp, request));
-  int code = Tcl_EvalObjEx(closure->interp, command,
-                           TCL_EVAL_GLOBAL | TCL_EVAL_DIRECT);
+  Tcl_ListObjAppendElement(NULL, command, fcgi_proxy(interp, request));
+  fcgi_proxies_of(interp)->inside++;
+  int code = Tcl_EvalObjEx(interp, command, TCL_EVAL_GLOBAL | TCL_EVAL_DIRECT);
+  fcgi_proxies *proxies = Tcl_GetAssocData(interp, "fastcgi_swig", NULL);
+  if (proxies) /* The handler has not deleted its interpreter. */
+    proxies->inside--;
   Tcl_DecrRefCount(command);
   return code;
 }
