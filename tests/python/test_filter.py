@@ -52,4 +52,6 @@ def test_a_file_that_is_known_is_not_read(filtered):
 
 
 def test_a_file_cut_short_is_no_answer(filtered):
-    assert filtered(b"one\ntwo", FCGI_DATA_LENGTH="100").status == 500
+    """Nor does it look like one when the first line had left before."""
+    answer = filtered(b"one\ntwo", FCGI_DATA_LENGTH="100")
+    assert answer.status == 500 or not answer.ended
