@@ -27,6 +27,7 @@ RELEASE = Path(os.environ.get("FASTCGI_RELEASE", SOURCE / "build" / "release"))
 CC = os.environ.get("FASTCGI_CC", "cc")
 BUDGETS = HERE / "budgets.json"
 FEW, MANY = 200, 1200
+PATIENCE = 600  # Seconds; valgrind is slow, and the machine may be busy.
 NAMES = ("session", "server", "multiplexed", "python", "handler", "lua", "libfcgi")
 APPLICATION = """
 def application(environ, start_response):
@@ -97,7 +98,7 @@ def count_session(folder: Path) -> float:
 
 
 def wait(path: Path, server: subprocess.Popen) -> None:
-    end = time.monotonic() + 60
+    end = time.monotonic() + PATIENCE
     while time.monotonic() < end and server.poll() is None:
         with socket.socket(socket.AF_UNIX) as probe:
             try:
@@ -121,10 +122,10 @@ def count_server(folder: Path, name: str, command: list, in_flight: int = 1) -> 
                 wait(path, server)
                 bench = [RELEASE / "tools/fcgi", "bench", f"unix:{path}"]
                 bench += ["-c", "1", "-m", str(in_flight), "-n", str(count)]
-                subprocess.run(bench, check=True, stdout=subprocess.DEVNULL, timeout=120)
+                subprocess.run(bench, check=True, stdout=subprocess.DEVNULL, timeout=PATIENCE)
             finally:
                 server.terminate()
-                server.wait(60)
+                server.wait(PATIENCE)
         return collected(folder, f"{name}-{count}")
 
     with ThreadPoolExecutor(2) as pool:
