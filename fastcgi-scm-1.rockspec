@@ -104,6 +104,8 @@ build = {
         "core/server/sieve.c",
         "core/server/spare.c",
         "core/server/status.c",
+        "core/server/status_answer.c",
+        "core/server/status_fpm.c",
         "core/server/status_html.c",
         "core/server/status_page.c",
         "core/server/status_render.c",

@@ -210,6 +210,7 @@ static const char a_time[] = "a time such as 30, 0.5 or 5m";
 static const char a_count[] = "a whole number from 1";
 static const char a_mode[] = "an octal mode such as 660";
 static const char a_name[] = "a name or number";
+static const char a_path[] = "a path that begins with /, below 256 bytes";
 
 static const setting settings[] = {
     {"bind", take_address, 0, "one of at most 16 addresses"},
@@ -234,8 +235,8 @@ static const setting settings[] = {
     {"max-worker-age", take_long_time, AT(max_age_ms), a_time},
     {"max-worker-age-jitter", take_long_time, AT(max_age_jitter_ms), a_time},
     {"max-worker-rss", take_bytes, AT(max_rss), "a size such as 200M"},
-    {"status-path", take_worker_path, 0,
-     "a path that begins with /, below 256 bytes"},
+    {"status-path", take_worker_path, 0, a_path},
+    {"ping-path", take_worker_path, 0, a_path},
     {"request-timeout", take_worker_time, 0, a_time},
     {"slow-log", take_worker_time, 0, a_time},
     {"log-level", take_level, 0, "one of error, warning, info and debug"},
@@ -298,6 +299,7 @@ static int help(void) {
        "      --max-worker-rss SIZE replace a worker that uses more (never)\n"
        "      --status-path PATH    answer this path with what workers do "
        "(none)\n"
+       "      --ping-path PATH      answer this path with \"pong\" (none)\n"
        "      --request-timeout TIME\n"
        "                            to answer a request, then 504 (no limit)\n"
        "      --slow-log TIME       log requests that are older (none)\n"

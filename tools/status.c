@@ -15,10 +15,11 @@ typedef struct line {
 } line;
 
 static const struct option options[] = {
-    {"json", no_argument, NULL, FCGI_STATUS_JSON},
+    {"json", no_argument, NULL, FCGI_STATUS_JSON_FULL},
     {"openmetrics", no_argument, NULL, FCGI_STATUS_OPENMETRICS},
     {"html", no_argument, NULL, FCGI_STATUS_HTML},
-    {"fpm", no_argument, NULL, FCGI_STATUS_FPM},
+    {"fpm", no_argument, NULL, FCGI_STATUS_FPM_FULL},
+    {"xml", no_argument, NULL, FCGI_STATUS_XML_FULL},
     {"path", required_argument, NULL, OPTION_PATH},
     {"timeout", required_argument, NULL, OPTION_TIMEOUT},
     {"help", no_argument, NULL, 'h'},
@@ -37,6 +38,7 @@ static int help(void) {
        "      --openmetrics  for Prometheus\n"
        "      --html         the status page\n"
        "      --fpm          as PHP-FPM's status page\n"
+       "      --xml          the same as XML\n"
        "      --path PATH    the server's status path, /status\n"
        "      --timeout S    seconds for an answer, 10\n"
        "  -h, --help         this text\n");
@@ -51,10 +53,11 @@ static int help(void) {
 static int take_option(line *l, int option, char *const *argv) {
   char *end;
   switch (option) {
-  case FCGI_STATUS_JSON:
+  case FCGI_STATUS_JSON_FULL:
   case FCGI_STATUS_OPENMETRICS:
   case FCGI_STATUS_HTML:
-  case FCGI_STATUS_FPM:
+  case FCGI_STATUS_FPM_FULL:
+  case FCGI_STATUS_XML_FULL:
     l->format = (fcgi_status_format)option;
     return 0;
   case OPTION_PATH:

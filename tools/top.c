@@ -93,36 +93,97 @@ static double rate(const top *t, uint64_t amount) {
   return t->seconds > 0 ? (double)amount / t->seconds : 0;
 }
 
-static double ms(const top *t, double share) {
-  return (double)fcgi_status_quantile(&t->recent, share) / 1e3;
+/* Numbers are at most five characters wide, so that a line fits 60 columns, and
+   are rounded to what is known: a latency to a quarter of itself. */
+
+enum { SHORT = 16 };
+
+static void put_count(char *text, double value) {
+  static const char *const units[] = {"", "K", "M", "G", "T"};
+  unsigned unit = 0;
+  for (; value >= 9999.5 && unit < 4; unit++)
+    value /= 1000;
+  snprintf(text, SHORT, "%.0f%s", value, units[unit]);
+}
+
+static void put_rate(char *text, double value) {
+  if (value > 0 && value < 9.95)
+    snprintf(text, SHORT, "%.1f", value);
+  else
+    put_count(text, value);
+}
+
+static void put_seconds(char *text, double seconds) {
+  if (seconds < 9.95)
+    snprintf(text, SHORT, "%.1fs", seconds);
+  else if (seconds < 599.5)
+    snprintf(text, SHORT, "%.0fs", seconds);
+  else if (seconds < 36000)
+    snprintf(text, SHORT, "%.0fm", seconds / 60);
+  else if (seconds < 864000)
+    snprintf(text, SHORT, "%.0fh", seconds / 3600);
+  else
+    snprintf(text, SHORT, "%.0fd", seconds / 86400);
+}
+
+/* The histogram knows a latency to a quarter: two digits say no more. */
+static void put_latency(char *text, uint64_t us) {
+  double ms = (double)us / 1e3;
+  if (us == 0)
+    snprintf(text, SHORT, "-");
+  else if (ms < 0.995)
+    snprintf(text, SHORT, "%.2fms", ms);
+  else if (ms < 9.95)
+    snprintf(text, SHORT, "%.1fms", ms);
+  else if (ms < 99.5)
+    snprintf(text, SHORT, "%.0fms", ms);
+  else if (ms < 995)
+    snprintf(text, SHORT, "%.0f0ms", ms / 10);
+  else
+    put_seconds(text, ms / 1e3);
+}
+
+static void draw_rates(screen *to, const top *t) {
+  const uint64_t *all = t->now->total.values, *new = t->recent.values;
+  char per_second[SHORT], in[SHORT], out[SHORT];
+  put_rate(per_second, rate(t, new[FCGI_STATUS_REQUESTS]));
+  put_rate(in, rate(t, new[FCGI_STATUS_BYTES_IN]) / 1024);
+  put_rate(out, rate(t, new[FCGI_STATUS_BYTES_OUT]) / 1024);
+  screen_line(to,
+              "requests %" PRIu64 ", %s/s  in handlers %" PRIu64
+              "  waiting %" PRIu64,
+              all[FCGI_STATUS_REQUESTS], per_second, all[FCGI_STATUS_ACTIVE],
+              all[FCGI_STATUS_QUEUED]);
+  screen_line(to, "connections %" PRIu64 "  in %s KiB/s  out %s KiB/s",
+              all[FCGI_STATUS_OPEN], in, out);
+}
+
+static void draw_latencies(screen *to, const top *t) {
+  char half[SHORT], most[SHORT], nearly[SHORT];
+  put_latency(half, fcgi_status_quantile(&t->recent, 0.5));
+  put_latency(most, fcgi_status_quantile(&t->recent, 0.95));
+  put_latency(nearly, fcgi_status_quantile(&t->recent, 0.99));
+  screen_line(to, "latency now: p50 %s  p95 %s  p99 %s", half, most, nearly);
 }
 
 static void draw_head(screen *to, const top *t) {
-  const uint64_t *all = t->now->total.values, *new = t->recent.values;
-  char clock[16];
+  const uint64_t *all = t->now->total.values;
+  char clock[16], up[SHORT];
   time_t now = time(NULL);
   struct tm parts;
   localtime_r(&now, &parts);
   strftime(clock, sizeof clock, "%H:%M:%S", &parts);
-  screen_line(to, "%s  up %.0f s  generation %u  %s", t->view.where,
-              (double)t->now->age_us / 1e6, t->now->generation, clock);
-  screen_line(to,
-              "requests %" PRIu64 "  %.1f/s  in handlers %" PRIu64
-              "  waiting %" PRIu64 "  connections %" PRIu64,
-              all[FCGI_STATUS_REQUESTS], rate(t, new[FCGI_STATUS_REQUESTS]),
-              all[FCGI_STATUS_ACTIVE], all[FCGI_STATUS_QUEUED],
-              all[FCGI_STATUS_OPEN]);
-  screen_line(to,
-              "latency now  p50 %.2f ms  p95 %.2f ms  p99 %.2f ms  "
-              "in %.1f KiB/s  out %.1f KiB/s",
-              ms(t, 0.5), ms(t, 0.95), ms(t, 0.99),
-              rate(t, new[FCGI_STATUS_BYTES_IN]) / 1024,
-              rate(t, new[FCGI_STATUS_BYTES_OUT]) / 1024);
+  put_seconds(up, (double)t->now->age_us / 1e6);
+  screen_line(to, "%s  up %s  generation %u  %s", t->view.where, up,
+              t->now->generation, clock);
+  draw_rates(to, t);
+  draw_latencies(to, t);
   screen_line(to,
               "answers 2xx %" PRIu64 "  3xx %" PRIu64 "  4xx %" PRIu64
-              "  5xx %" PRIu64 "  slow %" PRIu64 "  overdue %" PRIu64,
+              "  5xx %" PRIu64,
               all[FCGI_STATUS_RESPONSES_2XX], all[FCGI_STATUS_RESPONSES_3XX],
-              all[FCGI_STATUS_RESPONSES_4XX], all[FCGI_STATUS_RESPONSES_5XX],
+              all[FCGI_STATUS_RESPONSES_4XX], all[FCGI_STATUS_RESPONSES_5XX]);
+  screen_line(to, "slow %" PRIu64 "  past the deadline %" PRIu64,
               all[FCGI_STATUS_SLOW], all[FCGI_STATUS_ABORTS_DEADLINE]);
 }
 
@@ -151,42 +212,66 @@ static uint64_t requests_before(const top *t, int64_t pid) {
   return 0;
 }
 
-static void draw_workers(screen *to, const top *t) {
-  screen_title(to, "    PID STATE      GEN    AGE  REQUESTS     REQ/S  BUSY "
-                   "WAIT   5XX   P95 ms");
-  for (size_t i = 0; i < t->now->worker_count; i++) {
-    const fcgi_status_worker *w = &t->now->workers[i];
-    uint64_t requests = w->values[FCGI_STATUS_REQUESTS];
-    screen_line(to,
-                "%7" PRId64 " %-9s %4u %6.0f %9" PRIu64 " %9.1f %5" PRIu64
-                " %4" PRIu64 " %5" PRIu64 " %8.2f",
-                w->pid, state_name(w->state), w->generation,
-                (double)w->age_us / 1e6, requests,
-                rate(t, risen(requests, requests_before(t, w->pid))),
-                w->values[FCGI_STATUS_ACTIVE], w->values[FCGI_STATUS_QUEUED],
-                w->values[FCGI_STATUS_RESPONSES_5XX],
-                (double)fcgi_status_quantile(w, 0.95) / 1e3);
-  }
+static void draw_worker(screen *to, const top *t, const fcgi_status_worker *w) {
+  uint64_t requests = w->values[FCGI_STATUS_REQUESTS];
+  char age[SHORT], count[SHORT], per_second[SHORT], errors[SHORT], p95[SHORT];
+  put_seconds(age, (double)w->age_us / 1e6);
+  put_count(count, (double)requests);
+  put_rate(per_second, rate(t, risen(requests, requests_before(t, w->pid))));
+  put_count(errors, (double)w->values[FCGI_STATUS_RESPONSES_5XX]);
+  put_latency(p95, fcgi_status_quantile(w, 0.95));
+  screen_line(
+      to, "%7" PRId64 " %-8s %3u %4s %5s %5s %4" PRIu64 " %4" PRIu64 " %4s %6s",
+      w->pid, state_name(w->state), w->generation, age, count, per_second,
+      w->values[FCGI_STATUS_ACTIVE], w->values[FCGI_STATUS_QUEUED], errors,
+      p95);
 }
+
+static void draw_workers(screen *to, const top *t) {
+  screen_title(to, " WORKER STATE    GEN  AGE  REQS REQ/S BUSY WAIT  5XX    "
+                   "P95");
+  for (size_t i = 0; i < t->now->worker_count; i++)
+    draw_worker(to, t, &t->now->workers[i]);
+}
+
+/* A request, and the process of its worker. */
+typedef struct open_request {
+  const fcgi_status_request *request; /* Lent by the status. */
+  int64_t pid;                        /* Its worker. */
+} open_request;
 
 static int by_age(const void *a, const void *b) {
-  const fcgi_status_request *const *x = a, *const *y = b;
-  return (*x)->age_us < (*y)->age_us ? 1 : (*x)->age_us > (*y)->age_us ? -1 : 0;
+  uint64_t x = ((const open_request *)a)->request->age_us;
+  uint64_t y = ((const open_request *)b)->request->age_us;
+  return x < y ? 1 : x > y ? -1 : 0;
 }
 
-/* The oldest first: that is what one looks for. */
-static void draw_requests(screen *to, const top *t) {
-  size_t count = t->now->request_count;
-  const fcgi_status_request **sorted =
-      tool_realloc(NULL, (count + 1) * sizeof *sorted);
-  for (size_t i = 0; i < count; i++)
-    sorted[i] = &t->now->requests[i];
+static size_t sort_requests(open_request *sorted, const fcgi_status *status) {
+  size_t count = 0;
+  for (size_t i = 0; i < status->worker_count; i++) {
+    const fcgi_status_worker *worker = &status->workers[i];
+    for (size_t j = 0; j < worker->request_count; j++)
+      sorted[count++] = (open_request){
+          &status->requests[worker->first_request + j], worker->pid};
+  }
   qsort(sorted, count, sizeof *sorted, by_age);
-  screen_title(to, "PHASE         AGE METHOD  PATH");
-  for (size_t i = 0; i < count; i++)
-    screen_line(to, "%-8s %6.2f s %-7s %s", phase_name(sorted[i]->phase),
-                (double)sorted[i]->age_us / 1e6, sorted[i]->method,
-                sorted[i]->path);
+  return count;
+}
+
+/* The oldest first: those are looked for. */
+static void draw_requests(screen *to, const top *t) {
+  open_request *sorted =
+      tool_realloc(NULL, (t->now->request_count + 1) * sizeof *sorted);
+  size_t count = sort_requests(sorted, t->now);
+  screen_title(to, " WORKER PHASE     AGE METHOD  PATH");
+  for (size_t i = 0; i < count; i++) {
+    const fcgi_status_request *request = sorted[i].request;
+    char age[SHORT];
+    put_seconds(age, (double)request->age_us / 1e6);
+    screen_line(to, "%7" PRId64 " %-8s %4s %-7s %s", sorted[i].pid,
+                phase_name(request->phase), age, request->method,
+                request->path);
+  }
   free(sorted);
 }
 

@@ -35,16 +35,12 @@ void fcgi__census_open(fcgi__supervisor *s) {
                          strerror(errno));
 }
 
-/* -1 where the system tells of none of the listeners. */
 void fcgi__census_look(fcgi__supervisor *s) {
-  int64_t all = -1;
+  fcgi__queue_state all = {-1, -1};
   if (!s->board.head)
     return;
-  for (size_t i = 0; i < s->listener_count; i++) {
-    int64_t one = fcgi__queue_length(s->listeners[i].fd);
-    if (one >= 0)
-      all = all < 0 ? one : all + one;
-  }
+  for (size_t i = 0; i < s->listener_count; i++)
+    fcgi__queue_add(&all, s->listeners[i].fd);
   fcgi__queue_note(&s->board, all);
 }
 

@@ -37,14 +37,17 @@ static int ask(int netlink, ino_t inode) {
              : -1;
 }
 
-/* The attribute with the lengths, or -1: an error came instead. */
-static int64_t find_length(struct nlmsghdr *header, size_t len) {
+static const fcgi__queue_state unknown = {-1, -1};
+
+/* Reads the attribute with the lengths: of a listener, what waits and the
+   backlog. */
+static fcgi__queue_state find_lengths(struct nlmsghdr *header, size_t len) {
   const size_t fixed = NLMSG_LENGTH(sizeof(struct unix_diag_msg));
   struct rtattr *at;
   unsigned rest;
   if (len < fixed || header->nlmsg_len > len || header->nlmsg_len < fixed ||
       header->nlmsg_type != SOCK_DIAG_BY_FAMILY)
-    return -1;
+    return unknown;
   at = (void *)((char *)header + NLMSG_ALIGN(fixed));
   rest = header->nlmsg_len - (unsigned)NLMSG_ALIGN(fixed);
   for (; RTA_OK(at, rest); at = RTA_NEXT(at, rest)) {
@@ -52,12 +55,12 @@ static int64_t find_length(struct nlmsghdr *header, size_t len) {
     if (at->rta_type != UNIX_DIAG_RQLEN || RTA_PAYLOAD(at) < sizeof lengths)
       continue;
     memcpy(&lengths, RTA_DATA(at), sizeof lengths);
-    return lengths.udiag_rqueue;
+    return (fcgi__queue_state){lengths.udiag_rqueue, lengths.udiag_wqueue};
   }
-  return -1;
+  return unknown;
 }
 
-static int64_t length_of_unix(int fd) {
+static fcgi__queue_state read_unix(int fd) {
   union {
     struct nlmsghdr header; /* Aligns the bytes. */
     char bytes[512];        /* The answer. */
@@ -66,44 +69,54 @@ static int64_t length_of_unix(int fd) {
   ssize_t len = -1;
   int netlink = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
   if (netlink < 0)
-    return -1;
+    return unknown;
   if (fstat(fd, &found) == 0 && ask(netlink, found.st_ino) == 0)
     len = recv(netlink, &got, sizeof got, MSG_DONTWAIT);
   close(netlink);
-  return len < 0 ? -1 : find_length(&got.header, (size_t)len);
+  return len < 0 ? unknown : find_lengths(&got.header, (size_t)len);
 }
 
-/* tcp(7): of a listener, `tcpi_unacked` is the length of its queue. */
-static int64_t length_of_tcp(int fd) {
+/* tcp(7): of a listener, `tcpi_unacked` is the length of its queue and
+   `tcpi_sacked` the backlog. */
+static fcgi__queue_state read_tcp(int fd) {
   struct tcp_info info;
   socklen_t len = sizeof info;
   return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0
-             ? (int64_t)info.tcpi_unacked
-             : -1;
+             ? (fcgi__queue_state){info.tcpi_unacked, info.tcpi_sacked}
+             : unknown;
 }
 
-int64_t fcgi__queue_length(int fd) {
+fcgi__queue_state fcgi__queue_read(int fd) {
   struct sockaddr_storage address;
   socklen_t len = sizeof address;
   if (getsockname(fd, (struct sockaddr *)&address, &len) != 0)
-    return -1;
-  return address.ss_family == AF_UNIX ? length_of_unix(fd) : length_of_tcp(fd);
+    return unknown;
+  return address.ss_family == AF_UNIX ? read_unix(fd) : read_tcp(fd);
 }
 
 #else
 
-int64_t fcgi__queue_length(int fd) {
+fcgi__queue_state fcgi__queue_read(int fd) {
   (void)fd;
-  return -1;
+  return (fcgi__queue_state){-1, -1};
 }
 
 #endif
 
-void fcgi__queue_note(fcgi__board *board, int64_t length) {
+void fcgi__queue_add(fcgi__queue_state *sum, int fd) {
+  fcgi__queue_state one = fcgi__queue_read(fd);
+  if (one.length < 0)
+    return;
+  sum->length = sum->length < 0 ? one.length : sum->length + one.length;
+  sum->limit = sum->limit < 0 ? one.limit : sum->limit + one.limit;
+}
+
+void fcgi__queue_note(fcgi__board *board, fcgi__queue_state all) {
   _Atomic int64_t *most = &board->head->listen_queue_max;
   int64_t before = atomic_load(most);
-  atomic_store(&board->head->listen_queue, length);
-  while (length > before &&
-         !atomic_compare_exchange_weak(most, &before, length))
+  atomic_store(&board->head->listen_queue, all.length);
+  atomic_store(&board->head->listen_queue_limit, all.limit);
+  while (all.length > before &&
+         !atomic_compare_exchange_weak(most, &before, all.length))
     ;
 }

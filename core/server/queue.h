@@ -5,10 +5,21 @@
 
 #include "server/scoreboard.h"
 
-/* Of the listening socket `fd`; -1 where the system does not tell. */
-int64_t fcgi__queue_length(int fd);
+/* Connections of one or more listening sockets; -1 where the system does not
+   tell. */
+typedef struct fcgi__queue_state {
+  int64_t length; /* Connections that are not accepted yet. */
+  int64_t limit;  /* Most that the kernel lets wait. */
+} fcgi__queue_state;
 
-/* Note `length`, of all listeners together, on the scoreboard. */
-void fcgi__queue_note(fcgi__board *board, int64_t length);
+/* The queue of the listening socket `fd`. */
+fcgi__queue_state fcgi__queue_read(int fd);
+
+/* Adds the queue of the listening socket `fd` to `sum`, which begins as -1 and
+   -1. */
+void fcgi__queue_add(fcgi__queue_state *sum, int fd);
+
+/* Writes the queues of all listeners together on the scoreboard. */
+void fcgi__queue_note(fcgi__board *board, fcgi__queue_state all);
 
 #endif

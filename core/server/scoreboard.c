@@ -67,7 +67,7 @@ static void begin(fcgi__board_head *head, unsigned slots) {
   head->slot_count = slots;
   head->started_ms = unix_ms();
   head->started_us = fcgi__board_now();
-  head->listen_queue = head->listen_queue_max = -1;
+  head->listen_queue = head->listen_queue_max = head->listen_queue_limit = -1;
 }
 
 int fcgi__board_new(fcgi__board *out, unsigned slots) {

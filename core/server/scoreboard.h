@@ -49,21 +49,23 @@ typedef struct fcgi__board_slot {
 } fcgi__board_slot;
 
 typedef struct fcgi__board_head {
-  char magic[8];                    /* "fcgi-sb\0". */
-  uint32_t version;                 /* FCGI__BOARD_VERSION. */
-  uint32_t head_size;               /* Bytes of this structure. */
-  uint32_t slot_size;               /* And of a slot. */
-  uint32_t slot_count;              /* How many slots follow. */
-  _Atomic uint64_t now_us;          /* When it was copied; 0 in memory that
-                                       lives. */
-  _Atomic int64_t supervisor;       /* Its process id, or 0. */
-  _Atomic int64_t started_ms;       /* Since 1970. */
-  _Atomic uint64_t started_us;      /* The same moment, monotonic. */
-  _Atomic uint32_t generation;      /* The one that serves. */
-  _Atomic uint32_t unused;          /* Fills the word. */
-  _Atomic int64_t listen_queue;     /* Connections not accepted, -1: not
-                                       known. */
-  _Atomic int64_t listen_queue_max; /* Most that were seen. */
+  char magic[8];                      /* "fcgi-sb\0". */
+  uint32_t version;                   /* FCGI__BOARD_VERSION. */
+  uint32_t head_size;                 /* Bytes of this structure. */
+  uint32_t slot_size;                 /* And of a slot. */
+  uint32_t slot_count;                /* How many slots follow. */
+  _Atomic uint64_t now_us;            /* When it was copied; 0 in memory that
+                                         lives. */
+  _Atomic int64_t supervisor;         /* Its process id, or 0. */
+  _Atomic int64_t started_ms;         /* Since 1970. */
+  _Atomic uint64_t started_us;        /* The same moment, monotonic. */
+  _Atomic uint32_t generation;        /* The one that serves. */
+  _Atomic uint32_t unused;            /* Fills the word. */
+  _Atomic int64_t listen_queue;       /* Connections not accepted, -1: not
+                                         known. */
+  _Atomic int64_t listen_queue_max;   /* Most that were seen. */
+  _Atomic int64_t listen_queue_limit; /* Most that the kernel lets wait, -1:
+                                         not known. */
   _Atomic uint64_t events[FCGI_STATUS_EVENTS]; /* By fcgi_status_event. */
   fcgi__board_counts former;                   /* Of workers that are gone. */
 } fcgi__board_head;

@@ -85,6 +85,7 @@ struct fcgi_server {
   struct fcgi__access_format *access;    /* Of the access log, or NULL. */
   fcgi__logs *logs;                      /* NULL: nothing asks for any. */
   char status_path[FCGI__STATUS_PATH];   /* Copied. */
+  char ping_path[FCGI__STATUS_PATH];     /* Copied. */
   char temp_dir[256];                    /* Copied. */
   unsigned char temp_named;    /* 1: by the program, not the environment. */
   char message[FCGI__MESSAGE]; /* For fcgi_server_message. */

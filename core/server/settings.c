@@ -27,28 +27,38 @@ static int seconds_from(fcgi_server *server, const char *name, int given) {
   return seconds > 0 && seconds < 0.001 ? 1 : (int)(seconds * 1000);
 }
 
-static void set_status_path(fcgi_server *server, const char *given) {
-  static const char name[] = "FASTCGI_STATUS_PATH";
+static int is_path(const char *text) {
+  return *text == '/' && strlen(text) < FCGI__STATUS_PATH;
+}
+
+/* Copies the path that the program has given, or else the environment names,
+   to `copy`, of FCGI__STATUS_PATH bytes. Returns it, or NULL for none. */
+static const char *path_from(fcgi_server *server, const char *name,
+                             const char *given, char *copy) {
   const char *path = given ? given : getenv(name);
-  server->config.status_path = NULL;
   if (!path || !*path)
-    return;
-  if (*path != '/' || strlen(path) >= sizeof server->status_path) {
+    return NULL;
+  if (!is_path(path)) {
     ignore(server, name, path, "a path that begins with /, below 256 bytes");
-    return;
+    return NULL;
   }
-  strcpy(server->status_path, path);
-  server->config.status_path = server->status_path;
+  strcpy(copy, path);
+  return copy;
 }
 
 int fcgi__settings_check(const fcgi_server_config *config) {
-  const char *path = config->status_path;
-  return !path || !*path || (*path == '/' && strlen(path) < FCGI__STATUS_PATH);
+  return (!config->status_path || !*config->status_path ||
+          is_path(config->status_path)) &&
+         (!config->ping_path || !*config->ping_path ||
+          is_path(config->ping_path));
 }
 
 void fcgi__settings_fill(fcgi_server *server) {
   fcgi_server_config *config = &server->config;
-  set_status_path(server, config->status_path);
+  config->status_path = path_from(server, "FASTCGI_STATUS_PATH",
+                                  config->status_path, server->status_path);
+  config->ping_path = path_from(server, "FASTCGI_PING_PATH", config->ping_path,
+                                server->ping_path);
   config->request_timeout_ms = seconds_from(server, "FASTCGI_REQUEST_TIMEOUT",
                                             config->request_timeout_ms);
   config->request_slow_ms =

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/status.h"
-#include "server/queue.h"
-#include "server/server.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fastcgi/error.h>
@@ -140,6 +138,7 @@ static void read_head(fcgi_status *status, const fcgi__board_head *head,
   status->generation = atomic_load(&head->generation);
   status->listen_queue = atomic_load(&head->listen_queue);
   status->listen_queue_max = atomic_load(&head->listen_queue_max);
+  status->listen_queue_limit = atomic_load(&head->listen_queue_limit);
   for (unsigned i = 0; i < FCGI_STATUS_EVENTS; i++)
     status->events[i] = atomic_load(&head->events[i]);
   read_counts(&status->total, &head->former);
@@ -190,7 +189,7 @@ int fcgi_status_parse(fcgi_status **out, const void *data, size_t len) {
   return error;
 }
 
-static int of_board(fcgi_status **out, const fcgi__board *board) {
+int fcgi__status_of_board(fcgi_status **out, const fcgi__board *board) {
   size_t len;
   char *copy = fcgi__board_copy(board, &len);
   int error = copy ? parse_aligned(out, copy, len) : FCGI_ERR_NOMEM;
@@ -241,7 +240,7 @@ int fcgi_status_of_pid(fcgi_status **out, pid_t pid) {
     close(fd);
     return error;
   }
-  error = of_board(out, &board);
+  error = fcgi__status_of_board(out, &board);
   fcgi__board_free(&board);
   return error;
 }
@@ -270,93 +269,24 @@ uint64_t fcgi_status_quantile(const fcgi_status_worker *worker, double share) {
   return end;
 }
 
-/* The formats by a word of what follows "?", the first for none of them. */
-static const struct {
-  const char *word;          /* What is asked for. */
-  const char *content_type;  /* Of the answer. */
-  fcgi_status_format format; /* What is given. */
-  int as_fpm;                /* 1: where "fpm" is asked for too. */
-} pages[] = {
-    {"", "text/html; charset=utf-8", FCGI_STATUS_HTML, 0},
-    {"json", "application/json", FCGI_STATUS_JSON, 0},
-    {"openmetrics",
-     "application/openmetrics-text; version=1.0.0; charset=utf-8",
-     FCGI_STATUS_OPENMETRICS, 0},
-    {"text", "text/plain; charset=utf-8", FCGI_STATUS_TEXT, 0},
-    {"full", "text/plain; charset=utf-8", FCGI_STATUS_TEXT, 0},
-    {"raw", "application/octet-stream", FCGI_STATUS_RAW, 0},
-    {"json", "application/json", FCGI_STATUS_FPM_JSON, 1},
-    {"fpm", "text/plain; charset=utf-8", FCGI_STATUS_FPM, 1},
-};
-enum { PAGES = sizeof pages / sizeof *pages };
-
-/* 1 when one of the words between "&" is this one. */
-static int asks_for(const char *query, const char *word) {
-  size_t len = strlen(word);
-  for (; query; query = strchr(query, '&')) {
-    query += *query == '&';
-    if (strncmp(query, word, len) == 0 && (!query[len] || query[len] == '&'))
-      return 1;
-  }
-  return 0;
+static int is_handled(const fcgi_status_request *request) {
+  return request->phase == FCGI_PHASE_HANDLER ||
+         request->phase == FCGI_PHASE_OVERDUE;
 }
 
-static size_t page_for(const fcgi_request *request) {
-  const char *query =
-      fcgi_params_get(request->params, "QUERY_STRING", 12, NULL);
-  size_t i = query ? 1 : PAGES;
-  int as_fpm = query && asks_for(query, "fpm");
-  while (i < PAGES &&
-         (pages[i].as_fpm != as_fpm || !asks_for(query, pages[i].word)))
-    i++;
-  return i < PAGES ? i : 0;
+int fcgi__status_is_hung(const fcgi_status_request *request) {
+  return request->phase == FCGI_PHASE_OVERDUE ||
+         (request->phase == FCGI_PHASE_HANDLER &&
+          request->age_us >= FCGI__HUNG_US);
 }
 
-static int render(const fcgi__board *board, fcgi_status_format format,
-                  char **out, size_t *len) {
-  fcgi_status *status;
-  int error;
-  if (format == FCGI_STATUS_RAW) {
-    *out = fcgi__board_copy(board, len);
-    return *out ? 0 : FCGI_ERR_NOMEM;
-  }
-  error = of_board(&status, board);
-  if (error)
-    return error;
-  error = fcgi_status_render(status, format, out, len);
-  fcgi_status_free(status);
-  return error;
-}
-
-/* -1 where the system tells of none of them. */
-static int64_t all_queues(const fcgi_server *server) {
-  int64_t all = -1;
-  for (size_t i = 0; i < server->listener_count; i++) {
-    int64_t one = fcgi__queue_length(server->listeners[i].fd);
-    if (one >= 0)
-      all = all < 0 ? one : all + one;
-  }
-  return all;
-}
-
-/* The thread that answers must not wait for a web server that does not read:
-   all of it is queued. */
-void fcgi__status_answer(fcgi_request *request) {
-  fcgi_server *server = request->connection->server;
-  fcgi__board *board = &server->board;
-  size_t page = page_for(request), len;
-  const char *type = pages[page].content_type;
-  const fcgi_header headers[] = {
-      {"Content-Type", 12, type, strlen(type)},
-      {"Cache-Control", 13, "no-store", 8},
-  };
-  char *text = NULL;
-  fcgi__queue_note(board, all_queues(server));
-  if (render(board, pages[page].format, &text, &len)) {
-    fcgi__request_fail(request);
-    return;
-  }
-  request->timeout_ms = 0;
-  fcgi__request_respond(request, 200, headers, 2, text, len);
-  free(text);
+const fcgi_status_request *
+fcgi__status_oldest(const fcgi_status *status,
+                    const fcgi_status_worker *worker) {
+  const fcgi_status_request *all = status->requests + worker->first_request;
+  const fcgi_status_request *oldest = NULL;
+  for (size_t i = 0; i < worker->request_count; i++)
+    if (is_handled(&all[i]) && (!oldest || all[i].age_us > oldest->age_us))
+      oldest = &all[i];
+  return oldest;
 }

@@ -8,6 +8,10 @@
 
 struct fcgi_request;
 
+/* A handler that works on a request for longer is shown as hanging. It is a
+   macro because the script of the page holds it as text. */
+#define FCGI__HUNG_US 10000000
+
 /* A text that grows, of the C library's malloc. */
 typedef struct fcgi__text {
   char *data; /* With a NUL; NULL at first. */
@@ -23,6 +27,9 @@ fcgi__text_add(fcgi__text *text, const char *format, ...);
    ASCII become U+FFFD and "?". */
 void fcgi__text_json(fcgi__text *text, const char *value);
 void fcgi__text_html(fcgi__text *text, const char *value);
+
+/* As it is, but with "?" for bytes that could move the cursor of a terminal. */
+void fcgi__text_plain(fcgi__text *text, const char *value);
 
 /* What the tables of names hold. */
 typedef struct fcgi__metric {
@@ -45,17 +52,35 @@ char *fcgi__board_copy(const fcgi__board *board, size_t *len);
 
 /* One format each. */
 void fcgi__status_text(fcgi__text *out, const fcgi_status *status);
-void fcgi__status_json(fcgi__text *out, const fcgi_status *status);
 void fcgi__status_openmetrics(fcgi__text *out, const fcgi_status *status);
 void fcgi__status_html(fcgi__text *out, const fcgi_status *status);
+void fcgi__status_json(fcgi__text *out, const fcgi_status *status);
+void fcgi__status_json_full(fcgi__text *out, const fcgi_status *status);
 void fcgi__status_fpm(fcgi__text *out, const fcgi_status *status);
-void fcgi__status_fpm_json(fcgi__text *out, const fcgi_status *status);
+void fcgi__status_fpm_full(fcgi__text *out, const fcgi_status *status);
+void fcgi__status_xml(fcgi__text *out, const fcgi_status *status);
+void fcgi__status_xml_full(fcgi__text *out, const fcgi_status *status);
+
+/* Everything, as one JSON object. */
+void fcgi__status_members(fcgi__text *out, const fcgi_status *status);
+
+/* Whether the handler of a request seems to hang. */
+int fcgi__status_is_hung(const fcgi_status_request *request);
+
+/* The oldest open request of a worker that a handler works on, or NULL. */
+const fcgi_status_request *
+fcgi__status_oldest(const fcgi_status *status,
+                    const fcgi_status_worker *worker);
 
 /* The page around what changes: before it, and after it. */
 const char *fcgi__status_page_head(void);
 const char *fcgi__status_page_foot(void);
 
-/* Answer a request for the status page; its connection's lock is held. */
-void fcgi__status_answer(struct fcgi_request *request);
+/* Make the status that a scoreboard holds. */
+int fcgi__status_of_board(fcgi_status **out, const fcgi__board *board);
+
+/* Answers a request for the status page or the ping path. Returns 0 for any
+   other request. The lock of its connection is held. */
+int fcgi__status_answer(struct fcgi_request *request);
 
 #endif

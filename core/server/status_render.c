@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 static int reserve(fcgi__text *text, size_t more) {
   size_t cap = text->cap ? text->cap : 4096;
@@ -87,8 +86,7 @@ static void text_row(fcgi__text *out, const char *key, uint64_t value) {
   fcgi__text_add(out, ":%*s%" PRIu64 "\n", (int)(20 - strlen(key)), "", value);
 }
 
-/* What a client has chosen must not move the cursor of whoever reads it. */
-static void text_plain(fcgi__text *out, const char *value) {
+void fcgi__text_plain(fcgi__text *out, const char *value) {
   for (; *value; value++)
     fcgi__text_bytes(out, *value < ' ' || *value > '~' ? "?" : value, 1);
 }
@@ -100,9 +98,9 @@ static void text_requests(fcgi__text *out, const fcgi_status *status,
         &status->requests[worker->first_request + i];
     fcgi__text_add(out, "  %-8s %9.3f s  ", fcgi__phase_key(at->phase),
                    (double)at->age_us / 1e6);
-    text_plain(out, at->method);
+    fcgi__text_plain(out, at->method);
     fcgi__text_add(out, " ");
-    text_plain(out, at->path);
+    fcgi__text_plain(out, at->path);
     fcgi__text_add(out, "\n");
   }
 }
@@ -135,7 +133,7 @@ void fcgi__status_text(fcgi__text *out, const fcgi_status *status) {
   }
 }
 
-/* One object. */
+/* The members of one object. */
 
 static void json_values(fcgi__text *out, const fcgi_status_worker *worker) {
   for (unsigned i = 0; i < FCGI_STATUS_VALUES; i++)
@@ -177,15 +175,17 @@ static void json_worker(fcgi__text *out, const fcgi_status *status,
   fcgi__text_add(out, "]}");
 }
 
-void fcgi__status_json(fcgi__text *out, const fcgi_status *status) {
+void fcgi__status_members(fcgi__text *out, const fcgi_status *status) {
   fcgi__text_add(out,
                  "{\"supervisor\":%" PRId64 ",\"started_ms\":%" PRId64
                  ",\"age_us\":%" PRIu64 ",\"generation\":%u,",
                  status->supervisor, status->started_ms, status->age_us,
                  status->generation);
   fcgi__text_add(out,
-                 "\"listen_queue\":%" PRId64 ",\"listen_queue_max\":%" PRId64,
-                 status->listen_queue, status->listen_queue_max);
+                 "\"listen_queue\":%" PRId64 ",\"listen_queue_max\":%" PRId64
+                 ",\"listen_queue_limit\":%" PRId64,
+                 status->listen_queue, status->listen_queue_max,
+                 status->listen_queue_limit);
   fcgi__text_add(out, ",\"events\":{");
   for (unsigned i = 0; i < FCGI_STATUS_EVENTS; i++)
     fcgi__text_add(out, "%s\"%s\":%" PRIu64, i ? "," : "", fcgi__event_key(i),
@@ -197,7 +197,7 @@ void fcgi__status_json(fcgi__text *out, const fcgi_status *status) {
     fcgi__text_add(out, i ? "," : "");
     json_worker(out, status, &status->workers[i]);
   }
-  fcgi__text_add(out, "]}\n");
+  fcgi__text_add(out, "]}");
 }
 
 /* OpenMetrics 1.0: a family's TYPE and HELP come before its samples, names of
@@ -282,118 +282,6 @@ void fcgi__status_openmetrics(fcgi__text *out, const fcgi_status *status) {
                  (double)status->started_ms / 1e3);
 }
 
-/* The names and the order of PHP-FPM's page. */
-
-typedef struct fpm_row {
-  const char *name; /* As PHP-FPM calls it. */
-  const char *text; /* Its value, where it is no number. */
-  int64_t value;    /* Or the number. */
-} fpm_row;
-
-enum { FPM_ROWS = 15 };
-
-static int64_t count_busy(const fcgi_status *status, int busy) {
-  int64_t count = 0;
-  for (size_t i = 0; i < status->worker_count; i++)
-    count += (status->workers[i].values[FCGI_STATUS_ACTIVE] > 0) == busy;
-  return count;
-}
-
-static void fpm_fill(const fcgi_status *status, char date[48],
-                     fpm_row rows[FPM_ROWS]) {
-  const uint64_t *values = status->total.values;
-  time_t started = (time_t)(status->started_ms / 1000);
-  struct tm parts;
-  int64_t idle = count_busy(status, 0), active = count_busy(status, 1);
-  int64_t queue = status->listen_queue, most = status->listen_queue_max;
-  gmtime_r(&started, &parts);
-  strftime(date, 48, "%d/%b/%Y:%H:%M:%S +0000", &parts);
-  memcpy(rows,
-         (const fpm_row[FPM_ROWS]){
-             {"pool", "fastcgi", 0},
-             {"process manager", "static", 0},
-             {"start time", date, 0},
-             {"start since", NULL, (int64_t)(status->age_us / 1000000)},
-             {"accepted conn", NULL, (int64_t)values[FCGI_STATUS_ACCEPTED]},
-             {"listen queue", NULL, queue < 0 ? 0 : queue},
-             {"max listen queue", NULL, most < 0 ? 0 : most},
-             {"listen queue len", NULL, 0},
-             {"idle processes", NULL, idle},
-             {"active processes", NULL, active},
-             {"total processes", NULL, (int64_t)status->worker_count},
-             {"max active processes", NULL,
-              (int64_t)values[FCGI_STATUS_ACTIVE_MAX]},
-             {"max children reached", NULL, 0},
-             {"slow requests", NULL, (int64_t)values[FCGI_STATUS_SLOW]},
-             {"memory peak", NULL, 0},
-         },
-         FPM_ROWS * sizeof *rows);
-}
-
-void fcgi__status_fpm(fcgi__text *out, const fcgi_status *status) {
-  fpm_row rows[FPM_ROWS];
-  char date[48];
-  fpm_fill(status, date, rows);
-  for (unsigned i = 0; i < FPM_ROWS; i++) {
-    fcgi__text_add(out, "%s:%*s", rows[i].name,
-                   (int)(22 - strlen(rows[i].name) - 1), "");
-    if (rows[i].text)
-      fcgi__text_add(out, "%s\n", rows[i].text);
-    else
-      fcgi__text_add(out, "%" PRId64 "\n", rows[i].value);
-  }
-}
-
-static const fcgi_status_request *oldest_of(const fcgi_status *status,
-                                            const fcgi_status_worker *worker) {
-  const fcgi_status_request *all = status->requests + worker->first_request;
-  const fcgi_status_request *oldest = NULL;
-  for (size_t i = 0; i < worker->request_count; i++)
-    if (!oldest || all[i].age_us > oldest->age_us)
-      oldest = &all[i];
-  return oldest;
-}
-
-/* A process of PHP-FPM has one request at a time; of ours it is the oldest. */
-static void fpm_process(fcgi__text *out, const fcgi_status *status,
-                        const fcgi_status_worker *worker) {
-  const fcgi_status_request *request = oldest_of(status, worker);
-  int64_t since = (int64_t)(worker->age_us / 1000000);
-  int64_t now = status->started_ms / 1000 + (int64_t)(status->age_us / 1000000);
-  fcgi__text_add(out,
-                 "{\"pid\":%" PRId64 ",\"state\":\"%s\",\"start time\":%" PRId64
-                 ",\"start since\":%" PRId64 ",\"requests\":%" PRIu64,
-                 worker->pid, request ? "Running" : "Idle", now - since, since,
-                 worker->values[FCGI_STATUS_REQUESTS]);
-  fcgi__text_add(out, ",\"request duration\":%" PRIu64 ",\"request method\":",
-                 request ? request->age_us : 0);
-  fcgi__text_json(out, request ? request->method : "-");
-  fcgi__text_add(out, ",\"request uri\":");
-  fcgi__text_json(out, request ? request->path : "-");
-  fcgi__text_add(out, ",\"content length\":0,\"user\":\"-\",\"script\":\"-\","
-                      "\"last request cpu\":0,\"last request memory\":0}");
-}
-
-void fcgi__status_fpm_json(fcgi__text *out, const fcgi_status *status) {
-  fpm_row rows[FPM_ROWS];
-  char date[48];
-  fpm_fill(status, date, rows);
-  rows[2] = (fpm_row){"start time", NULL, status->started_ms / 1000};
-  for (unsigned i = 0; i < FPM_ROWS; i++) {
-    fcgi__text_add(out, "%s\"%s\":", i ? "," : "{", rows[i].name);
-    if (rows[i].text)
-      fcgi__text_json(out, rows[i].text);
-    else
-      fcgi__text_add(out, "%" PRId64, rows[i].value);
-  }
-  fcgi__text_add(out, ",\"processes\":[");
-  for (size_t i = 0; i < status->worker_count; i++) {
-    fcgi__text_add(out, i ? "," : "");
-    fpm_process(out, status, &status->workers[i]);
-  }
-  fcgi__text_add(out, "]}\n");
-}
-
 static void no_text(fcgi__text *out, const fcgi_status *status) {
   (void)status;
   out->failed = 1;
@@ -404,10 +292,13 @@ int fcgi_status_render(const fcgi_status *status, fcgi_status_format format,
   static void (*const formats[])(fcgi__text *, const fcgi_status *) = {
       [FCGI_STATUS_TEXT] = fcgi__status_text,
       [FCGI_STATUS_JSON] = fcgi__status_json,
+      [FCGI_STATUS_JSON_FULL] = fcgi__status_json_full,
       [FCGI_STATUS_OPENMETRICS] = fcgi__status_openmetrics,
       [FCGI_STATUS_HTML] = fcgi__status_html,
       [FCGI_STATUS_FPM] = fcgi__status_fpm,
-      [FCGI_STATUS_FPM_JSON] = fcgi__status_fpm_json,
+      [FCGI_STATUS_FPM_FULL] = fcgi__status_fpm_full,
+      [FCGI_STATUS_XML] = fcgi__status_xml,
+      [FCGI_STATUS_XML_FULL] = fcgi__status_xml_full,
       [FCGI_STATUS_RAW] = no_text,
   };
   fcgi__text text = {.data = NULL};

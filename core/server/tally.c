@@ -16,7 +16,8 @@
 static const char variable[] = "FASTCGI_SCOREBOARD"; /* PID:FD:SLOT */
 
 static int wants_board(const fcgi_server *server) {
-  return server->config.status_path || server->config.request_timeout_ms > 0 ||
+  return server->config.status_path || server->config.ping_path ||
+         server->config.request_timeout_ms > 0 ||
          server->config.request_slow_ms > 0;
 }
 
@@ -120,27 +121,6 @@ size_t fcgi__tally_path(const fcgi_params *params, char *out, size_t len) {
   return written < 0 ? 0 : (size_t)written;
 }
 
-/* A web server may have taken a prefix away from one of the two, so either
-   will do. */
-static int asks_for_status(const fcgi_request *request) {
-  const char *wanted = request->connection->server->config.status_path;
-  const fcgi_params *params = request->params;
-  const char *script, *info;
-  char path[FCGI__STATUS_PATH];
-  size_t skip;
-  if (!wanted || request->role->number != FCGI_ROLE_RESPONDER)
-    return 0;
-  if (fcgi__tally_path(params, path, sizeof path) < sizeof path &&
-      strcmp(path, wanted) == 0)
-    return 1;
-  script = fcgi_params_get(params, "SCRIPT_NAME", 11, &skip);
-  info = fcgi_params_get(params, "PATH_INFO", 9, NULL);
-  if (!script)
-    return info && strcmp(info, wanted) == 0;
-  return strncmp(script, wanted, skip) == 0 &&
-         strcmp(info ? info : "", wanted + skip) == 0;
-}
-
 static fcgi__board_entry *take_entry(fcgi__board_slot *slot) {
   for (unsigned i = 0; i < FCGI__BOARD_ENTRIES; i++) {
     uint32_t is_free = FCGI_PHASE_FREE;
@@ -201,9 +181,8 @@ void fcgi__tally_begin(fcgi_request *request) {
   fcgi_server *server = request->connection->server;
   fcgi__board_slot *slot = atomic_load(&server->slot);
   fcgi__tally *tally = &request->tally;
-  if (asks_for_status(request)) {
+  if (fcgi__status_answer(request)) {
     change(slot, FCGI_STATUS_STATUS_PAGES, 1);
-    fcgi__status_answer(request);
     return;
   }
   tally->counted = 1;

@@ -64,6 +64,33 @@ def test_it_loads_nothing_else(seen: Dashboard):
     assert {name.partition("?")[0] for name in loaded} == {f"http://127.0.0.1:{seen.port}{PATH}"}
 
 
+def test_a_narrow_window(directory: Path, seen: Dashboard):
+    """At 500 pixels no word is broken and the page does not scroll sideways."""
+    seen.browser.resize(500, 900)
+    try:
+        wide = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        assert seen.browser.evaluate(wide) <= 0
+        heights = seen.browser.evaluate(
+            "return [...document.querySelectorAll('#workers td, th')].map(cell => "
+            "cell.getClientRects()[0].height / parseFloat(getComputedStyle(cell).lineHeight))"
+        )
+        assert max(heights) < 2, "a cell of one word has one line"
+    finally:
+        seen.browser.resize(1100, 900)
+
+
+def test_times_fit_their_tiles(seen: Dashboard):
+    """Milliseconds below one second, seconds above: never more than seven characters."""
+    texts = seen.browser.evaluate("return [0, 999, 99999, 999999, 1e6, 59.4e6, 3.6e9].map(time)")
+    assert texts == ["0.00 ms", "1.00 ms", "100.00 ms", "1000 ms", "1.00 s", "59.40 s", "3600 s"]
+    cut = seen.browser.evaluate(
+        "document.querySelector('[data-k=p99]').textContent = time(3.6e9);"
+        "const at = document.querySelector('[data-k=p99]');"
+        "return at.scrollWidth > at.clientWidth"
+    )
+    assert not cut
+
+
 def test_screenshot(seen: Dashboard, directory: Path):
     """What docs/status.png is made with."""
     picture = directory / "page.png"

@@ -61,7 +61,7 @@ def hello(address: str) -> list:
 
 
 def dropped(address: str) -> int:
-    return json.loads(fcgi("status", address, "--json").stdout)["total"]["log_dropped"]
+    return json.loads(fcgi("status", address, "--json").stdout)["fastcgi"]["total"]["log_dropped"]
 
 
 def test_lines_behind_nginx(language: str, directory: Path):

@@ -26,12 +26,12 @@ def status(where: object) -> dict:
     """What `fcgi status` prints of a supervisor, by its process id or address."""
     done = fcgi("status", where, "--json")
     assert (done.returncode, done.stderr) == (0, b"")
-    return json.loads(done.stdout)
+    return json.loads(done.stdout)["fastcgi"]
 
 
-def ask(address: str, path: str = "/") -> Response:
+def ask(address: str, path: str = "/", query: str = "") -> Response:
     with Client(address) as client:
-        return client.ask(get_params(path))
+        return client.ask(get_params(path, query))
 
 
 def shared_memory() -> set[str]:
@@ -110,7 +110,7 @@ def test_four_workers_hung_in_the_handler(directory: Path, language: str, where:
         first = supervisor.workers()
         asked = hang_all(supervisor)
         began = time.monotonic()
-        page = ask(supervisor.address, "/status")
+        page = ask(supervisor.address, "/status", "text")
         assert time.monotonic() - began < 5, "the page waits for no deadline"
         assert (page.status, page.body.count(b"/hang")) == (200, WORKERS)
         for one in asked:
@@ -143,7 +143,7 @@ def test_interpreters_that_nobody_else_gets(directory: Path):
         first = supervisor.workers()
         asked = hang_all(supervisor, "/busy")
         began = time.monotonic()
-        page = ask(supervisor.address, "/status")
+        page = ask(supervisor.address, "/status", "text")
         assert time.monotonic() - began < 5, "the page waits for no deadline"
         assert (page.status, page.body.count(b"/busy")) == (200, WORKERS)
         assert [one.answer().status for one in asked] == [504] * WORKERS

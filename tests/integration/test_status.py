@@ -55,7 +55,7 @@ class Hung:
             thread.start()
 
     def _ask(self, site: Site) -> None:
-        self.answers.append(site.request("/kept/hang"))
+        self.answers.append(site.request("/kept/hang?token=s3cret"))
 
     def join(self) -> list[Answer]:
         for thread in self._threads:
@@ -64,7 +64,7 @@ class Hung:
 
 
 def status(site: Site) -> dict:
-    return json.loads(site.request(f"{PATH}?json").body)
+    return json.loads(site.request(f"{PATH}?json").body)["fastcgi"]
 
 
 def test_page_while_every_handler_hangs(directory: Path):
@@ -72,7 +72,7 @@ def test_page_while_every_handler_hangs(directory: Path):
         hung = Hung(site)
         wait_until(lambda: status(site)["total"]["active"] == THREADS, 10, "handlers hanging")
         began = time.monotonic()
-        page = site.request(PATH)
+        page = site.request(PATH, headers={"Accept": "text/html"})
         assert time.monotonic() - began < 20
         assert (page.status, page.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
         assert page.body.count(b"/kept/hang") == THREADS
@@ -81,6 +81,8 @@ def test_page_while_every_handler_hangs(directory: Path):
         assert {(r["phase"], r["method"], r["path"]) for r in hanging} == {
             ("handler", "GET", "/kept/hang")
         }
+        for query in ("html", "json&full", "xml&full", "full", "text", "openmetrics"):
+            assert b"s3cret" not in site.request(f"{PATH}?{query}").body
         waiting = Hung(site, 1)
         wait_until(lambda: status(site)["total"]["queued"] == 1, 10, "one more waiting")
         gate.touch()
@@ -143,7 +145,7 @@ def test_status_tool_by_address_and_by_process(hello):
     for where in (address, app.pid):
         done = fcgi("status", where, "--json")
         assert (done.returncode, done.stderr) == (0, b"")
-        seen = json.loads(done.stdout)
+        seen = json.loads(done.stdout)["fastcgi"]
         assert [w["pid"] for w in seen["workers"]] == [app.pid]
         assert (seen["total"]["requests"], seen["total"]["responses_2xx"]) == (3, 3)
     assert "requests:            3\n" in fcgi("status", app.pid).stdout.decode()
@@ -174,18 +176,38 @@ def test_top_once(hello):
     done = fcgi("top", address, "--once", "--interval", "0.2")
     lines = done.stdout.decode().splitlines()
     assert (done.returncode, done.stderr) == (0, b"")
-    assert re.match(rf"{address}  up \d+ s  generation 0  \d\d:\d\d:\d\d$", lines[0])
-    assert re.match(r"requests \d+  0.0/s  in handlers 0  waiting 0", lines[1])
+    assert re.match(rf"{address}  up [\d.]+[smhd]  generation 0  \d\d:\d\d:\d\d$", lines[0])
+    assert re.match(r"requests \d+, 0/s  in handlers 0  waiting 0", lines[1])
     (worker,) = [line for line in lines if line.split()[:1] == [str(app.pid)]]
     assert worker.split()[1] == "ready"
-    assert any(line.startswith("PHASE") for line in lines)
+    assert any(line.startswith(" WORKER PHASE") for line in lines)
+
+
+def test_top_fits_60_columns(hello):
+    """No line but those with an address or a path in it is cut by a terminal of that width."""
+    app, _ = hello
+    lines = fcgi("top", app.pid, "--once", "--interval", "0.2").stdout.decode().splitlines()
+    assert max(map(len, lines)) < 60, lines
+
+
+def test_top_names_the_worker_of_a_request(directory: Path):
+    with hanging_site(directory, "top") as (site, _gate):
+        hung = Hung(site, 1)
+        wait_until(lambda: status(site)["total"]["active"] == 1, 10, "a handler hanging")
+        done = fcgi("top", site.app.pid, "--once", "--interval", "0.2")
+        _gate.touch()
+        hung.join()
+    rows = [line.split() for line in done.stdout.decode().splitlines()]
+    (request,) = [row for row in rows if "/kept/hang" in row]
+    assert request[:2] == [str(site.app.pid), "handler"]
+    assert re.fullmatch(r"[\d.]+s", request[2])
 
 
 def test_top_on_a_terminal(hello):
-    """It fits 80x24, is drawn again, and q leaves the terminal as it was."""
+    """It fits 60x24, is drawn again, and q leaves the terminal as it was."""
     app, _ = hello
     ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
     before = termios.tcgetattr(theirs)
     command = [BUILD / "tools" / "fcgi", "top", str(app.pid), "-i", "0.2"]
     top = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs)
@@ -205,7 +227,7 @@ def test_top_on_a_terminal(hello):
     for picture in got.split(b"\x1b[H")[1:]:
         rows = re.sub(rb"\x1b\[[0-9;?]*[a-zA-Z]|\r", b"", picture).split(b"\n")
         assert len(rows) <= 24
-        assert all(len(row) < 80 for row in rows), rows
+        assert all(len(row) < 60 for row in rows), rows
     assert b"%d ready" % app.pid in got
 
 

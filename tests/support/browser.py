@@ -69,6 +69,10 @@ class Browser:
     def go(self, url: str) -> None:
         self._ask("POST", "/url", {"url": url})
 
+    def resize(self, width: int, height: int) -> None:
+        """Gives the window another size, in pixels."""
+        self._ask("POST", "/window/rect", {"width": width, "height": height})
+
     def evaluate(self, script: str):
         """What a script of the page returns."""
         return self._ask("POST", "/execute/sync", {"script": script, "args": []})

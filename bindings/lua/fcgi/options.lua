@@ -123,6 +123,7 @@ local rows = {
   { "header-timeout", seconds, "TIME", "30s", "for the parameters of a request" },
   { "idle-timeout", seconds, "TIME", "90s", "for a kept connection without a request" },
   { "status-path", text, "PATH", "none", "where the server answers with its status" },
+  { "ping-path", text, "PATH", "none", "where the server answers \"pong\"" },
   { "request-timeout", seconds, "TIME", "no limit", "a request may take, then the client gets 504" },
   { "slow-log", seconds, "TIME", "never", "after which a request gets into the log" },
   { "access-log", text, "FILE", "none", "a line for each request; - is stderr" },

@@ -82,6 +82,7 @@ local fcgi = {}
 ---@field header_timeout? number seconds for the parameters of a request: 30
 ---@field idle_timeout? number seconds for a kept connection without a request: 90
 ---@field status_path? string path at which the server answers with its status: $FASTCGI_STATUS_PATH or none
+---@field ping_path? string path at which the server answers "pong": $FASTCGI_PING_PATH or none
 ---@field request_timeout? number seconds a request may take, then 504: $FASTCGI_REQUEST_TIMEOUT or no limit
 ---@field max_requests? integer requests of a worker, or of a server that then stops: $FASTCGI_MAX_REQUESTS or any
 ---@field max_requests_jitter? integer up to so many more, at random: $FASTCGI_MAX_REQUESTS_JITTER or 0

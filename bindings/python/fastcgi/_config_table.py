@@ -111,6 +111,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("idle-timeout", types.seconds, "TIME", "90s",
            "of a kept connection without a request"),
     Option("status-path", types.mount, "PATH", "none", "where the server answers with its status"),
+    Option("ping-path", types.mount, "PATH", "none", "where the server answers \"pong\""),
     Option("request-timeout", types.seconds, "TIME", "no limit",
            "for a request, then the client gets 504"),
     Option("slow-log", types.seconds, "TIME", "never", "after which a request gets into the log"),

@@ -47,6 +47,7 @@ class Options(TypedDict, total=False):
     # connect over unix sockets: whoever the socket's mode lets.
     status_path: str | None  # Where the server answers with its status; "" for nowhere:
     # $FASTCGI_STATUS_PATH.
+    ping_path: str | None  # Where the server answers "pong"; "" for nowhere: $FASTCGI_PING_PATH.
     request_timeout: float | None  # A request may take, then the client gets 504: no limit, or
     # $FASTCGI_REQUEST_TIMEOUT.
     max_requests: int | None  # After so many requests the worker is replaced; without a

@@ -44,6 +44,7 @@ static const option options[] = {
     {"socket_mode", OPTION_MODE, FIELD(socket_mode)},
     {"allow", OPTION_TEXT, FIELD(allow)},
     {"status_path", OPTION_URL_PATH, FIELD(status_path)},
+    {"ping_path", OPTION_URL_PATH, FIELD(ping_path)},
     {"request_timeout", OPTION_SECONDS, FIELD(request_timeout_ms)},
     {"slow_log", OPTION_SECONDS, FIELD(request_slow_ms)},
     {"access_logfile", OPTION_PATH, FIELD(access_log)},

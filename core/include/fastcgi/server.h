@@ -111,6 +111,9 @@ typedef struct fcgi_server_config {
   const char *status_path;  /* A request for this path is answered by the
                                server itself, with its status; "" for none.
                                $FASTCGI_STATUS_PATH, or none. */
+  const char *ping_path;    /* A request for this path is answered "pong" by
+                               the server itself; "" for none.
+                               $FASTCGI_PING_PATH, or none. */
   int request_timeout_ms;   /* From the moment a request is ready for a handler
                                to its end; then the client gets 504.
                                $FASTCGI_REQUEST_TIMEOUT seconds, or none; -1

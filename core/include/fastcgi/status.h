@@ -159,6 +159,8 @@ typedef struct fcgi_status {
   int64_t listen_queue;                /* Connections not accepted; -1: not
                                           known. */
   int64_t listen_queue_max;            /* Most that were seen. */
+  int64_t listen_queue_limit;          /* Most that the kernel lets wait; -1:
+                                          not known. */
   uint64_t events[FCGI_STATUS_EVENTS]; /* By fcgi_status_event. */
   fcgi_status_worker total;            /* All workers, also former ones. */
   fcgi_status_worker *workers;         /* Those that live. */
@@ -169,11 +171,16 @@ typedef struct fcgi_status {
 
 typedef enum fcgi_status_format {
   FCGI_STATUS_TEXT = 0,    /* Lines for a person. */
-  FCGI_STATUS_JSON,        /* One object. */
+  FCGI_STATUS_JSON,        /* One object: the members of PHP-FPM's status
+                              page, and all of this status as "fastcgi". */
+  FCGI_STATUS_JSON_FULL,   /* The same with PHP-FPM's list of processes. */
   FCGI_STATUS_OPENMETRICS, /* OpenMetrics 1.0, which Prometheus reads. */
   FCGI_STATUS_HTML,        /* A page that refreshes itself. */
-  FCGI_STATUS_FPM,         /* As PHP-FPM's status page has it. */
-  FCGI_STATUS_FPM_JSON,    /* Likewise. */
+  FCGI_STATUS_FPM,         /* Lines, exactly as PHP-FPM's status page has
+                              them. */
+  FCGI_STATUS_FPM_FULL,    /* The same with its list of processes. */
+  FCGI_STATUS_XML,         /* PHP-FPM's status page as XML. */
+  FCGI_STATUS_XML_FULL,    /* The same with its list of processes. */
   FCGI_STATUS_RAW          /* The memory itself, for fcgi_status_parse. */
 } fcgi_status_format;
 

@@ -51,11 +51,24 @@ static void ask(serving *f, const char *const *params) {
 }
 
 static answer page(serving *f, const char *query) {
-  const char *const params[] = {"REQUEST_URI", "/status?",    "QUERY_STRING",
-                                query,         "SCRIPT_NAME", "/index.php",
+  const char *const params[] = {"SCRIPT_NAME", "/status", "QUERY_STRING", query,
                                 NULL};
   ask(f, params);
   return receive(f);
+}
+
+/* The page as a client with an Accept header gets it. */
+static void expect_accepted(serving *f, const char *accept, const char *query,
+                            const char *text) {
+  const char *const params[] = {"SCRIPT_NAME", "/status",      "HTTP_ACCEPT",
+                                accept,        "QUERY_STRING", query,
+                                NULL};
+  answer got;
+  ask(f, params);
+  got = receive(f);
+  if (!strstr(got.text, text))
+    fail_msg("no \"%s\" in \"%s\"", text, got.text);
+  free(got.text);
 }
 
 static void expect_in(serving *f, const char *query, const char *text) {
@@ -81,18 +94,82 @@ static void serve(serving *f, const char *path, int status) {
 static void test_formats(void **state) {
   serving *f = *state;
   restart(f);
-  expect_in(f, "", "Content-Type: text/html; charset=utf-8\r\n");
+  expect_in(f, "html", "Content-Type: text/html; charset=utf-8\r\n");
   expect_in(f, "", "Cache-Control: no-store\r\n");
-  expect_in(f, "anything", "<h2>Workers</h2>");
+  expect_in(f, "html", "<h2>Workers</h2>");
   expect_in(f, "json", "Content-Type: application/json\r\n");
   expect_in(f, "openmetrics", "application/openmetrics-text; version=1.0.0");
-  expect_in(f, "fpm", "accepted conn:        1\n");
-  expect_in(f, "fpm&json", "\"active processes\":0");
-  expect_in(f, "full", "status pages:        8\n");
-  expect_in(f, "full&fpm", "max children reached: 0\n");
-  expect_in(f, "json&full", "Content-Type: application/json\r\n");
-  expect_in(f, "x&json&fpm&full", "\"max children reached\":0");
-  expect_in(f, "fpmx&jsonx&_=1", "<h2>Workers</h2>");
+  expect_in(f, "openmetrics=", "application/openmetrics-text; version=1.0.0");
+  expect_in(f, "", "\r\n\r\npool:                 fastcgi\nprocess manager:");
+  expect_in(f, "", "accepted conn:        1\n");
+  expect_in(f, "full", "max children reached: 0\n");
+  expect_in(f, "text", "status pages:        9\n");
+  expect_in(f, "x&json&full", "\"max children reached\":0");
+  expect_in(f, "jsonx&_=1", "pool:                 fastcgi\n");
+  expect_in(f, "xml", "<max-children-reached>0</max-children-reached>\n");
+}
+
+static void test_accepted_formats(void **state) {
+  static const char browser[] = "text/html,application/xhtml+xml,*/*;q=0.8";
+  static const char prometheus[] =
+      "application/openmetrics-text;version=1.0.0;q=0.5,"
+      "text/plain;version=0.0.4;q=0.3,*/*;q=0.1";
+  serving *f = *state;
+  restart(f);
+  expect_accepted(f, browser, "", "<h2>Workers</h2>");
+  expect_accepted(f, browser, "_=1", "<h2>Workers</h2>");
+  expect_accepted(f, browser, "json", "\"pool\":\"fastcgi\"");
+  expect_accepted(f, browser, "full", "\n************************\npid:");
+  expect_accepted(f, prometheus, "", "\nfastcgi_requests_total 0\n");
+  expect_accepted(f, "*/*", "", "pool:                 fastcgi\n");
+}
+
+static void test_ping(void **state) {
+  static const char *const params[] = {"SCRIPT_NAME", "/ping", NULL};
+  serving *f = *state;
+  answer got;
+  f->config.ping_path = "/ping";
+  serving_restart(f);
+  ask(f, params);
+  got = receive(f);
+  assert_non_null(strstr(got.text, "Content-Type: text/plain"));
+  assert_string_equal(strstr(got.text, "\r\n\r\n"), "\r\n\r\npong");
+  free(got.text);
+  serve(f, "/status", 200);
+  serve(f, "/ping/", 200);
+  f->config.ping_path = "";
+  serving_restart(f);
+  serve(f, "/ping", 200);
+}
+
+/* What waits in handlers for long is marked, and the oldest is shown first. */
+static void test_hung_handlers_are_marked(void **state) {
+  fcgi_status_request requests[] = {
+      {.phase = FCGI_PHASE_HANDLER, .age_us = 5, .method = "GET", .path = "/a"},
+      {.phase = FCGI_PHASE_HANDLER,
+       .age_us = FCGI__HUNG_US,
+       .method = "GET",
+       .path = "/b"},
+      {.phase = FCGI_PHASE_QUEUED,
+       .age_us = 2 * FCGI__HUNG_US,
+       .method = "GET",
+       .path = "/c"}};
+  fcgi_status_worker worker = {.pid = 7, .request_count = 3};
+  fcgi_status status = {.workers = &worker,
+                        .worker_count = 1,
+                        .requests = requests,
+                        .request_count = 3};
+  char *text;
+  size_t len;
+  (void)state;
+  assert_int_equal(fcgi_status_render(&status, FCGI_STATUS_HTML, &text, &len),
+                   0);
+  assert_non_null(strstr(text, "<td class=queued>queued<td>20.00 s<td>GET"
+                               "<td class=path>/c<tr><td>7<td class=hung>"
+                               "handler<td class=hung>10.00 s<td>GET"
+                               "<td class=path>/b<tr><td>7<td class=handler>"
+                               "handler<td>0.01 ms<td>GET<td class=path>/a"));
+  free(text);
 }
 
 /* As the tools for PHP-FPM's page want it: those that are idle too. */
@@ -104,19 +181,19 @@ static void test_processes_as_php_fpm_has_them(void **state) {
   snprintf(expected, sizeof expected,
            "\"processes\":[{\"pid\":%ld,\"state\":\"Idle\",\"start time\":",
            (long)getpid());
-  expect_in(f, "fpm&json&full", expected);
-  expect_in(f, "fpm&json&full",
+  expect_in(f, "json&full", expected);
+  expect_in(f, "json&full",
             "\"requests\":1,\"request duration\":0,\"request method\":\"-\","
             "\"request uri\":\"-\",\"content length\":0,\"user\":\"-\","
-            "\"script\":\"-\",\"last request cpu\":0,"
-            "\"last request memory\":0}]}\n");
+            "\"script\":\"-\",\"last request cpu\":0.00,"
+            "\"last request memory\":0}],\"fastcgi\":{");
   const char *const params[] = {"SCRIPT_NAME", "/busy\"", NULL};
   ask(f, params);
   serving_take(f, FCGI_EVENT_REQUEST);
   int other = serving_connect(f);
   close(f->client);
   f->client = other;
-  expect_in(f, "fpm&json", "\"state\":\"Running\"");
+  expect_in(f, "json&full", "\"state\":\"Running\"");
 }
 
 static void test_numbers_are_of_what_was_done(void **state) {
@@ -146,7 +223,7 @@ static void test_requests_under_way(void **state) {
   expect_in(f, "json", "\"phase\":\"handler\",\"age_us\":");
   expect_in(f, "json",
             "\"method\":\"GET\",\"path\":\"/a<b>\\\"\\u001b[2J\\ufffd/c\"}");
-  expect_in(f, "", "<td>GET<td>/a&#60;b&#62;&#34;?[2J?/c");
+  expect_in(f, "html", "<td>GET<td class=path>/a&#60;b&#62;&#34;?[2J?/c");
   expect_in(f, "text", "GET /a<b>\"?[2J?/c\n");
   fcgi_request_end(request, 0);
   f->client = first;
@@ -198,13 +275,14 @@ static void test_more_requests_than_entries(void **state) {
     fcgi_request_end(requests[i], 0);
 }
 
-/* By SCRIPT_NAME and PATH_INFO together, by either alone, or by the URI. */
+/* By SCRIPT_NAME and PATH_INFO together, which is what the web server has
+   judged; never by a part of them, and never by the URI. */
 static void test_paths_that_ask_for_it(void **state) {
   static const char *const good[][5] = {
       {"SCRIPT_NAME", "/status", NULL},
       {"PATH_INFO", "/status", NULL},
       {"SCRIPT_NAME", "/sta", "PATH_INFO", "tus", NULL},
-      {"REQUEST_URI", "/status?x=/y", "SCRIPT_NAME", "/front", NULL},
+      {"SCRIPT_NAME", "", "PATH_INFO", "/status", NULL},
       {"REQUEST_URI", "/sub/status", "SCRIPT_NAME", "/status", NULL},
   };
   static const char *const bad[][5] = {
@@ -213,14 +291,18 @@ static void test_paths_that_ask_for_it(void **state) {
       {"SCRIPT_NAME", "/status", "PATH_INFO", "/more", NULL},
       {"REQUEST_URI", "/status/x", NULL},
       {"QUERY_STRING", "/status", NULL},
+      {"REQUEST_URI", "/status?x=/y", "SCRIPT_NAME", "/front", NULL},
+      {"SCRIPT_NAME", "/app", "PATH_INFO", "/status", NULL},
   };
   serving *f = *state;
   restart(f);
   for (int i = 0; i < 5; i++) {
     ask(f, good[i]);
     answer got = receive(f);
-    assert_non_null(strstr(got.text, "All numbers"));
+    assert_non_null(strstr(got.text, "accepted conn:"));
     free(got.text);
+  }
+  for (int i = 0; i < 7; i++) {
     ask(f, bad[i]);
     fcgi_request_end(serving_take(f, FCGI_EVENT_REQUEST), 0);
     free(receive(f).text);
@@ -290,16 +372,17 @@ static void test_a_supervisors_board(void **state) {
 static void test_connections_that_wait(void **state) {
   serving *f = *state;
   int waiting[3];
-  int64_t before = fcgi__queue_length(f->server->listeners[0].fd);
-  assert_int_equal(before, 1); /* The client's own. */
+  fcgi__queue_state before = fcgi__queue_read(f->server->listeners[0].fd);
+  assert_int_equal(before.length, 1); /* The client's own. */
+  assert_true(before.limit > 1);
   for (int i = 0; i < 3; i++)
     waiting[i] = serving_connect(f);
-  assert_int_equal(fcgi__queue_length(f->server->listeners[0].fd), 4);
+  assert_int_equal(fcgi__queue_read(f->server->listeners[0].fd).length, 4);
   for (int i = 0; i < 3; i++)
     close(waiting[i]);
   assert_int_equal(fcgi_server_listen(f->server, "127.0.0.1:0"), 0);
-  assert_int_equal(fcgi__queue_length(f->server->listeners[1].fd), 0);
-  assert_int_equal(fcgi__queue_length(-1), -1);
+  assert_int_equal(fcgi__queue_read(f->server->listeners[1].fd).length, 0);
+  assert_int_equal(fcgi__queue_read(-1).length, -1);
 }
 
 static void test_queues_are_shown(void **state) {
@@ -320,6 +403,9 @@ static void test_no_board_for_another_process(void **state) {
 static int run(const char *group, void *kind) {
   const struct CMUnitTest tests[] = {
       SERVING_TEST(test_formats),
+      SERVING_TEST(test_accepted_formats),
+      SERVING_TEST(test_ping),
+      SERVING_TEST(test_hung_handlers_are_marked),
       SERVING_TEST(test_processes_as_php_fpm_has_them),
       SERVING_TEST(test_numbers_are_of_what_was_done),
       SERVING_TEST(test_requests_under_way),
