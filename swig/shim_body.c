@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum { READ_AT_ONCE = 65536 };
@@ -131,13 +130,30 @@ static void done(shim_request *request, shim_error *error, int code) {
     shim_fail(error, code, NULL);
 }
 
+/* What is wrong with the head of an answer takes the place of the code's own
+   text. */
+static int judge(const shim_request *request, fcgi_request *core, int status,
+                 int64_t len, shim_error *error) {
+  char why[256];
+  int code =
+      fcgi_request_check_answer(core, status, request->headers,
+                                request->header_count, len, why, sizeof why);
+  if (code)
+    shim_fail(error, code, why);
+  return code;
+}
+
 void shim_request_start(shim_request *request, shim_error *error, int status) {
   fcgi_request *core = shim_request_claim(request, error);
   if (!core)
     return;
-  done(request, error,
-       fcgi_request_start(core, status, request->headers,
-                          request->header_count));
+  if (judge(request, core, status, -1, error)) {
+    shim_request_release(request);
+    return;
+  }
+  int code =
+      fcgi_request_start(core, status, request->headers, request->header_count);
+  done(request, error, code);
 }
 
 static int write_all(fcgi_request *core, const char *data, size_t len) {
@@ -177,16 +193,11 @@ void shim_request_log(shim_request *request, shim_error *error,
 
 static int send_path(fcgi_request *core, const char *path, int64_t offset,
                      int64_t len) {
-  struct stat stat;
   int fd = open(path, O_RDONLY | O_CLOEXEC);
-  int code = FCGI_ERR_SYSTEM;
   if (fd < 0)
-    return code;
-  if (fstat(fd, &stat) == 0) {
-    if (len < 0)
-      len = stat.st_size > offset ? stat.st_size - offset : 0;
-    code = fcgi_request_send_file(core, fd, (uint64_t)offset, (uint64_t)len);
-  }
+    return FCGI_ERR_SYSTEM;
+  int code = fcgi_request_send_file(core, fd, (uint64_t)offset,
+                                    len < 0 ? FCGI_TO_END : (uint64_t)len);
   int saved = errno;
   close(fd);
   errno = saved;
@@ -222,6 +233,11 @@ void shim_request_reply(shim_request *request, shim_error *error, int status,
   if (type_len > 0 &&
       keep_header(request, "Content-Type", 12, type, type_len)) {
     shim_request_finish(request, error, fcgi_request_fail(core));
+    return;
+  }
+  if (judge(request, core, status, (int64_t)len, error)) {
+    fcgi_request_fail(core);
+    shim_request_finish(request, error, 0);
     return;
   }
   shim_request_finish(request, error,

@@ -75,7 +75,7 @@ void shim_request_conclude(shim_request *request, bool failed) {
   if (failed)
     fcgi_request_fail(core);
   else
-    fcgi_request_end(core, 0);
+    fcgi_request_conclude(core);
   shim_request_finish(request, &error, 0);
 }
 

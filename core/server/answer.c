@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Output of a request: bytes, files, and its end. */
+#include "server/file.h"
 #include "server/request.h"
 #include "server/server.h"
 #include <errno.h>
@@ -66,32 +67,8 @@ static int wait_for_room(fcgi_request *request, size_t most) {
   return error;
 }
 
-/* STDERR goes just before the next STDOUT, or the end of that. */
-static int put_errors(fcgi_request *request) {
-  const fcgi_allocator *allocator = &request->connection->server->allocator;
-  int error;
-  if (request->errors.len == 0)
-    return 0;
-  error = fcgi_session_write(request->connection->session, request->id,
-                             FCGI_STREAM_STDERR, request->errors.data,
-                             request->errors.len);
-  fcgi__buffer_clear(&request->errors, allocator);
-  return error;
-}
-
-/* No part of STDERR precedes the head: nginx keeps both in the buffer that is
-   meant for the head alone, and answers 502 when that is full. */
-static int put_later_errors(fcgi_request *request) {
-  return request->head_out ? put_errors(request) : 0;
-}
-
-void fcgi__request_head_out(fcgi_request *request) {
-  request->head_out = 1;
-  put_errors(request); /* Without memory for it there is only less to read. */
-}
-
 int fcgi__request_put(fcgi_request *request, const void *data, size_t len) {
-  int error = put_later_errors(request);
+  int error = fcgi__request_put_errors(request);
   if (!error)
     error = fcgi_session_write(request->connection->session, request->id,
                                FCGI_STREAM_STDOUT, data, len);
@@ -112,7 +89,7 @@ static int write_copied(fcgi_request *request, const void *data, size_t len) {
 static int write_lent(fcgi_request *request, const void *data, size_t len,
                       int more) {
   fcgi_session *session = request->connection->session;
-  int error = put_later_errors(request), kept;
+  int error = fcgi__request_put_errors(request), kept;
   if (!error)
     error = fcgi_session_lend(session, request->id, data, len);
   if (!error && request->access)
@@ -146,30 +123,12 @@ static ptrdiff_t write_bytes(fcgi_request *request, const uint8_t *data,
   return (ptrdiff_t)done;
 }
 
-/* How many of `len` bytes of raw CGI output are head, up to and with the empty
-   line; lines may end in LF alone (RFC 3875, 6.2). */
-static size_t scan_head(fcgi_request *request, const char *data, size_t len) {
-  size_t at = 0;
-  while (at < len && !request->head_seen) {
-    if (request->head_line) {
-      request->head_seen = data[at] == '\n';
-      request->head_line = data[at] == '\n' || data[at] == '\r';
-      at++;
-    } else {
-      const char *end = memchr(data + at, '\n', len - at);
-      request->head_line = end != NULL;
-      at = end ? (size_t)(end - data) + 1 : len;
-    }
-  }
-  return at;
-}
-
 /* HEAD (RFC 9110, 9.3.2): only the head passes. */
 size_t fcgi__request_filter(fcgi_request *request, const char *data,
                             size_t len) {
   size_t head = 0;
   if (request->answer == FCGI__ANSWER_RAW && !request->head_seen)
-    head = scan_head(request, data, len);
+    head = fcgi__raw_scan(request, data, len);
   return request->head_only ? head : len;
 }
 
@@ -194,11 +153,15 @@ static void filter_less(fcgi_request *request, uint8_t seen, uint8_t line,
   fcgi__request_filter(request, data, done > 0 ? (size_t)done : 0);
 }
 
-static ptrdiff_t write_filtered(fcgi_request *request, const void *data,
+static ptrdiff_t write_filtered(fcgi_request *request, const char *data,
                                 size_t len) {
   uint8_t seen = request->head_seen, line = request->head_line;
   size_t pass = fcgi__request_filter(request, data, len);
-  ptrdiff_t done = write_bytes(request, data, pass);
+  ptrdiff_t done = fcgi__request_spend(request, len);
+  if (done == 0)
+    done = write_bytes(request, (const uint8_t *)data, pass);
+  if (done > 0 && request->body_left > 0)
+    request->body_left -= done;
   if (done != (ptrdiff_t)pass)
     filter_less(request, seen, line, data, done);
   if (request->head_seen && !request->head_out && done >= 0)
@@ -209,14 +172,17 @@ static ptrdiff_t write_filtered(fcgi_request *request, const void *data,
 ptrdiff_t fcgi__request_write(fcgi_request *request, const void *data,
                               size_t len) {
   int error = fcgi__request_check(request);
+  ptrdiff_t head = 0, done;
   if (error || len == 0)
     return heed_stop(request, error);
-  if (request->answer == FCGI__ANSWER_NONE) {
-    request->answer = FCGI__ANSWER_RAW;
-    if (request->tally.counted)
-      fcgi__tally_raw(request, data, len);
-  }
-  return heed_stop(request, write_filtered(request, data, len));
+  if (request->answer < FCGI__ANSWER_RAW)
+    head = fcgi__raw_head(request, data, len);
+  if (head < 0)
+    return head;
+  done = write_filtered(request, (const char *)data + head, len - (size_t)head);
+  if (head > 0 && (done == FCGI_ERR_AGAIN || done == FCGI_ERR_TIMEOUT))
+    return head; /* The next write reports it. */
+  return heed_stop(request, done < 0 ? done : head + done);
 }
 
 ptrdiff_t fcgi_request_write(fcgi_request *request, const void *data,
@@ -243,44 +209,6 @@ ptrdiff_t fcgi_request_writev(fcgi_request *request, const struct iovec *iov,
   return total > 0 ? total : done;
 }
 
-static int add_error(fcgi_request *request, const void *data, size_t len) {
-  fcgi_server *server = request->connection->server;
-  int error =
-      fcgi__buffer_append(&request->errors, &server->allocator, data, len);
-  if (!error && fcgi__logs_has_errors(server))
-    fcgi__logs_stderr(request, data, len);
-  return error;
-}
-
-/* A message that ends in no newline is given one when another follows; but
-   some print theirs in a call of its own. */
-static int write_error(fcgi_request *request, const char *data, size_t len) {
-  size_t newline = request->errors_open && *data != '\n';
-  int error = 0;
-  if (len + newline > window(request) - request->errors.len)
-    return FCGI_ERR_LIMIT;
-  if (newline)
-    error = add_error(request, "\n", newline);
-  if (!error)
-    request->errors_open = 0;
-  if (!error)
-    error = add_error(request, data, len);
-  if (!error)
-    request->errors_open = data[len - 1] != '\n';
-  return error;
-}
-
-int fcgi_request_write_stderr(fcgi_request *request, const void *data,
-                              size_t len) {
-  int error;
-  fcgi__connection_lock(request->connection);
-  error = fcgi__request_check(request);
-  if (!error && len > 0)
-    error = write_error(request, data, len);
-  fcgi__connection_unlock(request->connection);
-  return error;
-}
-
 int fcgi_request_flush(fcgi_request *request) {
   int error;
   fcgi__connection_lock(request->connection);
@@ -301,11 +229,29 @@ static void finish_file(fcgi_request *request) {
   request->file_left = 0;
 }
 
+/* On a connection that others use, a file that shrinks ends its own request
+   only, as long as no record has promised what is gone. */
+static void give_up_file(fcgi_request *request) {
+  finish_file(request);
+  request->broken = 1;
+  fcgi__request_tell(request, "a file got shorter while it was sent",
+                     ", so the answer is cut off");
+  if (!request->end_due)
+    return;
+  request->end_due = 0;
+  fcgi__request_cut_off(request);
+}
+
 int fcgi__request_pump_file(fcgi_request *request) {
   while (sends_file(request) && queued(request) < window(request)) {
     size_t part = window(request);
     if (part > request->file_left)
       part = (size_t)request->file_left;
+    if (request->connection->shared &&
+        !fcgi__file_has(request->file_fd, request->file_offset + part)) {
+      give_up_file(request);
+      return 0;
+    }
     if (fcgi_session_write_file(request->connection->session, request->id,
                                 request->file_fd, request->file_offset, part))
       return FCGI_ERR_NOMEM;
@@ -324,15 +270,23 @@ int fcgi__request_pump_file(fcgi_request *request) {
   return 0;
 }
 
+/* 1: what follows may be sent. A file cannot be judged: it may well be the
+   whole of raw output. */
+static int admit_file(fcgi_request *request, uint64_t len) {
+  int error = 0;
+  if (request->answer < FCGI__ANSWER_RAW)
+    error = fcgi__raw_release(request);
+  if (!error)
+    error = fcgi__request_spend(request, len);
+  if (!error && !request->head_only && len > 0)
+    error = fcgi__request_put_errors(request);
+  return error;
+}
+
 static int start_file(fcgi_request *request, int fd, uint64_t offset,
                       uint64_t len) {
-  int error;
-  if (request->answer == FCGI__ANSWER_NONE)
-    request->answer = FCGI__ANSWER_RAW;
-  if (request->head_only || len == 0)
-    return 0;
-  error = put_later_errors(request);
-  if (error)
+  int error = admit_file(request, len);
+  if (error || request->head_only || len == 0)
     return error;
   if (request->file_fd >= 0)
     close(request->file_fd);
@@ -341,6 +295,8 @@ static int start_file(fcgi_request *request, int fd, uint64_t offset,
     return FCGI_ERR_SYSTEM;
   request->file_offset = offset;
   request->file_left = len;
+  if (request->body_left > 0)
+    request->body_left -= (int64_t)len;
   request->file_next = request->connection->files;
   request->connection->files = request;
   request->head_seen = request->head_out = 1; /* A file has it all. */
@@ -348,18 +304,47 @@ static int start_file(fcgi_request *request, int fd, uint64_t offset,
                                   : wait_for_room(request, 0);
 }
 
-int fcgi_request_send_file(fcgi_request *request, int fd, uint64_t offset,
-                           uint64_t len) {
+/* `to_end`: where Content-Length promised fewer bytes, the file has grown since
+   and these are sent. */
+static int send_file(fcgi_request *request, int fd, uint64_t offset,
+                     uint64_t len, int to_end) {
   int error;
   fcgi__connection_lock(request->connection);
   /* The one before must have left: its descriptor is closed now. */
   error =
       wait_for_room(request, request->file_fd >= 0 ? 0 : window(request) - 1);
+  if (to_end && request->body_left >= 0 && len > (uint64_t)request->body_left)
+    len = (uint64_t)request->body_left;
   if (!error)
     error = start_file(request, fd, offset, len);
+  if (!error && request->broken)
+    error = FCGI_ERR_ABORTED;
   heed_stop(request, error);
   fcgi__connection_unlock(request->connection);
   return error;
+}
+
+/* What has no size that can be relied on is copied first. */
+static int send_rest(fcgi_request *request, int fd, uint64_t offset) {
+  const char *dir = request->connection->server->temp_dir;
+  int64_t len = fcgi_file_rest(fd, offset);
+  int copy = -1, error;
+  if (len == FCGI_ERR_UNSUPPORTED) {
+    len = fcgi__file_copy(fd, offset, dir, &copy);
+    offset = 0;
+  }
+  if (len < 0)
+    return (int)len;
+  error = send_file(request, copy < 0 ? fd : copy, offset, (uint64_t)len, 1);
+  if (copy >= 0)
+    close(copy);
+  return error;
+}
+
+int fcgi_request_send_file(fcgi_request *request, int fd, uint64_t offset,
+                           uint64_t len) {
+  return len == FCGI_TO_END ? send_rest(request, fd, offset)
+                            : send_file(request, fd, offset, len, 0);
 }
 
 /* A lone end: what the answer lacks is only its END_REQUEST. While a file is
@@ -377,7 +362,7 @@ int fcgi__request_end(fcgi_request *request, uint32_t app_status) {
     return 0;
   }
   finish_file(request);
-  put_errors(request);
+  fcgi__request_put_all_errors(request);
   request->ended = 1;
   fcgi__gather_end(request);
   if (request->tally.counted)
@@ -389,18 +374,29 @@ int fcgi__request_end(fcgi_request *request, uint32_t app_status) {
   return error;
 }
 
-int fcgi_request_end(fcgi_request *request, uint32_t app_status) {
-  fcgi__connection *connection = request->connection;
-  int error;
-  fcgi__connection_lock(connection);
-  if (fcgi__request_leave(request))
-    return FCGI_ERR_ABORTED;
-  error = fcgi__request_end(request, app_status);
+/* Leave the lock after an end that has come to `error`. */
+static int leave_ended(fcgi__connection *connection, int error) {
   if (error == FCGI_ERR_STATE)
     fcgi__connection_leave(connection);
   else
     fcgi__connection_unlock(connection);
   return error;
+}
+
+int fcgi_request_end(fcgi_request *request, uint32_t app_status) {
+  fcgi__connection *connection = request->connection;
+  fcgi__connection_lock(connection);
+  if (fcgi__request_leave(request))
+    return FCGI_ERR_ABORTED;
+  return leave_ended(connection, fcgi__request_finish(request, app_status));
+}
+
+int fcgi_request_conclude(fcgi_request *request) {
+  fcgi__connection *connection = request->connection;
+  fcgi__connection_lock(connection);
+  if (fcgi__request_leave(request))
+    return FCGI_ERR_ABORTED;
+  return leave_ended(connection, fcgi__request_conclude(request));
 }
 
 static int is_authorizer(const fcgi_request *request) {
@@ -435,8 +431,9 @@ int fcgi__request_give_up(fcgi_request *request, int status, const char *text) {
   finish_file(request);
   if (fcgi__request_check(request))
     return end_unread(request);
-  if (request->answer != FCGI__ANSWER_NONE)
+  if (request->answer > FCGI__ANSWER_HELD)
     return fcgi__request_cut_off(request);
+  request->answer = FCGI__ANSWER_NONE;
   return fcgi__request_reply(request, status, "text/plain", text, strlen(text));
 }
 

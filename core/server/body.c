@@ -9,9 +9,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-/* A file without a name where the file system has such, else one whose name
-   goes at once. */
-static int open_temporary(const char *dir) {
+int fcgi__temporary_open(const char *dir) {
   char path[512];
   int fd = -1;
 #ifdef O_TMPFILE
@@ -39,7 +37,7 @@ static int is_within_limit(uint64_t end) {
 static int append_file(fcgi__body *body, const uint8_t *data, size_t len,
                        const char *dir) {
   if (body->fd < 0)
-    body->fd = open_temporary(dir);
+    body->fd = fcgi__temporary_open(dir);
   if (body->fd < 0 || !is_within_limit(body->file_len + len))
     return FCGI_ERR_SYSTEM;
   while (len > 0) {

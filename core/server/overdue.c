@@ -7,25 +7,24 @@
 #include <string.h>
 
 enum {
-  WHAT = 192,     /* Bytes of "METHOD PATH", escaped. */
   TRACE = 8192,   /* Of what a tracer tells. */
   SILENT_MS = 500 /* After which a line says that it has told nothing. */
 };
 
 /* Clients choose both: what is not printable ASCII would let them write lines
    of their own. */
-static void describe(const fcgi_request *request, char out[WHAT]) {
+void fcgi__request_describe(const fcgi_request *request, char out[FCGI__WHAT]) {
   const char *method =
       fcgi_params_get(request->params, "REQUEST_METHOD", 14, NULL);
   char text[FCGI_STATUS_PATH + FCGI_STATUS_METHOD], path[FCGI_STATUS_PATH];
   size_t at = 0;
   fcgi__tally_path(request->params, path, sizeof path);
   snprintf(text, sizeof text, "%.15s %s", method ? method : "?", path);
-  for (const char *c = text; *c && at + 5 < WHAT; c++) {
+  for (const char *c = text; *c && at + 5 < FCGI__WHAT; c++) {
     if (*c >= ' ' && *c <= '~' && *c != '\\')
       out[at++] = *c;
     else
-      at += (size_t)snprintf(out + at, WHAT - at, "\\x%02x",
+      at += (size_t)snprintf(out + at, FCGI__WHAT - at, "\\x%02x",
                              (unsigned)(unsigned char)*c);
   }
   out[at] = '\0';
@@ -58,8 +57,8 @@ static void give_up(fcgi_request *request, int given) {
 static void pass_deadline(fcgi_request *request) {
   fcgi_server *server = request->connection->server;
   int given, gone = request->aborted > FCGI_ABORT_RECORD;
-  char what[WHAT];
-  describe(request, what);
+  char what[FCGI__WHAT];
+  fcgi__request_describe(request, what);
   given = fcgi__server_withdraw(server, request, gone);
   request->tally.deadline = LLONG_MAX;
   if (!gone)
@@ -218,7 +217,7 @@ static void trace(fcgi_server *server, fcgi_request *request,
 
 /* One request of the connection that is due, held; or NULL. */
 static fcgi_request *take_traced(fcgi__connection *connection,
-                                 char what[WHAT]) {
+                                 char what[FCGI__WHAT]) {
   fcgi_request *at;
   fcgi__connection_lock(connection);
   at = connection->fd < 0 ? NULL : connection->all;
@@ -227,7 +226,7 @@ static fcgi_request *take_traced(fcgi__connection *connection,
   if (at) {
     at->tally.trace_due = 0;
     atomic_fetch_add(&at->held, 1);
-    describe(at, what);
+    fcgi__request_describe(at, what);
   }
   pthread_mutex_unlock(&connection->lock);
   return at;
@@ -236,7 +235,7 @@ static fcgi_request *take_traced(fcgi__connection *connection,
 static void trace_connection(fcgi__connection *connection, void *data) {
   fcgi_server *server = data;
   fcgi_request *request;
-  char what[WHAT];
+  char what[FCGI__WHAT];
   if (!atomic_exchange(&connection->trace_due, 0))
     return;
   while ((request = take_traced(connection, what)) != NULL) {

@@ -47,6 +47,7 @@ fcgi_request *fcgi__request_new(fcgi__connection *connection,
   request->content_length = event->content_length;
   request->head_only = (uint8_t)is_head(event->params);
   request->head_line = 1;
+  request->body_left = -1;
   request->timeout_ms =
       config->io_timeout_ms == FCGI_WAIT_NEVER ? 0 : config->io_timeout_ms;
   request->body.fd = request->data.fd = request->file_fd = -1;
@@ -80,6 +81,7 @@ void fcgi__request_free(fcgi_request *request) {
   fcgi__body_clear(&request->body, allocator);
   fcgi__body_clear(&request->data, allocator);
   fcgi__buffer_clear(&request->errors, allocator);
+  fcgi__buffer_clear(&request->head, allocator);
   close_fd(&request->file_fd);
   close_fd(&request->read_wake);
   close_fd(&request->write_wake);

@@ -12,6 +12,8 @@
 /* Where the answer stands. */
 typedef enum fcgi__answer {
   FCGI__ANSWER_NONE, /* Nothing was written. */
+  FCGI__ANSWER_HELD, /* The head of raw output is not whole yet: none of it has
+                        left. */
   FCGI__ANSWER_RAW,  /* The program writes CGI output itself. */
   FCGI__ANSWER_BODY  /* fcgi_request_start wrote the head. */
 } fcgi__answer;
@@ -41,10 +43,12 @@ struct fcgi_request {
   uint8_t closed;               /* 1: the session has closed it. */
   uint8_t close_due;            /* 1: CLOSE waits for the last callback. */
   uint8_t head_only;          /* 1: HEAD, the body of the answer is dropped. */
-  uint8_t head_seen;          /* RAW: 1 after the empty line. */
-  uint8_t head_line;          /* RAW: 1 at the start of a line. */
+  uint8_t head_seen;          /* Raw output: 1 after the empty line. */
+  uint8_t head_line;          /* Raw output: 1 at the start of a line. */
+  uint8_t head_named;         /* Raw output: 1: its first line is a field's. */
   uint8_t head_out;           /* 1: the head is queued; STDERR may follow. */
   uint8_t errors_open;        /* 1: what STDERR was given ends in no newline. */
+  uint8_t broken;             /* 1: the answer cannot be what its head says. */
   uint8_t answer;             /* A fcgi__answer. */
   uint8_t wants_room;         /* 1: a write gave AGAIN. */
   uint8_t end_due;            /* 1: the program has ended it; its file is
@@ -62,6 +66,9 @@ struct fcgi_request {
   fcgi__body body;            /* STDIN. */
   fcgi__body data;            /* DATA of a filter. */
   fcgi__buffer errors;        /* STDERR that waits for the head, or STDOUT. */
+  fcgi__buffer head;          /* Raw output up to its empty line, held. */
+  int64_t body_left;          /* Bytes that Content-Length still promises, or
+                                 -1 without one. */
   int read_wake;              /* eventfd of a thread that reads, or -1. */
   int write_wake;             /* eventfd of a thread that writes, or -1. */
   int file_fd;                /* The file being sent, or -1. */
@@ -125,6 +132,10 @@ ptrdiff_t fcgi__request_write(fcgi_request *request, const void *data,
 /* Queue bytes of STDOUT that are part of the head: they never wait. */
 int fcgi__request_put(fcgi_request *request, const void *data, size_t len);
 
+/* Queue STDERR that waits, where the head is queued; and in any case. */
+int fcgi__request_put_errors(fcgi_request *request);
+int fcgi__request_put_all_errors(fcgi_request *request);
+
 /* The whole head is queued: STDERR that has waited for it follows. */
 void fcgi__request_head_out(fcgi_request *request);
 
@@ -134,6 +145,35 @@ fcgi_abort_reason fcgi__request_reason(const fcgi_request *request);
 /* 0, FCGI_ERR_STATE when the request is over, FCGI_ERR_ABORTED when nobody is
    left to read. */
 int fcgi__request_check(const fcgi_request *request);
+
+/* Take from raw output the bytes of its head, which leaves once it is whole
+   and judged: how many they are, or an error. */
+ptrdiff_t fcgi__raw_head(fcgi_request *request, const char *data, size_t len);
+/* How many of `len` bytes of raw output are head, up to and with the empty
+   line; lines may end in LF alone (RFC 3875, 6.2). */
+size_t fcgi__raw_scan(fcgi_request *request, const char *data, size_t len);
+/* Let go what is held of a head that will never be whole: 0, or an error. */
+int fcgi__raw_release(fcgi_request *request);
+
+/* Bytes of a file or a write are about to follow the head: 0, or
+   FCGI_ERR_INVALID when Content-Length promised fewer. */
+int fcgi__request_spend(fcgi_request *request, uint64_t len);
+
+/* The program ends it: fcgi__request_end, unless the answer is not what its
+   head promised. */
+int fcgi__request_finish(fcgi_request *request, uint32_t app_status);
+
+/* The same when its handler has returned: where that wrote nothing, the client
+   gets 500. */
+int fcgi__request_conclude(fcgi_request *request);
+
+enum { FCGI__WHY = 256 }; /* Bytes of a reason. */
+
+/* Log what is wrong with the answer, with the request and what follows. */
+void fcgi__request_tell(const fcgi_request *request, const char *why,
+                        const char *and_so);
+/* Fields of these bits were left out of an answer: say so once for each. */
+void fcgi__request_dropped(const fcgi_request *request, uint32_t hops);
 
 /* How many of `len` raw bytes pass to the wire: for HEAD those of the head. */
 size_t fcgi__request_filter(fcgi_request *request, const char *data,

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* The head of an answer, as CGI has it (RFC 3875, 6.3). */
+#include "server/head.h"
 #include "server/request.h"
 #include "server/server.h"
 #include <fastcgi/error.h>
 #include <string.h>
-#include <strings.h>
 
 enum {
   NUMBER_ROOM = 20,  /* The digits of any size_t. */
@@ -82,48 +82,6 @@ static const char *reason_of(int status) {
   return "Unknown";
 }
 
-/* RFC 9110, 6.4.1. */
-static int has_no_body(int status) {
-  return status < 200 || status == 204 || status == 304;
-}
-
-/* A character of a token, RFC 9110, 5.6.2. */
-static int is_token(char at) {
-  static const char marks[] = "!#$%&'*+-.^_`|~";
-  return (at >= 'a' && at <= 'z') || (at >= 'A' && at <= 'Z') ||
-         (at >= '0' && at <= '9') || (at && strchr(marks, at));
-}
-
-/* The CR, LF or NUL that would end the value too early, or NULL. */
-static const char *find_break(const fcgi_header *header) {
-  static const char breaks[] = {'\n', '\r', '\0'};
-  const char *found = NULL;
-  for (size_t i = 0; i < sizeof breaks && !found; i++)
-    found = memchr(header->value, breaks[i], header->value_len);
-  return found;
-}
-
-/* No value can end the head or begin another field (CVE-2024-24795). */
-fcgi_header_fault fcgi_header_check(const fcgi_header *header, size_t *at) {
-  size_t token = 0;
-  const char *end;
-  while (token < header->name_len && is_token(header->name[token]))
-    token++;
-  if (token < header->name_len || token == 0) {
-    *at = token;
-    return FCGI_HEADER_BAD_NAME;
-  }
-  end = find_break(header);
-  if (!end)
-    return FCGI_HEADER_GOOD;
-  *at = (size_t)(end - header->value);
-  return FCGI_HEADER_BAD_VALUE;
-}
-
-static int is_status(const fcgi_header *header) {
-  return header->name_len == 6 && strncasecmp(header->name, "Status", 6) == 0;
-}
-
 static uint8_t *put(uint8_t *at, const void *data, size_t len) {
   if (len > 0)
     memcpy(at, data, len);
@@ -137,23 +95,6 @@ static uint8_t *put_number(uint8_t *at, size_t number) {
     digits[--first] = (uint8_t)('0' + number % 10);
   while (number /= 10);
   return put(at, digits + first, sizeof digits - first);
-}
-
-/* "404 Nope" says the status of the call once more and a reason. */
-static int is_line_of(const fcgi_header *header, int status) {
-  uint8_t number[NUMBER_ROOM + 1];
-  uint8_t *end = put(put_number(number, (size_t)status), " ", 1);
-  size_t len = (size_t)(end - number);
-  return header->value_len > len && memcmp(header->value, number, len) == 0;
-}
-
-/* The status line that the caller wrote itself, or NULL. */
-static const fcgi_header *find_status(const fcgi_header *headers,
-                                      size_t count) {
-  for (size_t i = 0; i < count; i++)
-    if (is_status(&headers[i]))
-      return &headers[i];
-  return NULL;
 }
 
 static uint8_t *put_header(uint8_t *at, const fcgi_header *header) {
@@ -180,22 +121,39 @@ static uint8_t *put_length(uint8_t *at, size_t length) {
   return put(at, "\r\n", 2);
 }
 
-static int check_start(const fcgi_request *request, int status,
-                       const fcgi_header *headers, size_t count) {
-  const fcgi_header *given = find_status(headers, count);
+/* What an answer says before its body, and the body where it is short. */
+typedef struct start {
+  fcgi__head head;      /* As judged. */
+  const size_t *length; /* For a Content-Length that is added, or NULL. */
+  const void *data;     /* The body, to go in the same write. */
+  size_t len;           /* Bytes of it. */
+} start;
+
+/* A whole body of `length` bytes, or -1; without one for HEAD, and where
+   Content-Length tells of another answer's (RFC 9110, 8.6). */
+static fcgi__head_fault judge(const fcgi_request *request, fcgi__head *head,
+                              int64_t length) {
+  fcgi__head_fault fault = fcgi__head_judge(head);
+  if (!fault && length >= 0 && head->length_at && head->length != length &&
+      !request->head_only && head->status != 304)
+    fault = FCGI__HEAD_BODY;
+  return fault;
+}
+
+int fcgi_request_check_answer(const fcgi_request *request, int status,
+                              const fcgi_header *headers, size_t count,
+                              int64_t length, char *why, size_t size) {
+  fcgi__head head = {.status = status, .headers = headers, .count = count};
+  fcgi__head_fault fault = judge(request, &head, length);
+  fcgi__head_explain(&head, fault, length, why, size);
+  return fault ? FCGI_ERR_INVALID : 0;
+}
+
+static int check_start(const fcgi_request *request) {
   int error = fcgi__request_check(request);
-  size_t at;
   if (error)
     return error;
-  if (request->answer != FCGI__ANSWER_NONE)
-    return FCGI_ERR_STATE;
-  if (status < 100 || status > 599 || (given && !is_line_of(given, status)))
-    return FCGI_ERR_INVALID;
-  for (size_t i = 0; i < count; i++)
-    if (fcgi_header_check(&headers[i], &at) ||
-        (is_status(&headers[i]) && &headers[i] != given))
-      return FCGI_ERR_INVALID;
-  return 0;
+  return request->answer == FCGI__ANSWER_NONE ? 0 : FCGI_ERR_STATE;
 }
 
 /* lighttpd takes what precedes the Status of an authorizer's answer for part
@@ -204,48 +162,50 @@ static int is_status_first(const fcgi_request *request) {
   return request->role->number == FCGI_ROLE_AUTHORIZER;
 }
 
-/* What an answer says before its body, and the body where it is short. */
-typedef struct head {
-  int status;                 /* Of HTTP, RFC 9110, 15. */
-  const fcgi_header *headers; /* The caller's. */
-  size_t count;               /* How many. */
-  const fcgi_header *given;   /* The one among them that is Status, or NULL. */
-  const size_t *length;       /* For Content-Length, or NULL. */
-  const void *data;           /* The body, to go in the same write. */
-  size_t len;                 /* How much. */
-} head;
-
 /* Room for all of it: at most so many bytes. */
-static size_t size_of(const head *of) {
+static size_t size_of(const start *of) {
   size_t size = HEAD_ROOM + of->len;
-  for (size_t i = 0; i < of->count; i++)
-    size += of->headers[i].name_len + of->headers[i].value_len + 4;
+  for (size_t i = 0; i < of->head.count; i++)
+    size += of->head.headers[i].name_len + of->head.headers[i].value_len + 4;
   return size;
 }
 
 /* Status comes last: HAProxy 2.6 turns any status into 302 when Location
    follows it. */
-static uint8_t *put_all(uint8_t *at, const head *of, int status_first) {
+static uint8_t *put_all(uint8_t *at, const start *of, int status_first) {
+  const fcgi__head *head = &of->head;
   if (status_first)
-    at = put_status(at, of->status, of->given);
-  for (size_t i = 0; i < of->count; i++)
-    if (&of->headers[i] != of->given)
-      at = put_header(at, &of->headers[i]);
+    at = put_status(at, head->status, head->status_at);
+  for (size_t i = 0; i < head->count; i++)
+    if (&head->headers[i] != head->status_at &&
+        !fcgi__head_drops(head, &head->headers[i]))
+      at = put_header(at, &head->headers[i]);
   if (of->length)
     at = put_length(at, *of->length);
   if (!status_first)
-    at = put_status(at, of->status, of->given);
+    at = put_status(at, head->status, head->status_at);
   at = put(at, "\r\n", 2);
-  return has_no_body(of->status) ? at : put(at, of->data, of->len);
+  return fcgi__status_has_no_body(head->status) ? at
+                                                : put(at, of->data, of->len);
 }
 
-/* Put it on STDOUT, in one write; `of->given` is found here. */
-static int write_head(fcgi_request *request, head *of) {
+void fcgi__request_dropped(const fcgi_request *request, uint32_t hops) {
+  fcgi_server *server = request->connection->server;
+  hops &= ~atomic_fetch_or(&server->dropped, hops);
+  for (uint32_t bit = 1; hops; hops &= ~bit, bit <<= 1)
+    if (hops & bit)
+      fcgi__server_log(server, FCGI_LOG_WARNING,
+                       "an application sets header %s, which is the web "
+                       "server's to set: it is left out (told once)",
+                       fcgi__hop_name(bit));
+}
+
+/* Put it on STDOUT, in one write. */
+static int write_head(fcgi_request *request, const start *of) {
   const fcgi_allocator *allocator = &request->connection->server->allocator;
   size_t size = size_of(of);
   uint8_t small[SMALL_HEAD], *end, *bytes = small;
   int error;
-  of->given = find_status(of->headers, of->count);
   if (size > sizeof small)
     bytes = fcgi__realloc(allocator, NULL, size);
   if (!bytes)
@@ -254,13 +214,29 @@ static int write_head(fcgi_request *request, head *of) {
   error = fcgi__request_put(request, bytes, (size_t)(end - bytes));
   if (!error) {
     request->answer = FCGI__ANSWER_BODY;
-    request->tally.status = (uint16_t)of->status;
+    request->tally.status = (uint16_t)of->head.status;
     fcgi__request_head_out(request);
   }
-  if (has_no_body(of->status))
+  if (fcgi__status_has_no_body(of->head.status))
     request->head_only = 1;
+  if (of->head.hops)
+    fcgi__request_dropped(request, of->head.hops);
   if (bytes != small)
     fcgi__free(allocator, bytes);
+  return error;
+}
+
+static int start_answer(fcgi_request *request, int status,
+                        const fcgi_header *headers, size_t count) {
+  start begun = {
+      .head = {.status = status, .headers = headers, .count = count}};
+  int error = check_start(request);
+  if (!error && fcgi__head_judge(&begun.head))
+    error = FCGI_ERR_INVALID;
+  if (!error)
+    error = write_head(request, &begun);
+  if (!error && begun.head.length_at)
+    request->body_left = begun.head.length;
   return error;
 }
 
@@ -268,9 +244,7 @@ int fcgi_request_start(fcgi_request *request, int status,
                        const fcgi_header *headers, size_t count) {
   int error;
   fcgi__connection_lock(request->connection);
-  error = check_start(request, status, headers, count);
-  if (!error)
-    error = write_head(request, &(head){status, headers, count, .data = NULL});
+  error = start_answer(request, status, headers, count);
   fcgi__connection_unlock(request->connection);
   return error;
 }
@@ -287,37 +261,46 @@ static int reply_body(fcgi_request *request, const void *data, size_t len) {
   return done < 0 ? (int)done : 0;
 }
 
-static int names_length(const fcgi_header *header) {
-  return header->name_len == 14 &&
-         strncasecmp(header->name, "Content-Length", 14) == 0;
+/* The caller may not look at what is returned, and its client gets 500. */
+static void tell_refused(const fcgi_request *request, const fcgi__head *head,
+                         fcgi__head_fault fault, size_t len) {
+  char why[FCGI__WHY];
+  fcgi__head_explain(head, fault, (int64_t)len, why, sizeof why);
+  fcgi__request_tell(request, why, ", so the client gets 500");
 }
 
-/* RFC 9110, 8.6: no length for answers that never have a body. */
-static int wants_length(int status, const fcgi_header *headers, size_t count) {
-  if (has_no_body(status))
-    return 0;
-  for (size_t i = 0; i < count; i++)
-    if (names_length(&headers[i]))
-      return 0;
-  return 1;
+/* Head and body in one write where the body is short; then the end. RFC 9110,
+   8.6: no length for answers that never have a body. */
+static int respond(fcgi_request *request, start *whole, const void *data,
+                   size_t len) {
+  fcgi__head_fault fault = judge(request, &whole->head, (int64_t)len);
+  int error = fault ? FCGI_ERR_INVALID : 0;
+  if (fault)
+    tell_refused(request, &whole->head, fault, len);
+  if (!whole->head.length_at && !fcgi__status_has_no_body(whole->head.status))
+    whole->length = &len;
+  whole->data = data;
+  whole->len = request->head_only || len > TOGETHER ? 0 : len;
+  if (!error)
+    error = write_head(request, whole);
+  if (!error && whole->len == 0)
+    error = reply_body(request, data, len);
+  return error;
 }
 
 int fcgi__request_respond(fcgi_request *request, int status,
                           const fcgi_header *headers, size_t count,
                           const void *data, size_t len) {
-  size_t together = request->head_only || len > TOGETHER ? 0 : len;
-  int error = check_start(request, status, headers, count);
+  start whole = {
+      .head = {.status = status, .headers = headers, .count = count}};
+  int error = check_start(request);
   if (!error)
-    error = write_head(
-        request,
-        &(head){status, headers, count, .data = data, .len = together,
-                .length = wants_length(status, headers, count) ? &len : NULL});
-  if (!error && together == 0)
-    error = reply_body(request, data, len);
+    error = respond(request, &whole, data, len);
   if (!error)
     return fcgi__request_end(request, 0);
   /* A second 500 after a failed one would only fail the same way. */
-  if (status == 500 && request->answer == FCGI__ANSWER_NONE)
+  if (status == 500 && request->answer == FCGI__ANSWER_NONE &&
+      error != FCGI_ERR_INVALID)
     fcgi__request_cut_off(request);
   else
     fcgi__request_fail(request);
@@ -388,9 +371,7 @@ static int allow(fcgi_request *request, const fcgi_header *variables,
   for (size_t i = 0; i < count && !error; i++)
     error = variables[i].name_len > 0 ? 0 : FCGI_ERR_INVALID;
   if (!error)
-    error = check_start(request, 200, headers, count);
-  if (!error)
-    error = write_head(request, &(head){200, headers, count, .data = NULL});
+    error = start_answer(request, 200, headers, count);
   fcgi__free(allocator, headers);
   if (!error)
     return fcgi__request_end(request, 0);

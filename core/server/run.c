@@ -27,7 +27,7 @@ static void call(const fcgi_handler *handler, const fcgi_server_event *event,
   if (event->type == FCGI_EVENT_ABORT || event->type == FCGI_EVENT_CLOSE)
     result = FCGI_PENDING;
   if (result == 0)
-    fcgi_request_end(request, 0); /* STATE if it has ended: fine. */
+    fcgi_request_conclude(request); /* STATE if it has ended: fine. */
   else if (result < 0)
     fcgi_request_fail(request);
   fcgi__request_release(request);

@@ -77,6 +77,8 @@ struct fcgi_server {
   atomic_llong next_sweep;               /* When some deadline may be due. */
   atomic_llong accept_again;             /* When to accept after EMFILE. */
   atomic_uint events;                    /* 1u << type to give out. */
+  atomic_uint dropped;                   /* fcgi__hop_bit of header fields that
+                                            were left out and told of. */
   _Atomic(fcgi__board_slot *) slot;      /* Where we count; NULL: nowhere. */
   fcgi__board board;                     /* Where that is. */
   fcgi__spare spare;                     /* Serves when all are busy. */

@@ -8,6 +8,90 @@ local function answer(...)
   return ask(function() return table.unpack(results, 1, results.n) end)
 end
 
+describe("what the head of an answer promises", function()
+  -- Nothing has left when it is found: the request can still be answered.
+  local function refused(expected, ...)
+    local args = table.pack(...)
+    support.pull({}, function(req)
+      local fine, message = pcall(req.reply, req, table.unpack(args, 1, args.n))
+      assert.is_false(fine)
+      assert.matches(expected, message, 1, true)
+      assert.is_true(req:reply(200))
+    end)
+    assert.equal(500, answer(...).status)
+  end
+
+  it("must be possible", function()
+    local function piece() return nil end
+    for _, body in ipairs { "abc", { "a", "bc" } } do
+      refused("Content-Length says 50, the body has 3 bytes", 200, { ["Content-Length"] = 50 }, body)
+      refused("'x' is not a number of bytes", 200, { ["Content-Length"] = "x" }, body)
+      refused("says both 3 and '4'", 200, { ["Content-Length"] = { 3, 4 } }, body)
+    end
+    refused("'-1' is not a number of bytes", 200, { ["Content-Length"] = -1 }, piece)
+    for _, status in ipairs { 100, 101, 199 } do
+      refused("from 200 to 599", status)
+    end
+    refused("'x' is not a number of bytes", 200, { ["content-length"] = "x" }, piece)
+  end)
+
+  it("needs a first piece that is a string", function()
+    for _, first in ipairs { true, {}, print } do
+      refused("it must return a string", 200, {}, function() return first end)
+    end
+  end)
+
+  it("leaves the connection's headers out", function()
+    local response = answer(200, { ["Transfer-Encoding"] = "chunked", Connection = "close", ["X-A"] = 1 }, "abc")
+    assert.is_nil(response.headers["transfer-encoding"])
+    assert.is_nil(response.headers["connection"])
+    assert.equal("1", response.headers["x-a"])
+    assert.equal("abc", response.body)
+  end)
+
+  it("is judged where it is written raw", function()
+    local function raw(text)
+      return ask(function(req) req:write(text, "abc") end)
+    end
+    support.pull({}, function(req)
+      assert.same({ nil, "the answer is not what its head says: the log has the reason", "INVALID", 0 },
+        { req:write("Status: 101 Odd\r\n\r\n") })
+    end)
+    assert.equal(500, raw("Content-Length: x\r\n\r\n").status)
+    assert.equal(500, raw("Status: 101 Odd\r\n\r\n").status)
+    local response = raw("TE: x\r\nContent-Length: 3\r\n\r\n")
+    assert.is_nil(response.headers.te)
+    assert.equal("abc", response.body)
+  end)
+
+  it("cuts a stream that breaks it", function()
+    local function stream(length)
+      local pieces = { "a", "bc" }
+      return answer(200, { ["Content-Length"] = length }, function() return table.remove(pieces, 1) end)
+    end
+    assert.equal("abc", stream(3).body)
+    assert.is_nil(stream(9).app_status)
+    assert.is_nil(stream(2).app_status)
+  end)
+
+  it("bounds the rest of a file, and one without a size is read", function()
+    local path = os.tmpname()
+    support.write_file(path, "0123456789")
+    local function send(file, length)
+      return ask(function(req)
+        req:start(200, { ["Content-Length"] = length })
+        req:send_file(file)
+      end)
+    end
+    assert.equal("0123", send(path, 4).body)
+    assert.is_nil(send(path, 40).app_status)
+    os.remove(path)
+    if support.exists("/proc/sys/kernel/ostype") then
+      assert.equal(support.read_file("/proc/sys/kernel/ostype"), send("/proc/sys/kernel/ostype").body)
+    end
+  end)
+end)
+
 describe("what a handler returns", function()
   it("can be a string", function()
     local response = answer(200, { ["Content-Type"] = "text/plain" }, "hello\0\255")
@@ -132,10 +216,10 @@ describe("wrong answers", function()
   end
 
   it("are told by what is wrong with them", function()
-    raises("the status must be a number from 100 to 599 (got 99)", 99)
+    raises("the status must be a number from 200 to 599 (got 99)", 99)
     raises("header 'Status' is given as the status, not as a header", 200, { status = "404" }, "x")
-    raises("the status must be a number from 100 to 599 (got 200)", "200")
-    raises("the status must be a number from 100 to 599 (got nil)", nil)
+    raises("the status must be a number from 200 to 599 (got 200)", "200")
+    raises("the status must be a number from 200 to 599 (got nil)", nil)
     raises("the headers must be a table (got a string)", 200, "text/plain")
     raises("header 'X-A' is a boolean", 200, { ["X-A"] = true })
     raises("header 'X-A' has a line break or NUL in its value", 200, { ["X-A"] = "b\r\nSet-Cookie: c" })

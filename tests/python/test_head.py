@@ -108,7 +108,7 @@ def test_the_header_refused_is_named(interface, bad, complaint, capfd):
     ("status", "complaint"),
     [
         ("404 a\nb", f"header 'Status' has '\\n' in its value, {LINE}"),
-        ("999 Odd", "the status must be from 100 to 599"),
+        ("999 Odd", "status 999 is not from 200 to 599"),
         ("404 \u20ac", "must be Latin-1"),
     ],
 )

@@ -223,6 +223,15 @@ function paths.nothing(request)
   text(request, request:param("ABSENT") == nil and "nothing" or "something")
 end
 
+-- Write nothing.
+function paths.silent() end
+
+function paths.promise(request)
+  request:header("Transfer-Encoding", "chunked")
+  request:header("Content-Length", request:param("LENGTH"))
+  text(request, "abc")
+end
+
 function paths.number(request)
   text(request, ("%s\n%s\n%s\n"):format(request:content_length(), request:data_length(),
     request:data_modified()))

@@ -266,6 +266,18 @@ class Scenario
         text($request, $request->param('ABSENT') === null ? 'nothing' : 'something');
     }
 
+    private function silent($request)
+    {
+        // Write nothing.
+    }
+
+    private function promise($request)
+    {
+        $request->header('Transfer-Encoding', 'chunked');
+        $request->header('Content-Length', $request->param('LENGTH'));
+        text($request, 'abc');
+    }
+
     private function number($request)
     {
         $numbers = [$request->content_length(), $request->data_length(), $request->data_modified()];

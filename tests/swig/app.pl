@@ -254,7 +254,16 @@ package Odd {
     use overload bool => sub { 0 }, '""' => sub { die "not shown\n" };
 }
 
+sub promise {
+    my ($request) = @_;
+    $request->header('Transfer-Encoding', 'chunked');
+    $request->header('Content-Length', $request->param('LENGTH'));
+    text($request, 'abc');
+}
+
 my %paths = (
+    silent => sub { },    # Write nothing.
+    promise => \&promise,
     odd => sub { die bless {}, 'Odd' },
     # What would leave a loop of the language's own.
     leave => sub { no warnings 'exiting'; last },

@@ -217,6 +217,16 @@ def nothing(request, server):
     text(request, "nothing" if value is None else "something")
 
 
+def silent(request, server):
+    """Write nothing."""
+
+
+def promise(request, server):
+    request.header("Transfer-Encoding", "chunked")
+    request.header("Content-Length", request.param("LENGTH"))
+    text(request, "abc")
+
+
 def number(request, server):
     lines = [request.content_length(), request.data_length(), request.data_modified()]
     text(request, "".join(f"{line}\n" for line in lines))
@@ -322,7 +332,7 @@ PATHS = {
     "/" + function.__name__.strip("_"): function
     for function in (
         *(bytes_, nothing, number, large, die, die_late, save, saved, no_handle, wrong),
-        *(stop, nested, file, count, odd, leave, close),
+        *(stop, nested, file, count, odd, leave, close, silent, promise),
     )
 }
 

@@ -252,6 +252,16 @@ class Scenario
     text(request, request.param("ABSENT").nil? ? "nothing" : "something")
   end
 
+  # Write nothing.
+  def silent(request)
+  end
+
+  def promise(request)
+    request.header("Transfer-Encoding", "chunked")
+    request.header("Content-Length", request.param("LENGTH"))
+    text(request, "abc")
+  end
+
   def number(request)
     numbers = [request.content_length, request.data_length, request.data_modified]
     text(request, numbers.map { |number| "#{number}\n" }.join)

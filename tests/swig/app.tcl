@@ -215,6 +215,15 @@ namespace eval path {
         text $request [expr {[dict exists [$request params] ABSENT] ? "something" : "nothing"}]
     }
 
+    # Write nothing.
+    proc silent {request server} {}
+
+    proc promise {request server} {
+        $request header Transfer-Encoding chunked
+        $request header Content-Length [$request param LENGTH]
+        text $request abc
+    }
+
     proc number {request server} {
         text $request "[$request content_length]\n[$request data_length]\n[$request data_modified]\n"
     }

@@ -84,6 +84,25 @@ def test_error_in_a_handler(scenario):
     assert scenario.text("/count")
 
 
+def test_handler_that_writes_nothing(scenario):
+    assert scenario.ask("/silent").status == 500
+    line = "its handler returned and wrote nothing, so the client gets 500"
+    wait_until(lambda: f"GET /silent: {line}" in scenario.output(), what="the line")
+
+
+def test_promises_of_a_head(scenario):
+    response = scenario.ask("/promise", LENGTH="3")
+    assert (response.status, response.body) == (200, b"abc")
+    assert "transfer-encoding" not in response.headers
+    wait_until(lambda: "header Transfer-Encoding," in scenario.output(), what="the line")
+    for length, why in [
+        ("50", "Content-Length says 50, the body has 3 bytes"),
+        ("x", "Content-Length 'x' is not a number of bytes"),
+    ]:
+        assert scenario.ask("/promise", LENGTH=length).status == 500
+        wait_until(lambda: why in scenario.output(), what=why)  # noqa: B023
+
+
 @pytest.mark.parametrize("path", ["/odd", "/leave"])
 def test_odd_errors(scenario, path):
     assert scenario.ask(path).status == 500

@@ -13,11 +13,12 @@ static int is_length(const fcgi_header *header) {
 }
 
 /* Raise for the first header that the core would refuse, saying which it is. */
-static void check(lua_State *L, const fcgi_lua_headers *list) {
+static void check(lua_State *L, fcgi_lua_headers *list) {
   for (size_t i = 0; i < list->count; i++) {
     const fcgi_header *header = &list->items[i];
     size_t at;
     fcgi_header_fault fault = fcgi_header_check(header, &at);
+    list->has_length |= is_length(header);
     if (is_status(header))
       luaL_error(L, "header 'Status' is given as the status, not as a header");
     if (fault == FCGI_HEADER_BAD_NAME)
@@ -109,9 +110,8 @@ static size_t digits(char *out, lua_Integer number) {
 
 void fcgi_lua_headers_add_length(lua_State *L, fcgi_lua_headers *list,
                                  lua_Integer length) {
-  for (size_t i = 0; i < list->count; i++)
-    if (is_length(&list->items[i]))
-      return;
+  if (list->has_length)
+    return;
   size_t len = digits(list->length, length);
   append(L, list, (fcgi_header){"Content-Length", 14, list->length, len});
 }
@@ -119,6 +119,7 @@ void fcgi_lua_headers_add_length(lua_State *L, fcgi_lua_headers *list,
 void fcgi_lua_headers_collect(lua_State *L, int index, fcgi_lua_headers *list) {
   list->items = list->few;
   list->count = 0;
+  list->has_length = 0;
   list->room = sizeof list->few / sizeof *list->few;
   lua_pushnil(L);
   list->block = lua_gettop(L);

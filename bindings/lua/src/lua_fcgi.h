@@ -167,6 +167,7 @@ typedef struct fcgi_lua_headers {
   size_t count;        /* How many are filled. */
   size_t room;         /* How many fit. */
   int block;           /* The place on the stack of such a block. */
+  int has_length;      /* 1: Content-Length is among them. */
   char length[24];     /* The text of an added Content-Length. */
   fcgi_header few[24]; /* Enough for nearly every answer. */
 } fcgi_lua_headers;

@@ -13,15 +13,34 @@ enum {
   JOINED = 4096 /* A list up to this length leaves as one text. */
 };
 
+static const char unkept[] =
+    "the answer is not what its head says: the log has the reason";
+
+/* fcgi_lua_fail for writing or ending an answer. */
+static int fail_answer(lua_State *L, int code) {
+  return fcgi_lua_fail(L, code, code == FCGI_ERR_INVALID ? unkept : NULL);
+}
+
+/* Raises unless the core lets an answer begin so, whose body has `length`
+   bytes or, with -1, any. */
+static void judge(lua_State *L, const fcgi_lua_request *request, int status,
+                  const fcgi_lua_headers *list, lua_Integer length) {
+  char why[256];
+  if (list->has_length &&
+      fcgi_request_check_answer(request->handle, status, list->items,
+                                list->count, length, why, sizeof why) < 0)
+    luaL_error(L, "%s", why);
+}
+
 /* Collect the headers at 3, and return the status at 2; raises when they are
    wrong, before anything is written. */
 static int gather(lua_State *L, const fcgi_lua_request *request,
-                  fcgi_lua_headers *list) {
+                  fcgi_lua_headers *list, lua_Integer length) {
   int exact;
   int type = lua_type(L, 3);
   lua_Integer status = lua_tointegerx(L, 2, &exact);
-  if (!exact || status < 100 || status > 599 || lua_type(L, 2) != LUA_TNUMBER)
-    luaL_error(L, "the status must be a number from 100 to 599 (got %s)",
+  if (!exact || status < 200 || status > 599 || lua_type(L, 2) != LUA_TNUMBER)
+    luaL_error(L, "the status must be a number from 200 to 599 (got %s)",
                luaL_tolstring(L, 2, NULL));
   if (request->answered)
     luaL_error(L, "the answer has begun already");
@@ -29,19 +48,20 @@ static int gather(lua_State *L, const fcgi_lua_request *request,
     luaL_error(L, "the headers must be a table (got a %s)",
                lua_typename(L, type));
   fcgi_lua_headers_collect(L, type == LUA_TTABLE ? 3 : 0, list);
+  judge(L, request, (int)status, list, length);
   return (int)status;
 }
 
-/* RFC 9110, 8.6: no Content-Length with 1xx and 204, none of ours with 304. */
+/* RFC 9110, 8.6: no Content-Length with 204, none of ours with 304. */
 static int may_have_length(int status) {
-  return status >= 200 && status != 204 && status != 304;
+  return status != 204 && status != 304;
 }
 
 int fcgi_lua_begin(lua_State *L, fcgi_lua_request *request,
                    lua_Integer length) {
   int top = lua_gettop(L);
   fcgi_lua_headers list;
-  int status = gather(L, request, &list);
+  int status = gather(L, request, &list, length);
   if (length >= 0 && may_have_length(status))
     fcgi_lua_headers_add_length(L, &list, length);
   int code =
@@ -90,9 +110,10 @@ static int send_slices(fcgi_lua_request *request, const struct iovec *slices,
   if (want == 0)
     return 0;
   ptrdiff_t sent = fcgi_request_writev(request->handle, slices, count);
+  if (sent >= 0 || sent == FCGI_ERR_INVALID)
+    request->answered = 1;
   if (sent < 0)
     return (int)sent;
-  request->answered = 1;
   *taken += (size_t)sent;
   return (size_t)sent < want ? FCGI_ERR_AGAIN : 0;
 }
@@ -123,7 +144,7 @@ int fcgi_lua_write(lua_State *L) {
     code = send_slices(request, slices, count, &taken);
   }
   if (code < 0) {
-    fcgi_lua_fail(L, code, NULL);
+    fail_answer(L, code);
     lua_pushinteger(L, (lua_Integer)taken);
     return 4;
   }
@@ -162,7 +183,8 @@ static int file_descriptor(lua_State *L) {
   return fileno(stream->f);
 }
 
-/* Send `len` bytes, or all from `offset` on when negative; 0 or an error. */
+/* Send `len` bytes, or all from `offset` on when negative; 0 or an error, which
+   is EINVAL where there is no end to send to. */
 static int send_range(fcgi_lua_request *request, int fd, lua_Integer offset,
                       lua_Integer len) {
   struct stat file;
@@ -172,13 +194,15 @@ static int send_range(fcgi_lua_request *request, int fd, lua_Integer offset,
     errno = EISDIR;
     return FCGI_ERR_SYSTEM;
   }
-  if (len < 0)
-    len = file.st_size > offset ? file.st_size - offset : 0;
+  if (len < 0 && !S_ISREG(file.st_mode)) {
+    errno = EINVAL;
+    return FCGI_ERR_SYSTEM;
+  }
   if (len == 0)
     return 0;
   int code = fcgi_request_send_file(request->handle, fd, (uint64_t)offset,
-                                    (uint64_t)len);
-  request->answered |= code >= 0;
+                                    len < 0 ? FCGI_TO_END : (uint64_t)len);
+  request->answered |= code >= 0 || code == FCGI_ERR_INVALID;
   return code;
 }
 
@@ -200,7 +224,7 @@ int fcgi_lua_send_file(lua_State *L) {
         L, code,
         lua_pushfstring(L, "%s: %s", lua_tostring(L, 2), strerror(error)));
   if (code < 0)
-    return fcgi_lua_fail(L, code, NULL);
+    return fail_answer(L, code);
   lua_settop(L, 1);
   return 1;
 }
@@ -253,9 +277,17 @@ static int finish(lua_State *L, fcgi_lua_request *request, int code) {
     code = fcgi_lua_request_end(request, 0);
   errno = error;
   if (code < 0)
-    return fcgi_lua_fail(L, code, NULL);
+    return fail_answer(L, code);
   lua_pushboolean(L, 1);
   return 1;
+}
+
+static void check_piece(lua_State *L) {
+  if (!lua_isnil(L, -1) && !lua_isstring(L, -1))
+    luaL_error(L,
+               "the body's iterator returned a %s; it must return a string, or "
+               "nil at the end",
+               luaL_typename(L, -1));
 }
 
 /* Send what the iterator gave, at the top; an empty text flushes. 1 goes on,
@@ -264,11 +296,6 @@ static int send_piece(lua_State *L, fcgi_lua_request *request) {
   size_t taken = 0;
   if (lua_isnil(L, -1))
     return 0;
-  if (!lua_isstring(L, -1))
-    return luaL_error(L,
-                      "the body's iterator returned a %s; it must return a "
-                      "string, or nil at the end",
-                      luaL_typename(L, -1));
   struct iovec piece = slice_at(L, -1);
   int code = piece.iov_len ? send_slices(request, &piece, 1, &taken)
                            : fcgi_request_flush(request->handle);
@@ -291,6 +318,7 @@ static int send_pieces(lua_State *L, int status, lua_KContext context) {
     request = fcgi_lua_request_at(L, 1);
     if (!request)
       return luaL_error(L, "the body's iterator finished the request");
+    check_piece(L);
     if (!request->answered)
       code = fcgi_lua_begin(L, request, -1);
     if (code >= 0)
@@ -304,7 +332,7 @@ static int send_pieces(lua_State *L, int status, lua_KContext context) {
 static int respond(lua_State *L, fcgi_lua_request *request, const char *body,
                    size_t len) {
   fcgi_lua_headers list;
-  int status = gather(L, request, &list);
+  int status = gather(L, request, &list, (lua_Integer)len);
   int code = fcgi_request_respond(fcgi_lua_request_detach(request), status,
                                   list.items, list.count, body, len);
   if (code < 0)

@@ -37,7 +37,7 @@ local fcgi = {}
 ---| "stop"       # the server is stopped at once
 ---| "deadline"   # request_timeout has passed, the client got 504
 
----@alias fcgi.status integer A status from 100 to 599.
+---@alias fcgi.status integer A status from 200 to 599.
 
 --- Names and values; a list of values sends the header several times. Line
 --- breaks and NUL in a value are refused.

@@ -5,7 +5,7 @@
 
 static PyObject *done(request_object *self, int code) {
   if (code < 0)
-    return error_set(self->state, code, NULL);
+    return error_set_write(self->state, code);
   Py_RETURN_NONE;
 }
 
@@ -19,7 +19,7 @@ PyObject *answer_method_start(PyObject *object, PyObject *args,
     return NULL;
   reply_init(&answer, status);
   if (reply_headers(&answer, headers) == 0 &&
-      reply_start(&answer, (request_object *)object) == 0)
+      reply_start(&answer, (request_object *)object, -1) == 0)
     result = Py_NewRef(Py_None);
   reply_clear(&answer);
   return result;
@@ -43,7 +43,7 @@ PyObject *answer_method_write(PyObject *object, PyObject *data) {
   PyBuffer_Release(&view);
   if (handle == NULL)
     return NULL;
-  return code < 0 ? error_set(self->state, code, NULL)
+  return code < 0 ? error_set_write(self->state, code)
                   : PyLong_FromSsize_t(len);
 }
 
@@ -118,9 +118,9 @@ static PyObject *reply_core(request_object *self, reply *answer) {
   if (handle == NULL)
     return NULL;
   int head = reply_is_head(self), code = 0;
-  int failed = head < 0 ||
-               reply_add_length(answer, reply_body_len(answer), head) < 0 ||
-               reply_start(answer, self) < 0;
+  size_t len = reply_body_len(answer);
+  int failed = head < 0 || reply_add_length(answer, len, head) < 0 ||
+               reply_start(answer, self, (int64_t)len) < 0;
   if (!failed) {
     Py_BEGIN_ALLOW_THREADS
     code = reply_write(answer, handle);
@@ -162,18 +162,21 @@ PyObject *answer_method_reply(PyObject *object, PyObject *args,
 }
 
 static PyObject *allow_core(request_object *self, const reply *variables) {
+  char why[REPLY_WHY] = "";
   fcgi_request *handle = request_claim(self, 0);
   if (handle == NULL)
     return NULL;
   int code;
   self->begun = 1;
+  fcgi_request_check_answer(handle, 200, variables->headers, variables->count,
+                            -1, why, sizeof why);
   Py_BEGIN_ALLOW_THREADS
   code = fcgi_request_allow(handle, variables->headers, variables->count);
   request_closed(self);
   Py_END_ALLOW_THREADS
   if (code != FCGI_ERR_INVALID)
     return done(self, code);
-  reply_refused(variables, "the client is not allowed", "variable");
+  reply_refused(variables, "the client is not allowed", "variable", why);
   return NULL;
 }
 
@@ -189,28 +192,31 @@ PyObject *answer_method_allow(PyObject *object, PyObject *args) {
   return result;
 }
 
-/* The bytes of `fd` from `offset` to its end; -1 with an exception. */
-static long long rest_of_file(int fd, long long offset) {
+/* 0, or -1 with an exception: the rest of `fd` from `offset` on cannot be
+   sent. A file that says it is empty may not be (/proc). */
+static int check_rest(int fd, long long offset) {
   struct stat status;
-  if (fstat(fd, &status) < 0) {
+  if (fstat(fd, &status) < 0)
     PyErr_SetFromErrno(PyExc_OSError);
-    return -1;
-  }
-  long long rest = (long long)status.st_size - offset;
-  if (rest < 0)
+  else if (!S_ISREG(status.st_mode))
+    PyErr_SetString(PyExc_ValueError,
+                    "what is no regular file is sent with a length only");
+  else if (status.st_size > 0 && offset > (long long)status.st_size)
     PyErr_Format(PyExc_ValueError, "the file ends before offset %lld", offset);
-  return rest < 0 ? -1 : rest;
+  else
+    return 0;
+  return -1;
 }
 
 static PyObject *send_core(request_object *self, int fd, long long offset,
-                           long long length) {
+                           uint64_t length) {
   fcgi_request *handle = request_enter(self);
   if (handle == NULL)
     return NULL;
   int code;
   self->begun = 1;
   Py_BEGIN_ALLOW_THREADS
-  code = fcgi_request_send_file(handle, fd, (uint64_t)offset, (uint64_t)length);
+  code = fcgi_request_send_file(handle, fd, (uint64_t)offset, length);
   request_leave(self);
   Py_END_ALLOW_THREADS
   return done(self, code);
@@ -220,20 +226,19 @@ PyObject *answer_method_send_file(PyObject *object, PyObject *args,
                                   PyObject *kwargs) {
   static const char *const names[] = {"file", "offset", "length", NULL};
   PyObject *file, *length = Py_None;
-  long long offset = 0, bytes;
+  long long offset = 0, bytes = 0;
   if (!args_parse(args, kwargs, "O|LO:send_file", names, &file, &offset,
                   &length))
     return NULL;
   int fd = PyObject_AsFileDescriptor(file);
   if (fd < 0)
     return NULL;
-  bytes =
-      length == Py_None ? rest_of_file(fd, offset) : PyLong_AsLongLong(length);
-  if (bytes < 0 || offset < 0) {
-    if (!PyErr_Occurred())
-      PyErr_SetString(PyExc_ValueError,
-                      "offset and length must not be negative");
+  if (length != Py_None)
+    bytes = PyLong_AsLongLong(length);
+  if (!PyErr_Occurred() && (bytes < 0 || offset < 0))
+    PyErr_SetString(PyExc_ValueError, "offset and length must not be negative");
+  if (PyErr_Occurred() || (length == Py_None && check_rest(fd, offset) < 0))
     return NULL;
-  }
-  return send_core((request_object *)object, fd, offset, bytes);
+  return send_core((request_object *)object, fd, offset,
+                   length == Py_None ? FCGI_TO_END : (uint64_t)bytes);
 }

@@ -126,6 +126,14 @@ PyObject *error_set(core_state *state, int code, const char *detail) {
   return NULL;
 }
 
+PyObject *error_set_write(core_state *state, int code) {
+  return error_set(state, code,
+                   code == FCGI_ERR_INVALID
+                       ? "the answer is not what its head says: the log has "
+                         "the reason"
+                       : NULL);
+}
+
 int error_is_disconnect(core_state *state) {
   return PyErr_ExceptionMatches(state->errors[ERROR_ABORTED]);
 }

@@ -2,7 +2,6 @@
 /* wsgi.file_wrapper (PEP 3333): an iterable over a file's blocks, which the
    server sends without reading it when it is a real file. */
 #include "loop.h"
-#include <sys/stat.h>
 
 typedef struct file_wrapper {
   PyObject_HEAD
@@ -84,21 +83,67 @@ static int64_t position(file_wrapper *self) {
   return at;
 }
 
+/* What reading goes through: an object that has one of its own reads something
+   else than its descriptor. */
+static const char *const readers[] = {
+    "read", "read1",  "readinto", "readinto1", "readall", "readable",
+    "tell", "fileno", "seek",     "seekable",  NULL};
+
+static int has_own_reader(PyObject *file) {
+  PyObject *own = PyObject_GetAttrString(file, "__dict__");
+  int found = own == NULL || !PyDict_CheckExact(own);
+  for (int i = 0; !found && readers[i] != NULL; i++)
+    found = PyDict_GetItemString(own, readers[i]) != NULL;
+  Py_XDECREF(own);
+  return found;
+}
+
+static int is_exactly(PyObject *object, PyObject *module, const char *type) {
+  PyObject *wanted = PyObject_GetAttrString(module, type);
+  int same = wanted != NULL && (PyObject *)Py_TYPE(object) == wanted;
+  Py_XDECREF(wanted);
+  return same && !has_own_reader(object);
+}
+
+static int is_readable(PyObject *file) {
+  PyObject *answer = PyObject_CallMethod(file, "readable", NULL);
+  int is = answer == Py_True;
+  Py_XDECREF(answer);
+  return is;
+}
+
+/* Whether read() gives what the descriptor would, which is sure only of what
+   open(path, "rb") returns: gzip, zipfile, tempfile, subclasses and whoever
+   else has a fileno() may read as they like. */
+static int is_plain(PyObject *file) {
+  PyObject *module = PyImport_ImportModule("_io"), *raw = NULL;
+  int plain = module != NULL && is_exactly(file, module, "FileIO");
+  if (module != NULL && !plain && is_exactly(file, module, "BufferedReader"))
+    raw = PyObject_GetAttrString(file, "raw");
+  if (raw != NULL)
+    plain = is_exactly(raw, module, "FileIO");
+  plain = plain && is_readable(file);
+  Py_XDECREF(raw);
+  Py_XDECREF(module);
+  PyErr_Clear();
+  return plain;
+}
+
+/* What has no size to be relied on (/proc, /sys, pipes) is iterated over. */
 int file_wrapper_open(core_state *state, PyObject *body, int *fd,
                       int64_t *offset, int64_t *length) {
-  struct stat status;
   if (!Py_IS_TYPE(body, state->file_wrapper_type))
     return 0;
   file_wrapper *self = (file_wrapper *)body;
-  PyObject *number = PyObject_CallMethodNoArgs(self->file, self->state->fileno);
+  if (!is_plain(self->file))
+    return 0;
+  PyObject *number = PyObject_CallMethodNoArgs(self->file, state->fileno);
   *fd = number == NULL ? -1 : PyObject_AsFileDescriptor(number);
   Py_XDECREF(number);
-  PyErr_Clear(); /* io.BytesIO and the like have none: iterate. */
-  if (*fd < 0 || fstat(*fd, &status) < 0 || !S_ISREG(status.st_mode))
-    return 0;
-  *offset = position(self);
-  *length = (int64_t)status.st_size - *offset;
-  return *offset >= 0 && *length >= 0;
+  PyErr_Clear(); /* A closed file has none: read() says so. */
+  *offset = *fd < 0 ? -1 : position(self);
+  *length = *offset < 0 ? -1 : fcgi_file_rest(*fd, (uint64_t)*offset);
+  return *length >= 0;
 }
 
 static PyMethodDef methods[] = {

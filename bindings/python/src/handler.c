@@ -2,11 +2,17 @@
 /* The native interface: def handler(request) -> (status, headers, body). */
 #include "loop.h"
 
-/* Write one block and let it go out: the next one may take its time. */
-static int send_block(request_object *request, PyObject *block) {
+/* Write one block and let it go out: the next one may take its time. The head
+   waits for the first: where that is none, nothing has left. */
+static int send_block(serve_loop *loop, PyObject *block, int first) {
+  request_object *request = loop->request;
   Py_buffer view;
   if (reply_block(block, &view) < 0)
     return -1;
+  if (first && reply_start(&loop->answer, request, -1) < 0) {
+    PyBuffer_Release(&view);
+    return -1;
+  }
   fcgi_request *handle = request_enter(request);
   int code = 0;
   if (handle != NULL) {
@@ -19,7 +25,7 @@ static int send_block(request_object *request, PyObject *block) {
   }
   PyBuffer_Release(&view);
   if (code < 0)
-    error_set(request->state, code, NULL);
+    error_set_write(request->state, code);
   return handle == NULL || code < 0 ? -1 : 0;
 }
 
@@ -39,14 +45,13 @@ static int send_blocks(serve_loop *loop, PyObject *iterator) {
   PyObject *block;
   int failed = 0, begun = 0;
   while (!failed && (block = PyIter_Next(iterator)) != NULL) {
-    failed = (!begun && reply_start(&loop->answer, loop->request) < 0) ||
-             send_block(loop->request, block) < 0;
+    failed = send_block(loop, block, !begun) < 0;
     begun = 1;
     Py_DECREF(block);
   }
   if (failed || PyErr_Occurred())
     return -1;
-  return begun ? 0 : reply_start(&loop->answer, loop->request);
+  return begun ? 0 : reply_start(&loop->answer, loop->request, -1);
 }
 
 static int stream(serve_loop *loop, PyObject *body) {

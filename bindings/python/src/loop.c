@@ -5,7 +5,7 @@
    reply_add_length would add. */
 static int is_simple(serve_loop *loop) {
   return !loop->request->begun && loop->answer.parts <= 1 &&
-         loop->answer.status != 304 &&
+         loop->answer.status != 304 && reply_length_fits(&loop->answer) &&
          reply_is_good(&loop->answer, &loop->good);
 }
 
@@ -16,7 +16,7 @@ int loop_answer(serve_loop *loop) {
   loop->simple = (char)(head == 0 && is_simple(loop));
   if (!loop->simple &&
       (head < 0 || reply_add_length(&loop->answer, len, head) < 0 ||
-       reply_start(&loop->answer, request) < 0))
+       reply_start(&loop->answer, request, (int64_t)len) < 0))
     return -1;
   loop->pending = request_claim(request, 0);
   return loop->pending == NULL ? -1 : 1;

@@ -2,7 +2,6 @@
 /* Why the head of an answer was refused, for the person who wrote it. */
 #include "params.h"
 #include "reply.h"
-#include <strings.h>
 
 #define NAME_SHOWN 80 /* Characters of a name in a message. */
 
@@ -23,12 +22,8 @@ static void name_culprit(const fcgi_header *header, fcgi_header_fault fault,
   Py_XDECREF(culprit);
 }
 
-static int is_status(const fcgi_header *header) {
-  return header->name_len == 6 && strncasecmp(header->name, "Status", 6) == 0;
-}
-
-void reply_refused(const reply *self, const char *what, const char *kind) {
-  int statuses = 0;
+void reply_refused(const reply *self, const char *what, const char *kind,
+                   const char *why) {
   for (size_t i = 0; i < self->count; i++) {
     const fcgi_header *header = &self->headers[i];
     size_t at = 0;
@@ -41,13 +36,6 @@ void reply_refused(const reply *self, const char *what, const char *kind) {
       name_culprit(header, fault, at, what, kind);
       return;
     }
-    statuses += is_status(header);
   }
-  if (statuses > 0 && self->status >= 100 && self->status <= 599)
-    PyErr_Format(PyExc_ValueError,
-                 "%s: %s Status may be there once, as '%d ' and a reason", what,
-                 kind, self->status);
-  else
-    PyErr_Format(PyExc_ValueError, "%s: the status must be from 100 to 599",
-                 what);
+  PyErr_Format(PyExc_ValueError, "%s: %s", what, why);
 }

@@ -8,6 +8,7 @@ void reply_init(reply *self, int status) {
   self->bytes_only = 0;
   self->line = 0;
   self->usual = 0;
+  self->unsure = 0;
   self->count = 0;
   self->room = REPLY_HEADERS;
   self->headers = self->fixed;
@@ -77,7 +78,7 @@ static int is_length(const fcgi_header *header) {
          strncasecmp(header->name, "Content-Length", 14) == 0;
 }
 
-/* The digits of a Content-Length, or -1 when it is something else. */
+/* Plain digits of a Content-Length, or -1 when it is something else. */
 static int64_t parse_length(const fcgi_header *header) {
   int64_t value = 0;
   for (size_t i = 0; i < header->value_len; i++) {
@@ -89,6 +90,14 @@ static int64_t parse_length(const fcgi_header *header) {
   return header->value_len > 0 ? value : -1;
 }
 
+static void take_length(reply *self, const fcgi_header *header) {
+  int64_t length = parse_length(header);
+  if (length < 0 || self->has_length)
+    self->unsure = 1;
+  self->has_length = 1;
+  self->length = length;
+}
+
 int reply_pair(reply *self, PyObject *name, PyObject *value) {
   fcgi_header header;
   header.name = text_of(name, "name", &header.name_len);
@@ -96,10 +105,8 @@ int reply_pair(reply *self, PyObject *name, PyObject *value) {
       header.name ? text_of(value, "value", &header.value_len) : NULL;
   if (header.value == NULL || make_room(self) < 0)
     return -1;
-  if (is_length(&header)) {
-    self->has_length = 1;
-    self->length = parse_length(&header);
-  }
+  if (is_length(&header))
+    take_length(self, &header);
   self->owners[2 * self->count] = Py_NewRef(name);
   self->owners[2 * self->count + 1] = Py_NewRef(value);
   self->headers[self->count++] = header;
@@ -244,6 +251,11 @@ size_t reply_body_len(const reply *self) {
   return len;
 }
 
+int reply_length_fits(const reply *self) {
+  return !self->has_length ||
+         (!self->unsure && self->length == (int64_t)reply_body_len(self));
+}
+
 static const char *put_length(reply *self, size_t len) {
   char *at = self->length_text + sizeof self->length_text - 1;
   *at = '\0';
@@ -274,29 +286,39 @@ int reply_is_head(request_object *request) {
   return is_head;
 }
 
-static void start_failed(const reply *self, core_state *state, int code) {
+/* The core's start knows no body: what has a length is judged before. */
+static int start(const reply *self, fcgi_request *handle, int64_t known,
+                 char *why, size_t size) {
+  why[0] = '\0';
+  if (known >= 0 && self->has_length &&
+      fcgi_request_check_answer(handle, self->status, self->headers,
+                                self->count, known, why, size) < 0)
+    return FCGI_ERR_INVALID;
+  int code =
+      fcgi_request_start(handle, self->status, self->headers, self->count);
   if (code == FCGI_ERR_INVALID)
-    reply_refused(self, "the answer cannot begin", "header");
-  else
-    error_set(state, code,
-              code == FCGI_ERR_STATE ? "the answer has begun already" : NULL);
+    fcgi_request_check_answer(handle, self->status, self->headers, self->count,
+                              -1, why, size);
+  return code;
 }
 
-int reply_start(reply *self, request_object *request) {
+int reply_start(reply *self, request_object *request, int64_t known) {
+  char why[REPLY_WHY];
   if (self->usual && reply_header(self, "Status", REPLY_USUAL) < 0)
     return -1;
   fcgi_request *handle = request_enter(request);
   if (handle == NULL)
     return -1;
-  int code =
-      fcgi_request_start(handle, self->status, self->headers, self->count);
+  int code = start(self, handle, known, why, sizeof why);
   request_leave(request);
-  if (code < 0) {
-    start_failed(self, request->state, code);
-    return -1;
-  }
-  request->begun = 1;
-  return 0;
+  if (code == FCGI_ERR_INVALID)
+    reply_refused(self, "the answer cannot begin", "header", why);
+  else if (code < 0)
+    error_set(request->state, code,
+              code == FCGI_ERR_STATE ? "the answer has begun already" : NULL);
+  else
+    request->begun = 1;
+  return code < 0 ? -1 : 0;
 }
 
 static int is_status(const fcgi_header *header) {
@@ -333,7 +355,7 @@ static int is_good(const reply *self, size_t at, reply_memo *memo) {
 }
 
 int reply_is_good(const reply *self, reply_memo *memo) {
-  if (self->status < 100 || self->status > 599)
+  if (self->status < 200 || self->status > 599 || self->unsure)
     return 0;
   for (size_t i = 0; i < self->count; i++)
     if ((is_status(&self->headers[i]) && !(i == 0 && self->line)) ||

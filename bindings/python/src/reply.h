@@ -8,6 +8,7 @@
 
 #define REPLY_USUAL   "200 OK" /* A status line that the core writes too. */
 #define REPLY_HEADERS 32       /* More than these go to allocated memory. */
+#define REPLY_WHY     256      /* Bytes of a reason. */
 #define REPLY_MEMO    16       /* So many headers are remembered, */
 #define REPLY_TEXT    1024     /* if they are no longer than this. */
 #define REPLY_PARTS   16       /* Longer lists of blocks are joined first. */
@@ -18,6 +19,8 @@ typedef struct reply {
   char bytes_only;                  /* 1 when str is no body (WSGI). */
   char line;                        /* 1 when header 0 is the status line. */
   char usual;                       /* 1 when the line is REPLY_USUAL. */
+  char unsure;                      /* 1 when the core is to judge the lengths
+                                       given. */
   char length_text[24];             /* The one that is added. */
   size_t count;                     /* Headers in use. */
   size_t room;                      /* Headers there is room for. */
@@ -58,20 +61,24 @@ int reply_body(reply *self, PyObject *body);
 /* Bytes of body taken. */
 size_t reply_body_len(const reply *self);
 
+/* 1 when Content-Length is not given, or is the length of the body. */
+int reply_length_fits(const reply *self);
+
 /* Add Content-Length `len` when the status allows one and none is given. */
 int reply_add_length(reply *self, size_t len, int is_head);
 
 /* Raise ValueError for a head that the core has refused: `what` does not
-   happen, and which header, called `kind`, is the reason. */
-void reply_refused(const reply *self, const char *what, const char *kind);
+   happen, and which header, called `kind`, is the reason, or else `why`. */
+void reply_refused(const reply *self, const char *what, const char *kind,
+                   const char *why);
 
 /* Whether the method is HEAD, whose answer may leave its body out; -1 with an
    exception when the request has ended. */
 int reply_is_head(request_object *request);
 
-/* Begin the answer with the status and the headers: 0, or -1 with an
-   exception. It does not block. */
-int reply_start(reply *self, request_object *request);
+/* Begin the answer with the status and the headers, and a body of `known` bytes
+   or, with -1, of any: 0, or -1 with an exception. It does not block. */
+int reply_start(reply *self, request_object *request, int64_t known);
 
 /* 1 when the core is sure to take the status and the headers. */
 int reply_is_good(const reply *self, reply_memo *memo);

@@ -65,6 +65,9 @@ int errors_init(PyObject *module, core_state *state);
    errno for FCGI_ERR_SYSTEM. Returns NULL always. */
 PyObject *error_set(core_state *state, int code, const char *detail);
 
+/* The same for a code that writing or ending an answer gave. */
+PyObject *error_set_write(core_state *state, int code);
+
 /* 1 when the exception now raised says that the client is gone. */
 int error_is_disconnect(core_state *state);
 

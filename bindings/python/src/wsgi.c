@@ -10,24 +10,14 @@ static int answer_whole(serve_loop *loop, start_response *start,
   reply *answer = &loop->answer;
   if (start_response_take(start, answer) < 0 || reply_body(answer, blocks) < 0)
     return -1;
-  int64_t len = (int64_t)reply_body_len(answer);
-  if (answer->length < 0 || answer->length == len || answer->status == 304)
-    return loop_answer(loop);
-  int head = reply_is_head(loop->request);
-  if (head != 0)
-    return head < 0 ? -1 : loop_answer(loop);
-  PyErr_Format(PyExc_ValueError,
-               "Content-Length says %lld, the application sends %lld bytes",
-               (long long)answer->length, (long long)len);
-  return -1;
+  return loop_answer(loop);
 }
 
 static int iterate(start_response *start, PyObject *blocks) {
   PyObject *iterator = PyObject_GetIter(blocks), *block;
   int failed = iterator == NULL;
   while (!failed && (block = PyIter_Next(iterator)) != NULL) {
-    if (request_open(start->request)) /* Else Content-Length is fulfilled. */
-      failed = start_response_write(start, block) < 0;
+    failed = start_response_write(start, block) < 0;
     Py_DECREF(block);
   }
   Py_XDECREF(iterator);

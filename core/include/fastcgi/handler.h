@@ -8,8 +8,8 @@
 #include <stddef.h>
 
 /* Returned by a callback whose request goes on: it will be ended later, from
-   any thread. With 0 a request not yet ended is ended, with a negative value
-   it fails as by fcgi_request_fail. */
+   any thread. With 0 a request not yet ended is ended, or fails where nothing
+   was written; with a negative value it fails as by fcgi_request_fail. */
 #define FCGI_PENDING 1
 
 typedef int (*fcgi_callback)(fcgi_request *request, void *user_data);

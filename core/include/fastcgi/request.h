@@ -76,19 +76,33 @@ FCGI_EXPORT ptrdiff_t fcgi_request_read_data(fcgi_request *request, void *data,
 FCGI_EXPORT int64_t fcgi_request_data_length(const fcgi_request *request);
 FCGI_EXPORT int64_t fcgi_request_data_modified(const fcgi_request *request);
 
-/* Begin the answer: `status` (100 to 599) and headers, written with Status
-   last, an authorizer's with Status first. FCGI_ERR_INVALID for a name that is
-   not an HTTP token or a value with CR, LF or NUL, and then nothing is written;
+/* Begin the answer: `status` (200 to 599) and headers. FCGI_ERR_INVALID, and
+   nothing is written, for what fcgi_request_check_answer refuses;
    FCGI_ERR_STATE when the answer has begun. One header may be Status with a
    reason to send instead of the usual one, "404 Nope" where `status` is 404.
-   Later writes are body; for HEAD, 204 and 304 they are dropped. */
+   Headers of the connection (Transfer-Encoding, Connection and the like) are
+   the web server's and left out. Later writes are body; for HEAD, 204 and 304
+   they are dropped. */
 FCGI_EXPORT int fcgi_request_start(fcgi_request *request, int status,
                                    const fcgi_header *headers, size_t count);
 
+/* Whether an answer may begin so, and have a whole body of `length` bytes (-1:
+   not known): 0, or FCGI_ERR_INVALID and the reason in `why`. Refused are a
+   status that is not final, a name that is no HTTP token, a value with CR, LF
+   or NUL, and a Content-Length that is no number, that another one
+   contradicts, or that is not `length`. */
+FCGI_EXPORT int fcgi_request_check_answer(const fcgi_request *request,
+                                          int status,
+                                          const fcgi_header *headers,
+                                          size_t count, int64_t length,
+                                          char *why, size_t size);
+
 /* Write body bytes, or, when fcgi_request_start was not called, raw CGI output
    (headers, an empty line, body). Small writes are gathered until 16 KiB,
-   fcgi_request_flush or the end. Returns the bytes taken: `len`, or fewer when
-   the timeout has passed. When none: FCGI_ERR_TIMEOUT, or with timeout 0
+   fcgi_request_flush or the end; a raw head is held until it is whole, and
+   judged as by fcgi_request_start. FCGI_ERR_INVALID for that, and for more
+   bytes than Content-Length promised. Returns the bytes taken: `len`, or fewer
+   when the timeout has passed. When none: FCGI_ERR_TIMEOUT, or with timeout 0
    FCGI_ERR_AGAIN and a WRITABLE event later. FCGI_ERR_ABORTED when the
    connection is gone. */
 FCGI_EXPORT ptrdiff_t fcgi_request_write(fcgi_request *request,
@@ -108,9 +122,18 @@ FCGI_EXPORT int fcgi_request_write_stderr(fcgi_request *request,
 /* Send `len` bytes of `fd` from `offset` with sendfile(2). The descriptor is
    duplicated: the caller may close its own. Blocks like fcgi_request_write;
    with timeout 0 it returns at once and later writes give FCGI_ERR_AGAIN until
-   it is sent. A file that shrinks meanwhile resets the connection. */
+   it is sent. FCGI_TO_END sends the rest of a regular file, where
+   Content-Length promised fewer bytes those; the size of files that have none
+   (/proc, /sys) is found by reading them. A file that shrinks meanwhile cuts
+   the answer off. */
+#define FCGI_TO_END UINT64_MAX
 FCGI_EXPORT int fcgi_request_send_file(fcgi_request *request, int fd,
                                        uint64_t offset, uint64_t len);
+
+/* Bytes of a regular file from `offset` to its end; FCGI_ERR_UNSUPPORTED where
+   the size that it has is not what reading it gives (/proc, /sys),
+   FCGI_ERR_INVALID where it is no regular file, or FCGI_ERR_SYSTEM. */
+FCGI_EXPORT int64_t fcgi_file_rest(int fd, uint64_t offset);
 
 /* Send what is gathered now. */
 FCGI_EXPORT int fcgi_request_flush(fcgi_request *request);
@@ -122,8 +145,15 @@ FCGI_EXPORT int fcgi_request_flush(fcgi_request *request);
 FCGI_EXPORT void fcgi_request_gather(fcgi_request *request);
 
 /* End the request; the handle is dead afterwards. 0 as `app_status` suits
-   every web server. An unread body is drained, never parsed as records. */
+   every web server. An unread body is drained, never parsed as records. An
+   answer that is not what its head promised fails instead, as by
+   fcgi_request_fail: FCGI_ERR_INVALID, with a line in the log. */
 FCGI_EXPORT int fcgi_request_end(fcgi_request *request, uint32_t app_status);
+
+/* What a loop does when a handler has returned, and has neither failed nor kept
+   the request: fcgi_request_end with 0, or, where nothing was written, 500 and a
+   line in the log. The handle is dead afterwards. */
+FCGI_EXPORT int fcgi_request_conclude(fcgi_request *request);
 
 /* The whole answer in one call: status, Content-Type (NULL: none),
    Content-Length, body, end. The handle is dead afterwards, whatever is

@@ -286,10 +286,10 @@ static void test_failure_spares_answers_sent_before(void **state) {
   fcgi_request *first = serving_take(f, FCGI_EVENT_REQUEST);
   fcgi_request *second = serving_take(f, FCGI_EVENT_REQUEST);
   assert_int_equal(fcgi_request_end(first, 0), 0);
-  assert_int_equal(fcgi_request_write(second, "part", 4), 4);
+  assert_int_equal(fcgi_request_write(second, "\n part", 6), 6);
   assert_int_equal(fcgi_request_fail(second), 0);
   serving_expect(f, "stdout_end 1\nend 1 app=0 status=0\n"
-                    "stdout 3 part\nstdout_end 3\nend 3 app=1 status=0\n");
+                    "stdout 3 \n part\nstdout_end 3\nend 3 app=1 status=0\n");
   assert_false(serving_is_closed(f, 10));
 }
 

@@ -144,8 +144,22 @@ static void test_reply_from_a_callback(void **state) {
              "end 1 app=0 status=0\n");
 }
 
+static int write_only(fcgi_request *request, void *user_data) {
+  (void)user_data;
+  return fcgi_request_write(request, "\r\nx", 3) == 3 ? 0 : -1;
+}
+
 static void test_return_ends_the_request(void **state) {
-  one_answer(*state, do_nothing, "stdout_end 1\nend 1 app=0 status=0\n");
+  one_answer(*state, write_only,
+             "stdout 1 \r\nx\nstdout_end 1\nend 1 app=0 status=0\n");
+}
+
+static void test_return_without_an_answer_gives_500(void **state) {
+  one_answer(*state, do_nothing,
+             "stdout 1 Content-Type: text/plain\r\nContent-Length: 26\r\n"
+             "Status: 500 Internal Server Error\r\n\r\n"
+             "500 Internal Server Error\n\nstdout_end 1\n"
+             "end 1 app=0 status=0\n");
 }
 
 static void test_handle_lives_until_the_callback_returns(void **state) {
@@ -378,6 +392,7 @@ static int run(const char *group, void *kind) {
   const struct CMUnitTest tests[] = {
       SERVING_TEST(test_reply_from_a_callback),
       SERVING_TEST(test_return_ends_the_request),
+      SERVING_TEST(test_return_without_an_answer_gives_500),
       SERVING_TEST(test_handle_lives_until_the_callback_returns),
       SERVING_TEST(test_negative_return_gives_500),
       SERVING_TEST(test_pending_request_is_ended_elsewhere),

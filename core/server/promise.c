@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/* Whether an answer is what its head has promised, up to its end. */
+#include "server/head.h"
+#include "server/overdue.h"
+#include "server/request.h"
+#include "server/server.h"
+#include <fastcgi/error.h>
+#include <stdio.h>
+
+void fcgi__request_tell(const fcgi_request *request, const char *why,
+                        const char *and_so) {
+  char what[FCGI__WHAT];
+  fcgi__request_describe(request, what);
+  fcgi__server_log(request->connection->server, FCGI_LOG_ERROR, "%s: %s%s",
+                   what, why, and_so);
+}
+
+static const char cut[] = ", so the answer is cut off";
+
+int fcgi__request_spend(fcgi_request *request, uint64_t len) {
+  char why[FCGI__WHY];
+  if (request->broken)
+    return FCGI_ERR_INVALID;
+  if (request->body_left < 0 || request->head_only ||
+      len <= (uint64_t)request->body_left)
+    return 0;
+  snprintf(why, sizeof why,
+           "the body is longer than Content-Length: %llu bytes follow where "
+           "%lld are left",
+           (unsigned long long)len, (long long)request->body_left);
+  fcgi__request_tell(request, why, cut);
+  request->broken = 1;
+  return FCGI_ERR_INVALID;
+}
+
+/* 1, and a line: what was written is not an answer, or not all of it. */
+static int is_unkept(const fcgi_request *request) {
+  char why[FCGI__WHY];
+  if (request->broken)
+    return 1;
+  if (request->answer == FCGI__ANSWER_HELD && request->head_named) {
+    fcgi__request_tell(request, "no empty line ends the head of the answer",
+                       ", so the client gets 500");
+    return 1;
+  }
+  if (request->body_left <= 0 || request->head_only)
+    return 0;
+  snprintf(why, sizeof why,
+           "the body is %lld bytes shorter than Content-Length",
+           (long long)request->body_left);
+  fcgi__request_tell(request, why, cut);
+  return 1;
+}
+
+/* Nobody is told what was wrong with an answer that nobody waits for. */
+int fcgi__request_finish(fcgi_request *request, uint32_t app_status) {
+  int error = fcgi__request_check(request);
+  if (!error && is_unkept(request)) {
+    fcgi__request_fail(request);
+    return FCGI_ERR_INVALID;
+  }
+  if (!error && request->answer == FCGI__ANSWER_HELD)
+    fcgi__raw_release(request);
+  return fcgi__request_end(request, app_status);
+}
+
+static int is_unanswered(const fcgi_request *request) {
+  return request->answer == FCGI__ANSWER_NONE && !request->overdue &&
+         request->role->number <= FCGI_ROLE_FILTER;
+}
+
+int fcgi__request_conclude(fcgi_request *request) {
+  if (fcgi__request_check(request) || !is_unanswered(request))
+    return fcgi__request_finish(request, 0);
+  fcgi__request_tell(request, "its handler returned and wrote nothing",
+                     ", so the client gets 500");
+  return fcgi__request_fail(request);
+}

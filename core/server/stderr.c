@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/* STDERR of a request. */
+#include "server/request.h"
+#include "server/server.h"
+#include <fastcgi/error.h>
+
+/* STDERR goes just before the next STDOUT, or the end of that. */
+int fcgi__request_put_all_errors(fcgi_request *request) {
+  const fcgi_allocator *allocator = &request->connection->server->allocator;
+  int error;
+  if (request->errors.len == 0)
+    return 0;
+  error = fcgi_session_write(request->connection->session, request->id,
+                             FCGI_STREAM_STDERR, request->errors.data,
+                             request->errors.len);
+  fcgi__buffer_clear(&request->errors, allocator);
+  return error;
+}
+
+/* No part of STDERR precedes the head: nginx keeps both in the buffer that is
+   meant for the head alone, and answers 502 when that is full. */
+int fcgi__request_put_errors(fcgi_request *request) {
+  return request->head_out ? fcgi__request_put_all_errors(request) : 0;
+}
+
+/* Without memory for it there is only less to read. */
+void fcgi__request_head_out(fcgi_request *request) {
+  request->head_out = 1;
+  fcgi__request_put_all_errors(request);
+}
+
+static int add_error(fcgi_request *request, const void *data, size_t len) {
+  fcgi_server *server = request->connection->server;
+  int error =
+      fcgi__buffer_append(&request->errors, &server->allocator, data, len);
+  if (!error && fcgi__logs_has_errors(server))
+    fcgi__logs_stderr(request, data, len);
+  return error;
+}
+
+/* A message that ends in no newline is given one when another follows; but
+   some print theirs in a call of its own. */
+static int write_error(fcgi_request *request, const char *data, size_t len) {
+  size_t newline = request->errors_open && *data != '\n';
+  int error = 0;
+  if (len + newline >
+      request->connection->server->config.output_window - request->errors.len)
+    return FCGI_ERR_LIMIT;
+  if (newline)
+    error = add_error(request, "\n", newline);
+  if (!error)
+    request->errors_open = 0;
+  if (!error)
+    error = add_error(request, data, len);
+  if (!error)
+    request->errors_open = data[len - 1] != '\n';
+  return error;
+}
+
+int fcgi_request_write_stderr(fcgi_request *request, const void *data,
+                              size_t len) {
+  int error;
+  fcgi__connection_lock(request->connection);
+  error = fcgi__request_check(request);
+  if (!error && len > 0)
+    error = write_error(request, data, len);
+  fcgi__connection_unlock(request->connection);
+  return error;
+}
