@@ -88,7 +88,7 @@ def unflushed(path):
     ("opened", "body"),
     [
         (plain, TEXT),
-        (lambda path: open(path, "rb", buffering=0), TEXT),
+        (io.FileIO, TEXT),
         (packed(gzip), TEXT),
         (packed(lzma), TEXT),
         (packed(__import__("bz2")), TEXT),
@@ -158,7 +158,7 @@ def test_files_of_the_kernel_are_read(serve, path, native):
             request.send_file(file)
 
     answer = fetch(serve(handler if native else wsgi).address)
-    assert answer.status == 200 and answer.ended
+    assert (answer.status, answer.ended) == (200, True)
     assert answer.body[:4] == pathlib.Path(path).read_bytes()[:4]
     assert answer.body.endswith(b"\n")
 

@@ -151,7 +151,7 @@ def test_a_refused_write_says_where_the_reason_is(serve, capfd):
     told = []
 
     def handler(request):
-        with pytest.raises(ValueError) as caught:
+        with pytest.raises(ValueError, match="not what") as caught:
             request.write(b"Status: 100 Continue\r\n\r\n")
         told.append(str(caught.value))
 

@@ -151,8 +151,8 @@ FCGI_EXPORT void fcgi_request_gather(fcgi_request *request);
 FCGI_EXPORT int fcgi_request_end(fcgi_request *request, uint32_t app_status);
 
 /* What a loop does when a handler has returned, and has neither failed nor kept
-   the request: fcgi_request_end with 0, or, where nothing was written, 500 and a
-   line in the log. The handle is dead afterwards. */
+   the request: fcgi_request_end with 0, or, where nothing was written, 500 and
+   a line in the log. The handle is dead afterwards. */
 FCGI_EXPORT int fcgi_request_conclude(fcgi_request *request);
 
 /* The whole answer in one call: status, Content-Type (NULL: none),
