@@ -326,6 +326,11 @@ void fcgi__connection_spill(fcgi__connection *connection) {
   fcgi__connection_resume(connection);
 }
 
+void fcgi__connection_look(fcgi__connection *connection) {
+  if (connection->fd >= 0 && !connection->lost && is_hung_up(connection->fd))
+    fcgi__connection_lost(connection, FCGI_ABORT_CONNECTION);
+}
+
 /* The report may be about the socket that had this memory before, so the
    socket itself is asked. */
 void fcgi__connection_hang_up(fcgi__connection *connection) {
@@ -370,6 +375,14 @@ static void start_session(fcgi__connection *connection, int fd) {
                         memory_order_relaxed);
 }
 
+/* Where one has left, others may have. */
+static void look_at_new(fcgi__connection *connection) {
+  atomic_int *doubts = &connection->server->doubts;
+  fcgi__connection_look(connection);
+  if (!connection->lost)
+    atomic_fetch_sub_explicit(doubts, 1, memory_order_relaxed);
+}
+
 static void start(fcgi_server *server, int fd, int in_use) {
   fcgi__connection *connection = fcgi__server_take(server);
   fcgi_session_config config = server->session_config;
@@ -390,6 +403,8 @@ static void start(fcgi_server *server, int fd, int in_use) {
   fcgi__tally_add(server, FCGI_STATUS_ACCEPTED, 1);
   fcgi__tally_add(server, FCGI_STATUS_OPEN, 0);
   fcgi__connection_receive(connection);
+  if (atomic_load_explicit(&server->doubts, memory_order_relaxed) > 0)
+    look_at_new(connection);
   fcgi__connection_settle(connection);
 }
 

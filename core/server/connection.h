@@ -44,27 +44,35 @@ typedef struct fcgi__connection {
   unsigned busy;                 /* Threads inside fcgi__connection_wait. */
   unsigned reading;              /* Requests whose input goes on. */
   atomic_uint waiting;           /* Those in the server's ready list. */
-  uint8_t keep;                  /* 1: the web server keeps it. */
-  uint8_t room_wanted;           /* 1: some write gave AGAIN. */
-  uint8_t blocked;               /* 1: output waits for room. */
-  uint8_t registered;            /* 1: the poller knows it. */
-  uint8_t polls_out;             /* 1: and reports room to write. */
-  uint8_t paused;                /* 1: a window is full, nothing is read. */
-  uint8_t resumed;               /* 1: it no longer is; read at unlock. */
-  uint8_t reported;              /* 1: a report of the poller was taken. */
-  uint8_t unread;                /* 1: the socket may hold more bytes. */
-  uint8_t notified;              /* 1: an event is ready to be given out. */
-  uint8_t missed;                /* 1: a report was left to a waiter. */
-  uint8_t ending;                /* 1: the peer's end is there to be read. */
-  uint8_t half_closed;           /* 1: the peer sends no more. */
-  uint8_t flush;                 /* 1: send all output at unlock. */
-  uint8_t lingering;             /* 1: shut, discarding input. */
-  uint8_t reset;                 /* 1: close so that the peer sees a fault. */
-  uint8_t lost;                  /* 1: of no use; nothing more is read. */
-  uint8_t fresh;                 /* 1: no request has come yet. */
-  uint8_t shared;                /* 1: requests have run at the same time. */
-  uint8_t spill;                 /* 1: input beyond its window goes to files. */
-  uint8_t held;                  /* 1: paused so that it comes to rest. */
+  fcgi_request *ready_first;     /* They, guarded by the server's lock, as is
+                                    what follows up to `looked_at`. */
+  fcgi_request *ready_last;      /* Likewise. */
+  struct fcgi__connection *turn_next; /* Others with such, in turn. */
+  struct fcgi__connection *turn_prev; /* Likewise. */
+  uint64_t turn_us;                   /* When its turn began, or 0. */
+  long long looked_at;      /* When its socket was asked whether the peer
+                               has hung up. */
+  uint8_t keep;             /* 1: the web server keeps it. */
+  uint8_t room_wanted;      /* 1: some write gave AGAIN. */
+  uint8_t blocked;          /* 1: output waits for room. */
+  uint8_t registered;       /* 1: the poller knows it. */
+  uint8_t polls_out;        /* 1: and reports room to write. */
+  uint8_t paused;           /* 1: a window is full, nothing is read. */
+  uint8_t resumed;          /* 1: it no longer is; read at unlock. */
+  uint8_t reported;         /* 1: a report of the poller was taken. */
+  uint8_t unread;           /* 1: the socket may hold more bytes. */
+  uint8_t notified;         /* 1: an event is ready to be given out. */
+  uint8_t missed;           /* 1: a report was left to a waiter. */
+  uint8_t ending;           /* 1: the peer's end is there to be read. */
+  uint8_t half_closed;      /* 1: the peer sends no more. */
+  uint8_t flush;            /* 1: send all output at unlock. */
+  uint8_t lingering;        /* 1: shut, discarding input. */
+  uint8_t reset;            /* 1: close so that the peer sees a fault. */
+  uint8_t lost;             /* 1: of no use; nothing more is read. */
+  uint8_t fresh;            /* 1: no request has come yet. */
+  uint8_t shared;           /* 1: requests have run at the same time. */
+  uint8_t spill;            /* 1: input beyond its window goes to files. */
+  uint8_t held;             /* 1: paused so that it comes to rest. */
   uint8_t moved;            /* 1: output left since the deadline was set. */
   uint8_t wait_kind;        /* A fcgi__wait_kind. */
   atomic_llong deadline;    /* When that wait ends; LLONG_MAX never. */
@@ -107,6 +115,9 @@ int fcgi__connection_events(fcgi__connection *connection);
 void fcgi__connection_spill(fcgi__connection *connection);
 /* 1: a window is full, and so is the socket. */
 int fcgi__connection_is_stuck(const fcgi__connection *connection);
+/* Ask the socket whether the peer has hung up: then nobody wants an answer. A
+   half-closed one, which is all that TCP tells of a close, still may. */
+void fcgi__connection_look(fcgi__connection *connection);
 /* The socket has hung up: that is the end, if nothing is left to be read. */
 void fcgi__connection_hang_up(fcgi__connection *connection);
 /* The connection is of no use any more. */

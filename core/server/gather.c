@@ -95,7 +95,7 @@ void fcgi__gather_flush(fcgi_server *server) {
   if (!held)
     return;
   pthread_mutex_lock(&server->lock);
-  next = server->ready_first ? server->ready_first->connection : NULL;
+  next = fcgi__server_turn(server);
   pthread_mutex_unlock(&server->lock);
   if (next == held)
     return;

@@ -180,7 +180,7 @@ int fcgi_server_log(fcgi_server *server, fcgi_log_level level, const char *text,
   return 1;
 }
 
-/* Lines may come in pieces. An empty one says nothing; one that is longer than
+/* A line ends with its message. An empty one says nothing; one that is longer than
    a line of the log is cut into several. */
 void fcgi__logs_stderr(fcgi_request *request, const char *data, size_t len) {
   fcgi_server *server = request->connection->server;

@@ -10,9 +10,13 @@
 #include <unistd.h>
 
 enum {
-  REPORTS = 16,         /* Taken from the poller at once by a lone thread. */
-  SPARE_TURNS = 64,     /* Looks of the spare thread at the poller. */
-  ACCEPT_PAUSE_MS = 100 /* After running out of descriptors. */
+  LOOK_MS = 5,           /* From one look at the poller to the next. */
+  REPORTS = 16,          /* Taken from the poller at once by a lone thread. */
+  SPARE_TURNS = 64,      /* Looks of the spare thread at the poller. */
+  ACCEPT_PAUSE_MS = 100, /* After running out of descriptors. */
+  SLOW_MS = 2,           /* From one look at the poller to the next, */
+  LATE_MS = 20, /* and since it had nothing: then clients may have gone. */
+  DOUBTS = 64   /* How many of those that follow are asked. */
 };
 
 static void lower_to(atomic_llong *at, long long value) {
@@ -208,13 +212,12 @@ static void serve_report(fcgi_server *server, const fcgi__ready *report) {
   fcgi__connection_settle(connection);
 }
 
-static int wait_ms(fcgi_server *server, long long until) {
-  long long sweep_at = atomic_load(&server->next_sweep), now;
+static int wait_ms(fcgi_server *server, long long until, long long now) {
+  long long sweep_at = atomic_load(&server->next_sweep);
   if (sweep_at < until)
     until = sweep_at;
   if (until == LLONG_MAX)
     return -1;
-  now = fcgi__now();
   if (until <= now)
     return 0;
   return until - now > INT_MAX ? INT_MAX : (int)(until - now);
@@ -242,7 +245,7 @@ void fcgi__server_serve_waiting(fcgi_server *server, int accept) {
 }
 
 int fcgi_server_wait_ms(fcgi_server *server) {
-  return wait_ms(server, fcgi__notify_waiting(server));
+  return wait_ms(server, fcgi__notify_waiting(server), fcgi__now());
 }
 
 /* The connection of a request that goes on, though its handler has returned:
@@ -255,17 +258,36 @@ static void watch_unwatched(fcgi_server *server) {
   fcgi__connection_settle(connection);
 }
 
+/* While there is always somebody who waits and handlers are slow, the next one
+   may have waited for long. */
+static void note_busy(fcgi_server *server, long long since, long long now) {
+  if (now - since >= SLOW_MS && now - atomic_load(&server->idle_at) >= LATE_MS)
+    atomic_store(&server->doubts, DOUBTS);
+}
+
+static void note_wait(fcgi_server *server, long long entered, int idle) {
+  long long now = fcgi__now();
+  long long before = atomic_exchange(&server->looked, now);
+  if (idle || now - entered > 1) {
+    atomic_store_explicit(&server->idle_at, now, memory_order_relaxed);
+    atomic_store_explicit(&server->doubts, 0, memory_order_relaxed);
+  } else {
+    note_busy(server, before, entered);
+  }
+}
+
 /* Wait once and serve what came. While others wait too, each takes one report
    at a time, so that a slow handler never sits on its neighbours' work. 0 when
    a signal came, 1 otherwise, or an error. */
 static int wait_once(fcgi_server *server, long long until) {
   fcgi__ready reports[REPORTS];
-  long long alive;
+  long long alive, entered;
   int others = (int)atomic_fetch_add(&server->sleepers, 1), timeout, count;
   if (atomic_load_explicit(&server->unwatched, memory_order_relaxed))
     watch_unwatched(server);
   alive = fcgi__notify_waiting(server);
-  timeout = wait_ms(server, alive < until ? alive : until);
+  entered = fcgi__now();
+  timeout = wait_ms(server, alive < until ? alive : until, entered);
   if (atomic_load(&server->ready_count) > 0)
     timeout = 0; /* It came after the look at the list. */
   errno = 0;
@@ -274,17 +296,47 @@ static int wait_once(fcgi_server *server, long long until) {
   atomic_fetch_sub(&server->sleepers, 1);
   if (count == 0 && errno == EINTR)
     return 0;
+  note_wait(server, entered, others || count == 0);
   for (int i = 0; i < count; i++)
     serve_report(server, &reports[i]);
   return count < 0 ? count : 1;
 }
 
-static int pop_ready(fcgi_server *server, fcgi_server_event *event, int hold) {
+/* Requests that are ready keep threads from the poller: others, on connections
+   of their own, are not to wait for all of them. */
+static void look_around(fcgi_server *server, long long now) {
+  fcgi__ready reports[REPORTS];
+  long long before = atomic_load(&server->looked);
+  int count;
+  if (now - before < LOOK_MS || atomic_load(&server->sleepers) > 0 ||
+      !atomic_compare_exchange_strong(&server->looked, &before, now))
+    return;
+  count = fcgi__poller_wait(server->poller, reports, REPORTS, 0);
+  note_busy(server, before, now);
+  for (int i = 0; i < count; i++)
+    serve_report(server, &reports[i]);
+  if (atomic_load(&server->sleepers) > 0)
+    fcgi__server_nudge(server); /* The wake may have been theirs. */
+}
+
+/* `looked`: the thread comes from the poller and not from a handler. */
+static int pop_ready(fcgi_server *server, fcgi_server_event *event, int hold,
+                     int looked) {
+  fcgi_request *request;
+  long long now;
   int found = 0;
   if (atomic_load_explicit(&server->ready_count, memory_order_relaxed) == 0)
     return 0;
+  now = looked ? atomic_load(&server->looked) : fcgi__now();
+  if (!looked)
+    look_around(server, now);
   pthread_mutex_lock(&server->lock);
-  if (server->ready_first) {
+  while ((request = fcgi__server_doubtful(server, now)) != NULL) {
+    pthread_mutex_unlock(&server->lock);
+    fcgi__request_look(request);
+    pthread_mutex_lock(&server->lock);
+  }
+  if (server->turn_first) {
     fcgi__server_pop(server, event, hold);
     found = 1;
   }
@@ -314,7 +366,7 @@ int fcgi__server_take_event(fcgi_server *server, fcgi_server_event *event,
     if (atomic_load(&server->stop_wanted) != atomic_load(&server->stopping))
       fcgi__server_carry_out_stop(server);
     fcgi__gather_flush(server);
-    if (pop_ready(server, event, hold)) {
+    if (pop_ready(server, event, hold, looked)) {
       if (event->type == FCGI_EVENT_REQUEST)
         fcgi__retire_count(server);
       return 1;

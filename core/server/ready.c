@@ -1,34 +1,85 @@
 /* SPDX-License-Identifier: MIT */
-/* The list of requests that have events to give out. */
+/* The list of requests that have events to give out: each connection has its
+   own, and connections take turns, so that no request waits behind all those of
+   another connection. */
 #include "server/server.h"
 
+enum {
+  TURN_US = 1000, /* How long one connection's turn lasts: answers to quick
+                     handlers leave together, see gather.c. */
+  WAITED_MS = 20  /* After which a peer may well have gone. */
+};
+
+static void enter_turns(fcgi_server *server, fcgi__connection *connection) {
+  connection->turn_us = 0;
+  connection->turn_next = NULL;
+  connection->turn_prev = server->turn_last;
+  if (server->turn_last)
+    server->turn_last->turn_next = connection;
+  else
+    server->turn_first = connection;
+  server->turn_last = connection;
+}
+
+static void leave_turns(fcgi_server *server, fcgi__connection *connection) {
+  if (connection->turn_prev)
+    connection->turn_prev->turn_next = connection->turn_next;
+  else
+    server->turn_first = connection->turn_next;
+  if (connection->turn_next)
+    connection->turn_next->turn_prev = connection->turn_prev;
+  else
+    server->turn_last = connection->turn_prev;
+}
+
+/* Time is asked for only where there are several. */
+fcgi__connection *fcgi__server_turn(fcgi_server *server) {
+  fcgi__connection *connection = server->turn_first;
+  uint64_t now;
+  if (!connection || !connection->turn_next)
+    return connection;
+  now = fcgi__board_now();
+  if (connection->turn_us > 0 && now - connection->turn_us > TURN_US) {
+    leave_turns(server, connection);
+    enter_turns(server, connection);
+    connection = server->turn_first;
+  }
+  if (connection->turn_us == 0)
+    connection->turn_us = now;
+  return connection;
+}
+
 static void push(fcgi_server *server, fcgi_request *request) {
+  fcgi__connection *connection = request->connection;
   request->is_ready = 1;
   request->ready_next = NULL;
-  request->ready_prev = server->ready_last;
-  if (server->ready_last)
-    server->ready_last->ready_next = request;
-  else
-    server->ready_first = request;
-  server->ready_last = request;
+  request->ready_prev = connection->ready_last;
+  if (connection->ready_last) {
+    connection->ready_last->ready_next = request;
+  } else {
+    connection->ready_first = request;
+    enter_turns(server, connection);
+  }
+  connection->ready_last = request;
   atomic_fetch_add(&server->ready_count, 1);
-  atomic_fetch_add_explicit(&request->connection->waiting, 1,
-                            memory_order_relaxed);
+  atomic_fetch_add_explicit(&connection->waiting, 1, memory_order_relaxed);
 }
 
 static void take_out(fcgi_server *server, fcgi_request *request) {
+  fcgi__connection *connection = request->connection;
   if (request->ready_prev)
     request->ready_prev->ready_next = request->ready_next;
   else
-    server->ready_first = request->ready_next;
+    connection->ready_first = request->ready_next;
   if (request->ready_next)
     request->ready_next->ready_prev = request->ready_prev;
   else
-    server->ready_last = request->ready_prev;
+    connection->ready_last = request->ready_prev;
+  if (!connection->ready_first)
+    leave_turns(server, connection);
   request->is_ready = 0;
   atomic_fetch_sub(&server->ready_count, 1);
-  atomic_fetch_sub_explicit(&request->connection->waiting, 1,
-                            memory_order_relaxed);
+  atomic_fetch_sub_explicit(&connection->waiting, 1, memory_order_relaxed);
 }
 
 void fcgi__server_notify(fcgi_server *server, fcgi_request *request,
@@ -38,6 +89,9 @@ void fcgi__server_notify(fcgi_server *server, fcgi_request *request,
   request->connection->notified = 1;
   pthread_mutex_lock(&server->lock);
   request->pending |= 1u << type;
+  if (type == FCGI_EVENT_REQUEST)
+    request->ready_at =
+        atomic_load_explicit(&server->looked, memory_order_relaxed);
   if (!request->is_ready)
     push(server, request);
   pthread_mutex_unlock(&server->lock);
@@ -94,10 +148,23 @@ int fcgi__server_let_go(fcgi_server *server, fcgi_request *request) {
   return free_of_all;
 }
 
+/* A connection is asked again no sooner than after the same time. */
+fcgi_request *fcgi__server_doubtful(fcgi_server *server, long long now) {
+  fcgi__connection *connection = fcgi__server_turn(server);
+  fcgi_request *request = connection ? connection->ready_first : NULL;
+  if (!request || !(request->pending & 1u << FCGI_EVENT_REQUEST) ||
+      now - request->ready_at < WAITED_MS ||
+      now - connection->looked_at < WAITED_MS)
+    return NULL;
+  connection->looked_at = now;
+  atomic_fetch_add(&request->held, 1);
+  return request;
+}
+
 /* Events of one request come in the order of their numbers, CLOSE last; a
-   request with several goes to the end of the list after each. */
+   request with several goes to the end of its list after each. */
 void fcgi__server_pop(fcgi_server *server, fcgi_server_event *event, int hold) {
-  fcgi_request *request = server->ready_first;
+  fcgi_request *request = fcgi__server_turn(server)->ready_first;
   int type = __builtin_ctz(request->pending);
   take_out(server, request);
   request->pending &= ~(1u << type);

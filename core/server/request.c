@@ -227,9 +227,21 @@ void fcgi__request_abort(fcgi_request *request, fcgi_abort_reason reason) {
   } else if (request->end_due && reason > FCGI_ABORT_RECORD) {
     request->end_due = 0; /* Its file has no reader any more. */
     fcgi__request_end(request, request->app_status);
+  } else if (reason > FCGI_ABORT_RECORD && !request->ended &&
+             !fcgi__server_withdraw(server, request, 1)) {
+    fcgi__request_end(request, 0); /* No handler begins for nobody. */
   } else if (!request->ended) {
     fcgi__server_notify(server, request, FCGI_EVENT_ABORT);
   }
+}
+
+void fcgi__request_look(fcgi_request *request) {
+  fcgi__connection *connection = request->connection;
+  fcgi__connection_lock(connection);
+  if (!request->closed)
+    fcgi__connection_look(connection);
+  fcgi__connection_settle(connection);
+  fcgi__request_release(request);
 }
 
 /* CLOSE is the last event, so it waits until no other callback of the request

@@ -20,7 +20,7 @@ typedef enum fcgi__answer {
 
 struct fcgi_request {
   fcgi__connection *connection; /* Where it came from. */
-  fcgi_request *ready_next;     /* In the server's ready list. */
+  fcgi_request *ready_next;     /* In its connection's list of ready ones. */
   fcgi_request *ready_prev;     /* Likewise. */
   fcgi_request *all_next;       /* In the connection's list of requests; once
                                    it is closed, in the server's `late`. */
@@ -30,6 +30,7 @@ struct fcgi_request {
   _Atomic(void *) user_data;    /* The program's. */
   unsigned pending;             /* Events to give out, 1u << type; guarded by
                                    the server's lock, as is `is_ready`. */
+  long long ready_at;           /* When it was, or somewhat before. */
   uint8_t is_ready;             /* 1: in the ready list. */
   uint8_t dispatched;           /* 1: the program knows of it. */
   uint8_t wants_close;          /* 1: the program was given REQUEST. */
@@ -91,6 +92,10 @@ void fcgi__request_unlink(fcgi_request *request);
 
 /* Its body has stopped coming: answer 408, unless the program has it. */
 void fcgi__request_expire(fcgi_request *request);
+
+/* Before it is handed out: see whether anyone still wants the answer. The
+   caller holds it, which ends here. */
+void fcgi__request_look(fcgi_request *request);
 
 /* Hand it to the program. */
 void fcgi__request_dispatch(fcgi_request *request);

@@ -151,8 +151,8 @@ static void free_connections(fcgi_server *server) {
 
 /* Requests whose CLOSE nobody took; the others go with their connections. */
 static void free_ready(fcgi_server *server) {
-  while (server->ready_first) {
-    fcgi_request *request = server->ready_first;
+  while (server->turn_first) {
+    fcgi_request *request = server->turn_first->ready_first;
     fcgi__server_forget(server, request);
     if (request->closed)
       fcgi__request_free(request);

@@ -63,8 +63,9 @@ struct fcgi_server {
   _Atomic(fcgi__connection *) unwatched; /* One that is to be registered before
                                             a thread sleeps. */
   atomic_uint open;                      /* Connections open. */
-  fcgi_request *ready_first;             /* Requests with events to give. */
-  fcgi_request *ready_last;              /* Likewise. */
+  fcgi__connection *turn_first;          /* Those whose requests have events to
+                                            give, whose turn it is first. */
+  fcgi__connection *turn_last;           /* Likewise. */
   fcgi_request *late;                    /* Requests that are over, and that the
                                             program has not ended. */
   atomic_uint ready_count;               /* How many, for a look without
@@ -75,6 +76,11 @@ struct fcgi_server {
   atomic_int stopping;                   /* What has been carried out. */
   atomic_int accepting;                  /* 1: listeners are polled. */
   atomic_llong next_sweep;               /* When some deadline may be due. */
+  atomic_llong idle_at;                  /* When the poller last had nothing. */
+  atomic_int doubts;                     /* How many that are accepted next may
+                                            have waited until they left. */
+  atomic_llong looked;                   /* When a thread last came back from
+                                            the poller. */
   atomic_llong accept_again;             /* When to accept after EMFILE. */
   atomic_uint events;                    /* 1u << type to give out. */
   atomic_uint dropped;                   /* fcgi__hop_bit of header fields that
@@ -134,6 +140,13 @@ void fcgi__server_forget(fcgi_server *server, fcgi_request *request);
    server, unless the program ends it before. */
 void fcgi__server_late(fcgi_server *server, fcgi_request *request);
 void fcgi__server_no_longer_late(fcgi_server *server, fcgi_request *request);
+
+/* The connection whose turn it is, or NULL; the server's lock is held. */
+fcgi__connection *fcgi__server_turn(fcgi_server *server);
+/* The request that comes next, held for fcgi__request_look, where it has waited
+   for so long that its peer may have gone; else NULL. The server's lock is
+   held. */
+fcgi_request *fcgi__server_doubtful(fcgi_server *server, long long now);
 
 /* Take the next event out; the server's lock is held and there is one. A
    request whose CLOSE is taken out unheld is freed. */

@@ -24,18 +24,19 @@ static void test_lines_of_the_server_and_of_handlers(void **state) {
   serving_restart(l.f);
   logs_get(&l, "/");
   fcgi_request *request = serving_take(l.f, FCGI_EVENT_REQUEST);
-  assert_int_equal(fcgi_request_write_stderr(request, "one ", 4), 0);
+  assert_int_equal(fcgi_request_write_stderr(request, "one", 3), 0);
   assert_int_equal(
-      fcgi_request_write_stderr(request, "line\n\ntwo\x1b\nre", 13), 0);
-  assert_int_equal(fcgi_request_write_stderr(request, "st", 2), 0);
+      fcgi_request_write_stderr(request, "two\n\nthree\x1b\nfour", 16), 0);
+  assert_int_equal(fcgi_request_write_stderr(request, "five", 4), 0);
   assert_int_equal(fcgi_request_end(request, 0), 0);
   fcgi__server_log(l.f->server, FCGI_LOG_WARNING, "so %s", "it is");
   fcgi__server_log(l.f->server, FCGI_LOG_DEBUG, "nothing");
   fcgi__logs_flush(l.f->server);
   const char *text = logs_read(&l, l.errors);
-  static const char *const said[] = {"stderr: one line\n", "stderr: two\\x1b\n",
-                                     "stderr: rest\n", "warning: so it is\n"};
-  for (size_t i = 0; i < 4; i++) {
+  static const char *const said[] = {
+      "stderr: one\n",  "stderr: two\n",  "stderr: three\\x1b\n",
+      "stderr: four\n", "stderr: five\n", "warning: so it is\n"};
+  for (size_t i = 0; i < 6; i++) {
     snprintf(mark, sizeof mark, " [%ld] %s", (long)getpid(), said[i]);
     assert_non_null(strstr(text, mark));
   }
