@@ -51,8 +51,8 @@ typedef struct shim_handler {
   /* Answer a request, whose handle the callee then owns; or, with NULL, see to
      signals: that comes at least once a second. Nothing is thrown through. */
   shim_outcome (*call)(void *closure, shim_request *request);
-  /* Log the parked error to stderr and drop it. */
-  void (*report)(void *closure);
+  /* Give the parked error to shim_server_log and drop it. */
+  void (*report)(void *closure, shim_server *server);
   void *closure; /* The language's own. */
 } shim_handler;
 
@@ -97,6 +97,9 @@ void shim_server_run(shim_server *server, shim_error *error,
 /* The same, and SIGTERM, SIGINT and SIGQUIT stop the server. */
 void shim_server_serve(shim_server *server, shim_error *error,
                        shim_handler *handler, const char *on_error);
+
+/* fcgi_server_log, of a server that runs: it waits for nobody. */
+void shim_server_log(shim_server *server, const char *text, size_t len);
 
 /* fcgi_server_stop. Never fails. */
 void shim_server_stop(shim_server *server, bool graceful);

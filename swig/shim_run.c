@@ -23,7 +23,7 @@ static int judge(loop *self, shim_outcome outcome) {
     self->parked = true;
     return 0;
   }
-  self->handler->report(self->handler->closure);
+  self->handler->report(self->handler->closure, self->server);
   return 1;
 }
 

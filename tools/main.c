@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* fcgi: the command-line tool for FastCGI applications. */
 #include "tool.h"
+#include <fastcgi/server.h>
 #include <fastcgi/version.h>
 #include <getopt.h>
 #include <stdarg.h>
@@ -64,6 +65,7 @@ static int help(void) {
 
 int main(int argc, char **argv) {
   const char *command = argc > 1 ? argv[1] : NULL;
+  fcgi_standard_hold();
   if (!command)
     return tool_complain(TOOL_USAGE, "no command; see fcgi --help");
   if (strcmp(command, "--help") == 0 || strcmp(command, "-h") == 0)

@@ -325,12 +325,6 @@ static int help(void) {
   return TOOL_OK;
 }
 
-static void print_line(fcgi_log_level level, const char *text, void *data) {
-  const command_line *line = data;
-  if (level <= line->level)
-    fprintf(stderr, "fcgi: %s\n", text);
-}
-
 static int find_setting(int found) {
   if (found >= FIRST)
     return found - FIRST;
@@ -384,7 +378,7 @@ int tool_run(int argc, char **argv) {
   line.config.self = (const char *const *)argv - 1;
   if (line.address_count > 0)
     line.config.addresses = line.addresses;
-  line.config.log = print_line;
-  line.config.log_data = &line;
+  line.config.log_name = "fcgi";
+  line.config.log_levels = (2u << line.level) - 1;
   return fcgi_supervisor_run(&line.config);
 }

@@ -7,7 +7,13 @@
 
 #define DEFAULT(field, value) ((field) = (field) ? (field) : (value))
 
+enum {
+  LEVELS = 1u << FCGI_LOG_ERROR | 1u << FCGI_LOG_WARNING | 1u << FCGI_LOG_INFO
+};
+
 static void fill(fcgi_supervisor_config *c) {
+  DEFAULT(c->log_levels, LEVELS);
+  DEFAULT(c->log_name, "fastcgi");
   DEFAULT(c->workers, 1);
   DEFAULT(c->backlog, 4096);
   DEFAULT(c->socket_mode, 0660);
@@ -47,6 +53,7 @@ int fcgi__settings_take(fcgi_supervisor_config *out,
                         const fcgi_supervisor_config *given, char *why,
                         size_t why_len) {
   *out = (fcgi_supervisor_config){.size = sizeof *out};
+  fill(out);
   if (!given || given->size > sizeof *out || given->size < sizeof(size_t))
     return refuse(why, why_len, "a configuration of another version");
   memcpy(out, given, given->size);

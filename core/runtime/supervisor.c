@@ -23,15 +23,18 @@
 
 void fcgi__supervisor_log(const fcgi__supervisor *s, fcgi_log_level level,
                           const char *format, ...) {
-  char line[FCGI__SUPERVISOR_LINE];
+  char line[FCGI__SUPERVISOR_LINE], text[FCGI__SUPERVISOR_LINE + 40];
   va_list arguments;
+  int len;
   va_start(arguments, format);
   vsnprintf(line, sizeof line, format, arguments);
   va_end(arguments);
-  if (s->config.log)
+  if (s->config.log) {
     s->config.log(level, line, s->config.log_data);
-  else if (level <= FCGI_LOG_INFO)
-    fprintf(stderr, "fastcgi: %s\n", line);
+  } else if (s->config.log_levels & 1u << level) {
+    len = snprintf(text, sizeof text, "%.32s: %s", s->config.log_name, line);
+    fcgi__logs_say(s->logs, text, (size_t)len);
+  }
 }
 
 /* Connections that are to be passed on have nobody to take them any more. */
@@ -291,11 +294,17 @@ static int open_and_run(fcgi__supervisor *s, char *why, size_t len) {
 }
 
 int fcgi_supervisor_run(const fcgi_supervisor_config *config) {
+  const fcgi_allocator allocator = fcgi__allocator(NULL);
   char why[FCGI__SUPERVISOR_LINE];
   fcgi__supervisor *s = calloc(1, sizeof *s);
   int status = FCGI_SUPERVISOR_FAILED;
-  if (!s)
+  fcgi_standard_hold();
+  if (s)
+    s->logs = fcgi__logs_make(&allocator, NULL);
+  if (!s || !s->logs) {
+    free(s);
     return status;
+  }
   s->start_directory = s->handover[0] = s->handover[1] = s->notify = -1;
   s->pidfile.fd = s->board.fd = -1;
   s->reload_due = LLONG_MAX;
@@ -308,6 +317,7 @@ int fcgi_supervisor_run(const fcgi_supervisor_config *config) {
     close_all(s);
     fcgi__signals_stop(&s->signals);
   }
+  fcgi__logs_end(s->logs);
   free(s);
   return status;
 }

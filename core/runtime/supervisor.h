@@ -9,6 +9,7 @@
 #include "runtime/privileges.h"
 #include "runtime/signals.h"
 #include "server/listener.h"
+#include "server/logs.h"
 #include "server/scoreboard.h"
 #include <fastcgi/supervisor.h>
 #include <limits.h>
@@ -51,6 +52,7 @@ typedef enum fcgi__phase {
 
 typedef struct fcgi__supervisor {
   fcgi_supervisor_config config; /* With every default filled in. */
+  fcgi__logs *logs;              /* For what it says on stderr. */
   char path[PATH_MAX];           /* Where the command is. */
   char self_path[PATH_MAX];      /* Where our own program is, or "". */
   int start_directory;           /* Where we were started. */

@@ -29,7 +29,7 @@ int fcgi__wake_new(void) {
 }
 
 /* open(2) gives the lowest number that is free. */
-void fcgi__standard_hold(void) {
+void fcgi_standard_hold(void) {
   for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
     if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) < 0)
       return;
@@ -65,15 +65,15 @@ int fcgi__server_check_temp(fcgi_server *server) {
 
 void fcgi__server_log(fcgi_server *server, fcgi_log_level level,
                       const char *format, ...) {
-  char line[FCGI__MESSAGE];
+  char line[FCGI__MESSAGE], text[FCGI__MESSAGE + 16];
   va_list arguments;
   va_start(arguments, format);
   vsnprintf(line, sizeof line, format, arguments);
   va_end(arguments);
-  if (fcgi_server_log(server, level, line, strlen(line)))
+  if (fcgi__logs_has_errors(server) || server->config.log) {
+    fcgi_server_log(server, level, line, strlen(line));
     return;
-  if (server->config.log)
-    server->config.log(level, line, server->config.log_data);
-  else if (level <= FCGI_LOG_WARNING)
-    fprintf(stderr, "fastcgi: %s\n", line);
+  }
+  snprintf(text, sizeof text, "fastcgi: %s\n", line);
+  fcgi_server_log(server, level, text, strlen(text));
 }

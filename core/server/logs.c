@@ -6,7 +6,6 @@
 #include "server/server.h"
 #include <errno.h>
 #include <fastcgi/error.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,11 +27,11 @@ static int copy_path(fcgi_server *server, fcgi__log_which which,
   fcgi__log *log = &server->logs->logs[which];
   size_t size = path ? strlen(path) + 1 : 0;
   char *copy;
-  log->file.fd = -1;
   if (!path)
     return 0;
   copy = fcgi__realloc(&server->allocator, NULL, size);
-  log->queue = fcgi__realloc(&server->allocator, NULL, FCGI__LOG_QUEUE);
+  log->room = FCGI__LOG_QUEUE;
+  log->queue = fcgi__realloc(&server->allocator, NULL, log->room);
   if (copy)
     memcpy(copy, path, size);
   log->file.path = copy;
@@ -49,6 +48,21 @@ static void init_waiting(fcgi__logs *logs) {
   pthread_condattr_destroy(&monotonic);
 }
 
+fcgi__logs *fcgi__logs_make(const fcgi_allocator *allocator,
+                            fcgi_server *server) {
+  fcgi__logs *logs = fcgi__calloc(allocator, sizeof *logs);
+  if (!logs)
+    return NULL;
+  logs->allocator = *allocator;
+  logs->server = server;
+  init_waiting(logs);
+  for (int i = 0; i < FCGI__LOG_COUNT; i++)
+    logs->logs[i].file.fd = -1;
+  logs->logs[FCGI__LOG_STDERR].file.path = "-";
+  logs->logs[FCGI__LOG_STDERR].room = FCGI__LOG_STDERR_QUEUE;
+  return logs;
+}
+
 int fcgi__logs_new(fcgi_server *server) {
   fcgi_server_config *config = &server->config;
   const char *errors = chosen(config->error_log, "FASTCGI_ERROR_LOG");
@@ -57,13 +71,9 @@ int fcgi__logs_new(fcgi_server *server) {
       chosen(config->access_log_format, "FASTCGI_ACCESS_LOG_FORMAT");
   int error;
   config->error_log = config->access_log = config->access_log_format = NULL;
-  if (!errors && !access)
-    return 0;
-  server->logs = fcgi__calloc(&server->allocator, sizeof *server->logs);
+  server->logs = fcgi__logs_make(&server->allocator, server);
   if (!server->logs)
     return FCGI_ERR_NOMEM;
-  server->logs->server = server;
-  init_waiting(server->logs);
   error = copy_path(server, FCGI__LOG_ERRORS, errors);
   if (!error)
     error = copy_path(server, FCGI__LOG_ACCESS, access);
@@ -86,9 +96,9 @@ static int refuse(fcgi_server *server, fcgi__log_which which, int problem) {
 int fcgi__logs_open(fcgi_server *server) {
   fcgi__logs *logs = server->logs;
   int error = fcgi__access_check(server);
-  if (error || !logs || logs->opened)
+  if (error || logs->opened)
     return error;
-  for (int i = 0; i < FCGI__LOG_COUNT; i++) {
+  for (int i = 0; i < FCGI__LOG_STDERR; i++) {
     int problem =
         logs->logs[i].file.path ? fcgi__logfile_open(&logs->logs[i].file) : 0;
     if (problem)
@@ -99,45 +109,65 @@ int fcgi__logs_open(fcgi_server *server) {
 }
 
 int fcgi__logs_has_errors(const fcgi_server *server) {
-  return server->logs && server->logs->opened &&
-         server->logs->logs[FCGI__LOG_ERRORS].file.path;
+  return server->logs->opened && server->logs->logs[FCGI__LOG_ERRORS].file.path;
 }
 
-/* Before the writer runs, and in a CGI start, where none does. A reader that
-   is gone must not end the program. */
-static void write_here(fcgi_server *server, fcgi__log *log,
-                       const fcgi__log_text *line) {
-  sigset_t broken, before, pending;
-  int number;
-  sigemptyset(&broken);
-  sigaddset(&broken, SIGPIPE);
-  pthread_sigmask(SIG_BLOCK, &broken, &before);
-  sigpending(&pending);
-  if (fcgi__logfile_write(&log->file, line->data, line->len) !=
-      (ptrdiff_t)line->len)
-    fcgi__logqueue_dropped(server, log, 0);
-  number = sigismember(&pending, SIGPIPE);
-  sigpending(&pending);
-  if (!number && sigismember(&pending, SIGPIPE))
-    sigwait(&broken, &number);
-  pthread_sigmask(SIG_SETMASK, &before, NULL);
+/* 1: a line can be written at once: before the writer runs, and to standard
+   error, where what the program prints stands before and after it. Where others
+   have to be asked first, the answer may be wrong by the time of the write, so
+   that only the writer may wait there. */
+static int goes_at_once(fcgi__logs *logs, fcgi__log *log) {
+  int is_stderr = log == &logs->logs[FCGI__LOG_STDERR];
+  if (log->len > 0 || log->used > 0 || (logs->on && !is_stderr))
+    return 0;
+  if (is_stderr)
+    fcgi__logfile_follow(&log->file);
+  return !log->file.ask;
 }
 
-void fcgi__logs_add(fcgi_server *server, fcgi__log_which which,
-                    const fcgi__log_text *line) {
-  fcgi__logs *logs = server->logs;
+void fcgi__logs_put(fcgi__logs *logs, fcgi__log_which which, const char *data,
+                    size_t len) {
   fcgi__log *log = &logs->logs[which];
-  if (!logs->opened)
-    return;
   pthread_mutex_lock(&logs->lock);
-  if (!logs->on)
-    write_here(server, log, line);
-  else if (!fcgi__logqueue_push(log, line->data, line->len))
-    fcgi__logqueue_dropped(server, log, 0);
+  if (goes_at_once(logs, log))
+    fcgi__logqueue_write(logs, log, data, len);
+  else if (!fcgi__logqueue_push(logs, log, data, len))
+    fcgi__logqueue_dropped(logs, log, 0);
+  if (log->len + log->used > 0 && !logs->on)
+    fcgi__logqueue_start(logs);
   if (logs->asleep)
     pthread_cond_signal(&logs->wake);
   logs->asleep = 0;
   pthread_mutex_unlock(&logs->lock);
+}
+
+void fcgi__logs_add(fcgi_server *server, fcgi__log_which which,
+                    const fcgi__log_text *line) {
+  if (server->logs->opened)
+    fcgi__logs_put(server->logs, which, line->data, line->len);
+}
+
+/* How much of a text goes into one entry of the queue: whole lines, if such a
+   long one is not among them. */
+static size_t piece_of(const char *text, size_t len) {
+  const char *end;
+  if (len < FCGI__LOG_LINE)
+    return len;
+  end = memrchr(text, '\n', FCGI__LOG_LINE - 1);
+  return end ? (size_t)(end - text) + 1 : FCGI__LOG_LINE - 1;
+}
+
+void fcgi__logs_say(fcgi__logs *logs, const char *text, size_t len) {
+  char data[FCGI__LOG_LINE];
+  while (len > 0) {
+    size_t part = piece_of(text, len), used = part;
+    memcpy(data, text, part);
+    if (part == len && data[part - 1] != '\n')
+      data[used++] = '\n';
+    fcgi__logs_put(logs, FCGI__LOG_STDERR, data, used);
+    text += part;
+    len -= part;
+  }
 }
 
 /* RFC 3339, in local time. */
@@ -164,20 +194,48 @@ static void add_error(fcgi_server *server, const char *kind, const char *text,
   fcgi__logs_add(server, FCGI__LOG_ERRORS, &line);
 }
 
-int fcgi_server_log(fcgi_server *server, fcgi_log_level level, const char *text,
-                    size_t len) {
-  static const char *const kinds[] = {"error", "warning", "info"};
+/* Call `tell` with each line that is not empty. */
+static void each_line(fcgi_server *server, fcgi_log_level level,
+                      const char *text, size_t len,
+                      void (*tell)(fcgi_server *, fcgi_log_level, const char *,
+                                   size_t)) {
   const char *end = text + len;
-  if (!fcgi__logs_has_errors(server))
-    return 0;
-  while (text < end && level <= FCGI_LOG_INFO) {
+  while (text < end) {
     const char *next = memchr(text, '\n', (size_t)(end - text));
     const char *stop = next ? next : end;
     if (stop > text)
-      add_error(server, kinds[level], text, (size_t)(stop - text));
+      tell(server, level, text, (size_t)(stop - text));
     text = stop + 1;
   }
-  return 1;
+}
+
+static void tell_error_log(fcgi_server *server, fcgi_log_level level,
+                           const char *line, size_t len) {
+  static const char *const kinds[] = {"error", "warning", "info"};
+  if (level <= FCGI_LOG_INFO)
+    add_error(server, kinds[level], line, len);
+}
+
+static void tell_program(fcgi_server *server, fcgi_log_level level,
+                         const char *line, size_t len) {
+  char text[FCGI__MESSAGE];
+  snprintf(text, sizeof text, "%.*s", (int)(len < sizeof text ? len : 0), line);
+  if (len >= sizeof text)
+    memcpy(text, line, sizeof text - 1);
+  server->config.log(level, text, server->config.log_data);
+}
+
+int fcgi_server_log(fcgi_server *server, fcgi_log_level level, const char *text,
+                    size_t len) {
+  if (fcgi__logs_has_errors(server)) {
+    each_line(server, level, text, len, tell_error_log);
+    return 1;
+  }
+  if (server->config.log)
+    each_line(server, level, text, len, tell_program);
+  else if (server->config.log_levels & 1u << level)
+    fcgi__logs_say(server->logs, text, len);
+  return 0;
 }
 
 /* A line ends with its message. An empty one says nothing; one that is longer than
@@ -207,31 +265,37 @@ void fcgi__logs_stderr(fcgi_request *request, const char *data, size_t len) {
     line->len = 0;
 }
 
-void fcgi__logs_free(fcgi_server *server) {
-  const fcgi_allocator *allocator = &server->allocator;
-  fcgi__logs *logs = server->logs;
-  if (!logs)
+/* The writer of one that hangs in its file has it for good: it is left alone,
+   and so is its memory. */
+void fcgi__logs_end(fcgi__logs *logs) {
+  fcgi_allocator allocator;
+  if (!logs || !fcgi__logqueue_end(logs))
     return;
-  fcgi__logqueue_end(logs);
+  allocator = logs->allocator;
   for (int i = 0; i < FCGI__LOG_COUNT; i++) {
     fcgi__logfile_close(&logs->logs[i].file);
-    fcgi__free(allocator, (void *)(uintptr_t)logs->logs[i].file.path);
-    fcgi__free(allocator, logs->logs[i].queue);
+    if (i != FCGI__LOG_STDERR)
+      fcgi__free(&allocator, (void *)(uintptr_t)logs->logs[i].file.path);
+    fcgi__free(&allocator, logs->logs[i].queue);
   }
-  fcgi__access_free(server);
   pthread_cond_destroy(&logs->rest);
   pthread_cond_destroy(&logs->wake);
   pthread_mutex_destroy(&logs->lock);
-  fcgi__free(allocator, logs);
+  fcgi__free(&allocator, logs);
+}
+
+void fcgi__logs_free(fcgi_server *server) {
+  fcgi__logs_end(server->logs);
+  fcgi__access_free(server);
   server->logs = NULL;
 }
 
 void fcgi_server_reopen_logs(fcgi_server *server) {
   fcgi__logs *logs = server->logs;
-  if (!logs || !logs->opened)
+  if (!logs->opened)
     return;
   pthread_mutex_lock(&logs->lock);
-  for (int i = 0; i < FCGI__LOG_COUNT; i++)
+  for (int i = 0; i < FCGI__LOG_STDERR; i++)
     logs->logs[i].reopen = logs->logs[i].file.path != NULL;
   if (!logs->on)
     fcgi__logqueue_reopen(logs);

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* The error log and the access log of a server. Lines wait in a queue in
-   memory, and a thread of the logs' own writes them, so that neither a slow
-   disk nor a reader that does not read ever holds a handler up. What a full
-   queue or a full disk does not take is dropped and counted. */
+/* The error log and the access log of a server, and what it or a supervisor
+   says on standard error. Lines wait in a queue in memory, and a thread of the
+   logs' own writes them, so that neither a slow disk nor a reader that does not
+   read ever holds a handler up. What a full queue or a full disk does not take
+   is dropped and counted. A line for standard error is written at once where
+   that takes it; queue and thread are made when it does not. */
 #ifndef FCGI_SERVER_LOGS_H
 #define FCGI_SERVER_LOGS_H
 
 #include "server/logfile.h"
 #include "server/logtext.h"
+#include <fastcgi/alloc.h>
 #include <fastcgi/server.h>
 #include <pthread.h>
 #include <stdint.h>
@@ -16,12 +19,14 @@
 typedef enum fcgi__log_which {
   FCGI__LOG_ERRORS = 0,
   FCGI__LOG_ACCESS,
+  FCGI__LOG_STDERR, /* Descriptor 2, whatever it is at the time. */
   FCGI__LOG_COUNT
 } fcgi__log_which;
 
 typedef struct fcgi__log {
   fcgi__logfile file; /* Where it goes; its path NULL: there is none. */
-  char *queue;        /* Lines, each after its length, in a ring. */
+  char *queue;        /* Lines, each after its length, in a ring; or NULL. */
+  size_t room;        /* Bytes that it has, or would have. */
   size_t first;       /* Where the oldest is. */
   size_t used;        /* Bytes in use. */
   char line[FCGI__LOG_LINE + 1]; /* The line being written. */
@@ -37,7 +42,8 @@ typedef struct fcgi__log {
 } fcgi__log;
 
 typedef struct fcgi__logs {
-  struct fcgi_server *server;      /* Whose they are. */
+  struct fcgi_server *server;      /* Whose they are; NULL: a supervisor's. */
+  fcgi_allocator allocator;        /* For all of this. */
   fcgi__log logs[FCGI__LOG_COUNT]; /* By fcgi__log_which. */
   pthread_mutex_t lock;            /* Guards everything here but `file`, which
                                       is the writer's. */
@@ -49,12 +55,22 @@ typedef struct fcgi__logs {
                                       queued. */
   unsigned char over;              /* 1: it is to end. */
   unsigned char asleep;            /* 1: it waits for `wake`. */
+  unsigned char gone;              /* 1: it has ended. */
+  unsigned char late;              /* 1: somebody has waited in vain for the
+                                      rest to be written. */
   long long give_up_at;            /* `over`: when what is left is dropped. */
   pid_t pid;                       /* Whose thread it is. */
 } fcgi__logs;
 
-/* Take the paths and the format from the configuration or the environment:
-   0, or FCGI_ERR_NOMEM. Where neither names a log there is nothing. */
+/* Logs of which only standard error is open, for a server or for NULL; NULL
+   without memory. */
+fcgi__logs *fcgi__logs_make(const fcgi_allocator *allocator,
+                            struct fcgi_server *server);
+/* Write what is left, for a second at most, and free them. NULL is fine. */
+void fcgi__logs_end(fcgi__logs *logs);
+
+/* Make those of a server, and take paths and format from the configuration or
+   the environment: 0, or FCGI_ERR_NOMEM. */
 int fcgi__logs_new(struct fcgi_server *server);
 /* Open them, once: 0, or an error with a message. */
 int fcgi__logs_open(struct fcgi_server *server);
@@ -62,12 +78,18 @@ int fcgi__logs_open(struct fcgi_server *server);
 void fcgi__logs_start(struct fcgi_server *server);
 /* Wait until all is written, for a second at most. */
 void fcgi__logs_flush(struct fcgi_server *server);
-/* Write what is left, for a second at most, and free them. */
+/* fcgi__logs_end, and the access log's format goes too. */
 void fcgi__logs_free(struct fcgi_server *server);
 
 /* 1: errors go to the error log. */
 int fcgi__logs_has_errors(const struct fcgi_server *server);
-/* Give a finished line to one of them; never waits. */
+/* Write text to standard error as it is, with a newline at its end; never
+   waits for a reader. From any thread, under any lock. */
+void fcgi__logs_say(fcgi__logs *logs, const char *text, size_t len);
+/* Give one of them a piece that ends in a newline; never waits. The second is
+   for a server's logs, which may not be open yet. */
+void fcgi__logs_put(fcgi__logs *logs, fcgi__log_which which, const char *data,
+                    size_t len);
 void fcgi__logs_add(struct fcgi_server *server, fcgi__log_which which,
                     const fcgi__log_text *line);
 /* STDERR of a request, for the error log: whole lines are written; the rest

@@ -50,6 +50,7 @@ static void fill_rest(fcgi_server_config *config) {
   DEFAULT(config->drain_timeout_ms, 30000);
   DEFAULT(config->backlog, 4096);
   DEFAULT(config->socket_mode, 0660);
+  DEFAULT(config->log_levels, 1u << FCGI_LOG_ERROR | 1u << FCGI_LOG_WARNING);
 }
 
 static const char *temp_dir_of(const fcgi_server_config *config) {
@@ -105,7 +106,7 @@ int fcgi_server_new(fcgi_server **out, const fcgi_server_config *config) {
   int error = copy_config(&filled, config);
   if (error)
     return error;
-  fcgi__standard_hold();
+  fcgi_standard_hold();
   server = fcgi__calloc(&filled.allocator, sizeof *server);
   if (!server)
     return FCGI_ERR_NOMEM;

@@ -91,7 +91,7 @@ struct fcgi_server {
   _Atomic(fcgi_trace_fn) tracer;         /* For the slow log, or NULL. */
   _Atomic(void *) tracer_data;           /* For it. */
   struct fcgi__access_format *access;    /* Of the access log, or NULL. */
-  fcgi__logs *logs;                      /* NULL: nothing asks for any. */
+  fcgi__logs *logs;                      /* Of lines. */
   char status_path[FCGI__STATUS_PATH];   /* Copied. */
   char ping_path[FCGI__STATUS_PATH];     /* Copied. */
   char temp_dir[256];                    /* Copied. */
@@ -104,10 +104,6 @@ long long fcgi__now(void);
 
 /* A descriptor to wake a waiting thread with, or -1 if there is none. */
 int fcgi__wake_new(void);
-
-/* Open /dev/null for each of the descriptors 0 to 2 that is closed, so that no
-   socket gets such a number and what the program prints (specification 2). */
-void fcgi__standard_hold(void);
 
 /* Whether bodies can go to the temporary directory: 0, also with a line in the
    log where the program has not named it; else an error with a message. */

@@ -222,12 +222,13 @@ static shim_outcome fcgi_call(void *data, shim_request *request) {
   return failed;
 }
 
-static void fcgi_report(void *data) {
+static void fcgi_report(void *data, shim_server *server) {
   fcgi_closure *closure = data;
   lua_State *L = closure->L;
   lua_getupvalue(L, closure->keeper, 1);
   const char *trace = lua_tostring(L, -1);
-  fprintf(stderr, "%s\n", trace ? trace : "the handler failed");
+  trace = trace ? trace : "the handler failed";
+  shim_server_log(server, trace, strlen(trace));
   lua_pop(L, 1);
   lua_pushnil(L);
   lua_replace(L, closure->error);

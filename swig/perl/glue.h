@@ -113,11 +113,16 @@ static shim_outcome fcgi_call(void *data, shim_request *request) {
   return request ? SHIM_FAILED : SHIM_LEAVE;
 }
 
-static void fcgi_report(void *data) {
+/* What is thrown may be an object whose own text fails. */
+static void fcgi_report(void *data, shim_server *server) {
   dTHX;
   fcgi_closure *closure = data;
-  SV *name = newSVpvs("FastCGI::Swig::_report");
-  fcgi_call_sv(aTHX_ name, closure->error);
+  SV *name = newSVpvs("FastCGI::Swig::_text");
+  SV *copy = newSVsv(closure->error);
+  STRLEN len;
+  fcgi_call_sv(aTHX_ name, copy);
+  const char *text = SvPVutf8(get_sv("FastCGI::Swig::_said", GV_ADD), len);
+  shim_server_log(server, text, len);
   SvREFCNT_dec(name);
   SvREFCNT_dec(closure->error);
   closure->error = NULL;

@@ -137,31 +137,32 @@ static shim_outcome fcgi_call(void *data, shim_request *request) {
   return request ? outcome : SHIM_LEAVE;
 }
 
-static void fcgi_show(const fcgi_closure *closure) {
+static void fcgi_show(const fcgi_closure *closure, shim_server *server) {
+  static const char lost[] = "an error that cannot be shown";
+  static const char left[] = "exit was called: it ends the request, as the "
+                             "process serves others";
   zend_object *error = closure->error;
   zval text;
   ZVAL_UNDEF(&text);
   if (zend_is_unwind_exit(error)) {
     EG(exit_status) = closure->status;
-    fprintf(stderr, "exit was called: it ends the request, as the process "
-                    "serves others\n");
+    shim_server_log(server, left, sizeof left - 1);
     return;
   }
   zend_call_method_with_0_params(error, error->ce, NULL, "__tostring", &text);
   if (Z_TYPE(text) == IS_STRING)
-    fprintf(stderr, "%.*s\n", (int)Z_STRLEN(text), Z_STRVAL(text));
+    shim_server_log(server, Z_STRVAL(text), Z_STRLEN(text));
   else
-    fprintf(stderr, "%s: an error that cannot be shown\n",
-            ZSTR_VAL(error->ce->name));
+    shim_server_log(server, lost, sizeof lost - 1);
   zval_ptr_dtor(&text);
   if (EG(exception))
     zend_clear_exception();
 }
 
-static void fcgi_report(void *data) {
+static void fcgi_report(void *data, shim_server *server) {
   fcgi_closure *closure = data;
   zend_try {
-    fcgi_show(closure);
+    fcgi_show(closure, server);
     OBJ_RELEASE(closure->error);
   }
   zend_catch {

@@ -165,29 +165,40 @@ static shim_outcome fcgi_call(void *data, shim_request *request) {
   return outcome;
 }
 
-/* PyErr_Print would end the process for SystemExit. */
-static void fcgi_show(PyObject *error) {
-  PyObject *hook = PySys_GetObject("excepthook");
+/* The lines of an exception; NULL with another. */
+static PyObject *fcgi_trace(PyObject *error) {
+  PyObject *module = PyImport_ImportModule("traceback");
   PyObject *trace = PyException_GetTraceback(error);
-  PyObject *type = (PyObject *)Py_TYPE(error);
-  Py_XINCREF(hook);
-  PyObject *done = hook ? PyObject_CallFunctionObjArgs(
-                              hook, type, error, trace ? trace : Py_None, NULL)
+  PyObject *lines = module
+                        ? PyObject_CallMethod(module, "format_exception", "OOO",
+                                              (PyObject *)Py_TYPE(error), error,
+                                              trace ? trace : Py_None)
                         : NULL;
-  if (!done) {
-    PyErr_Clear();
-    PyErr_Display(type, error, trace);
-    PyErr_Clear();
-  }
-  Py_XDECREF(done);
-  Py_XDECREF(hook);
+  PyObject *empty = PyUnicode_FromString("");
+  PyObject *text = lines && empty ? PyUnicode_Join(empty, lines) : NULL;
+  PyObject *bytes =
+      text ? PyUnicode_AsEncodedString(text, "utf-8", "backslashreplace")
+           : NULL;
+  Py_XDECREF(text);
+  Py_XDECREF(empty);
+  Py_XDECREF(lines);
   Py_XDECREF(trace);
+  Py_XDECREF(module);
+  return bytes;
 }
 
-static void fcgi_report(void *data) {
+static void fcgi_report(void *data, shim_server *server) {
+  static const char lost[] = "an error that cannot be shown\n";
   fcgi_closure *closure = data;
   PyGILState_STATE gil = PyGILState_Ensure();
-  fcgi_show(closure->error);
+  PyObject *bytes = fcgi_trace(closure->error);
+  if (bytes)
+    shim_server_log(server, PyBytes_AS_STRING(bytes),
+                    (size_t)PyBytes_GET_SIZE(bytes));
+  else
+    shim_server_log(server, lost, sizeof lost - 1);
+  PyErr_Clear();
+  Py_XDECREF(bytes);
   Py_CLEAR(closure->error);
   PyGILState_Release(gil);
 }

@@ -139,28 +139,41 @@ static shim_outcome fcgi_call(void *closure, shim_request *request) {
   return calling.outcome;
 }
 
-static VALUE fcgi_show(VALUE error) {
+/* What a failure is told with. */
+typedef struct fcgi_reporting {
+  fcgi_closure *closure; /* Has the error. */
+  shim_server *server;   /* Has the log. */
+} fcgi_reporting;
+
+static VALUE fcgi_show(VALUE data) {
+  const fcgi_reporting *reporting = (const fcgi_reporting *)data;
+  VALUE error = reporting->closure->error;
   VALUE text = NIL_P(error)
                    ? rb_str_new_cstr("the handler was left by break or throw\n")
                    : rb_funcall(error, rb_intern("full_message"), 0);
-  return rb_io_write(rb_stderr, text);
+  StringValue(text);
+  shim_server_log(reporting->server, RSTRING_PTR(text),
+                  (size_t)RSTRING_LEN(text));
+  return Qnil;
 }
 
 static void *fcgi_report_locked(void *data) {
+  static const char lost[] = "an error that cannot be shown";
+  fcgi_reporting *reporting = data;
+  fcgi_closure *closure = reporting->closure;
   int state;
-  fcgi_closure *closure = data;
-  rb_protect(fcgi_show, closure->error, &state);
+  rb_protect(fcgi_show, (VALUE)reporting, &state);
   if (state)
-    fprintf(stderr, "%s: an error that cannot be shown\n",
-            rb_obj_classname(closure->error));
+    shim_server_log(reporting->server, lost, sizeof lost - 1);
   rb_set_errinfo(Qnil);
   closure->error = Qnil;
   closure->state = 0;
   return NULL;
 }
 
-static void fcgi_report(void *closure) {
-  rb_thread_call_with_gvl(fcgi_report_locked, closure);
+static void fcgi_report(void *closure, shim_server *server) {
+  fcgi_reporting reporting = {closure, server};
+  rb_thread_call_with_gvl(fcgi_report_locked, &reporting);
 }
 
 /* --- Calls without the lock ----------------------------------------------- */

@@ -261,18 +261,14 @@ static Tcl_Obj *fcgi_trace(Tcl_Interp *interp, int code) {
   return trace;
 }
 
-static void fcgi_report(void *data) {
+static void fcgi_report(void *data, shim_server *server) {
   fcgi_closure *closure = data;
   Tcl_Interp *interp = closure->interp;
   Tcl_Obj *trace =
       fcgi_trace(interp, Tcl_RestoreInterpState(interp, closure->parked));
-  Tcl_Channel channel = Tcl_GetStdChannel(TCL_STDERR);
   Tcl_IncrRefCount(trace);
-  if (channel) {
-    Tcl_WriteObj(channel, trace);
-    Tcl_WriteChars(channel, "\n", 1);
-    Tcl_Flush(channel);
-  }
+  const char *text = Tcl_GetString(trace);
+  shim_server_log(server, text, strlen(text));
   Tcl_DecrRefCount(trace);
   Tcl_ResetResult(interp);
   closure->parked = NULL;

@@ -69,7 +69,7 @@ local function parse(words)
 end
 
 local function complain(text)
-  io.stderr:write("fcgi-lua: ", (tostring(text):gsub("\n.*", "")), "\n")
+  require("fcgi.supervisor").say("fcgi-lua: " .. tostring(text):gsub("\n.*", "") .. "\n")
 end
 
 -- The application sees the global `arg` as the lua program would set it.
@@ -84,8 +84,8 @@ local function tell(serve)
   local threads = serve.threads or 1
   return function(addresses)
     if addresses[1] ~= "cgi" then
-      io.stderr:write(("fcgi-lua: serving %s on %s with %d thread%s\n"):format(
-        serve.app, table.concat(addresses, ", "), threads, threads == 1 and "" or "s"))
+      return ("fcgi-lua: serving %s on %s with %d thread%s\n"):format(
+        serve.app, table.concat(addresses, ", "), threads, threads == 1 and "" or "s")
     end
   end
 end

@@ -292,6 +292,10 @@ int fcgi_lua_supervisor_run(lua_State *L);
 /* 1 when a supervisor has started this process to serve. */
 int fcgi_lua_is_worker(void);
 
+/* Write text to stderr where there is no server to log it; what nobody takes
+   within a second is lost. */
+void fcgi_lua_say(const char *text);
+
 /* workers.c: fcgi.serve{workers=...}. Has this process to watch over workers,
    it does so: the number of results, which are pushed. Otherwise 0; the table
    at 1 then says what this process serves itself. */

@@ -26,6 +26,7 @@ static const luaL_Reg functions[] = {{"serve", fcgi_lua_serve},
 
 int luaopen_fcgi(lua_State *L) {
   luaL_checkversion(L);
+  fcgi_standard_hold();
   fcgi_lua_server_class(L);
   fcgi_lua_params_class(L);
   fcgi_lua_request_class(L);

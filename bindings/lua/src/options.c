@@ -314,8 +314,10 @@ static void read_one(lua_State *L, int serve, fcgi_lua_options *options) {
 void fcgi_lua_options_read(lua_State *L, int index, int serve,
                            fcgi_lua_options *options) {
   luaL_checktype(L, index, LUA_TTABLE);
-  *options = (fcgi_lua_options){
-      .config.size = sizeof options->config, .threads = 1, .inherit = serve};
+  *options = (fcgi_lua_options){.config.size = sizeof options->config,
+                                .config.log_levels = (2u << FCGI_LOG_INFO) - 1,
+                                .threads = 1,
+                                .inherit = serve};
   lua_pushnil(L);
   while (lua_next(L, index)) {
     read_one(L, serve, options);

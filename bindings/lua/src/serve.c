@@ -148,8 +148,17 @@ static int serves(lua_State *L) {
   return serve_requests(L, lua_touserdata(L, lua_upvalueindex(ITS_LOOP)));
 }
 
+/* The handler may have closed the server. */
+static void tell(const fcgi_lua_request *request, const char *text) {
+  fcgi_server *server = request->server->handle;
+  if (server)
+    fcgi_server_log(server, FCGI_LOG_ERROR, text, strlen(text));
+  else
+    fcgi_lua_say(text);
+}
+
 /* Write the traceback of a failed coroutine, with the request that met it, to
-   the error log, or as one piece of text to stderr. Protected: it allocates. */
+   the log of the server. Protected: it allocates. */
 static int report(lua_State *L) {
   lua_State *co = lua_touserdata(L, 1);
   const fcgi_lua_request *request = lua_touserdata(L, 2);
@@ -170,11 +179,7 @@ static int report(lua_State *L) {
   const char *text = lua_pushfstring(
       L, "fcgi: %s %s%s failed: %s\n", method ? method : "a request",
       uri ? uri : "", rest ? rest : "", lua_tostring(L, -1));
-  fcgi_server *server = request->server->handle;
-  if (server && fcgi_server_log(server, FCGI_LOG_ERROR, text, strlen(text)))
-    return 0;
-  fwrite(text, 1, strlen(text), stderr);
-  fflush(stderr);
+  tell(request, text);
   return 0;
 }
 
@@ -189,7 +194,7 @@ static void failed(lua_State *L, lua_State *co, fcgi_lua_request *request,
   lua_pushlightuserdata(L, co);
   lua_pushlightuserdata(L, request);
   if (lua_pcall(L, 2, 0, 0) != LUA_OK) {
-    fputs("fcgi: a request failed, and so did its traceback\n", stderr);
+    tell(request, "fcgi: a request failed, and so did its traceback\n");
     lua_pop(L, 1);
   }
   fcgi_lua_reset(co, L); /* Closes what the handler left open. */
@@ -328,7 +333,8 @@ static int load_failed(lua_State *L) {
   return 3;
 }
 
-/* Call option `listening` with the addresses of the server at the top. */
+/* Call option `listening` with the addresses of the server at the top. A string
+   that it returns goes to the log. */
 static void tell_listening(lua_State *L, fcgi_server *server) {
   char address[512];
   if (lua_getfield(L, 1, "listening") == LUA_TNIL) {
@@ -341,7 +347,11 @@ static void tell_listening(lua_State *L, fcgi_server *server) {
     lua_pushstring(L, address);
     lua_rawseti(L, -2, (lua_Integer)i + 1);
   }
-  lua_call(L, 1, 0);
+  lua_call(L, 1, 1);
+  if (lua_type(L, -1) == LUA_TSTRING)
+    fcgi_server_log(server, FCGI_LOG_INFO, lua_tostring(L, -1),
+                    lua_rawlen(L, -1));
+  lua_pop(L, 1);
 }
 
 /* Push the server that the options ask for; it is closed when the running

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fastcgi/supervisor.h>
 #include <limits.h>
+#include <poll.h>
 #include <sched.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -13,7 +14,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { MOST_WORKERS = 4096 };
+enum {
+  MOST_WORKERS = 4096,
+  PATIENCE_MS = 1000 /* For whoever reads what is said. */
+};
 
 typedef enum setting_type {
   SETTING_TEXT,    /* A string, lent by the table. */
@@ -176,33 +180,20 @@ static void read_settings(lua_State *L, fcgi_supervisor_config *config) {
   lua_pop(L, 1);
 }
 
-static void log_line(fcgi_log_level level, const char *line, void *data) {
-  const int *most = data;
-  if ((int)level <= *most)
-    fprintf(stderr, "fcgi: %s\n", line);
-}
-
-/* Only the launcher asks for a check. */
-static void log_check(fcgi_log_level level, const char *line, void *data) {
-  (void)level;
-  (void)data;
-  fprintf(stderr, "fcgi-lua: %s\n", line);
-}
-
 /* run{...}: the exit status. Option `watch` has the directories and files whose
    changes replace the workers. */
 int fcgi_lua_supervisor_run(lua_State *L) {
   fcgi_supervisor_config config = {.size = sizeof config};
-  int most;
   lua_settop(L, 1);
   read_settings(L, &config);
   config.self = config.command;
   /* Our workers tell when they are ready. */
   config.ready_after_ms = FCGI_READY_WHEN_TOLD;
   lua_getfield(L, 1, "quiet");
-  most = lua_toboolean(L, -1) ? FCGI_LOG_WARNING : FCGI_LOG_INFO;
-  config.log = config.check_only ? log_check : log_line;
-  config.log_data = &most;
+  if (lua_toboolean(L, -1))
+    config.log_levels = 1u << FCGI_LOG_ERROR | 1u << FCGI_LOG_WARNING;
+  /* Only the launcher asks for a check. */
+  config.log_name = config.check_only ? "fcgi-lua" : "fcgi";
   fcgi_lua_watcher *watcher = NULL;
   if (lua_getfield(L, 1, "watch") == LUA_TTABLE) {
     const setting row = {"watch", SETTING_LIST, 0};
@@ -213,6 +204,25 @@ int fcgi_lua_supervisor_run(lua_State *L) {
     fcgi_lua_watch_stop(watcher);
   lua_pushinteger(L, status);
   return 1;
+}
+
+/* A pipe or terminal that takes anything takes PIPE_BUF bytes at once. */
+void fcgi_lua_say(const char *text) {
+  struct pollfd out = {.fd = STDERR_FILENO, .events = POLLOUT};
+  size_t left = strlen(text);
+  while (left > 0 && poll(&out, 1, PATIENCE_MS) > 0) {
+    ssize_t done =
+        write(STDERR_FILENO, text, left < PIPE_BUF ? left : PIPE_BUF);
+    if (done < 0)
+      return;
+    text += done;
+    left -= (size_t)done;
+  }
+}
+
+static int say(lua_State *L) {
+  fcgi_lua_say(luaL_checkstring(L, 1));
+  return 0;
 }
 
 int fcgi_lua_is_worker(void) {
@@ -277,8 +287,10 @@ int luaopen_fcgi_supervisor(lua_State *L) {
                                        {"absolute", absolute},
                                        {"setenv", set_environment},
                                        {"cpus", count_cpus},
+                                       {"say", say},
                                        {NULL, NULL}};
   luaL_checkversion(L);
+  fcgi_standard_hold();
   luaL_newlib(L, functions);
   return 1;
 }

@@ -100,13 +100,16 @@ static void *watch(void *data) {
   fcgi_lua_watcher *watcher = data;
   struct pollfd stop = {.fd = watcher->stop[0], .events = POLLIN};
   look before, now;
+  char line[sizeof now.youngest + 64];
   take_look(&before, watcher->places);
   while (poll(&stop, 1, LOOK_MS) == 0) {
     take_look(&now, watcher->places);
     if (now.sum == before.sum)
       continue;
-    fprintf(stderr, "fcgi: the code has changed, last %s\n", now.youngest);
     before = now;
+    snprintf(line, sizeof line, "fcgi: the code has changed, last %s\n",
+             now.youngest);
+    fcgi_lua_say(line);
     kill(getpid(), SIGHUP);
   }
   return NULL;

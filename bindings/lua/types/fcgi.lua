@@ -107,7 +107,7 @@ local fcgi = {}
 ---@field app? string a file that returns the handler, or {handler = function?, roles = fcgi.roles?, stream = boolean?}
 ---@field args? string[] arguments of that file
 ---@field threads? integer threads; above 1 each loads `app` in a state of its own: 1
----@field listening? fun(addresses: string[]) called before it serves, with where it listens
+---@field listening? fun(addresses: string[]): string? called before it serves, with where it listens; what it returns goes to the log
 ---@field workers? integer processes that serve, each this program executed again: docs/processes.md
 ---@field user? string become this user once everything is opened; this and all below need `workers`
 ---@field group? string likewise this group: the user's

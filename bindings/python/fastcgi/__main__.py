@@ -16,6 +16,7 @@ from ._config_table import PROCESSES, SERVER, SERVER_NAMES, keys
 from ._config_types import RoleArgument
 from ._config_types import workers as read_workers
 from ._roles import Role
+from ._say import say
 from ._server import Server, detect_interface
 from ._signals import stop_on_signals
 from ._supervisor import (
@@ -36,7 +37,7 @@ BASE = "FASTCGI_BASE_DIR"  # Where the supervisor was started: files are named f
 
 
 def fail(line: str) -> int:
-    sys.stderr.write(f"fastcgi: {line}\n")
+    say(f"fastcgi: {line}\n")
     return START_FAILED
 
 
@@ -106,10 +107,11 @@ def serve(settings: Settings, addresses: Sequence[str]) -> int:
         if not addresses:
             server.listen(None)
         if settings.read("log_level", "info") in ("info", "debug"):
-            sys.stderr.write(
+            server._tell(
                 f"fastcgi: serving {served(settings, interface)} on "
                 f"{', '.join(server.addresses)} "
-                f"with {plural(settings.read('threads', 1), 'thread')}, pid {os.getpid()}\n"
+                f"with {plural(settings.read('threads', 1), 'thread')}, pid {os.getpid()}\n",
+                False,
             )
         server.serve(app, interface=interface)
     return 0
@@ -191,7 +193,7 @@ def check(settings: Settings) -> int:
     go_to_directory(settings)
     _, _, roles = load_all(settings)
     try_listening(settings, roles)
-    sys.stderr.write("fastcgi: the configuration is fine\n")
+    say("fastcgi: the configuration is fine\n")
     return 0
 
 
@@ -218,13 +220,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return run(load(words, base or os.getcwd(), os.environ), words)
     except KeyboardInterrupt:
-        sys.stderr.write("fastcgi: interrupted\n")
+        say("fastcgi: interrupted\n")
         return INTERRUPTED
     except ConfigError as error:
         fail(str(error))
         return USAGE
     except AppError as error:
-        sys.stderr.write(error.details)
+        say(error.details)
         return fail(str(error))
     except OSError as error:
         name = f"{error.filename}: " if error.filename else ""

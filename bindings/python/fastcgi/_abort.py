@@ -11,6 +11,7 @@ from types import CodeType
 from typing import TYPE_CHECKING
 
 from . import _core, _raise
+from ._say import say
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -23,8 +24,13 @@ class Canceller:
     """One callable to be called when a request is aborted, and once at most."""
 
     def __init__(
-        self, request: _core.Request, function: Callable[[], object], record: bool
+        self,
+        request: _core.Request,
+        function: Callable[[], object],
+        record: bool,
+        tell: Callable[[str], None],
     ) -> None:
+        self._tell = tell
         self._lock = threading.RLock()
         self._request = request
         self._function: Callable[[], object] | None = function
@@ -57,9 +63,7 @@ class Canceller:
             try:
                 function()
             except BaseException:  # Others still count on this thread.
-                sys.stderr.write(
-                    f"fastcgi: the canceller {function!r} failed\n{traceback.format_exc()}"
-                )
+                self._tell(f"fastcgi: the canceller {function!r} failed\n{traceback.format_exc()}")
             return False
 
 
@@ -68,7 +72,7 @@ class Raiser:
 
     def __init__(self, watch: Watch, request: _core.Request, record: bool) -> None:
         self._watch = watch
-        self._canceller = Canceller(request, self._raise, record)
+        self._canceller = Canceller(request, self._raise, record, say)
         self._thread = 0
         self._code: CodeType | None = None  # Of the frame that has the ``with``.
         self._raised = False

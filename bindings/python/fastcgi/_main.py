@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from . import _core
+from ._say import say
 from ._server import Interface, Server, share_work
 from ._signals import stop_on_signals
 
@@ -61,10 +62,11 @@ def _addresses() -> list[str]:
     words = [] if "GATEWAY_INTERFACE" in os.environ else sys.argv[1:]
     if any(word.startswith("-") for word in words):
         asked = words[0] in ("-h", "--help")
-        (sys.stdout if asked else sys.stderr).write(
+        usage = (
             f"usage: {_program()} [ADDRESS ...]   unix:PATH, HOST:PORT or fd:N; "
-            "without one the inherited listener\n"
+            "without one the inherited listener"
         )
+        print(usage) if asked else say(f"{usage}\n")
         sys.exit(0 if asked else USAGE)
     return words
 
@@ -77,8 +79,8 @@ def _listen(server: Server, words: Sequence[str]) -> None:
         if not words:
             server.listen(None)
     except OSError as error:
-        sys.stderr.write(f"{program}: {error.strerror or error}\n")
+        say(f"{program}: {error.strerror or error}\n")
         sys.exit(USAGE)
     except (_core.Error, ValueError) as error:
-        sys.stderr.write(f"{program}: {error}\n")
+        say(f"{program}: {error}\n")
         sys.exit(USAGE)

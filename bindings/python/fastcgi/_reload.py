@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 from collections.abc import Iterable, Iterator
 from typing import Any
+
+from ._say import say
 
 SECONDS = 1.0  # From one look to the next, where nothing tells of changes.
 SKIPPED = {"__pycache__", "node_modules", "site-packages", "venv", "env"}
@@ -43,8 +44,7 @@ class Watcher:
     def _run(self) -> None:
         for path in self._changes():
             shown = os.path.relpath(path)
-            sys.stderr.write(f"fastcgi: {shown} has changed\n")
-            sys.stderr.flush()
+            say(f"fastcgi: {shown} has changed\n", 0)
             os.kill(os.getpid(), signal.SIGHUP)
 
     def _changes(self) -> Iterator[str]:

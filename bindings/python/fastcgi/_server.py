@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import os
 import pwd
@@ -176,9 +177,13 @@ class Server(_core.Server):
     ) -> Canceller:
         """What Request.on_abort calls."""
         _ = request.aborted  # Raises when the request has ended.
-        made = Canceller(request, canceller, bool(record))
+        made = Canceller(request, canceller, bool(record), self._complain)
         self._watch.add(made)
         return made
+
+    def _complain(self, text: str) -> None:
+        with contextlib.suppress(_core.Closed):
+            self._tell(text, True)
 
     def _raise_on_abort(self, request: _core.Request, record: int) -> Raiser:
         """What Request.raise_on_abort calls."""

@@ -40,9 +40,18 @@ static int set_new(PyObject *dict, const char *key, PyObject *value) {
   return failed ? -1 : 0;
 }
 
+/* Python has none where descriptor 2 was closed; an application counts on it
+   (PEP 3333). */
 static PyObject *wsgi_errors(void) {
   PyObject *errors = PySys_GetObject("stderr");
-  return Py_NewRef(errors == NULL ? Py_None : errors);
+  if (errors != NULL && errors != Py_None)
+    return Py_NewRef(errors);
+  PyObject *io = PyImport_ImportModule("io");
+  PyObject *made =
+      io == NULL ? NULL
+                 : PyObject_CallMethod(io, "open", "ss", "/dev/null", "w");
+  Py_XDECREF(io);
+  return made;
 }
 
 int environ_init(environ_memo *self, core_state *state, int multithread,

@@ -87,15 +87,10 @@ static PyObject *with_traceback(PyObject *text, PyObject *type, PyObject *value,
   return all;
 }
 
-/* 1: the error log has it. */
-static int log_text(serve_loop *loop, PyObject *text) {
-  Py_ssize_t len = 0;
-  const char *bytes = text == NULL ? NULL : PyUnicode_AsUTF8AndSize(text, &len);
-  int done =
-      bytes != NULL &&
-      fcgi_server_log(loop->server->core, FCGI_LOG_ERROR, bytes, (size_t)len);
-  PyErr_Clear();
-  return done;
+/* Whether an object of module sys is still the one that it began with. */
+static int is_original(const char *name, const char *original) {
+  PyObject *now = PySys_GetObject(name);
+  return now == NULL || now == Py_None || now == PySys_GetObject(original);
 }
 
 /* Print it as the interpreter would, which would end the process for
@@ -116,20 +111,36 @@ static void print_error(PyObject *type, PyObject *value, PyObject *traceback) {
   Py_XDECREF(hook);
 }
 
-/* To the error log, or to stderr where there is none. What cannot be put in
-   words goes to stderr too. */
+/* A program that has put something else there gets what Python would print;
+   where that is slow, this request's thread alone waits for it. */
+static void print(PyObject *text, PyObject *type, PyObject *value,
+                  PyObject *traceback) {
+  PySys_FormatStderr("fastcgi: %U", text);
+  print_error(type, value, traceback);
+}
+
+/* To the log of the server, which goes on whether it is read or not. */
 static void tell(serve_loop *loop, PyObject *type, PyObject *value,
                  PyObject *traceback) {
-  PyObject *text = what_failed(loop->request), *all = NULL;
-  if (text != NULL &&
-      fcgi_server_log(loop->server->core, FCGI_LOG_ERROR, "", 0))
-    all = with_traceback(text, type, value, traceback);
-  if (!log_text(loop, all)) {
-    if (text != NULL)
-      PySys_FormatStderr("fastcgi: %U", text);
-    print_error(type, value, traceback);
+  fcgi_server *server = loop->server->core;
+  PyObject *text = what_failed(loop->request), *all = NULL, *named = NULL;
+  int logged = fcgi_server_log(server, FCGI_LOG_ERROR, "", 0);
+  if (!logged && text != NULL &&
+      !(is_original("stderr", "__stderr__") &&
+        is_original("excepthook", "__excepthook__"))) {
+    print(text, type, value, traceback);
+    Py_DECREF(text);
+    return;
   }
+  if (text != NULL)
+    named =
+        logged ? Py_NewRef(text) : PyUnicode_FromFormat("fastcgi: %U", text);
+  if (named != NULL)
+    all = with_traceback(named, type, value, traceback);
+  PyErr_Clear();
+  server_log(loop->server, FCGI_LOG_ERROR, all != NULL ? all : named);
   Py_XDECREF(all);
+  Py_XDECREF(named);
   Py_XDECREF(text);
 }
 

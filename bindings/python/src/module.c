@@ -39,6 +39,7 @@ static int add_type(PyObject *module, PyType_Spec *spec, PyTypeObject **out) {
 
 static int core_exec(PyObject *module) {
   core_state *state = PyModule_GetState(module);
+  fcgi_standard_hold();
   if (errors_init(module, state) < 0 || add_strings(state) < 0 ||
       add_type(module, &server_spec, &state->server_type) < 0 ||
       add_type(module, &request_spec, &state->request_type) < 0 ||

@@ -182,9 +182,13 @@ static int choose(const char *name, PyObject *value, int count,
   return -1;
 }
 
-static int set_log_level(PyObject *value, int *out) {
+static int set_log_level(PyObject *value, unsigned *out) {
   static const char *const names[] = {"error", "warning", "info", "debug"};
-  return choose("log_level", value, 4, names, out);
+  int level = 0;
+  if (choose("log_level", value, 4, names, &level) < 0)
+    return -1;
+  *out = (2u << level) - 1;
+  return 0;
 }
 
 static int set_poller(PyObject *value, fcgi_poller_kind *out) {
@@ -227,7 +231,7 @@ static int set_named(const char *name, PyObject *value, server_object *self,
   if (strcmp(name, "poller") == 0)
     return set_poller(value, &config->poller);
   if (strcmp(name, "log_level") == 0)
-    return set_log_level(value, &self->log_level);
+    return set_log_level(value, &config->log_levels);
   if (strcmp(name, "root_path") == 0)
     return set_root(value, &self->root);
   if (strcmp(name, "peer_uids") == 0)

@@ -25,21 +25,6 @@ int server_enter(server_object *self) {
   return 0;
 }
 
-/* One write for a line, so that lines of several threads do not mix. */
-static void log_line(fcgi_log_level level, const char *line, void *user_data) {
-  const server_object *self = user_data;
-  char text[1024];
-  if ((int)level > self->log_level)
-    return;
-  int len = snprintf(text, sizeof text, "fastcgi: %s\n", line);
-  if (len >= (int)sizeof text) {
-    len = sizeof text - 1;
-    text[len - 1] = '\n';
-  }
-  ssize_t written = write(STDERR_FILENO, text, (size_t)len);
-  (void)written; /* There is no other place to tell. */
-}
-
 static PyObject *server_new(PyTypeObject *type, PyObject *args,
                             PyObject *kwargs) {
   (void)args;
@@ -62,9 +47,7 @@ static int server_init(PyObject *object, PyObject *args, PyObject *kwargs) {
                     "the server is initialised already");
     return -1;
   }
-  self->log_level = FCGI_LOG_INFO;
-  config.log = log_line;
-  config.log_data = self;
+  config.log_levels = (2u << FCGI_LOG_INFO) - 1;
   int parsed = options_parse(kwargs, self, &config);
   int code = parsed < 0 ? 0 : fcgi_server_new(&self->core, &config);
   PyMem_Free(self->uids);
@@ -224,6 +207,33 @@ static PyObject *server_stop(PyObject *object, PyObject *args,
   Py_RETURN_NONE;
 }
 
+void server_log(server_object *self, fcgi_log_level level, PyObject *text) {
+  static const char lost[] = "fastcgi: what is to be said cannot be\n";
+  PyObject *bytes =
+      text == NULL
+          ? NULL
+          : PyUnicode_AsEncodedString(text, "utf-8", "backslashreplace");
+  if (bytes == NULL)
+    fcgi_server_log(self->core, level, lost, sizeof lost - 1);
+  else
+    fcgi_server_log(self->core, level, PyBytes_AS_STRING(bytes),
+                    (size_t)PyBytes_GET_SIZE(bytes));
+  Py_XDECREF(bytes);
+  PyErr_Clear();
+}
+
+static PyObject *server_tell(PyObject *object, PyObject *args) {
+  server_object *self = (server_object *)object;
+  PyObject *text;
+  int is_error;
+  if (!PyArg_ParseTuple(args, "Up:_tell", &text, &is_error) ||
+      !server_enter(self))
+    return NULL;
+  server_log(self, is_error ? FCGI_LOG_ERROR : FCGI_LOG_INFO, text);
+  server_drop(self);
+  Py_RETURN_NONE;
+}
+
 static PyObject *server_reopen_logs(PyObject *object, PyObject *unused) {
   server_object *self = (server_object *)object;
   (void)unused;
@@ -355,6 +365,9 @@ static PyMethodDef server_methods[] = {
     {"reopen_logs", server_reopen_logs, METH_NOARGS,
      "reopen_logs($self)\n--\n\n"
      "Open access log and error log anew, once they were renamed."},
+    {"_tell", server_tell, METH_VARARGS,
+     "_tell($self, text, is_error, /)\n--\n\n"
+     "Write text to the log as it is, without waiting for whoever reads that."},
     {"close", server_close, METH_NOARGS,
      "close($self)\n--\n\nStop at once and give every resource back."},
     {"fileno", server_fileno, METH_NOARGS,

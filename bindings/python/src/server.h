@@ -21,7 +21,6 @@ typedef struct server_object {
   PyObject *root;     /* The mount point, or NULL. */
   PyObject *roles;    /* Names by number, a dict, or NULL: the standard's. */
   uid_t *uids;        /* Option peer_uids while __init__ runs. */
-  int log_level;      /* Lines above it are dropped. */
 } server_object;
 
 /* Keep the core server alive; 0 when it is already gone. Needs no GIL. */
@@ -32,6 +31,9 @@ void server_drop(server_object *self);
 
 /* server_hold, or 0 with an exception. */
 int server_enter(server_object *self);
+/* Give text, or NULL with an exception, to fcgi_server_log; clears what is
+   set. */
+void server_log(server_object *self, fcgi_log_level level, PyObject *text);
 
 /* Take the next request into `*out`: 1, 0 when `timeout_ms` passed, or -1 with
    an exception, or -2 when the server has stopped. Called with the GIL, waits

@@ -4,7 +4,6 @@
 #include <fastcgi/supervisor.h>
 #include <limits.h>
 #include <stddef.h>
-#include <unistd.h>
 
 typedef enum setting_kind {
   SETTING_TEXT,     /* const char *, a path or a name */
@@ -55,22 +54,7 @@ static const setting settings[] = {
 typedef struct call {
   fcgi_supervisor_config config; /* What the keywords say. */
   PyObject *kept;                /* A list of the objects whose bytes it has. */
-  int log_level;                 /* Lines above it are dropped. */
 } call;
-
-static void log_line(fcgi_log_level level, const char *line, void *data) {
-  const call *self = data;
-  char text[1024];
-  int len = snprintf(text, sizeof text, "fastcgi: %s\n", line);
-  if ((int)level > self->log_level)
-    return;
-  if (len >= (int)sizeof text) {
-    len = sizeof text - 1;
-    text[len - 1] = '\n';
-  }
-  ssize_t written = write(STDERR_FILENO, text, (size_t)len);
-  (void)written; /* There is no other place to tell. */
-}
 
 /* The bytes of a path or name, lent by `kept`; NULL with an exception. */
 static const char *text_of(call *self, PyObject *value) {
@@ -133,7 +117,7 @@ static int set_level(call *self, PyObject *value) {
   static const char *const names[] = {"error", "warning", "info", "debug"};
   for (int i = 0; i < 4 && PyUnicode_Check(value); i++)
     if (PyUnicode_CompareWithASCIIString(value, names[i]) == 0) {
-      self->log_level = i;
+      self->config.log_levels = (2u << i) - 1;
       return 0;
     }
   PyErr_SetString(PyExc_ValueError, "log_level: unknown value");
@@ -202,8 +186,7 @@ static int read_settings(call *self, PyObject *kwargs) {
 }
 
 PyObject *supervisor_run(PyObject *module, PyObject *args, PyObject *kwargs) {
-  call self = {.config = {.size = sizeof self.config},
-               .log_level = FCGI_LOG_INFO};
+  call self = {.config = {.size = sizeof self.config}};
   int status = -1;
   (void)module;
   if (!PyArg_ParseTuple(args, ":supervise") ||
@@ -211,8 +194,6 @@ PyObject *supervisor_run(PyObject *module, PyObject *args, PyObject *kwargs) {
     return NULL;
   /* Our workers tell when they are ready. */
   self.config.ready_after_ms = FCGI_READY_WHEN_TOLD;
-  self.config.log = log_line;
-  self.config.log_data = &self;
   if (read_settings(&self, kwargs) == 0) {
     Py_BEGIN_ALLOW_THREADS
     status = fcgi_supervisor_run(&self.config);

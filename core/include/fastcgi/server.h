@@ -98,7 +98,7 @@ typedef struct fcgi_server_config {
   uint64_t drain_bytes;     /* All the bytes of it: 4 GiB. */
   int backlog;              /* listen(2): 4,096. */
   unsigned socket_mode;     /* Mode of a unix socket made: 0660. */
-  fcgi_log_fn log;          /* stderr. */
+  fcgi_log_fn log;          /* stderr, which nobody waits for. */
   void *log_data;           /* Handed to `log`. */
   const char *allow;        /* Who may connect over TCP: addresses and CIDR
                                blocks with commas between, "127.0.0.1,
@@ -128,7 +128,8 @@ typedef struct fcgi_server_config {
   uint64_t retire_jitter;   /* Up to so many more, at random.
                                $FASTCGI_MAX_REQUESTS_JITTER, or 0. */
   const char *access_log;   /* A line for each request goes to this file, which
-                               may be a named pipe; "-" is stderr, "" none.
+                               may be a named pipe; "-" is stderr, "" none,
+                              /dev/stdout a copy of that descriptor.
                                $FASTCGI_ACCESS_LOG, or none. */
   const char
       *access_log_format; /* "common", "combined", "json", or a text with
@@ -137,6 +138,9 @@ typedef struct fcgi_server_config {
   const char *error_log;  /* The server's lines and what requests write to
                              STDERR go to this file, likewise, and no longer
                              to `log`. $FASTCGI_ERROR_LOG, or none. */
+  unsigned log_levels;    /* What of the server's goes to stderr where neither
+                             `log` nor an error log is: an or of 1u << level,
+                             ERROR and WARNING. */
 } fcgi_server_config;
 
 /* One event of a server. */
@@ -145,6 +149,11 @@ typedef struct fcgi_server_event {
   fcgi_request *request; /* Yours to end after REQUEST; dead after CLOSE. */
   void *user_data;       /* What fcgi_request_set_user_data set. */
 } fcgi_server_event;
+
+/* Open /dev/null for each of the descriptors 0 to 2 that is closed, so that no
+   file or socket gets such a number, and with it what is printed. Programs call
+   it before they open anything; fcgi_server_new and fcgi_supervisor_run do. */
+FCGI_EXPORT void fcgi_standard_hold(void);
 
 /* Make a server; `config` NULL takes every default. Any thread. On failure
    errno tells why when FCGI_ERR_SYSTEM. */
@@ -228,8 +237,10 @@ FCGI_EXPORT void fcgi_server_set_tracer(fcgi_server *server,
 /* The user data of the tracer, or NULL when none was taken. */
 FCGI_EXPORT void *fcgi_server_tracer_data(fcgi_server *server);
 
-/* Write `text`, line by line, to the error log: 1; 0 when there is none. For
-   what a binding has to say, such as a traceback. From any thread. */
+/* Write `text`, line by line, to the error log: 1. Where there is none, to the
+   `log` of the configuration or, as it is, to stderr: 0. Neither a disk nor a
+   reader is waited for. For what a binding has to say, such as a traceback.
+   From any thread. */
 FCGI_EXPORT int fcgi_server_log(fcgi_server *server, fcgi_log_level level,
                                 const char *text, size_t len);
 

@@ -69,7 +69,7 @@ typedef struct fcgi_supervisor_config {
   int64_t max_age_jitter_ms;    /* Up to so much earlier, at random: 0. */
   uint64_t max_rss;             /* Replace a worker with more bytes in memory:
                                    never. Needs /proc. */
-  fcgi_log_fn log;              /* stderr. */
+  fcgi_log_fn log;              /* stderr, which nobody waits for. */
   void *log_data;               /* Handed to `log`. */
   uint64_t max_requests;        /* Replace a worker then; it counts them itself
                                    and gets this as FASTCGI_MAX_REQUESTS, so
@@ -77,6 +77,9 @@ typedef struct fcgi_supervisor_config {
   uint64_t max_requests_jitter; /* Up to so many more, at random: 0. */
   int check_only;               /* 1: only look whether all of this is as it
                                    should be, and open and start nothing. */
+  unsigned log_levels;          /* What goes to stderr without `log`: an or of
+                                   1u << level, ERROR to INFO. */
+  const char *log_name;         /* What those lines begin with: "fastcgi". */
 } fcgi_supervisor_config;
 
 /* Run until stopped; returns an exit status. Everything that happens is a line
