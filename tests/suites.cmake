@@ -71,10 +71,11 @@ foreach(thing syscalls send_file stderr c_examples command_line flask demo readm
 endforeach()
 
 # Under load, so they take a while, and nothing else should load the machine.
-fcgi_add_pytest(integration.run_reload "integration;long" 300
+fcgi_add_pytest(integration.run_reload "integration;long" 600
                 integration/test_run_reload.py)
 fcgi_add_test(soak.reload "soak;long" 300 ${Python_EXECUTABLE} soak/reload.py
-              --reloads 24 --seconds 12 --requests 1000)
+              --reloads 24 --pause 0.3 0.7 --clients 6 --requests 1000
+              --silence 20000)
 
 # Of the release build, which ./dev test makes beforehand.
 fcgi_add_pytest(budget.instructions budget 300 budget/test_budget.py)

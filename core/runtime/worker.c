@@ -243,6 +243,14 @@ void fcgi__worker_describe_end(int status, char *out, size_t len) {
     snprintf(out, len, "exited with status %d", WEXITSTATUS(status));
 }
 
+/* It may have been the one that was woken for a connection; others look. */
+static void tell_others(const fcgi__supervisor *s, const fcgi__worker *worker,
+                        int status) {
+  if (s->tells && s->phase == FCGI__PHASE_SERVING && s->handover[0] >= 0 &&
+      (worker->state != FCGI__WORKER_LEAVING || WIFSIGNALED(status)))
+    fcgi__handover_send_look(s->handover[0]);
+}
+
 static void ended(fcgi__supervisor *s, pid_t pid, int status) {
   fcgi__worker *found = fcgi__worker_find(s, pid), worker;
   char how[96];
@@ -253,6 +261,7 @@ static void ended(fcgi__supervisor *s, pid_t pid, int status) {
   worker = *found;
   *found = s->workers[--s->worker_count];
   fcgi__board_leave(&s->board, worker.slot);
+  tell_others(s, &worker, status);
   if (worker.state != FCGI__WORKER_LEAVING)
     fcgi__census_ended(s, status);
   fcgi__worker_describe_end(status, how, sizeof how);

@@ -4,13 +4,19 @@
 #include <errno.h>
 #include <fastcgi/error.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { TAG = 'c' }; /* The one byte that a descriptor travels with. */
+enum {
+  TAG = 'c',           /* The one byte that a descriptor travels with. */
+  TAG_LOOK = 'l',      /* The one that says: look at the listeners. */
+  TAKE_BACK_MS = 1000, /* After which nobody is thought to take. */
+  ROOM = 512           /* Messages that a carrier socket holds, about. */
+};
 
 static const char variable[] = "FASTCGI_HANDOVER"; /* PID:OUT:IN */
 
@@ -23,6 +29,7 @@ typedef union fcgi__rights {
 void fcgi__handover_init(fcgi__handover *handover) {
   atomic_init(&handover->out, -1);
   atomic_init(&handover->in, -1);
+  atomic_init(&handover->back, -1);
 }
 
 static int is_carrier(int fd) {
@@ -48,15 +55,27 @@ int fcgi_server_hand_over(fcgi_server *server, int socket) {
   return 0;
 }
 
+/* Whoever is woken may be about to end, or be killed before it takes anything;
+   so everyone is (FCGI__POLL_ALONE), which is cheap, for connections pass only
+   in reloads. */
+static int watch(fcgi_server *server, int fd) {
+  int error = fcgi__poller_add(
+      server->poller, fd, FCGI__POLL_IN | FCGI__POLL_LEVEL, &server->handover);
+  server->handover.watched = !error;
+  return error;
+}
+
 int fcgi_server_take_over(fcgi_server *server, int socket) {
+  int error;
   server->message[0] = '\0';
   if (!is_carrier(socket))
     return refuse_carrier(server, socket);
   if (atomic_load(&server->handover.in) >= 0)
     return FCGI_ERR_STATE;
-  if (fcgi__poller_add(server->poller, socket,
-                       FCGI__POLL_IN | FCGI__POLL_LISTENER,
-                       &server->handover)) {
+  pthread_mutex_lock(&server->lock);
+  error = watch(server, socket);
+  pthread_mutex_unlock(&server->lock);
+  if (error) {
     snprintf(server->message, sizeof server->message,
              "cannot watch descriptor %d: %s", socket, strerror(errno));
     return FCGI_ERR_SYSTEM;
@@ -88,6 +107,33 @@ int fcgi__handover_is_on(fcgi_server *server) {
   return atomic_load_explicit(&server->stopping, memory_order_relaxed) ==
              FCGI__STOPPING &&
          atomic_load(&server->handover.out) >= 0;
+}
+
+void fcgi__handover_watch(fcgi_server *server) {
+  int in = atomic_load(&server->handover.in);
+  if (in >= 0 && !server->handover.watched)
+    watch(server, in);
+}
+
+void fcgi__handover_rest(fcgi_server *server) {
+  int in = atomic_load(&server->handover.in);
+  if (server->handover.watched && in >= 0)
+    fcgi__poller_remove(server->poller, in);
+  server->handover.watched = 0;
+}
+
+/* Where the socket is full there is something to take, and the socket to look
+   at, anyway. */
+void fcgi__handover_send_look(int out) {
+  const char tag = TAG_LOOK;
+  if (send(out, &tag, 1, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+    return;
+}
+
+void fcgi__handover_tell(fcgi_server *server) {
+  int out = atomic_load(&server->handover.out);
+  if (out >= 0)
+    fcgi__handover_send_look(out);
 }
 
 static ssize_t send_descriptor(int out, int fd) {
@@ -123,8 +169,10 @@ int fcgi__handover_give(fcgi__connection *connection, unsigned flags) {
   int out = atomic_load(&server->handover.out);
   if (!is_at_rest(connection, flags))
     return 0;
-  if (send_descriptor(out, connection->fd) == 1)
+  if (send_descriptor(out, connection->fd) == 1) {
+    atomic_store(&server->handover.passed, 1);
     return 1;
+  }
   if (errno != EAGAIN && errno != EINTR && errno != ETOOMANYREFS &&
       errno != ENOBUFS)
     atomic_store(&server->handover.out, -1);
@@ -166,19 +214,98 @@ static int receive_descriptor(int in, int *fd) {
   return len < 0 && errno != EINTR && errno != EAGAIN ? 0 : (int)len;
 }
 
+/* The kernel closes what is received where no descriptor is free, so that is
+   tried beforehand. */
+static int has_room(fcgi_server *server, int in) {
+  int fd = fcntl(in, F_DUPFD_CLOEXEC, 0);
+  if (fd < 0) {
+    fcgi__server_rest_from_accepting(server);
+    return 0;
+  }
+  close(fd);
+  return 1;
+}
+
+/* One message: how many bytes it has, 0 when none will ever come, negative when
+   none is there. */
+static int take_one(fcgi_server *server, int in, int *fd) {
+  *fd = -1;
+  return has_room(server, in) ? receive_descriptor(in, fd) : -1;
+}
+
+static void use(fcgi_server *server, int fd) {
+  if (fd >= 0)
+    fcgi__connection_take_up(server, fd);
+  else /* TAG_LOOK */
+    fcgi__server_accept_waiting(server, server->config.backlog);
+}
+
 void fcgi__handover_take(fcgi_server *server) {
   int in = atomic_load(&server->handover.in), fd, result;
   if (in < 0)
     return;
-  result = receive_descriptor(in, &fd);
-  if (fd >= 0)
-    fcgi__connection_take_up(server, fd);
+  result = take_one(server, in, &fd);
+  if (result > 0)
+    use(server, fd);
   else if (result == 0) /* Nobody will pass a connection any more. */
     fcgi__handover_leave(server);
 }
 
+/* All are taken before one is used, for that may be passed on at once. */
+static void take_all(fcgi_server *server, int in) {
+  int taken[ROOM];
+  size_t count = 0;
+  while (count < ROOM && take_one(server, in, &taken[count]) > 0)
+    count++;
+  for (size_t i = 0; i < count; i++)
+    use(server, taken[i]);
+}
+
+/* Others may be stopping too, so what has come is served here, or passed on
+   once more. */
 void fcgi__handover_leave(fcgi_server *server) {
-  int in = atomic_exchange(&server->handover.in, -1);
-  if (in >= 0)
-    fcgi__poller_remove(server->poller, in);
+  fcgi__handover *handover = &server->handover;
+  int in;
+  pthread_mutex_lock(&server->lock);
+  fcgi__handover_rest(server);
+  in = atomic_exchange(&handover->in, -1);
+  pthread_mutex_unlock(&server->lock);
+  if (in < 0 || atomic_load(&server->stopping) != FCGI__STOPPING)
+    return;
+  atomic_store(&handover->back, in);
+  take_all(server, in);
+}
+
+/* What poll(2) says of the carrier's other end: 0 when nothing lies in it. */
+static short look_at(int fd) {
+  struct pollfd at = {.fd = fd, .events = POLLIN};
+  return (short)(poll(&at, 1, 0) > 0 ? at.revents : 0);
+}
+
+/* 1 once nobody has taken it for a while, and then not again for as long. */
+static int is_due(fcgi__handover *handover) {
+  long long now = fcgi__now(), due = 0;
+  return !atomic_compare_exchange_strong(&handover->due, &due,
+                                         now + TAKE_BACK_MS) &&
+         due <= now && atomic_compare_exchange_strong(&handover->due, &due, 0);
+}
+
+/* The receivers may have been killed, or be programs that do not know of this.
+   What is taken back and at rest is passed again, so a receiver that was only
+   busy gets it all the same; a request that came meanwhile is served here. A
+   carrier that is shut has no receivers. */
+int fcgi__handover_is_through(fcgi_server *server) {
+  fcgi__handover *handover = &server->handover;
+  int back = atomic_load(&handover->back);
+  short state = 0;
+  if (back >= 0 && atomic_load(&handover->out) >= 0 &&
+      atomic_load(&handover->passed))
+    state = look_at(back);
+  if (!state)
+    return 1;
+  if (state & POLLHUP)
+    atomic_store(&handover->out, -1);
+  if (state & POLLHUP || is_due(handover))
+    take_all(server, back);
+  return 0;
 }

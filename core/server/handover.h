@@ -8,8 +8,14 @@
 #include "server/connection.h"
 
 typedef struct fcgi__handover {
-  atomic_int out; /* Where connections go in a graceful stop; -1: nowhere. */
-  atomic_int in;  /* Where they come from; -1: nowhere. */
+  atomic_int out;    /* Where connections go in a graceful stop; -1:
+                        nowhere. */
+  atomic_int in;     /* Where they come from; -1: nowhere. */
+  atomic_int back;   /* Where they came from, in a stop; -1: nowhere. */
+  int watched;       /* 1: the poller knows `in`. The server's lock guards
+                        it. */
+  atomic_int passed; /* 1: some may lie in the socket still. */
+  atomic_llong due;  /* When those are taken back; 0: not decided. */
 } fcgi__handover;
 
 /* No socket yet. */
@@ -33,7 +39,20 @@ void fcgi__handover_hold(fcgi__connection *connection, unsigned flags);
 /* Take up one connection that another process passed, if there is one. */
 void fcgi__handover_take(fcgi_server *server);
 
-/* Take up no more of them. */
+/* Look for connections that are passed, or not for now: there is no room. The
+   server's lock is held. */
+void fcgi__handover_watch(fcgi_server *server);
+void fcgi__handover_rest(fcgi_server *server);
+
+/* Take up no more of them, but for what has come already. */
 void fcgi__handover_leave(fcgi_server *server);
+
+/* Have some other process look whether connections wait to be accepted. */
+void fcgi__handover_tell(fcgi_server *server);
+void fcgi__handover_send_look(int out);
+
+/* In a stop, all connections being closed or passed: 1 when others have taken
+   up what was passed. What nobody takes for a second is taken back. */
+int fcgi__handover_is_through(fcgi_server *server);
 
 #endif

@@ -5,6 +5,7 @@
 #include <fastcgi/error.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -14,6 +15,7 @@ enum {
   REPORTS = 16,          /* Taken from the poller at once by a lone thread. */
   SPARE_TURNS = 64,      /* Looks of the spare thread at the poller. */
   ACCEPT_PAUSE_MS = 100, /* After running out of descriptors. */
+  STOP_LOOK_MS = 20,     /* Between two looks in a stop. */
   SLOW_MS = 2,           /* From one look at the poller to the next, */
   LATE_MS = 20, /* and since it had nothing: then clients may have gone. */
   DOUBTS = 64   /* How many of those that follow are asked. */
@@ -43,14 +45,14 @@ void fcgi__server_nudge(fcgi_server *server) {
 
 void fcgi__server_accept_on(fcgi_server *server) {
   pthread_mutex_lock(&server->lock);
-  if (!atomic_load(&server->accepting) && !atomic_load(&server->stopping) &&
-      server->listener_count > 0) {
+  if (!atomic_load(&server->accepting) && !atomic_load(&server->stopping)) {
     atomic_store(&server->accepting, 1);
     atomic_store(&server->accept_again, LLONG_MAX);
     for (size_t i = 0; i < server->listener_count; i++)
       fcgi__poller_add(server->poller, server->listeners[i].fd,
                        FCGI__POLL_IN | FCGI__POLL_LISTENER,
                        &server->listeners[i]);
+    fcgi__handover_watch(server);
   }
   pthread_mutex_unlock(&server->lock);
 }
@@ -60,17 +62,28 @@ void fcgi__server_accept_off(fcgi_server *server) {
   if (atomic_exchange(&server->accepting, 0))
     for (size_t i = 0; i < server->listener_count; i++)
       fcgi__poller_remove(server->poller, server->listeners[i].fd);
+  fcgi__handover_rest(server);
   pthread_mutex_unlock(&server->lock);
 }
 
+int fcgi__server_has_waiting(fcgi_server *server) {
+  struct pollfd at[FCGI__LISTENERS];
+  nfds_t count = (nfds_t)server->listener_count;
+  for (nfds_t i = 0; i < count; i++)
+    at[i] = (struct pollfd){.fd = server->listeners[i].fd, .events = POLLIN};
+  return poll(at, count, 0) > 0;
+}
+
 /* Out of descriptors or memory, or a listener that is no more: one that stays
-   readable would spin, so it rests a while. Connections that are open go on. */
-static void rest_from_accepting(fcgi_server *server) {
+   readable would spin, so it rests a while. Connections that are open go on,
+   and other processes may have room. */
+void fcgi__server_rest_from_accepting(fcgi_server *server) {
   long long again = fcgi__now() + ACCEPT_PAUSE_MS;
   fcgi__server_log(server, FCGI_LOG_WARNING,
                    "cannot accept a connection: %s; trying again in %d ms",
                    strerror(errno), ACCEPT_PAUSE_MS);
   fcgi__server_accept_off(server);
+  fcgi__handover_tell(server);
   lower_to(&server->accept_again, again);
   fcgi__server_deadline(server, again);
 }
@@ -81,7 +94,7 @@ int fcgi__server_accept(fcgi_server *server, fcgi__listener *listener) {
     fcgi__connection_start(server, fd);
   else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR &&
            errno != ECONNABORTED && errno != EPROTO)
-    rest_from_accepting(server);
+    fcgi__server_rest_from_accepting(server);
   return fd >= 0;
 }
 
@@ -134,8 +147,9 @@ void fcgi__server_sweep(fcgi_server *server) {
   fcgi__server_each_connection(server, sweep_one, &state);
   if (state.next <= state.now)
     state.next = state.now + 1;
-  lower_to(&server->next_sweep, state.next);
-  lower_to(&server->next_sweep, atomic_load(&server->accept_again));
+  if (state.next > atomic_load(&server->accept_again))
+    state.next = atomic_load(&server->accept_again);
+  fcgi__server_deadline(server, state.next);
 }
 
 static void stop_one(fcgi__connection *connection, void *data) {
@@ -146,16 +160,27 @@ static void stop_one(fcgi__connection *connection, void *data) {
   fcgi__connection_settle(connection);
 }
 
+static void accept_some(fcgi_server *server, fcgi__listener *listener,
+                        int most) {
+  while (most-- > 0 &&
+         atomic_load(&server->open) < server->config.max_connections &&
+         fcgi__server_accept(server, listener))
+    ;
+}
+
+void fcgi__server_accept_waiting(fcgi_server *server, int most) {
+  for (size_t i = 0; i < server->listener_count; i++)
+    accept_some(server, &server->listeners[i], most);
+}
+
 /* Clients that have connected already are served: what we listen on ourselves
-   goes away, and they would be reset. */
-static void accept_waiting(fcgi_server *server) {
-  for (size_t i = 0; i < server->listener_count; i++) {
-    int left = server->listeners[i].own ? server->config.backlog : 0;
-    while (left-- > 0 &&
-           atomic_load(&server->open) < server->config.max_connections &&
-           fcgi__server_accept(server, &server->listeners[i]))
-      ;
-  }
+   goes away, and they would be reset. Of what is inherited others accept too,
+   but for those that each of our threads may have been woken for. */
+static void accept_last(fcgi_server *server) {
+  int woken = 1 + (int)atomic_load(&server->sleepers);
+  for (size_t i = 0; i < server->listener_count; i++)
+    accept_some(server, &server->listeners[i],
+                server->listeners[i].own ? server->config.backlog : woken);
 }
 
 /* A client that connects now shall learn at once that nobody accepts. Another
@@ -175,21 +200,24 @@ void fcgi__server_carry_out_stop(fcgi_server *server) {
   if (atomic_exchange(&server->stopping, wanted) == wanted)
     return;
   fcgi__notify_stopping(server);
-  if (wanted == FCGI__STOPPING)
-    accept_waiting(server);
-  fcgi__handover_leave(server);
   fcgi__server_accept_off(server);
+  if (wanted == FCGI__STOPPING)
+    accept_last(server);
+  else
+    fcgi__handover_tell(server);
+  fcgi__handover_leave(server);
   close_listeners(server);
   fcgi__orphan_let_go(server);
   fcgi__server_each_connection(server, stop_one, &wanted);
-  if (wanted == FCGI__ABORTING || atomic_load(&server->open) == 0)
+  if (wanted == FCGI__ABORTING)
     fcgi__poller_wake_all(server->poller);
 }
 
 static int is_over(fcgi_server *server) {
   int stopping = atomic_load(&server->stopping);
   return stopping && atomic_load(&server->ready_count) == 0 &&
-         (stopping == FCGI__ABORTING || atomic_load(&server->open) == 0);
+         (stopping == FCGI__ABORTING || (atomic_load(&server->open) == 0 &&
+                                         fcgi__handover_is_through(server)));
 }
 
 static int is_listener(const fcgi_server *server, const void *owner) {
@@ -212,12 +240,17 @@ static void serve_report(fcgi_server *server, const fcgi__ready *report) {
   fcgi__connection_settle(connection);
 }
 
+/* In a stop many deadlines are short, and whoever was told of one may be in a
+   handler by then: each thread looks by itself. */
 static int wait_ms(fcgi_server *server, long long until, long long now) {
   long long sweep_at = atomic_load(&server->next_sweep);
+  int stopping = atomic_load(&server->stopping);
   if (sweep_at < until)
     until = sweep_at;
-  if (until == LLONG_MAX)
+  if (until == LLONG_MAX && !stopping)
     return -1;
+  if (stopping && until > now + STOP_LOOK_MS)
+    until = now + STOP_LOOK_MS;
   if (until <= now)
     return 0;
   return until - now > INT_MAX ? INT_MAX : (int)(until - now);

@@ -11,13 +11,18 @@
 #include <fastcgi/server.h>
 
 enum {
-  FCGI__POLL_IN = 1,       /* Bytes, or the peer's end, to read. */
-  FCGI__POLL_OUT = 2,      /* Room to write. */
-  FCGI__POLL_HANGUP = 4,   /* Reported only: both directions are shut. */
-  FCGI__POLL_LISTENER = 8, /* Wanted only: a listener, level-triggered, and
-                              with EPOLLEXCLUSIVE where there is epoll. */
-  FCGI__POLL_END = 16      /* Reported only, with IN: the peer sends no more.
-                              Read until recv(2) gives 0: no edge follows. */
+  FCGI__POLL_IN = 1,     /* Bytes, or the peer's end, to read. */
+  FCGI__POLL_OUT = 2,    /* Room to write. */
+  FCGI__POLL_HANGUP = 4, /* Reported only: both directions are shut. */
+  FCGI__POLL_LEVEL = 8,  /* Wanted only: level-triggered. */
+  FCGI__POLL_END = 16,   /* Reported only, with IN: the peer sends no more.
+                            Read until recv(2) gives 0: no edge follows. */
+
+  /* Wanted only: of the processes that wait for one socket a single one is
+     woken, where there is epoll. Who may be that one and takes nothing, because
+     it ends or has no room, must see to it that another looks. */
+  FCGI__POLL_ALONE = 32,
+  FCGI__POLL_LISTENER = FCGI__POLL_LEVEL | FCGI__POLL_ALONE
 };
 
 typedef struct fcgi__poller fcgi__poller;

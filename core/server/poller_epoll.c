@@ -31,8 +31,10 @@ static uint32_t to_epoll(unsigned events) {
   if (events & FCGI__POLL_OUT)
     wanted |= EPOLLOUT;
   /* The kernel refuses EPOLLRDHUP together with EPOLLEXCLUSIVE. */
-  if (events & FCGI__POLL_LISTENER)
+  if (events & FCGI__POLL_ALONE)
     return wanted | EPOLLEXCLUSIVE;
+  if (events & FCGI__POLL_LEVEL)
+    return wanted;
   if (events & FCGI__POLL_IN)
     wanted |= EPOLLRDHUP;
   return wanted | EPOLLET;
@@ -71,7 +73,7 @@ static void epoll_remove(fcgi__poller *base, int fd) {
 static int epoll_change(fcgi__poller *base, int fd, unsigned events,
                         void *owner) {
   epoll_poller *poller = (epoll_poller *)base;
-  if ((events & FCGI__POLL_LISTENER) == 0)
+  if ((events & FCGI__POLL_ALONE) == 0)
     return control(poller, EPOLL_CTL_MOD, fd, to_epoll(events), owner);
   /* EPOLL_CTL_MOD does not know EPOLLEXCLUSIVE. */
   epoll_remove(base, fd);

@@ -71,7 +71,7 @@ static watch *find(poll_poller *poller, int fd) {
 }
 
 static int is_level(const watch *w) {
-  return (w->wanted & FCGI__POLL_LISTENER) != 0;
+  return (w->wanted & FCGI__POLL_LEVEL) != 0;
 }
 
 static void arm(watch *w) {

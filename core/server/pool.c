@@ -44,6 +44,9 @@ fcgi__connection *fcgi__server_take(fcgi_server *server) {
     /* One that was closed meanwhile has found nothing to switch on. */
     if (atomic_load(&server->open) < server->config.max_connections)
       fcgi__server_accept_on(server);
+    else if (atomic_load(&server->sleepers) > 0 &&
+             fcgi__server_has_waiting(server))
+      fcgi__handover_tell(server); /* They may have been woken for it. */
   }
   return connection;
 }
@@ -59,5 +62,5 @@ void fcgi__server_give_back(fcgi_server *server, fcgi__connection *connection) {
   if (!atomic_load(&server->accepting) && open < server->config.max_connections)
     fcgi__server_accept_on(server);
   if (open == 0 && atomic_load(&server->stopping))
-    fcgi__poller_wake_all(server->poller);
+    fcgi__poller_wake(server->poller);
 }

@@ -166,6 +166,12 @@ void fcgi__server_deadline(fcgi_server *server, long long when);
 /* Accept from listeners, or stop to. */
 void fcgi__server_accept_on(fcgi_server *server);
 void fcgi__server_accept_off(fcgi_server *server);
+/* Accept what waits, `most` from each listener, as far as there is room. */
+void fcgi__server_accept_waiting(fcgi_server *server, int most);
+/* 1: something waits. */
+int fcgi__server_has_waiting(fcgi_server *server);
+/* No descriptor is free, or so: accept nothing for a moment. */
+void fcgi__server_rest_from_accepting(fcgi_server *server);
 /* 1 when there was a connection to accept. */
 int fcgi__server_accept(fcgi_server *server, fcgi__listener *listener);
 

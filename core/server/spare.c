@@ -111,6 +111,8 @@ static int look(watch *w) {
     fcgi__server_serve_waiting(server, may_accept(server, now));
   fcgi__slow_look(server);
   fcgi__server_sweep(server);
+  if (atomic_load(&server->ready_count) > 0)
+    fcgi__server_nudge(server); /* It may have found requests to give out. */
   return needed ? WORK_MS : LOOK_MS;
 }
 

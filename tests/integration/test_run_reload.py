@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import time
+from operator import gt
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,27 @@ def test_reload_under_load_loses_nothing(directory: Path, kind: str, language: s
         assert result.failed == 0, result
         assert min(result.get, result.post) > 10 * RELOADS
         stage.supervisor.wait_for_workers(lambda now: len(now) == 2 and not now & first)
+
+
+@pytest.mark.parametrize(
+    "language, kind",
+    [("python", "nginx kept"), ("lua", "nginx kept"), ("python", "haproxy shared")],
+)
+def test_nobody_waits_for_ever_after_a_reload(directory: Path, kind: str, language: str):
+    """Each client gets answers from the new workers without another reload,
+    which would free a connection that got stuck in the one before."""
+    with under_load(kind, directory, worker_command(language), clients=6) as stage:
+        for _ in range(2 * RELOADS):
+            stage.supervisor.reload()
+            stage.supervisor.wait_for_workers(lambda now: len(now) == 2)
+            before = stage.load.right()
+            wait_until(
+                lambda old=before: all(map(gt, stage.load.right(), old)),
+                60,
+                f"an answer for each client, {stage.load.right()} after {before}",
+            )
+        result = stage.load.finish()
+        assert result.failed == 0, result
 
 
 @pytest.mark.parametrize("kind", ["nginx kept", "haproxy shared"])

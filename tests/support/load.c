@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Drives a web server with keep-alive HTTP clients and checks every answer:
      load PORT CLIENTS GET-PATH POST-PATH
-   until standard input ends, then prints one line of JSON. GET and POST take
+   until standard input ends, then prints one line of JSON. A line of input
+   gives the number of right answers of each client so far. GET and POST take
    turns. The application is one of the echo examples: it sends a posted body
    back, and names the query string of a GET. Nothing is asked twice: what is
    not answered, whole and right, has failed. */
@@ -31,6 +32,9 @@ typedef struct client {
   int is_post;          /* What it asks. */
   unsigned long number; /* Of the request, in all. */
   long long asked;      /* When. */
+  unsigned long right;  /* Right answers so far. */
+  long long latest;     /* When the latest of them came. */
+  long long silence;    /* The longest time without one. */
   char out[ROOM];       /* The request. */
   size_t out_len;       /* Its bytes. */
   size_t out_done;      /* Of which are sent. */
@@ -150,11 +154,11 @@ static void hang_up(client *c) {
   c->fd = -1;
 }
 
-static void count_silence(load *l) {
+static void count_silence(long long *latest, long long *silence) {
   long long now = now_ms();
-  if (now - l->latest > l->silence)
-    l->silence = now - l->latest;
-  l->latest = now;
+  if (now - *latest > *silence)
+    *silence = now - *latest;
+  *latest = now;
 }
 
 static void fail(load *l, client *c, const char *why) {
@@ -172,7 +176,9 @@ static void succeed(load *l, client *c, int closes) {
   if (took > l->slowest)
     l->slowest = took;
   l->answered[c->is_post]++;
-  count_silence(l);
+  c->right++;
+  count_silence(&l->latest, &l->silence);
+  count_silence(&c->latest, &c->silence);
   c->busy = 0;
   c->asked = 0;
   if (closes)
@@ -281,25 +287,67 @@ static int tend(load *l) {
   return busy;
 }
 
+static void print_right(const load *l) {
+  for (int i = 0; i < l->count; i++)
+    printf("%s%lu", i ? ", " : "[", l->clients[i].right);
+  puts("]");
+  fflush(stdout);
+}
+
+static void take_input(load *l) {
+  char byte;
+  if (read(STDIN_FILENO, &byte, 1) <= 0) {
+    epoll_ctl(l->epoll, EPOLL_CTL_DEL, STDIN_FILENO, NULL);
+    l->stopping = 1;
+  } else if (byte == '\n') {
+    print_right(l);
+  }
+}
+
+static void begin(load *l) {
+  l->latest = now_ms();
+  for (int i = 0; i < l->count; i++) {
+    l->clients[i].fd = -1;
+    l->clients[i].latest = l->latest;
+  }
+}
+
+static void end(load *l) {
+  count_silence(&l->latest, &l->silence);
+  for (int i = 0; i < l->count; i++)
+    count_silence(&l->clients[i].latest, &l->clients[i].silence);
+}
+
 static void run(load *l) {
   struct epoll_event ready[64];
   struct epoll_event input = {.events = EPOLLIN | EPOLLHUP};
-  char byte;
   l->epoll = epoll_create1(EPOLL_CLOEXEC);
   epoll_ctl(l->epoll, EPOLL_CTL_ADD, STDIN_FILENO, &input);
-  l->latest = now_ms();
+  begin(l);
   while (tend(l) > 0 || !l->stopping) {
     int count = epoll_wait(l->epoll, ready, 64, REST_MS);
     for (int i = 0; i < count; i++) {
-      if (ready[i].data.ptr) {
+      if (ready[i].data.ptr)
         serve(l, ready[i].data.ptr);
-      } else if (read(STDIN_FILENO, &byte, 1) <= 0) {
-        epoll_ctl(l->epoll, EPOLL_CTL_DEL, STDIN_FILENO, NULL);
-        l->stopping = 1;
-      }
+      else
+        take_input(l);
     }
   }
-  count_silence(l);
+  end(l);
+}
+
+static void print(load *l) {
+  for (char *at = l->first; *at; at++)
+    if (*at < ' ' || *at == '"' || *at == '\\')
+      *at = ' ';
+  printf("{\"get\": %lu, \"post\": %lu, \"failed_get\": %lu, "
+         "\"failed_post\": %lu, \"silence_ms\": %lld, \"slowest_ms\": %lld, "
+         "\"first_failure\": \"%s\", \"silences_ms\": [",
+         l->answered[0], l->answered[1], l->failed[0], l->failed[1], l->silence,
+         l->slowest, l->first);
+  for (int i = 0; i < l->count; i++)
+    printf("%s%lld", i ? ", " : "", l->clients[i].silence);
+  puts("]}");
 }
 
 int main(int argc, char **argv) {
@@ -315,17 +363,8 @@ int main(int argc, char **argv) {
   l.clients = calloc((size_t)l.count, sizeof *l.clients);
   if (!l.clients)
     return 1;
-  for (int i = 0; i < l.count; i++)
-    l.clients[i].fd = -1;
   run(&l);
-  for (char *at = l.first; *at; at++)
-    if (*at < ' ' || *at == '"' || *at == '\\')
-      *at = ' ';
-  printf("{\"get\": %lu, \"post\": %lu, \"failed_get\": %lu, "
-         "\"failed_post\": %lu, \"silence_ms\": %lld, \"slowest_ms\": %lld, "
-         "\"first_failure\": \"%s\"}\n",
-         l.answered[0], l.answered[1], l.failed[0], l.failed[1], l.silence,
-         l.slowest, l.first);
+  print(&l);
   free(l.clients);
   return 0;
 }

@@ -19,6 +19,7 @@ class Result:
     silence_ms: int  # Longest time without a right answer.
     slowest_ms: int  # Longest time for one.
     first_failure: str
+    silences_ms: list[int]  # Of each client, the longest time without a right answer.
 
     @property
     def requests(self) -> int:
@@ -37,6 +38,12 @@ class Load:
         self._child = subprocess.Popen(
             [*command, get, post], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
+
+    def right(self) -> list[int]:
+        """Right answers of each client so far."""
+        self._child.stdin.write(b"\n")
+        self._child.stdin.flush()
+        return json.loads(self._child.stdout.readline())
 
     def finish(self) -> Result:
         """Let the open requests end."""

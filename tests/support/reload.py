@@ -58,8 +58,10 @@ def front(kind: str, directory: Path, address: str, clients: int = 16) -> Iterat
 
 
 @contextmanager
-def under_load(kind: str, directory: Path, command: list, *options: object) -> Iterator[Stage]:
+def under_load(
+    kind: str, directory: Path, command: list, *options: object, clients: int = 16
+) -> Iterator[Stage]:
     with Supervisor(directory, command, *options) as supervisor:
         supervisor.ready()
-        with front(kind, directory, supervisor.address) as load:
+        with front(kind, directory, supervisor.address, clients) as load:
             yield Stage(supervisor, load)

@@ -220,7 +220,9 @@ FCGI_EXPORT int fcgi_server_wait_ms(fcgi_server *server);
 FCGI_EXPORT int fcgi_server_hand_over(fcgi_server *server, int socket);
 
 /* Serve the connections that come over `socket` too. It stays yours until the
-   server is freed. FCGI_ERR_STATE for a second one. */
+   server is freed. A server that passes connections on and has taken them from
+   the other end before stops only when they were taken, and serves them while
+   nobody does. FCGI_ERR_STATE for a second one. */
 FCGI_EXPORT int fcgi_server_take_over(fcgi_server *server, int socket);
 
 /* Tells what the handler of a request does: fills `out`, with a NUL, with the
