@@ -51,6 +51,7 @@ static const field fields[] = {
     FIELD(socket_mode, FIELD_UINT32, 0, 0777),
     FIELD(request_timeout_ms, FIELD_INT, -1, INT_MAX),
     FIELD(request_slow_ms, FIELD_INT, -1, INT_MAX),
+    FIELD(no_multiplex, FIELD_INT, -1, 1),
 };
 
 static int is(const char *known, const char *name, size_t len) {

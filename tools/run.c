@@ -192,6 +192,13 @@ static int take_worker_time(command_line *line, const setting *which,
   return tell_worker(which, seconds);
 }
 
+static int take_worker_flag(command_line *line, const setting *which,
+                            const char *text) {
+  (void)line;
+  (void)text;
+  return tell_worker(which, "1");
+}
+
 static int take_level(command_line *line, const setting *which,
                       const char *text) {
   static const char *const names[] = {"error", "warning", "info", "debug"};
@@ -239,6 +246,7 @@ static const setting settings[] = {
     {"ping-path", take_worker_path, 0, a_path},
     {"request-timeout", take_worker_time, 0, a_time},
     {"slow-log", take_worker_time, 0, a_time},
+    {"no-multiplex", take_worker_flag, 0, ""},
     {"log-level", take_level, 0, "one of error, warning, info and debug"},
     {"allow-root", take_yes, AT(allow_root), ""},
 };
@@ -303,12 +311,15 @@ static int help(void) {
        "      --request-timeout TIME\n"
        "                            to answer a request, then 504 (no limit)\n"
        "      --slow-log TIME       log requests that are older (none)\n"
+       "      --no-multiplex        ask web servers for one request at a time "
+       "on a\n"
+       "                            connection\n"
        "      --log-level LEVEL     error, warning, info or debug (info)\n"
        "  -h, --help                this text\n");
   puts(
       "Sizes take K, M or G, times s, m, h or d. The numbers of requests, the\n"
-      "status path, the request timeout and the slow log are for servers of\n"
-      "the fastcgi library.\n"
+      "status path, the request timeout, the slow log and --no-multiplex are\n"
+      "for servers of the fastcgi library.\n"
       "\n"
       "Signals: HUP replaces the workers, new ones first; TERM and INT finish\n"
       "what runs and stop, a second one and QUIT stop quickly; USR1 goes to "
@@ -338,7 +349,7 @@ static int find_setting(int found) {
 static void list_options(struct option *options) {
   for (int i = 0; i < SETTINGS; i++)
     options[i] = (struct option){.name = settings[i].name,
-                                 .has_arg = settings[i].take == take_yes
+                                 .has_arg = settings[i].hint[0] == '\0'
                                                 ? no_argument
                                                 : required_argument,
                                  .val = FIRST + i};

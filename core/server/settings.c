@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 static void ignore(fcgi_server *server, const char *name, const char *text,
                    const char *wanted) {
@@ -46,6 +47,23 @@ static const char *path_from(fcgi_server *server, const char *name,
   return copy;
 }
 
+/* What launchers take for a flag's text, in lower case. */
+static int flag_from(fcgi_server *server, const char *name) {
+  static const struct {
+    const char *text; /* As it is written. */
+    int means;        /* What it says. */
+  } words[] = {{"1", 1}, {"true", 1},  {"yes", 1}, {"on", 1},
+               {"0", 0}, {"false", 0}, {"no", 0},  {"off", 0}};
+  const char *text = getenv(name);
+  if (!text || !*text)
+    return 0;
+  for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+    if (strcasecmp(text, words[i].text) == 0)
+      return words[i].means;
+  ignore(server, name, text, "1 or 0");
+  return 0;
+}
+
 int fcgi__settings_check(const fcgi_server_config *config) {
   return (!config->status_path || !*config->status_path ||
           is_path(config->status_path)) &&
@@ -63,6 +81,9 @@ void fcgi__settings_fill(fcgi_server *server) {
                                             config->request_timeout_ms);
   config->request_slow_ms =
       seconds_from(server, "FASTCGI_SLOW_LOG", config->request_slow_ms);
+  if (config->no_multiplex == 0)
+    config->no_multiplex = flag_from(server, "FASTCGI_NO_MULTIPLEX");
+  server->session_config.no_multiplex = config->no_multiplex > 0;
   fcgi__retire_fill(server);
 }
 

@@ -85,7 +85,7 @@ static void answer(fcgi_session *session, fcgi_record_type type,
    for a thousand times is answered once. */
 void fcgi__values_finish(fcgi_session *session) {
   const uint32_t numbers[KNOWN] = {session->report_conns, session->report_reqs,
-                                   1};
+                                   session->report_mpxs};
   uint8_t content[KNOWN * (2 + FCGI__VALUE_NAME + 10)];
   size_t len = 0;
   for (unsigned i = 0; i < KNOWN; i++) {

@@ -32,8 +32,11 @@ int fcgi_session_new(fcgi_session **out, const fcgi_session_config *config) {
   session->greeted = given.in_use ? 1 : 0;
   session->max_requests = or_default(given.max_requests, 1024);
   session->report_conns = or_default(given.report_conns, 1024);
+  session->report_mpxs = given.no_multiplex ? 0 : 1;
   session->report_reqs = or_default(
-      given.report_reqs, product(session->report_conns, session->max_requests));
+      given.report_reqs,
+      product(session->report_conns,
+              given.no_multiplex ? 1 : session->max_requests));
   *out = session;
   return 0;
 }

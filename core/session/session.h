@@ -33,6 +33,7 @@ struct fcgi_session {
   const fcgi_role_spec *roles;      /* As configured; NULL: the standard's. */
   size_t role_count;                /* How many. */
   uint32_t report_conns;            /* For GET_VALUES. */
+  uint32_t report_mpxs;             /* For GET_VALUES: 0 or 1. */
   uint32_t report_reqs;             /* For GET_VALUES. */
   int error;                        /* Sticky; 0 while all is well. */
   const uint8_t *in;                /* Fed bytes not yet used. */

@@ -4,6 +4,7 @@
 import hashlib
 import http.client
 import re
+import select
 import socket
 import threading
 from collections.abc import Iterator
@@ -107,11 +108,23 @@ def test_100_clients_share_two_connections(haproxy: Haproxy, address: str):
     assert made + reused >= CLIENTS * ROUNDS
 
 
-def upload(port: int, name: str, promised: int, sent: bytes) -> socket.socket:
-    """A client in the middle of its upload."""
-    client = socket.create_connection(("127.0.0.1", port), 60)
+def upload(haproxy: Haproxy, name: str, promised: int, sent: bytes) -> socket.socket:
+    """A client in the middle of its upload; sent again where HAProxy answers 500
+    itself, as `ask` says."""
     head = f"POST /?{name} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {promised}\r\n\r\n"
-    client.sendall(head.encode() + sent)
+    before = haproxy.in_flight()
+    for _ in range(20):
+        client = socket.create_connection(("127.0.0.1", haproxy.port), 60)
+        client.sendall(head.encode() + sent)
+
+        def refused(client: socket.socket = client) -> bool:
+            readable = select.select([client], [], [], 0)[0]
+            return bool(readable) and client.recv(12, socket.MSG_PEEK) == b"HTTP/1.1 500"
+
+        wait_until(lambda: haproxy.in_flight() > before or refused(), what="the upload")
+        if not refused():
+            break
+        client.close()
     return client
 
 
@@ -120,7 +133,7 @@ def test_an_abort_leaves_the_others_alone(narrow: Haproxy, app: Process, address
     sends nothing before it has a buffer full of a body."""
     first, rest = b"first" * 8000, b"rest" * 100_000
     names = ["left", "gone", "right"]
-    clients = {name: upload(narrow.port, name, len(first + rest), first) for name in names}
+    clients = {name: upload(narrow, name, len(first + rest), first) for name in names}
     wait_until(lambda: narrow.in_flight() == 3, what="the uploads")
     assert connections_at(address) == 1
     clients["gone"].close()

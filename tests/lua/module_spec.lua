@@ -83,6 +83,10 @@ describe("options", function()
     refused("table expected", "unix:x.sock")
   end)
 
+  it("can ask web servers for one request at a time", function()
+    refused("option 'no_multiplex' must be true or false (got a number)", { no_multiplex = 1 })
+  end)
+
   it("take a socket's mode as octal text", function()
     refused("octal digits in a string", { socket_mode = 660 })
     refused("octal digits in a string", { socket_mode = "0888" })
@@ -94,7 +98,7 @@ describe("options", function()
   it("of every kind are taken", function()
     local server <close> = assert(fcgi.server {
       stream = true, poller = "poll", params_bytes = 4096, params_pairs = 10, max_multiplexed = 2,
-      max_connections = 5, body_memory = 1024, max_body = 1 << 40, temp_dir = "/tmp", input_window = 4096,
+      no_multiplex = true, max_connections = 5, body_memory = 1024, max_body = 1 << 40, temp_dir = "/tmp", input_window = 4096,
       output_window = 4096, io_timeout = math.huge, header_timeout = 0.5, idle_timeout = 10, drain_silence = 0.1,
       drain_timeout = 1, drain_bytes = 1 << 20, backlog = 16, socket_mode = "0666", access_log = "",
       access_log_format = "json", error_log = "", status_path = "/status", ping_path = "/ping", request_timeout = 30, slow_log = 5 })

@@ -111,6 +111,11 @@ describe("fcgi.test", function()
     assert.same({ FCGI_MPXS_CONNS = "1" }, assert(client:get_values { "FCGI_MPXS_CONNS", "UNKNOWN" }))
   end)
 
+  it("asks a server that wants one request at a time on a connection", function()
+    local client <close> = assert(test.client { handler = hello, no_multiplex = true })
+    assert.equal("0", assert(client:get_values()).FCGI_MPXS_CONNS)
+  end)
+
   for _, stream in ipairs { false, true } do
     it("moves more both ways than sockets hold, stream = " .. tostring(stream), function()
       local client <close> = assert(test.client { stream = stream, handler = function(req)

@@ -138,6 +138,7 @@ def test_what_is_no_socket_is_left_alone(tmp_path):
         ({"poller": "kqueue"}, ValueError, "poller: unknown value 'kqueue'"),
         ({"log_level": 3}, ValueError, "log_level: unknown value 3"),
         ({"root_path": "pre"}, ValueError, "root_path must be a path that begins with '/'"),
+        ({"no_multiplex": 1}, ValueError, "no_multiplex must be True or False"),
         ({"temp_dir": 3}, ValueError, "temp_dir must be a path as str"),
         ({"threads": 0}, ValueError, "threads must be 1 or more"),
     ],

@@ -116,6 +116,7 @@ local rows = {
   { "peer-uids", "a list of user ids", "LIST", "by its mode", "users who may connect over unix sockets" },
   { "max-connections", whole, "N", "65536, or what the system allows", "connections open at once" },
   { "max-multiplexed", whole, "N", "1024", "requests open at once on one connection" },
+  { "no-multiplex", flag, "", "", "ask web servers for one request at a time on a connection" },
   { "max-body", bytes, "BYTES", "1G", "largest body that is collected, more is answered 413" },
   { "body-memory", bytes, "BYTES", "256K", "of it in memory, the rest goes to a file" },
   { "temp-dir", text, "DIRECTORY", "$TMPDIR or /tmp", "where such files are" },

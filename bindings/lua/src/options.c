@@ -18,7 +18,8 @@ typedef enum option_type {
   OPTION_TEXT,    /* A string, lent by the table. */
   OPTION_PATH,    /* Likewise; begins with "/", or is empty. */
   OPTION_MODE,    /* Octal digits in a string. */
-  OPTION_POLLER   /* "best", "epoll" or "poll". */
+  OPTION_POLLER,  /* "best", "epoll" or "poll". */
+  OPTION_FLAG     /* true or false into 1 or -1. */
 } option_type;
 
 typedef struct known_option {
@@ -42,6 +43,7 @@ static const known_option options_known[] = {
     {"params_bytes", OPTION_SIZE, 0, AT(config.params_bytes)},
     {"params_pairs", OPTION_UINT32, 0, AT(config.params_pairs)},
     {"max_multiplexed", OPTION_UINT32, 0, AT(config.max_requests)},
+    {"no_multiplex", OPTION_FLAG, 0, AT(config.no_multiplex)},
     {"max_connections", OPTION_UINT32, 0, AT(config.max_connections)},
     {"body_memory", OPTION_SIZE, 0, AT(config.body_memory)},
     {"max_body", OPTION_UINT64, 0, AT(config.max_body)},
@@ -230,6 +232,13 @@ static const char *url_path(lua_State *L, const char *name) {
   return path;
 }
 
+static int flag(lua_State *L, const char *name) {
+  if (!lua_isboolean(L, -1))
+    luaL_error(L, "option '%s' must be true or false (got a %s)", name,
+               luaL_typename(L, -1));
+  return lua_toboolean(L, -1) ? 1 : -1;
+}
+
 /* Store the value at the top of the stack where the option says. */
 static void store(lua_State *L, const known_option *option, void *field) {
   switch (option->type) {
@@ -260,6 +269,9 @@ static void store(lua_State *L, const known_option *option, void *field) {
     break;
   case OPTION_POLLER:
     *(fcgi_poller_kind *)field = poller(L);
+    break;
+  case OPTION_FLAG:
+    *(int *)field = flag(L, option->name);
     break;
   case OPTION_OTHER:
     break;
@@ -297,13 +309,10 @@ static void read_one(lua_State *L, int serve, fcgi_lua_options *options) {
     refuse(L, name, serve);
     return;
   }
-  if (!strcmp(name, "stream")) {
-    if (!lua_isboolean(L, -1))
-      luaL_error(L, "option 'stream' must be true or false (got a %s)",
-                 luaL_typename(L, -1));
+  if (!strcmp(name, "stream"))
     options->config.body =
-        lua_toboolean(L, -1) ? FCGI_BODY_STREAM : FCGI_BODY_COLLECT;
-  } else if (!strcmp(name, "threads"))
+        flag(L, name) > 0 ? FCGI_BODY_STREAM : FCGI_BODY_COLLECT;
+  else if (!strcmp(name, "threads"))
     options->threads = positive(L, name, 1024);
   else if (!strcmp(name, "peer_uids"))
     read_uids(L, options);

@@ -72,6 +72,7 @@ local fcgi = {}
 ---@field params_bytes? integer parameters of a request, in bytes: 256 KiB
 ---@field params_pairs? integer parameters of a request: 1024
 ---@field max_multiplexed? integer requests open at once on a connection: 1024
+---@field no_multiplex? boolean ask web servers for one request at a time on a connection: $FASTCGI_NO_MULTIPLEX or no
 ---@field max_connections? integer connections open at once: what open files leave, at most 65536
 ---@field body_memory? integer bytes of a collected body in memory, the rest goes to a file: 256 KiB
 ---@field max_body? integer bytes of a collected body, more is answered 413: 1 GiB

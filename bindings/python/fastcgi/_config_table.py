@@ -99,6 +99,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("limit-connections", types.positive, "N", "what the system allows",
            "connections at once"),
     Option("limit-multiplexed", types.positive, "N", "1024", "requests at once on a connection"),
+    _flag("no-multiplex", "ask web servers for one request at a time on a connection", SERVER),
     Option("body-memory", types.positive, "BYTES", "256K",
            "of a body in memory, more goes to a file"),
     Option("temp-dir", str, "DIR", "$TMPDIR or /tmp", "directory of those files"),

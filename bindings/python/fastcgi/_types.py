@@ -29,6 +29,8 @@ class Options(TypedDict, total=False):
     limit_request_body: int  # Bytes of a collected body: 1 GiB.
     limit_connections: int  # Open at once: what the limit of files leaves.
     limit_multiplexed: int  # Requests at once on a connection: 1,024.
+    no_multiplex: bool | None  # Web servers that ask are told to send one request at a time
+    # over a connection: they are not, or $FASTCGI_NO_MULTIPLEX.
     body_memory: int  # Of a collected body, the rest goes to a file: 256 KiB.
     temp_dir: str  # Where those files are: $TMPDIR or /tmp.
     input_window: int  # Unread bytes of a streamed body: 256 KiB.

@@ -13,7 +13,8 @@ typedef enum option_kind {
   OPTION_SECONDS,  /* int milliseconds from float seconds; None: no limit */
   OPTION_PATH,     /* const char *, lent */
   OPTION_URL_PATH, /* Likewise; begins with '/', or is "" */
-  OPTION_TEXT      /* const char *, lent */
+  OPTION_TEXT,     /* const char *, lent */
+  OPTION_FLAG      /* int: 1 for true, -1 for false */
 } option_kind;
 
 typedef struct option {
@@ -52,6 +53,7 @@ static const option options[] = {
     {"error_logfile", OPTION_PATH, FIELD(error_log)},
     {"max_requests", OPTION_U64, FIELD(retire_after)},
     {"max_requests_jitter", OPTION_U64, FIELD(retire_jitter)},
+    {"no_multiplex", OPTION_FLAG, FIELD(no_multiplex)},
 };
 
 static int refuse(const option *row, const char *wanted) {
@@ -89,6 +91,13 @@ static int set_seconds(const option *row, PyObject *value, int *out) {
     return refuse(row, "more than 0 and at most 2,000,000 seconds");
   double ms = seconds * 1000.0;
   *out = ms < 1.0 ? 1 : (int)ms;
+  return 0;
+}
+
+static int set_flag(const option *row, PyObject *value, int *out) {
+  if (!PyBool_Check(value))
+    return refuse(row, "True or False");
+  *out = value == Py_True ? 1 : -1;
   return 0;
 }
 
@@ -141,6 +150,8 @@ static int set_option(const option *row, PyObject *value, char *config) {
     return set_text(row, value, "a str", field);
   case OPTION_URL_PATH:
     return set_url_path(row, value, field);
+  case OPTION_FLAG:
+    return set_flag(row, value, field);
   case OPTION_SIZE:
     if (set_number(row, value, SIZE_MAX / 2, &number) < 0)
       return -1;

@@ -141,6 +141,9 @@ typedef struct fcgi_server_config {
   unsigned log_levels;    /* What of the server's goes to stderr where neither
                              `log` nor an error log is: an or of 1u << level,
                              ERROR and WARNING. */
+  int no_multiplex;       /* 1: web servers that ask are told to send one
+                             request at a time over a connection. -1: they
+                             may send more. $FASTCGI_NO_MULTIPLEX, or -1. */
 } fcgi_server_config;
 
 /* One event of a server. */

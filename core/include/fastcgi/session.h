@@ -31,6 +31,9 @@ typedef struct fcgi_session_config {
   size_t role_count;           /* How many `roles` are. */
   int in_use; /* The connection was in use before, at rest now: the first record
                  may belong to a request that has ended. */
+  int no_multiplex; /* GET_VALUES reports FCGI_MPXS_CONNS 0, and by default a
+                       FCGI_MAX_REQS of report_conns: no. What comes
+                       multiplexed all the same is served. */
 } fcgi_session_config;
 
 /* What a connection's owner needs to know between calls. */

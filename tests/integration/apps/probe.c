@@ -42,11 +42,23 @@ static void tell_abort(fcgi_request *request) {
           reasons[fcgi_request_aborted(request)]);
 }
 
+/* So many bytes, or fewer where the body ends; or an error. */
+static ptrdiff_t read_piece(fcgi_request *request, char *data, size_t size) {
+  size_t got = 0;
+  ptrdiff_t len = 1;
+  while (got < size && len > 0) {
+    len = fcgi_request_read(request, data + got, size - got);
+    got += len > 0 ? (size_t)len : 0;
+  }
+  return len < 0 ? len : (ptrdiff_t)got;
+}
+
+/* In pieces of one size: HAProxy 3 stops reading for good at some others. */
 static int echo(fcgi_request *request) {
-  char data[65536];
+  char data[16384];
   ptrdiff_t len;
   int failed = start(request);
-  while (!failed && (len = fcgi_request_read(request, data, sizeof data)) != 0)
+  while (!failed && (len = read_piece(request, data, sizeof data)) != 0)
     failed = len < 0 ? (int)len : write_all(request, data, (size_t)len);
   if (failed)
     tell_abort(request);

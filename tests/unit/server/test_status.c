@@ -325,6 +325,25 @@ static void test_only_where_it_is_wanted(void **state) {
   assert_int_equal(fcgi_server_new(&server, &f->config), FCGI_ERR_INVALID);
 }
 
+static void test_multiplexing_by_setting(void **state) {
+  static const struct {
+    const char *text; /* Of the variable; NULL leaves it out. */
+    int given;        /* In the configuration. */
+    int wanted;       /* What a session is told. */
+  } rows[] = {{NULL, 0, 0}, {"1", 0, 1},   {"On", 0, 1}, {"0", 0, 0},
+              {"no", 0, 0}, {"what", 0, 0}, {"", 0, 0},  {NULL, 1, 1},
+              {"0", 1, 1},  {"1", -1, 0}};
+  serving *f = *state;
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    if (rows[i].text)
+      setenv("FASTCGI_NO_MULTIPLEX", rows[i].text, 1);
+    f->config.no_multiplex = rows[i].given;
+    serving_restart(f);
+    unsetenv("FASTCGI_NO_MULTIPLEX");
+    assert_int_equal(f->server->session_config.no_multiplex, rows[i].wanted);
+  }
+}
+
 static void test_bad_settings_are_told_and_ignored(void **state) {
   serving *f = *state;
   setenv("FASTCGI_STATUS_PATH", "status", 1);
@@ -413,6 +432,7 @@ static int run(const char *group, void *kind) {
       SERVING_TEST(test_more_requests_than_entries),
       SERVING_TEST(test_paths_that_ask_for_it),
       SERVING_TEST(test_only_where_it_is_wanted),
+      SERVING_TEST(test_multiplexing_by_setting),
       SERVING_TEST(test_bad_settings_are_told_and_ignored),
       SERVING_TEST(test_a_supervisors_board),
       SERVING_TEST(test_connections_that_wait),

@@ -48,6 +48,17 @@ static void test_manage_reports_no_more_than_32_bits(void **state) {
                             "FCGI_MAX_REQS=4294967295 FCGI_MPXS_CONNS=1\n");
 }
 
+static void test_manage_asks_for_no_multiplexing(void **state) {
+  dialogue *d = *state;
+  const fcgi_session_config config = {
+      .size = sizeof config, .report_conns = 7, .no_multiplex = 1};
+  dialogue_restart(d, &config);
+  ask(d, all, 3);
+  assert_int_equal(dialogue_feed(d), 0);
+  dialogue_expect_answer(d, "values FCGI_MAX_CONNS=7 "
+                            "FCGI_MAX_REQS=7 FCGI_MPXS_CONNS=0\n");
+}
+
 static void test_manage_leaves_unknown_names_out(void **state) {
   dialogue *d = *state;
   const char *const names[] = {"",
@@ -149,6 +160,7 @@ int main(void) {
       DIALOGUE_TEST(test_manage_answers_the_three_known_names),
       DIALOGUE_TEST(test_manage_reports_what_is_configured),
       DIALOGUE_TEST(test_manage_reports_no_more_than_32_bits),
+      DIALOGUE_TEST(test_manage_asks_for_no_multiplexing),
       DIALOGUE_TEST(test_manage_leaves_unknown_names_out),
       DIALOGUE_TEST(test_manage_answers_nothing_asked),
       DIALOGUE_TEST(test_manage_answers_a_name_once),
