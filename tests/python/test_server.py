@@ -314,44 +314,6 @@ def test_serve_runs_until_it_is_done_elsewhere_than_in_the_main_thread(tmp_path)
     assert not thread.is_alive()
 
 
-class Callable:
-    def __call__(self, environ, start_response):
-        pass
-
-    def method(self, request):
-        pass
-
-    async def coroutine(self, request):
-        pass
-
-
-async def asgi(scope, receive, send):
-    pass
-
-
-@pytest.mark.parametrize(
-    ("app", "interface"),
-    [
-        (hello, "handler"),
-        (lambda environ, start_response: [], "wsgi"),
-        (lambda request, option=1: [], "handler"),
-        (lambda *args: [], "wsgi"),
-        (Callable(), "wsgi"),
-        (Callable().method, "handler"),
-        (type("App", (), {"__init__": lambda self, environ, start: None}), "wsgi"),
-        (dict.get, "wsgi"),
-    ],
-)
-def test_the_interface_is_found_out(app, interface):
-    assert fastcgi.detect_interface(app) == interface
-
-
-@pytest.mark.parametrize("app", [asgi, Callable().coroutine, lambda a, b, c: None, 3, "name"])
-def test_what_is_no_application_is_refused(app):
-    with pytest.raises(TypeError):
-        fastcgi.detect_interface(app)
-
-
 def test_exceptions_fit_pythons_own():
     fits = {
         fastcgi.Aborted: ConnectionError,

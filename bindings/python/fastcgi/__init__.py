@@ -24,9 +24,10 @@ from ._core import (
     WouldBlock,
     __version__,
 )
+from ._interface import detect_interface
 from ._main import main
 from ._roles import Role
-from ._server import Server, detect_interface, serve
+from ._server import Server, serve
 
 __all__ = [
     "Aborted",

@@ -15,9 +15,10 @@ from ._config import USAGE, ConfigError, Settings, load, make_parser, show
 from ._config_table import PROCESSES, SERVER, SERVER_NAMES, keys
 from ._config_types import RoleArgument
 from ._config_types import workers as read_workers
+from ._interface import detect_interface
 from ._roles import Role
 from ._say import say
-from ._server import Server, detect_interface
+from ._server import Server
 from ._signals import stop_on_signals
 from ._supervisor import (
     OWN,

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 import os
 import pwd
 import threading
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from . import _core
 from ._abort import Canceller, Raiser, Watch
 from ._exits import traceable_interrupts
+from ._interface import detect_interface
 from ._roles import Role, Streams, collect
 from ._signals import stop_on_signals
 
@@ -26,29 +26,6 @@ Interface = Literal["auto", "handler", "wsgi"]
 F = TypeVar("F", bound="Handler")
 
 SIGNAL_SECONDS = 0.5  # From one look for signals to the next.
-
-
-def detect_interface(app: object) -> Literal["handler", "wsgi"]:
-    """Tell a handler, called with one argument, from a WSGI application.
-
-    What cannot be inspected is taken for WSGI. An asynchronous application
-    raises TypeError.
-    """
-    if not callable(app):
-        raise TypeError(f"{app!r} is not callable")
-    if inspect.iscoroutinefunction(app) or inspect.iscoroutinefunction(type(app).__call__):
-        raise TypeError(f"{app!r} is asynchronous; this needs a handler or WSGI")
-    try:
-        parameters = inspect.signature(app).parameters.values()
-    except (TypeError, ValueError):
-        return "wsgi"
-    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    required = [p for p in parameters if p.kind in positional and p.default is p.empty]
-    if any(p.kind is p.VAR_POSITIONAL for p in parameters) and len(required) < 2:
-        return "wsgi"
-    if len(required) > 2:
-        raise TypeError(f"{app!r} takes {len(required)} arguments: neither a handler nor WSGI")
-    return "handler" if len(required) == 1 else "wsgi"
 
 
 def _uid_of(user: int | str) -> int:

@@ -121,8 +121,11 @@ int handler_serve(serve_loop *loop) {
   else
     PyErr_Format(PyExc_TypeError,
                  "the handler must return (status, headers, body) or None, "
-                 "not %.100s",
-                 Py_TYPE(result)->tp_name);
+                 "not %.100s%s",
+                 Py_TYPE(result)->tp_name,
+                 PyCallable_Check(result)
+                     ? "; name what a factory returns with ()"
+                     : "");
   Py_DECREF(result);
   return rc;
 }
