@@ -159,8 +159,8 @@ void shim_request_start(shim_request *request, shim_error *error, int status) {
 static int write_all(fcgi_request *core, const char *data, size_t len) {
   while (len > 0) {
     ptrdiff_t took = fcgi_request_write(core, data, len);
-    if (took < 0)
-      return (int)took;
+    if (took < 0) /* What nobody reads counts as written. */
+      return took == FCGI_ERR_CLOSED ? 0 : (int)took;
     data += took;
     len -= (size_t)took;
   }

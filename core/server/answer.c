@@ -185,11 +185,24 @@ ptrdiff_t fcgi__request_write(fcgi_request *request, const void *data,
   return heed_stop(request, done < 0 ? done : head + done);
 }
 
+/* The head is out and nothing of a body passes: who makes one without an end
+   must learn of it. */
+static int is_unread(const fcgi_request *request) {
+  return request->head_only && request->head_out;
+}
+
+static ptrdiff_t write_read(fcgi_request *request, const void *data,
+                            size_t len) {
+  if (len > 0 && is_unread(request) && !fcgi__request_check(request))
+    return FCGI_ERR_CLOSED;
+  return fcgi__request_write(request, data, len);
+}
+
 ptrdiff_t fcgi_request_write(fcgi_request *request, const void *data,
                              size_t len) {
   ptrdiff_t done;
   fcgi__connection_lock(request->connection);
-  done = fcgi__request_write(request, data, len);
+  done = write_read(request, data, len);
   fcgi__connection_unlock(request->connection);
   return done;
 }
@@ -199,7 +212,7 @@ ptrdiff_t fcgi_request_writev(fcgi_request *request, const struct iovec *iov,
   ptrdiff_t total = 0, done = 0;
   fcgi__connection_lock(request->connection);
   for (int i = 0; i < count; i++) {
-    done = fcgi__request_write(request, iov[i].iov_base, iov[i].iov_len);
+    done = write_read(request, iov[i].iov_base, iov[i].iov_len);
     if (done > 0)
       total += done;
     if (done < 0 || (size_t)done < iov[i].iov_len)
@@ -431,6 +444,8 @@ int fcgi__request_give_up(fcgi_request *request, int status, const char *text) {
   finish_file(request);
   if (fcgi__request_check(request))
     return end_unread(request);
+  if (is_unread(request) && !is_authorizer(request))
+    return fcgi__request_end(request, 0);
   if (request->answer > FCGI__ANSWER_HELD)
     return fcgi__request_cut_off(request);
   request->answer = FCGI__ANSWER_NONE;

@@ -202,6 +202,20 @@ describe("what a handler returns", function()
     assert.equal("5", response.headers["content-length"])
     assert.equal("", response.body)
   end)
+
+  it("draws no more from an iterator that nobody reads", function()
+    for _, case in ipairs { { 200, "HEAD" }, { 204, "GET" }, { 304, "GET" } } do
+      local drawn = 0
+      local function tick()
+        drawn = drawn + 1
+        return drawn < 1000 and "tick" or nil
+      end
+      local response = ask(function() return case[1], {}, tick end, { method = case[2] })
+      assert.equal(case[1], response.status)
+      assert.equal("", response.body)
+      assert.is_true(drawn <= 2)
+    end
+  end)
 end)
 
 describe("wrong answers", function()

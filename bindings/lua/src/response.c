@@ -100,7 +100,7 @@ int fcgi_lua_start(lua_State *L) {
   return 1;
 }
 
-/* Write slices; 0, or an error. With timeout 0 a part may be taken only: that
+/* Write slices; 0, or 1 where nobody reads them, or an error. With timeout 0 a part may be taken only: that
    is an error as well, and `*taken` says how much. */
 static int send_slices(fcgi_lua_request *request, const struct iovec *slices,
                        int count, size_t *taken) {
@@ -112,8 +112,10 @@ static int send_slices(fcgi_lua_request *request, const struct iovec *slices,
   ptrdiff_t sent = fcgi_request_writev(request->handle, slices, count);
   if (sent >= 0 || sent == FCGI_ERR_INVALID)
     request->answered = 1;
+  if (sent == FCGI_ERR_CLOSED)
+    *taken += want;
   if (sent < 0)
-    return (int)sent;
+    return sent == FCGI_ERR_CLOSED ? 1 : (int)sent;
   *taken += (size_t)sent;
   return (size_t)sent < want ? FCGI_ERR_AGAIN : 0;
 }
@@ -299,7 +301,7 @@ static int send_piece(lua_State *L, fcgi_lua_request *request) {
   struct iovec piece = slice_at(L, -1);
   int code = piece.iov_len ? send_slices(request, &piece, 1, &taken)
                            : fcgi_request_flush(request->handle);
-  return code < 0 ? code : 1;
+  return code < 0 ? code : code == 0;
 }
 
 /* Draw the body from the iterator at 4. It may yield, and then Lua comes back

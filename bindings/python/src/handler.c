@@ -3,7 +3,8 @@
 #include "loop.h"
 
 /* Write one block and let it go out: the next one may take its time. The head
-   waits for the first: where that is none, nothing has left. */
+   waits for the first: where that is none, nothing has left. 1: nobody reads
+   any, -1 with an exception. */
 static int send_block(serve_loop *loop, PyObject *block, int first) {
   request_object *request = loop->request;
   Py_buffer view;
@@ -14,10 +15,11 @@ static int send_block(serve_loop *loop, PyObject *block, int first) {
     return -1;
   }
   fcgi_request *handle = request_enter(request);
-  int code = 0;
+  int code = 0, unread = 0;
   if (handle != NULL) {
     Py_BEGIN_ALLOW_THREADS
     code = reply_write_bytes(handle, view.buf, (size_t)view.len);
+    unread = code > 0;
     if (view.len > 0 && code >= 0)
       code = fcgi_request_flush(handle);
     request_leave(request);
@@ -26,7 +28,7 @@ static int send_block(serve_loop *loop, PyObject *block, int first) {
   PyBuffer_Release(&view);
   if (code < 0)
     error_set_write(request->state, code);
-  return handle == NULL || code < 0 ? -1 : 0;
+  return handle == NULL || code < 0 ? -1 : unread;
 }
 
 static int is_iterable(PyObject *body) {
@@ -43,13 +45,13 @@ static int is_iterable(PyObject *body) {
    application raises is a 500. */
 static int send_blocks(serve_loop *loop, PyObject *iterator) {
   PyObject *block;
-  int failed = 0, begun = 0;
-  while (!failed && (block = PyIter_Next(iterator)) != NULL) {
-    failed = send_block(loop, block, !begun) < 0;
+  int over = 0, begun = 0;
+  while (!over && (block = PyIter_Next(iterator)) != NULL) {
+    over = send_block(loop, block, !begun);
     begun = 1;
     Py_DECREF(block);
   }
-  if (failed || PyErr_Occurred())
+  if (over < 0 || PyErr_Occurred())
     return -1;
   return begun ? 0 : reply_start(&loop->answer, loop->request, -1);
 }

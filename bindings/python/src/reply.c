@@ -372,14 +372,14 @@ int reply_respond(const reply *self, fcgi_request *handle) {
 }
 
 /* The core takes fewer bytes than given when the peer is too slow; the next
-   call says so. */
+   call says so. What nobody reads counts as written. */
 int reply_write_bytes(fcgi_request *handle, const void *data, size_t len) {
   size_t at = 0;
   while (at < len) {
     ptrdiff_t sent =
         fcgi_request_write(handle, (const char *)data + at, len - at);
     if (sent < 0)
-      return (int)sent;
+      return sent == FCGI_ERR_CLOSED ? 1 : (int)sent;
     at += (size_t)sent;
   }
   return 0;
@@ -391,6 +391,8 @@ int reply_write(const reply *self, fcgi_request *handle) {
     iov[i] = (struct iovec){self->part[i].buf, (size_t)self->part[i].len};
   ptrdiff_t sent =
       self->parts > 0 ? fcgi_request_writev(handle, iov, self->parts) : 0;
+  if (sent == FCGI_ERR_CLOSED)
+    return 0;
   if (sent >= 0 && (size_t)sent < reply_body_len(self))
     return FCGI_ERR_TIMEOUT;
   return sent < 0 ? (int)sent : 0;

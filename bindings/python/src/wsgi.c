@@ -15,9 +15,10 @@ static int answer_whole(serve_loop *loop, start_response *start,
 
 static int iterate(start_response *start, PyObject *blocks) {
   PyObject *iterator = PyObject_GetIter(blocks), *block;
-  int failed = iterator == NULL;
-  while (!failed && (block = PyIter_Next(iterator)) != NULL) {
+  int failed = iterator == NULL, unread = 0;
+  while (!failed && !unread && (block = PyIter_Next(iterator)) != NULL) {
     failed = start_response_write(start, block) < 0;
+    unread = start->begun && start->no_body; /* The head is all there is. */
     Py_DECREF(block);
   }
   Py_XDECREF(iterator);
