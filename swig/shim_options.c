@@ -105,14 +105,34 @@ void shim_server_set(shim_server *server, shim_error *error, const char *name,
   }
 }
 
+/* The option of that name: where its text is owned, and lent. */
+static char **text_field(shim_server *server, const char *name, size_t len,
+                         const char ***lent) {
+  const struct {
+    const char *name;   /* As in the header. */
+    char **owned;       /* The copy. */
+    const char **lent;  /* Of the config. */
+  } texts[] = {
+      {"temp_dir", &server->temp_dir, &server->config.temp_dir},
+      {"allow", &server->allow, &server->config.allow},
+      {"root_path", &server->root_path, &server->config.root_path},
+  };
+  for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+    if (is(texts[i].name, name, len)) {
+      *lent = texts[i].lent;
+      return texts[i].owned;
+    }
+  return NULL;
+}
+
 void shim_server_set_text(shim_server *server, shim_error *error,
                           const char *name, size_t name_len, const char *value,
                           size_t value_len) {
-  int temp_dir = is("temp_dir", name, name_len);
-  char **to = temp_dir ? &server->temp_dir : &server->allow;
+  const char **lent = NULL;
+  char **owned = text_field(server, name, name_len, &lent);
   if (!may_set(server, error))
     return;
-  if (!temp_dir && !is("allow", name, name_len)) {
+  if (!owned) {
     unknown(error, name, name_len);
     return;
   }
@@ -121,8 +141,7 @@ void shim_server_set_text(shim_server *server, shim_error *error,
     shim_fail(error, FCGI_ERR_NOMEM, NULL);
     return;
   }
-  free(*to);
-  *to = copy;
-  server->config.temp_dir = server->temp_dir;
-  server->config.allow = server->allow;
+  free(*owned);
+  *owned = copy;
+  *lent = copy;
 }

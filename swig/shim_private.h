@@ -16,6 +16,7 @@ struct shim_server {
   fcgi_server_config config; /* What the first listen makes it with. */
   char *temp_dir;            /* Of the config, owned. */
   char *allow;               /* Of the config, owned. */
+  char *root_path;           /* Of the config, owned. */
 };
 
 struct shim_request {

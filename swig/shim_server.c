@@ -73,6 +73,7 @@ void shim_server_free(shim_server *server) {
   shim_server_close(server);
   free(server->temp_dir);
   free(server->allow);
+  free(server->root_path);
   free(server);
 }
 

@@ -181,6 +181,12 @@ static int take_worker_path(command_line *line, const setting *which,
   return *text == '/' && strlen(text) < 256 ? tell_worker(which, text) : -1;
 }
 
+/* "" says that it is mounted nowhere, whatever the web server says. */
+static int take_worker_root(command_line *line, const setting *which,
+                            const char *text) {
+  return *text ? take_worker_path(line, which, text) : tell_worker(which, text);
+}
+
 static int take_worker_time(command_line *line, const setting *which,
                             const char *text) {
   long long ms;
@@ -244,6 +250,7 @@ static const setting settings[] = {
     {"max-worker-rss", take_bytes, AT(max_rss), "a size such as 200M"},
     {"status-path", take_worker_path, 0, a_path},
     {"ping-path", take_worker_path, 0, a_path},
+    {"root-path", take_worker_root, 0, a_path},
     {"request-timeout", take_worker_time, 0, a_time},
     {"slow-log", take_worker_time, 0, a_time},
     {"no-multiplex", take_worker_flag, 0, ""},
@@ -308,6 +315,8 @@ static int help(void) {
        "      --status-path PATH    answer this path with what workers do "
        "(none)\n"
        "      --ping-path PATH      answer this path with \"pong\" (none)\n"
+       "      --root-path PATH      where the application is mounted (the web\n"
+       "                            server says it)\n"
        "      --request-timeout TIME\n"
        "                            to answer a request, then 504 (no limit)\n"
        "      --slow-log TIME       log requests that are older (none)\n"

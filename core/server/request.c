@@ -77,6 +77,7 @@ void fcgi__request_free(fcgi_request *request) {
   if (request->kept)
     fcgi_session_drop_params(request->params, allocator);
   fcgi__access_drop(request);
+  fcgi__free(allocator, atomic_load(&request->path));
   fcgi__buffer_clear(&request->error_line, allocator);
   fcgi__body_clear(&request->body, allocator);
   fcgi__body_clear(&request->data, allocator);

@@ -6,6 +6,7 @@
 #include "server/access.h"
 #include "server/body.h"
 #include "server/connection.h"
+#include "server/path.h"
 #include "server/tally.h"
 #include <fastcgi/request.h>
 
@@ -79,6 +80,7 @@ struct fcgi_request {
   uint8_t gathers;            /* 1: whoever ends it takes another one then. */
   fcgi__tally tally;          /* What the scoreboard is told. */
   fcgi__access *access;       /* What the access log is told, or NULL. */
+  _Atomic(fcgi__path *) path; /* Texts of fcgi_request_path, or NULL. */
   fcgi__buffer error_line;    /* STDERR for the error log, up to a newline. */
 };
 

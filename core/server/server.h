@@ -31,7 +31,7 @@ enum {
   FCGI__LISTENERS = 16,    /* Listening sockets of one server, at most. */
   FCGI__POOL_SEGMENT = 64, /* Connections allocated together. */
   FCGI__POOL_SEGMENTS = 1024,
-  FCGI__STATUS_PATH = 256, /* Of status_path, with its NUL. */
+  FCGI__STATUS_PATH = 256, /* Of status_path and root_path, with a NUL. */
   FCGI__MESSAGE = 512
 };
 
@@ -94,6 +94,7 @@ struct fcgi_server {
   fcgi__logs *logs;                      /* Of lines. */
   char status_path[FCGI__STATUS_PATH];   /* Copied. */
   char ping_path[FCGI__STATUS_PATH];     /* Copied. */
+  char root_path[FCGI__STATUS_PATH];     /* Likewise. */
   char temp_dir[256];                    /* Copied. */
   unsigned char temp_named;    /* 1: by the program, not the environment. */
   char message[FCGI__MESSAGE]; /* For fcgi_server_message. */

@@ -33,13 +33,14 @@ static int is_path(const char *text) {
 }
 
 /* Copies the path that the program has given, or else the environment names,
-   to `copy`, of FCGI__STATUS_PATH bytes. Returns it, or NULL for none. */
+   to `copy`, of FCGI__STATUS_PATH bytes, also an empty one. Returns it, or NULL
+   where there is none. */
 static const char *path_from(fcgi_server *server, const char *name,
                              const char *given, char *copy) {
   const char *path = given ? given : getenv(name);
-  if (!path || !*path)
+  if (!path)
     return NULL;
-  if (!is_path(path)) {
+  if (*path && !is_path(path)) {
     ignore(server, name, path, "a path that begins with /, below 256 bytes");
     return NULL;
   }
@@ -64,19 +65,39 @@ static int flag_from(fcgi_server *server, const char *name) {
   return 0;
 }
 
+/* The same, where an empty one is none. */
+static const char *page_from(fcgi_server *server, const char *name,
+                             const char *given, char *copy) {
+  const char *path = path_from(server, name, given, copy);
+  return path && *path ? path : NULL;
+}
+
+/* "/shop/" means "/shop", and "/" that the application is mounted nowhere. */
+static void set_root_path(fcgi_server *server) {
+  fcgi_server_config *config = &server->config;
+  char *copy = server->root_path;
+  config->root_path =
+      path_from(server, "FASTCGI_ROOT_PATH", config->root_path, copy);
+  for (size_t len = strlen(copy); len > 0 && copy[len - 1] == '/'; len--)
+    copy[len - 1] = '\0';
+}
+
 int fcgi__settings_check(const fcgi_server_config *config) {
-  return (!config->status_path || !*config->status_path ||
-          is_path(config->status_path)) &&
-         (!config->ping_path || !*config->ping_path ||
-          is_path(config->ping_path));
+  const char *const paths[] = {config->status_path, config->ping_path,
+                               config->root_path};
+  for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
+    if (paths[i] && *paths[i] && !is_path(paths[i]))
+      return 0;
+  return 1;
 }
 
 void fcgi__settings_fill(fcgi_server *server) {
   fcgi_server_config *config = &server->config;
-  config->status_path = path_from(server, "FASTCGI_STATUS_PATH",
+  config->status_path = page_from(server, "FASTCGI_STATUS_PATH",
                                   config->status_path, server->status_path);
-  config->ping_path = path_from(server, "FASTCGI_PING_PATH", config->ping_path,
+  config->ping_path = page_from(server, "FASTCGI_PING_PATH", config->ping_path,
                                 server->ping_path);
+  set_root_path(server);
   config->request_timeout_ms = seconds_from(server, "FASTCGI_REQUEST_TIMEOUT",
                                             config->request_timeout_ms);
   config->request_slow_ms =

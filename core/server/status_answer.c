@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Which requests ask for the status or for a sign of life, and the answers. */
+#include "base/alloc.h"
 #include "server/queue.h"
 #include "server/server.h"
 #include "server/status.h"
@@ -127,25 +128,23 @@ static void answer_ping(fcgi_request *request) {
 /* The path is the whole one that the web server has judged: SCRIPT_NAME and
    PATH_INFO together. A part of it alone would let visitors past a rule that
    guards the path: /app/status is not /status. */
-static int is_path(const fcgi_params *params, const char *wanted) {
-  size_t script_len = 0, info_len = 0;
-  const char *script = fcgi_params_get(params, "SCRIPT_NAME", 11, &script_len);
-  const char *info = fcgi_params_get(params, "PATH_INFO", 9, &info_len);
-  return wanted && strlen(wanted) == script_len + info_len &&
-         (!script_len || memcmp(script, wanted, script_len) == 0) &&
-         (!info_len || memcmp(info, wanted + script_len, info_len) == 0);
-}
-
 int fcgi__status_answer(fcgi_request *request) {
-  const fcgi_server_config *config = &request->connection->server->config;
+  const fcgi_server *server = request->connection->server;
+  const fcgi_server_config *config = &server->config;
+  const fcgi__path_setting setting = {.cgi = server->cgi != NULL};
+  fcgi__path_parts parts;
+  int status, ping;
   if ((!config->status_path && !config->ping_path) ||
-      request->role->number != FCGI_ROLE_RESPONDER)
+      request->role->number != FCGI_ROLE_RESPONDER ||
+      fcgi__path_parts_find(&parts, request->params, &setting,
+                            &server->allocator))
     return 0;
-  if (is_path(request->params, config->status_path))
+  status = fcgi__path_parts_are(&parts, config->status_path);
+  ping = !status && fcgi__path_parts_are(&parts, config->ping_path);
+  fcgi__free(&server->allocator, parts.made);
+  if (status)
     answer_status(request);
-  else if (is_path(request->params, config->ping_path))
+  else if (ping)
     answer_ping(request);
-  else
-    return 0;
-  return 1;
+  return status || ping;
 }

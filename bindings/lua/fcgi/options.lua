@@ -123,6 +123,7 @@ local rows = {
   { "io-timeout", seconds, "TIME", "60s", "for one read or write" },
   { "header-timeout", seconds, "TIME", "30s", "for the parameters of a request" },
   { "idle-timeout", seconds, "TIME", "90s", "for a kept connection without a request" },
+  { "root-path", text, "PATH", "what the web server says", "where the application is mounted, such as /shop" },
   { "status-path", text, "PATH", "none", "where the server answers with its status" },
   { "ping-path", text, "PATH", "none", "where the server answers \"pong\"" },
   { "request-timeout", seconds, "TIME", "no limit", "a request may take, then the client gets 504" },

@@ -61,6 +61,7 @@ static const known_option options_known[] = {
     {"allow", OPTION_TEXT, 0, AT(config.allow)},
     {"status_path", OPTION_PATH, 0, AT(config.status_path)},
     {"ping_path", OPTION_PATH, 0, AT(config.ping_path)},
+    {"root_path", OPTION_PATH, 0, AT(config.root_path)},
     {"request_timeout", OPTION_SECONDS, 0, AT(config.request_timeout_ms)},
     {"slow_log", OPTION_SECONDS, 0, AT(config.request_slow_ms)},
     {"max_requests", OPTION_UINT64, 0, AT(config.retire_after)},

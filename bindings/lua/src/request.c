@@ -9,6 +9,10 @@
 typedef enum field {
   FIELD_PARAMS,
   FIELD_METHOD,
+  FIELD_PATH,
+  FIELD_SCRIPT_NAME,
+  FIELD_PATH_INFO,
+  FIELD_RAW_PATH,
   FIELD_ID,
   FIELD_ROLE,
   FIELD_CONTENT_LENGTH,
@@ -253,6 +257,29 @@ static int push_method(lua_State *L, const fcgi_request *request) {
   return 1;
 }
 
+static int push_path(lua_State *L, fcgi_request *request, field which) {
+  fcgi_path path;
+  if (fcgi_request_path(request, &path) < 0)
+    return luaL_error(L, "not enough memory");
+  if (which == FIELD_SCRIPT_NAME)
+    lua_pushlstring(L, path.script_name, path.script_name_len);
+  else if (which == FIELD_PATH_INFO)
+    lua_pushlstring(L, path.path_info, path.path_info_len);
+  else
+    lua_pushlstring(L, path.path, path.path_len);
+  return 1;
+}
+
+static int push_raw_path(lua_State *L, fcgi_request *request) {
+  size_t len;
+  const char *raw = fcgi_request_raw_path(request, &len);
+  if (raw)
+    lua_pushlstring(L, raw, len);
+  else
+    lua_pushnil(L);
+  return 1;
+}
+
 static int push_field(lua_State *L, field which) {
   fcgi_lua_request *checked = fcgi_lua_request_check(L);
   fcgi_request *request = checked->handle;
@@ -262,6 +289,12 @@ static int push_field(lua_State *L, field which) {
     return 1;
   case FIELD_METHOD:
     return push_method(L, request);
+  case FIELD_PATH:
+  case FIELD_SCRIPT_NAME:
+  case FIELD_PATH_INFO:
+    return push_path(L, request, which);
+  case FIELD_RAW_PATH:
+    return push_raw_path(L, request);
   case FIELD_ID:
     lua_pushinteger(L, fcgi_request_id(request));
     return 1;
@@ -309,8 +342,9 @@ static const luaL_Reg metamethods[] = {
 
 static void add_fields(lua_State *L) {
   static const char *const names[] = {
-      "params",         "method",  "id",          "role",
-      "content_length", "aborted", "data_length", "data_modified"};
+      "params",         "method",   "path",           "script_name",
+      "path_info",      "raw_path", "id",             "role",
+      "content_length", "aborted",  "data_length",    "data_modified"};
   for (int i = 0; i < (int)(sizeof names / sizeof *names); i++) {
     lua_pushinteger(L, i);
     lua_setfield(L, -2, names[i]);

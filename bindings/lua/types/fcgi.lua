@@ -82,6 +82,7 @@ local fcgi = {}
 ---@field io_timeout? number seconds for one read or write, 0 never waits, math.huge without end: 60
 ---@field header_timeout? number seconds for the parameters of a request: 30
 ---@field idle_timeout? number seconds for a kept connection without a request: 90
+---@field root_path? string where the application is mounted: $FASTCGI_ROOT_PATH or what the web server says
 ---@field status_path? string path at which the server answers with its status: $FASTCGI_STATUS_PATH or none
 ---@field ping_path? string path at which the server answers "pong": $FASTCGI_PING_PATH or none
 ---@field request_timeout? number seconds a request may take, then 504: $FASTCGI_REQUEST_TIMEOUT or no limit
@@ -221,6 +222,10 @@ function server:close() end
 ---@class fcgi.request
 ---@field params fcgi.params
 ---@field method string? REQUEST_METHOD
+---@field path string the decoded path, as the web server has judged it
+---@field script_name string the part of it at which the application is mounted, or ""
+---@field path_info string the part of it below that
+---@field raw_path string? the path as the client wrote it, not decoded; nil after a rewriting
 ---@field id integer its number on the connection
 ---@field role string "responder", "authorizer", "filter" or a custom role's name
 ---@field content_length integer? CONTENT_LENGTH; nil when none was sent

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "environ.h"
 #include "params.h"
-#include "path.h"
 #include <strings.h>
 
 /* What PEP 3333 requires and a web server may leave out. */
@@ -97,19 +96,27 @@ void environ_clear(environ_memo *self) {
 }
 
 typedef struct sources {
-  path_text at[ENVIRON_SOURCES]; /* What was sent. */
+  params_text at[ENVIRON_SOURCES]; /* What was sent. */
 } sources;
 
+#define NAME(name) [ENVIRON_##name] = #name
+static const char *const source_names[ENVIRON_SOURCES] = {
+    NAME(SCRIPT_NAME),
+    NAME(PATH_INFO),
+    NAME(HTTPS),
+    NAME(REQUEST_SCHEME),
+    NAME(DOCUMENT_URI),
+    NAME(SCRIPT_FILENAME),
+    NAME(SERVER_SOFTWARE),
+    NAME(REDIRECT_URL),
+    NAME(REDIRECT_STATUS),
+    NAME(DOCUMENT_ROOT),
+    NAME(CONTEXT_DOCUMENT_ROOT)};
+#undef NAME
+
 static void find_sources(const fcgi_params *params, sources *out) {
-  static const char *const names[ENVIRON_SOURCES] = {
-      [ENVIRON_SCRIPT_NAME] = "SCRIPT_NAME",
-      [ENVIRON_PATH_INFO] = "PATH_INFO",
-      [ENVIRON_REQUEST_URI] = "REQUEST_URI",
-      [ENVIRON_HTTPS] = "HTTPS",
-      [ENVIRON_REQUEST_SCHEME] = "REQUEST_SCHEME",
-  };
-  for (int i = 0; i < ENVIRON_SOURCES; i++)
-    out->at[i] = path_get(params, names[i]);
+  for (int i = 0; i < ENVIRON_READ; i++)
+    out->at[i] = params_get(params, source_names[i]);
 }
 
 /* The same, where the slots tell at which index they are. */
@@ -117,10 +124,10 @@ static void take_sources(const environ_memo *self, const fcgi_params *params,
                          sources *out) {
   fcgi_param param;
   memset(out, 0, sizeof *out);
-  for (int i = 0; i < ENVIRON_SOURCES; i++)
+  for (int i = 0; i < ENVIRON_READ; i++)
     if (self->source[i] >= 0 &&
         fcgi_params_at(params, (size_t)self->source[i], &param) == 0)
-      out->at[i] = (path_text){param.value, param.value_len};
+      out->at[i] = (params_text){param.value, param.value_len};
 }
 
 static int is_https(const sources *from) {
@@ -134,7 +141,7 @@ static int is_https(const sources *from) {
 /* Set `key` to our value, and keep under the name `kept` what the web server
    sent where that differs. */
 static int set_path(PyObject *dict, PyObject *key, PyObject *kept,
-                    path_text sent, PyObject *value) {
+                    params_text sent, PyObject *value) {
   int failed = 0;
   if (sent.data != NULL && !params_equal(value, sent.data, sent.len)) {
     PyObject *original = params_value(sent.data, sent.len);
@@ -146,25 +153,33 @@ static int set_path(PyObject *dict, PyObject *key, PyObject *kept,
   return failed ? -1 : PyDict_SetItem(dict, key, value);
 }
 
+/* The pair that the core makes of what the web server sent. */
+static int derive_path(const request_object *request, PyObject *dict,
+                       const sources *from) {
+  const core_state *state = request->state;
+  fcgi_path path;
+  if (fcgi_request_path(request->handle, &path) < 0)
+    return PyErr_NoMemory(), -1;
+  PyObject *script = params_value(path.script_name, path.script_name_len);
+  PyObject *info = params_value(path.path_info, path.path_info_len);
+  int failed = script == NULL || info == NULL ||
+               set_path(dict, state->script_name, state->orig_script_name,
+                        from->at[ENVIRON_SCRIPT_NAME], script) < 0 ||
+               set_path(dict, state->path_info, state->orig_path_info,
+                        from->at[ENVIRON_PATH_INFO], info) < 0;
+  Py_XDECREF(script);
+  Py_XDECREF(info);
+  return failed ? -1 : 0;
+}
+
 /* The keys that follow from several parameters. */
 static int derive(const request_object *request, PyObject *dict,
                   const sources *from) {
   const core_state *state = request->state;
-  const path_sent sent = {from->at[ENVIRON_SCRIPT_NAME],
-                          from->at[ENVIRON_PATH_INFO],
-                          from->at[ENVIRON_REQUEST_URI]};
-  path_pair pair;
   PyObject *scheme = is_https(from) ? state->https : state->http;
-  if (PyDict_SetItem(dict, state->wsgi_url_scheme, scheme) < 0 ||
-      path_split(&sent, request->server->root, &pair) < 0)
+  if (PyDict_SetItem(dict, state->wsgi_url_scheme, scheme) < 0)
     return -1;
-  int failed = set_path(dict, state->script_name, state->orig_script_name,
-                        sent.script, pair.script_name) < 0 ||
-               set_path(dict, state->path_info, state->orig_path_info,
-                        sent.info, pair.path_info) < 0;
-  Py_DECREF(pair.script_name);
-  Py_DECREF(pair.path_info);
-  return failed ? -1 : 0;
+  return derive_path(request, dict, from);
 }
 
 /* CGI has CONTENT_TYPE and CONTENT_LENGTH instead of these two; Caddy sends
@@ -257,18 +272,12 @@ static int fill_slots(const environ_memo *self, core_state *state,
   return 0;
 }
 
-/* Whether the slot is a source; the names of these are interned. */
-static void note_source(environ_memo *self, const core_state *state, int at) {
-  PyObject *const names[ENVIRON_SOURCES] = {
-      [ENVIRON_SCRIPT_NAME] = state->script_name,
-      [ENVIRON_PATH_INFO] = state->path_info,
-      [ENVIRON_REQUEST_URI] = state->request_uri,
-      [ENVIRON_HTTPS] = state->https_name,
-      [ENVIRON_REQUEST_SCHEME] = state->request_scheme,
-  };
+static void note_source(environ_memo *self, int at) {
+  environ_slot *slot = &self->slots[at];
   for (int i = 0; i < ENVIRON_SOURCES; i++)
-    if (self->slots[at].name == names[i]) {
-      self->slots[at].is_source = 1;
+    if (strlen(source_names[i]) == slot->name_len &&
+        memcmp(source_names[i], slot->name_text, slot->name_len) == 0) {
+      slot->is_source = 1;
       self->source[i] = at;
     }
 }
@@ -290,7 +299,7 @@ static int remember(environ_memo *self, core_state *state,
   for (int i = 0; i < ENVIRON_SOURCES; i++)
     self->source[i] = -1;
   for (size_t i = 0; i < count; i++)
-    note_source(self, state, (int)i);
+    note_source(self, (int)i);
   return 0;
 }
 

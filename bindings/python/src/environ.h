@@ -8,13 +8,21 @@
 
 #define ENVIRON_SLOTS 96 /* Requests with more parameters are built anew. */
 
-/* The parameters that other keys are derived from. */
+/* The parameters that other keys are derived from: those read here, and those
+   that the core looks at for the path. */
 enum {
   ENVIRON_SCRIPT_NAME,
   ENVIRON_PATH_INFO,
-  ENVIRON_REQUEST_URI,
   ENVIRON_HTTPS,
   ENVIRON_REQUEST_SCHEME,
+  ENVIRON_READ,
+  ENVIRON_DOCUMENT_URI = ENVIRON_READ,
+  ENVIRON_SCRIPT_FILENAME,
+  ENVIRON_SERVER_SOFTWARE,
+  ENVIRON_REDIRECT_URL,
+  ENVIRON_REDIRECT_STATUS,
+  ENVIRON_DOCUMENT_ROOT,
+  ENVIRON_CONTEXT_DOCUMENT_ROOT,
   ENVIRON_SOURCES
 };
 

@@ -46,6 +46,7 @@ static const option options[] = {
     {"allow", OPTION_TEXT, FIELD(allow)},
     {"status_path", OPTION_URL_PATH, FIELD(status_path)},
     {"ping_path", OPTION_URL_PATH, FIELD(ping_path)},
+    {"root_path", OPTION_URL_PATH, FIELD(root_path)},
     {"request_timeout", OPTION_SECONDS, FIELD(request_timeout_ms)},
     {"slow_log", OPTION_SECONDS, FIELD(request_slow_ms)},
     {"access_logfile", OPTION_PATH, FIELD(access_log)},
@@ -211,22 +212,6 @@ static int set_poller(PyObject *value, fcgi_poller_kind *out) {
   return 0;
 }
 
-/* "/pre/" and "/pre" mean the same; "/" says that the mount point is known to
-   be the root. None leaves it to what the web server sends. */
-static int set_root(PyObject *value, PyObject **out) {
-  if (value == Py_None)
-    return 0;
-  if (!PyUnicode_Check(value) || PyUnicode_MAX_CHAR_VALUE(value) > 255 ||
-      (PyUnicode_GET_LENGTH(value) > 0 && PyUnicode_ReadChar(value, 0) != '/'))
-    return refuse(&(option){"root_path", OPTION_PATH, 0},
-                  "a path that begins with '/'");
-  Py_ssize_t len = PyUnicode_GET_LENGTH(value);
-  while (len > 0 && PyUnicode_ReadChar(value, len - 1) == '/')
-    len--;
-  Py_XSETREF(*out, PyUnicode_Substring(value, 0, len));
-  return *out == NULL ? -1 : 0;
-}
-
 static int set_stream(PyObject *value, fcgi_body_mode *out) {
   int stream = PyObject_IsTrue(value);
   if (stream < 0)
@@ -243,8 +228,6 @@ static int set_named(const char *name, PyObject *value, server_object *self,
     return set_poller(value, &config->poller);
   if (strcmp(name, "log_level") == 0)
     return set_log_level(value, &config->log_levels);
-  if (strcmp(name, "root_path") == 0)
-    return set_root(value, &self->root);
   if (strcmp(name, "peer_uids") == 0)
     return value == Py_None ? 0 : set_uids(value, self, config);
   for (size_t i = 0; i < sizeof options / sizeof *options; i++)

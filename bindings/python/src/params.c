@@ -8,6 +8,7 @@ static const char *const known[] = {
     "AUTH_TYPE",
     "CONTENT_LENGTH",
     "CONTENT_TYPE",
+    "CONTEXT_DOCUMENT_ROOT",
     "DOCUMENT_ROOT",
     "DOCUMENT_URI",
     "GATEWAY_INTERFACE",
@@ -33,6 +34,7 @@ static const char *const known[] = {
     "PATH_TRANSLATED",
     "QUERY_STRING",
     "REDIRECT_STATUS",
+    "REDIRECT_URL",
     "REMOTE_ADDR",
     "REMOTE_PORT",
     "REMOTE_USER",
@@ -57,6 +59,12 @@ PyObject *params_known_names(void) {
     Py_XDECREF(name);
   }
   return names;
+}
+
+params_text params_get(const fcgi_params *params, const char *name) {
+  params_text value = {NULL, 0};
+  value.data = fcgi_params_get(params, name, strlen(name), &value.len);
+  return value;
 }
 
 PyObject *params_value(const char *value, size_t len) {

@@ -5,6 +5,14 @@
 
 #include "state.h"
 
+typedef struct params_text {
+  const char *data; /* NULL when the parameter is absent. */
+  size_t len;       /* Bytes in it. */
+} params_text;
+
+/* The parameter `name`, as fcgi_params_get has it. */
+params_text params_get(const fcgi_params *params, const char *name);
+
 /* A dict that maps each usual name to its one interned string, so that the
    keys of an environ are identical to the literals of an application. */
 PyObject *params_known_names(void);

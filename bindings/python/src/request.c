@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "request.h"
 #include "params.h"
-#include "path.h"
 #include <sched.h>
 #include <stddef.h>
 #include <structmember.h>
@@ -191,21 +190,46 @@ static PyObject *get_param(PyObject *object, void *name) {
   return made;
 }
 
-static PyObject *get_path(PyObject *object, void *unused) {
+typedef struct path_field {
+  size_t text; /* Where in fcgi_path the text is. */
+  size_t len;  /* Where its length is. */
+} path_field;
+
+#define PATH_FIELD(name)                                                       \
+  { offsetof(fcgi_path, name), offsetof(fcgi_path, name##_len) }
+static const path_field path_field_script = PATH_FIELD(script_name);
+static const path_field path_field_info = PATH_FIELD(path_info);
+static const path_field path_field_whole = PATH_FIELD(path);
+#undef PATH_FIELD
+
+static PyObject *get_path(PyObject *object, void *which) {
   request_object *self = (request_object *)object;
-  path_pair pair = {NULL, NULL};
+  const path_field *field = which;
+  fcgi_path path;
+  PyObject *made = NULL;
+  fcgi_request *handle = request_enter(self);
+  if (handle == NULL)
+    return NULL;
+  if (fcgi_request_path(handle, &path) < 0)
+    PyErr_NoMemory();
+  else
+    made = params_value(*(char *const *)((char *)&path + field->text),
+                        *(size_t *)((char *)&path + field->len));
+  request_leave(self);
+  return made;
+}
+
+static PyObject *get_raw_path(PyObject *object, void *unused) {
+  request_object *self = (request_object *)object;
   (void)unused;
   fcgi_request *handle = request_enter(self);
   if (handle == NULL)
     return NULL;
-  const fcgi_params *params = fcgi_request_params(handle);
-  path_sent sent = {path_get(params, "SCRIPT_NAME"),
-                    path_get(params, "PATH_INFO"),
-                    path_get(params, "REQUEST_URI")};
-  path_split(&sent, self->server->root, &pair);
+  size_t len;
+  const char *raw = fcgi_request_raw_path(handle, &len);
+  PyObject *made = raw != NULL ? params_value(raw, len) : Py_NewRef(Py_None);
   request_leave(self);
-  Py_XDECREF(pair.script_name);
-  return pair.path_info;
+  return made;
 }
 
 static PyObject *get_role(PyObject *object, void *unused) {
@@ -256,7 +280,17 @@ static PyGetSetDef request_getset[] = {
     {"query", get_param, NULL, "QUERY_STRING, not decoded.",
      (void *)(uintptr_t) "QUERY_STRING"},
     {"path", get_path, NULL,
-     "The decoded path below the root path, one character a byte.", NULL},
+     "The decoded path, as the web server has judged it; one character a byte.",
+     (void *)(uintptr_t)&path_field_whole},
+    {"script_name", get_path, NULL,
+     "The part of the path at which the application is mounted, or ''.",
+     (void *)(uintptr_t)&path_field_script},
+    {"path_info", get_path, NULL, "The part of the path below that.",
+     (void *)(uintptr_t)&path_field_info},
+    {"raw_path", get_raw_path, NULL,
+     "The path as the client wrote it, not decoded; None when the web server "
+     "has\nled the request to another path.",
+     NULL},
     {"content_length", get_content_length, NULL,
      "CONTENT_LENGTH, or None when none was sent.", NULL},
     {"aborted", abort_get_reason, NULL,

@@ -78,7 +78,6 @@ static PyObject *server_close(PyObject *object, PyObject *unused) {
 
 static int server_traverse(PyObject *object, visitproc visit, void *arg) {
   Py_VISIT(Py_TYPE(object));
-  Py_VISIT(((server_object *)object)->root);
   Py_VISIT(((server_object *)object)->roles);
   return 0;
 }
@@ -91,7 +90,6 @@ static void server_dealloc(PyObject *object) {
   PyObject_GC_UnTrack(object);
   if (atomic_load(&self->holds) > 0)
     server_drop(self);
-  Py_CLEAR(self->root);
   Py_CLEAR(self->roles);
   type->tp_free(object);
   Py_DECREF(type);

@@ -18,7 +18,6 @@ typedef struct server_object {
   atomic_int closed;  /* 1 once close() gave up the object's own hold. */
   atomic_int stopped; /* 1 once the core said that all is finished. */
   atomic_int hurried; /* 1 once stopped at once: what runs is aborted. */
-  PyObject *root;     /* The mount point, or NULL. */
   PyObject *roles;    /* Names by number, a dict, or NULL: the standard's. */
   uid_t *uids;        /* Option peer_uids while __init__ runs. */
 } server_object;

@@ -11,9 +11,6 @@
 #define STATE_STRINGS(X)                                                       \
   X(script_name, "SCRIPT_NAME")                                                \
   X(path_info, "PATH_INFO")                                                    \
-  X(request_uri, "REQUEST_URI")                                                \
-  X(https_name, "HTTPS")                                                       \
-  X(request_scheme, "REQUEST_SCHEME")                                          \
   X(orig_script_name, "fastcgi.orig.SCRIPT_NAME")                              \
   X(orig_path_info, "fastcgi.orig.PATH_INFO")                                  \
   X(wsgi_input, "wsgi.input")                                                  \

@@ -52,6 +52,28 @@ FCGI_EXPORT const fcgi_params *fcgi_request_params(const fcgi_request *request);
 FCGI_EXPORT const char *fcgi_request_param(const fcgi_request *request,
                                            const char *name);
 
+/* Where a request goes, each text with its length and a final NUL. */
+typedef struct fcgi_path {
+  const char *script_name; /* Where the application is mounted: "" or "/...". */
+  size_t script_name_len;  /* Its bytes. */
+  const char *path_info;   /* The path below that. */
+  size_t path_info_len;    /* Its bytes. */
+  const char *path;        /* The whole path, decoded. */
+  size_t path_len;         /* Its bytes. */
+} fcgi_path;
+
+/* Fill `out` with the path that the web server has judged, SCRIPT_NAME and
+   PATH_INFO as it sends them, after its rewriting; docs/paths.md names the
+   exceptions. `root_path` of the configuration moves the split, not the path.
+   The texts are lent until the request ends. 0, or FCGI_ERR_NOMEM. */
+FCGI_EXPORT int fcgi_request_path(fcgi_request *request, fcgi_path *out);
+
+/* The path as the client wrote it, not decoded: that of REQUEST_URI, where it
+   stands for `path` above. NULL where it does not, after a rewriting. Lent
+   until the request ends; no NUL ends it. */
+FCGI_EXPORT const char *fcgi_request_raw_path(fcgi_request *request,
+                                              size_t *len);
+
 /* CONTENT_LENGTH, or -1 when the web server sent none (a chunked upload). The
    body ends at STDIN's end all the same. */
 FCGI_EXPORT int64_t fcgi_request_content_length(const fcgi_request *request);

@@ -144,6 +144,10 @@ typedef struct fcgi_server_config {
   int no_multiplex;       /* 1: web servers that ask are told to send one
                              request at a time over a connection. -1: they
                              may send more. $FASTCGI_NO_MULTIPLEX, or -1. */
+  const char *root_path;  /* Where applications are mounted, "/shop": what
+                             fcgi_request_path gives as script_name; "" for
+                             nowhere. $FASTCGI_ROOT_PATH, or what the web
+                             server says. */
 } fcgi_server_config;
 
 /* One event of a server. */
