@@ -90,7 +90,7 @@ def test_flask(address):
 def test_a_chunked_upload_without_a_length(address):
     with Client(address[0]) as client:
         client.begin()
-        client.params({"REQUEST_METHOD": "POST", "REQUEST_URI": "/raw", "HTTP_HOST": "h",
+        client.params({"REQUEST_METHOD": "POST", "PATH_INFO": "/raw", "HTTP_HOST": "h",
                        "SERVER_NAME": "h", "SERVER_PORT": "80"})  # fmt: skip
         client.stdin(b"x" * 100_000)
         assert client.collect().body == b"None 100000"

@@ -71,7 +71,11 @@ def test_split(serve, root, sent, script_name, path_info, raw_path):
     serving = serve(app, **options)
     body = fetch(serving.address, params=sent_as(sent)).body
     assert body.decode() == repr((script_name, path_info))
-    serving = serve(lambda r: (200, None, repr((r.script_name, r.path_info, r.raw_path))), **options)
+
+    def handler(request):
+        return 200, None, repr((request.script_name, request.path_info, request.raw_path))
+
+    serving = serve(handler, **options)
     body = fetch(serving.address, params=sent_as(sent)).body
     assert body.decode() == repr((script_name, path_info, raw_path))
 
@@ -95,7 +99,7 @@ def test_the_environ_follows_each_parameter_that_the_path_is_made_of(serve):
 
     names = ["SCRIPT_NAME", "PATH_INFO", "DOCUMENT_URI", "SCRIPT_FILENAME", "REDIRECT_URL",
              "REDIRECT_STATUS", "SERVER_SOFTWARE", "REQUEST_URI"]  # fmt: skip
-    with_all = [({name: "" for name in names} | sent, root) for root, sent, *_ in ROWS]
+    with_all = [(dict.fromkeys(names, "") | sent, root) for root, sent, *_ in ROWS]
     for root in (None, "", "/pre"):
         options = {} if root is None else {"root_path": root}
         chosen = [sent_as(sent) for sent, its in with_all if its in (None, root)]

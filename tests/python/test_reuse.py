@@ -40,14 +40,14 @@ def without_ours(environ):
 
 
 def expected(pairs):
-    """The environ for parameters with an own REQUEST_URI, by the rules alone."""
+    """The environ for parameters with a PATH_INFO, by the rules alone."""
     made = dict(DEFAULTS)
     for name, value in pairs:
         key, text = name.decode("latin-1"), value.decode("latin-1")
         joined = key.startswith("HTTP_") and key in made
         separator = "; " if key == "HTTP_COOKIE" else ", "
         made[key] = made[key] + separator + text if joined else text
-    return {**made, "SCRIPT_NAME": "", "PATH_INFO": made["REQUEST_URI"]}
+    return made
 
 
 class Traffic:
@@ -56,7 +56,7 @@ class Traffic:
 
     def __init__(self, seed):
         self.random = random.Random(seed)
-        self.pairs = [(b"REQUEST_URI", b"/0"), (b"REQUEST_METHOD", b"GET")]
+        self.pairs = [(b"PATH_INFO", b"/0"), (b"REQUEST_METHOD", b"GET")]
         self.number = 0
 
     def value(self):
@@ -68,7 +68,7 @@ class Traffic:
         return self.random.choice((b"HTTP_X_%d", b"PLAIN_%d", b"\xfcber_%d")) % number
 
     def change(self):
-        optional = [at for at, (name, _) in enumerate(self.pairs) if name != b"REQUEST_URI"]
+        optional = [at for at, (name, _) in enumerate(self.pairs) if name != b"PATH_INFO"]
         kind = self.random.choice("vvvvvaarrst")
         at = self.random.choice(optional) if optional else None
         if kind == "v" and at is not None:
@@ -90,7 +90,7 @@ class Traffic:
         for _ in range(self.random.randrange(4)):
             self.change()
         uri = b"/%d" % (self.number if self.number % 3 else 0)
-        pairs = [(n, uri if n == b"REQUEST_URI" else v) for n, v in self.pairs]
+        pairs = [(n, uri if n == b"PATH_INFO" else v) for n, v in self.pairs]
         if self.number % 50 == 0:
             pairs += [(b"MANY_%d" % i, b"x" * 10 * i) for i in range(self.number)]
         return pairs

@@ -82,7 +82,7 @@ local fcgi = {}
 ---@field io_timeout? number seconds for one read or write, 0 never waits, math.huge without end: 60
 ---@field header_timeout? number seconds for the parameters of a request: 30
 ---@field idle_timeout? number seconds for a kept connection without a request: 90
----@field root_path? string where the application is mounted: $FASTCGI_ROOT_PATH or what the web server says
+---@field root_path? string where the application is mounted, "" for nowhere: $FASTCGI_ROOT_PATH or as the web server says
 ---@field status_path? string path at which the server answers with its status: $FASTCGI_STATUS_PATH or none
 ---@field ping_path? string path at which the server answers "pong": $FASTCGI_PING_PATH or none
 ---@field request_timeout? number seconds a request may take, then 504: $FASTCGI_REQUEST_TIMEOUT or no limit

@@ -89,7 +89,7 @@ OPTIONS: tuple[Option, ...] = (
            PROCESSES, "", True),
     Option("reload-engine", types.one_of("auto", "poll"), "KIND", "auto",
            "poll: look once a second, even where watchfiles is installed", PROCESSES),
-    Option("root-path", types.mount, "PATH", "found out",
+    Option("root-path", types.mount, "PATH", "what the web server says",
            "where the application is mounted, such as /shop"),
     Option("backlog", types.positive, "N", "4096", "connections that wait to be accepted"),
     Option("socket-mode", types.octal, "MODE", "660", "mode of a unix socket"),

@@ -21,7 +21,7 @@ Application: TypeAlias = Handler | WSGI
 class Options(TypedDict, total=False):
     """The options of a server; one left out has the default named here."""
 
-    root_path: str | None  # Where the application is mounted: found out.
+    root_path: str | None  # Where the application is mounted: what the web server says.
     poller: Literal["best", "epoll", "poll"]
     log_level: Literal["error", "warning", "info", "debug"]  # "info".
     limit_params_size: int  # Bytes of parameters of a request: 256 KiB.
