@@ -8,8 +8,8 @@
 
 enum { HEAD_MAX = 256 * 1024 }; /* Longer than any web server takes. */
 
-static void print(const char *data, size_t len) {
-  if (len > 0)
+static void print(const tool_answer *answer, const char *data, size_t len) {
+  if (len > 0 && !answer->quiet)
     fwrite(data, 1, len, stdout);
 }
 
@@ -51,8 +51,8 @@ static int find_status(const char *head) {
 static void finish_head(tool_answer *answer, size_t end) {
   answer->in_body = 1;
   if (answer->show_head)
-    print(answer->head, end);
-  print(answer->head + end, answer->head_len - end);
+    print(answer, answer->head, end);
+  print(answer, answer->head + end, answer->head_len - end);
   answer->head[end - 1] = '\0';
   answer->status = find_status(answer->head);
 }
@@ -60,7 +60,7 @@ static void finish_head(tool_answer *answer, size_t end) {
 void tool_answer_feed(tool_answer *answer, const void *data, size_t len) {
   size_t end;
   if (answer->in_body || answer->head_len > HEAD_MAX) {
-    print(data, len);
+    print(answer, data, len);
     return;
   }
   answer->head = tool_realloc(answer->head, answer->head_len + len + 1);
@@ -70,13 +70,13 @@ void tool_answer_feed(tool_answer *answer, const void *data, size_t len) {
   if (end > 0)
     finish_head(answer, end);
   else if (answer->head_len > HEAD_MAX)
-    print(answer->head, answer->head_len);
+    print(answer, answer->head, answer->head_len);
 }
 
 int tool_answer_end(tool_answer *answer) {
   if (answer->in_body)
     return 0;
   if (answer->head_len <= HEAD_MAX)
-    print(answer->head, answer->head_len);
+    print(answer, answer->head, answer->head_len);
   return -1;
 }

@@ -5,9 +5,10 @@
 
 #include <stddef.h>
 
-/* Zero-initialise it, `show_head` apart; free(3) `head`. */
+/* Zero-initialise it, but for the first two; free(3) `head`. */
 typedef struct tool_answer {
   int show_head;   /* 1: print the header lines too. */
+  int quiet;       /* 1: print nothing. */
   int in_body;     /* 1: the header lines are over. */
   int status;      /* The HTTP status; 200 where no header says another. */
   char *head;      /* The header lines, until the body begins. */

@@ -31,6 +31,8 @@ typedef struct call {
   int show_head;       /* -i */
   int fail;            /* -f */
   int ping;            /* --ping */
+  int ready;           /* --ready */
+  int connected;       /* 1: the connection is open. */
   double seconds;      /* --timeout */
   struct timespec end; /* When that is over. */
   fcgi_client *client; /* The connection. */
@@ -41,6 +43,7 @@ enum {
   OPTION_KEEP,
   OPTION_TIMEOUT,
   OPTION_PING,
+  OPTION_READY,
   OPTION_FILE
 };
 
@@ -56,6 +59,7 @@ static const struct option options[] = {
     {"keep", required_argument, NULL, OPTION_KEEP},
     {"timeout", required_argument, NULL, OPTION_TIMEOUT},
     {"ping", no_argument, NULL, OPTION_PING},
+    {"ready", no_argument, NULL, OPTION_READY},
     {"file", required_argument, NULL, OPTION_FILE},
     {NULL, 0, NULL, 0},
 };
@@ -64,6 +68,7 @@ static int help(void) {
   puts(
       "usage: fcgi call ADDRESS URI [OPTIONS]\n"
       "       fcgi call ADDRESS --ping [--timeout S]\n"
+      "       fcgi call ADDRESS --ready [URI] [OPTIONS]\n"
       "\n"
       "Sends a request to a FastCGI application, as a web server would, and\n"
       "prints the body that it answers; its STDERR goes to stderr. ADDRESS is\n"
@@ -76,14 +81,21 @@ static int help(void) {
        "                          SCRIPT_FILENAME the path becomes "
        "SCRIPT_NAME,\n"
        "                          else PATH_INFO\n"
-       "  -H, --header 'N: V'     a request header, sent as HTTP_N\n"
+       "  -H, --header 'N: V'     a request header, sent as HTTP_N; one given "
+       "twice\n"
+       "                          is joined, as web servers do\n"
        "  -i, --include           print the header lines too\n"
        "  -f, --fail              exit with 1 on a failure of the application\n"
        "      --role ROLE         responder, authorizer, filter or a number\n"
        "      --file FILE         send FILE on DATA, for the role filter\n"
        "      --keep N            send it N times on one connection\n"
        "      --timeout S         seconds for everything, 30\n"
-       "      --ping              ask for the FastCGI values and print them\n"
+       "      --ping              ask for the FastCGI values and print them: "
+       "whether\n"
+       "                          it lives, though every handler may be busy\n"
+       "      --ready             ask for a free handler, with HEAD / or the "
+       "URI, and\n"
+       "                          print nothing: whether it can answer\n"
        "  -h, --help              this text\n");
   puts("Exit status:\n"
        "  0  the application answered\n"
@@ -91,6 +103,9 @@ static int help(void) {
        "  2  wrong arguments\n"
        "  3  transport: no connection, connection lost, timeout, a file\n"
        "  4  protocol: FastCGI or CGI broken, or the request rejected\n"
+       "  5  it lives and cannot answer: with --ping, it took the connection "
+       "and was\n"
+       "     silent; with --ready, so was every handler, or it was 503\n"
        "\n"
        "A health check of PHP-FPM, where ping.path is /ping:\n"
        "  fcgi call unix:/run/php-fpm.sock /ping -p SCRIPT_FILENAME=/ping -f");
@@ -175,6 +190,9 @@ static int take_option(call *c, int option, char *const *argv) {
   case OPTION_PING:
     c->ping = 1;
     return 0;
+  case OPTION_READY:
+    c->ready = 1;
+    return 0;
   case OPTION_FILE:
     c->path = optarg;
     return 0;
@@ -192,6 +210,12 @@ static int take_words(call *c, int argc, char *const *argv) {
   if (words < 1)
     return tool_complain(TOOL_USAGE, "call: no address; see fcgi call --help");
   c->address = argv[optind];
+  if (c->ping && c->ready)
+    return tool_complain(TOOL_USAGE, "call: --ping or --ready, not both");
+  if (c->ready && words == 1) {
+    c->uri = "/";
+    return 0;
+  }
   if (c->ping)
     return words == 1 ? 0
                       : tool_complain(TOOL_USAGE,
@@ -231,11 +255,21 @@ static void set_number(tool_params *params, const char *name, int64_t value) {
   tool_params_set(params, name, text);
 }
 
+/* 1: an earlier -H names the same header. */
+static int is_again(const call *c, size_t at) {
+  size_t len = strcspn(c->given[at], ":") + 1;
+  for (size_t i = 0; i < at; i++)
+    if (strncasecmp(c->given[i], c->given[at], len) == 0)
+      return 1;
+  return 0;
+}
+
 static void fill_params(const call *c, tool_params *params) {
   size_t all = c->headers + c->params;
   tool_params_request(params,
                       c->method     ? c->method
                       : c->has_body ? "POST"
+                      : c->ready    ? "HEAD"
                                     : "GET",
                       c->uri);
   if (c->has_body) {
@@ -255,7 +289,7 @@ static void fill_params(const call *c, tool_params *params) {
       tool_params_remove(params, "PATH_INFO");
     }
   for (size_t i = 0; i < c->headers; i++)
-    tool_params_header(params, c->given[i]);
+    tool_params_header(params, c->given[i], is_again(c, i));
   for (size_t i = c->headers; i < all; i++)
     tool_params_apply(params, c->given[i]);
 }
@@ -275,11 +309,15 @@ static void start_clock(call *c) {
   c->end.tv_nsec += (long)((c->seconds - (double)(time_t)c->seconds) * 1e9);
 }
 
-/* The client's complaint. */
+/* The client's complaint. Whoever asks for a sign of life and gets none on an
+   open connection learns just that. */
 static int failed(const call *c, int error) {
-  int status = error == FCGI_ERR_PROTOCOL  ? TOOL_PROTOCOL
-               : error == FCGI_ERR_INVALID ? TOOL_USAGE
-                                           : TOOL_TRANSPORT;
+  int silent =
+      (c->ping || c->ready) && c->connected && error == FCGI_ERR_TIMEOUT;
+  int status = silent                       ? TOOL_BUSY
+               : error == FCGI_ERR_PROTOCOL ? TOOL_PROTOCOL
+               : error == FCGI_ERR_INVALID  ? TOOL_USAGE
+                                            : TOOL_TRANSPORT;
   return tool_complain(status, "%s", fcgi_client_message(c->client));
 }
 
@@ -319,6 +357,9 @@ static int judge(const call *c, tool_answer *answer,
   if (event->app_status != 0)
     tool_complain(0, "%s: the application's exit status is %lu", c->address,
                   (unsigned long)event->app_status);
+  if (c->ready && answer->status == 503)
+    return tool_complain(TOOL_BUSY, "%s: status 503: it cannot answer now",
+                         c->address);
   if (answer->status >= 400 && c->fail)
     tool_complain(0, "%s: status %d", c->address, answer->status);
   return c->fail && (answer->status >= 400 || event->app_status != 0)
@@ -346,7 +387,7 @@ static int finish(call *c, tool_answer *answer) {
 }
 
 static int call_once(call *c) {
-  tool_answer answer = {.show_head = c->show_head};
+  tool_answer answer = {.show_head = c->show_head, .quiet = c->ready};
   int status = begin(c);
   if (!status)
     status = finish(c, &answer);
@@ -383,6 +424,7 @@ static int run(call *c) {
   error = fcgi_client_connect(c->client, c->address);
   if (error)
     return failed(c, error);
+  c->connected = 1;
   if (c->ping)
     return ping(c);
   for (long i = 0; i < (c->keep ? c->keep : 1) && status < TOOL_USAGE; i++) {

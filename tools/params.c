@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <fastcgi/version.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -138,7 +139,24 @@ static char *param_name(const char *header, size_t len) {
   return name;
 }
 
-int tool_params_header(tool_params *params, const char *header) {
+/* CONTENT_TYPE and CONTENT_LENGTH have one value. */
+static void join(tool_params *params, const char *name, const char *value) {
+  const char *between = strcmp(name, "HTTP_COOKIE") == 0 ? "; " : ", ";
+  const char *before = tool_params_get(params, name);
+  size_t len;
+  char *both;
+  if (!before || strncmp(name, "HTTP_", 5) != 0) {
+    tool_params_set(params, name, value);
+    return;
+  }
+  len = strlen(before) + strlen(between) + strlen(value) + 1;
+  both = tool_realloc(NULL, len);
+  snprintf(both, len, "%s%s%s", before, between, value);
+  tool_params_set(params, name, both);
+  free(both);
+}
+
+int tool_params_header(tool_params *params, const char *header, int again) {
   const char *colon = strchr(header, ':');
   const char *value;
   char *name;
@@ -146,7 +164,10 @@ int tool_params_header(tool_params *params, const char *header) {
     return -1;
   value = colon + 1 + strspn(colon + 1, " \t");
   name = param_name(header, (size_t)(colon - header));
-  tool_params_set(params, name, value);
+  if (again)
+    join(params, name, value);
+  else
+    tool_params_set(params, name, value);
   free(name);
   return 0;
 }

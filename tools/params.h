@@ -28,8 +28,10 @@ const char *tool_params_get(const tool_params *params, const char *name);
 void tool_params_request(tool_params *params, const char *method,
                          const char *uri);
 
-/* The parameter of a request header "Name: value": 0, or -1 when it is none. */
-int tool_params_header(tool_params *params, const char *header);
+/* The parameter of a request header "Name: value": 0, or -1 when it is none.
+   With `again` it is joined to the one before (RFC 9110, 5.3, and 5.4 of RFC
+   6265 for cookies). */
+int tool_params_header(tool_params *params, const char *header, int again);
 
 void tool_params_free(tool_params *params);
 

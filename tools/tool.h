@@ -11,7 +11,8 @@ enum {
   TOOL_ANSWER = 1,    /* The application answered, and it is a failure. */
   TOOL_USAGE = 2,     /* The command line makes no sense. */
   TOOL_TRANSPORT = 3, /* No connection, lost, too late, or a file error. */
-  TOOL_PROTOCOL = 4   /* FastCGI's or CGI's rules were broken. */
+  TOOL_PROTOCOL = 4,  /* FastCGI's or CGI's rules were broken. */
+  TOOL_BUSY = 5       /* It lives and cannot answer now. */
 };
 
 /* Print "fcgi: " and one line to stderr; returns `status`. */

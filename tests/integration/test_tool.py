@@ -88,6 +88,23 @@ def test_ping_prints_the_values(echo: App):
     assert set(lines(done.stdout)) == {"FCGI_MAX_CONNS", "FCGI_MAX_REQS", "FCGI_MPXS_CONNS"}
 
 
+def test_a_header_given_twice_is_joined_as_web_servers_do(echo: App):
+    _, address = echo
+    done = fcgi("call", address, "/", "-H", "X-Test: a", "-H", "x-test:  b, c", "-H", "X-Test: d")
+    assert lines(done.stdout)["HTTP_X_TEST"] == "a, b, c, d"
+    done = fcgi("call", address, "/", "-H", "X-Test: a", "-H", "X-Other: b", "-H", "X-Test:c")
+    assert lines(done.stdout)["HTTP_X_TEST"] == "a, c"
+    done = fcgi("call", address, "/", *("-H", "X-Test: a"), *("-p", "HTTP_X_TEST=over"))
+    assert lines(done.stdout)["HTTP_X_TEST"] == "over"
+
+
+def test_ready_has_a_handler_answer_and_prints_nothing(echo: App):
+    _, address = echo
+    for words in ([], ["/path"], ["/", "-X", "GET"]):
+        done = fcgi("call", address, "--ready", *words)
+        assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
 def test_unknown_role_is_a_protocol_failure(echo: App):
     _, address = echo
     done = fcgi("call", address, "/", "--role", "77")

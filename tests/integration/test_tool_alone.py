@@ -3,7 +3,9 @@
 
 import random
 import re
+import socket
 import struct
+import threading
 import time
 from pathlib import Path
 
@@ -62,6 +64,8 @@ def test_help_and_version():
         (["call", "unix:/x", "/", "-H", "none"], '"none"'),
         (["call", "unix:/x", "/", "-d", "a", "-d", "@b"], "@FILE"),
         (["call", "unix:/x", "/", "--ping"], "--ping"),
+        (["call", "unix:/x", "--ready", "--ping"], "not both"),
+        (["call", "unix:/x", "--ready", "/", "/b"], '"/b"'),
         (["call", "nonsense", "/"], "nonsense"),
         (["dump", "a", "b"], '"b"'),
         (["dump", "--bogus"], "--bogus"),
@@ -114,8 +118,49 @@ def test_file_is_missing(directory: Path):
         assert (done.returncode, name in done.stderr.decode()) == (3, True)
 
 
+def test_ready_tells_from_what_is_answered(directory: Path):
+    for sent, status in [
+        (answer(b"Status: 503 Busy\r\n\r\nno\n"), 5),
+        (answer(b"Status: 404 No\r\n\r\n"), 0),
+        (record(END_REQUEST, 1, b"\0\0\0\0\2\0\0\0"), 4),
+        (b"", 3),
+    ]:
+        with scripted(directory, sent) as address:
+            done = fcgi("call", address, "--ready")
+        assert (done.returncode, done.stdout) == (status, b"")
+        assert done.stderr.count(b"\n") == (status > 0)
+
+
+def test_cookies_and_other_headers_are_joined_each_in_its_way(directory: Path):
+    words = ["-H", "Cookie: a=1", "-H", "cookie: b=2", "-H", "Content-Type: x/y",
+             "-H", "content-type: z/z", "-H", "Host: there"]  # fmt: skip
+    got = []
+
+    def serve(listener: socket.socket) -> None:
+        with listener.accept()[0] as peer:
+            got.append(peer.recv(65536))
+            peer.sendall(answer(b"\r\n"))
+
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f"{directory}/joined.sock")
+        listener.listen()
+        thread = threading.Thread(target=serve, args=(listener,))
+        thread.start()
+        assert fcgi("call", f"unix:{directory}/joined.sock", "/", *words).returncode == 0
+        thread.join()
+    for pair in (b"HTTP_COOKIEa=1; b=2", b"CONTENT_TYPEz/z", b"HTTP_HOSTthere"):
+        assert pair in got[0]
+
+
+def test_a_silent_application_lives(directory: Path):
+    for words in (["--ping"], ["--ready"]):
+        with scripted(directory, None) as address:
+            done = fcgi("call", address, *words, "--timeout", "0.3")
+        assert (done.returncode, b"in time" in done.stderr) == (5, True)
+
+
 def test_timeout(directory: Path):
-    for words in (["/"], ["--ping"]):
+    for words in (["/"], ["/x", "-f"]):
         began = time.monotonic()
         with scripted(directory, None) as address:
             done = fcgi("call", address, *words, "--timeout", "0.3")
