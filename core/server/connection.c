@@ -178,7 +178,7 @@ static void begin_request(fcgi__connection *connection,
   }
   connection->keep = (uint8_t)event->keep;
   connection->fresh = 0;
-  connection->wait_kind = FCGI__WAIT_NONE; /* The next one's time begins. */
+  connection->idle_due = 0;
   if (atomic_load(&connection->server->stopping) &&
       !fcgi__handover_is_on(connection->server))
     fcgi_session_stop(connection->session);
@@ -370,7 +370,7 @@ static void start_session(fcgi__connection *connection, int fd) {
   connection->held = 0;
   connection->hold_ms = 0;
   connection->hold_end = 0;
-  connection->wait_kind = FCGI__WAIT_NONE;
+  fcgi__connection_reset_dues(connection);
   atomic_store_explicit(&connection->request_due, LLONG_MAX,
                         memory_order_relaxed);
 }

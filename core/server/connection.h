@@ -9,17 +9,25 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-/* Why a connection has a deadline, and so what happens when it passes. */
+/* The limits of a connection. Each holds whatever the others do. */
+typedef enum fcgi__due {
+  FCGI__DUE_WAIT,   /* As its fcgi__wait_kind says. */
+  FCGI__DUE_HEADER, /* PARAMS are incomplete: close. */
+  FCGI__DUE_BODY,   /* A body that is being collected is silent: 408. */
+  FCGI__DUE_OUTPUT, /* The peer does not read: close. */
+  FCGI__DUES
+} fcgi__due;
+
+/* What a connection as a whole waits for, one at a time, and so what happens
+   when it has waited too long. */
 typedef enum fcgi__wait_kind {
-  FCGI__WAIT_NONE,   /* A handler runs: no deadline. */
-  FCGI__WAIT_IDLE,   /* No request: close. */
-  FCGI__WAIT_HEADER, /* PARAMS are incomplete: close. */
-  FCGI__WAIT_BODY,   /* A body is being collected: abort. */
-  FCGI__WAIT_DRAIN,  /* An unread body goes on: give up waiting. */
-  FCGI__WAIT_OUTPUT, /* The peer does not read: abort. */
-  FCGI__WAIT_STUCK,  /* Nor can it send: make room in files. */
-  FCGI__WAIT_HOLD,   /* New requests are left in the socket: read on. */
-  FCGI__WAIT_LINGER  /* The peer does not close: close. */
+  FCGI__WAIT_NONE,  /* A handler runs: no deadline. */
+  FCGI__WAIT_IDLE,  /* No request: close. */
+  FCGI__WAIT_DRAIN, /* An unread body goes on: give up waiting. */
+  FCGI__WAIT_STUCK, /* The peer neither reads nor can send: make room in
+                       files. */
+  FCGI__WAIT_HOLD,  /* New requests are left in the socket: read on. */
+  FCGI__WAIT_LINGER /* The peer does not close: close. */
 } fcgi__wait_kind;
 
 /* A thread that waits for this connection, on its own stack. */
@@ -50,44 +58,50 @@ typedef struct fcgi__connection {
   struct fcgi__connection *turn_next; /* Others with such, in turn. */
   struct fcgi__connection *turn_prev; /* Likewise. */
   uint64_t turn_us;                   /* When its turn began, or 0. */
-  long long looked_at;      /* When its socket was asked whether the peer
-                               has hung up. */
-  uint8_t keep;             /* 1: the web server keeps it. */
-  uint8_t room_wanted;      /* 1: some write gave AGAIN. */
-  uint8_t blocked;          /* 1: output waits for room. */
-  uint8_t registered;       /* 1: the poller knows it. */
-  uint8_t polls_out;        /* 1: and reports room to write. */
-  uint8_t paused;           /* 1: a window is full, nothing is read. */
-  uint8_t resumed;          /* 1: it no longer is; read at unlock. */
-  uint8_t reported;         /* 1: a report of the poller was taken. */
-  uint8_t unread;           /* 1: the socket may hold more bytes. */
-  uint8_t notified;         /* 1: an event is ready to be given out. */
-  uint8_t missed;           /* 1: a report was left to a waiter. */
-  uint8_t ending;           /* 1: the peer's end is there to be read. */
-  uint8_t half_closed;      /* 1: the peer sends no more. */
-  uint8_t flush;            /* 1: send all output at unlock. */
-  uint8_t lingering;        /* 1: shut, discarding input. */
-  uint8_t reset;            /* 1: close so that the peer sees a fault. */
-  uint8_t lost;             /* 1: of no use; nothing more is read. */
-  uint8_t fresh;            /* 1: no request has come yet. */
-  uint8_t shared;           /* 1: requests have run at the same time. */
-  uint8_t spill;            /* 1: input beyond its window goes to files. */
-  uint8_t held;             /* 1: paused so that it comes to rest. */
-  uint8_t moved;            /* 1: output left since the deadline was set. */
-  uint8_t wait_kind;        /* A fcgi__wait_kind. */
-  atomic_llong deadline;    /* When that wait ends; LLONG_MAX never. */
-  long long drain_end;      /* When draining ends at the latest. */
-  uint64_t drain_start;     /* fcgi_session_drained when it began. */
-  int hold_ms;              /* How long it was held last. */
-  long long hold_end;       /* When it may be held again. */
-  atomic_ullong given_us;   /* When a thread took a request of it while others
-                               were ready, or 0. */
-  uint8_t may_wait;         /* 1: what is to be sent is such an answer. */
-  unsigned gathered;        /* Answers that wait to be sent with the next. */
-  uint64_t gathered_us;     /* When that began. */
-  atomic_llong request_due; /* When a request of it is slow or overdue, or
-                               LLONG_MAX. */
-  atomic_int trace_due;     /* 1: a request of it is for the slow log. */
+  long long looked_at;       /* When its socket was asked whether the peer
+                                has hung up. */
+  uint8_t keep;              /* 1: the web server keeps it. */
+  uint8_t room_wanted;       /* 1: some write gave AGAIN. */
+  uint8_t blocked;           /* 1: output waits for room. */
+  uint8_t registered;        /* 1: the poller knows it. */
+  uint8_t polls_out;         /* 1: and reports room to write. */
+  uint8_t paused;            /* 1: a window is full, nothing is read. */
+  uint8_t resumed;           /* 1: it no longer is; read at unlock. */
+  uint8_t reported;          /* 1: a report of the poller was taken. */
+  uint8_t unread;            /* 1: the socket may hold more bytes. */
+  uint8_t notified;          /* 1: an event is ready to be given out. */
+  uint8_t missed;            /* 1: a report was left to a waiter. */
+  uint8_t ending;            /* 1: the peer's end is there to be read. */
+  uint8_t half_closed;       /* 1: the peer sends no more. */
+  uint8_t flush;             /* 1: send all output at unlock. */
+  uint8_t lingering;         /* 1: shut, discarding input. */
+  uint8_t reset;             /* 1: close so that the peer sees a fault. */
+  uint8_t lost;              /* 1: of no use; nothing more is read. */
+  uint8_t fresh;             /* 1: no request has come yet. */
+  uint8_t shared;            /* 1: requests have run at the same time. */
+  uint8_t spill;             /* 1: input beyond its window goes to files. */
+  uint8_t held;              /* 1: paused so that it comes to rest. */
+  uint8_t moved;             /* 1: output left since the deadline was set. */
+  uint8_t wait_kind;         /* A fcgi__wait_kind. */
+  uint8_t limited;           /* 1: a limit other than that of it runs. */
+  uint32_t unfinished;       /* fcgi_session_unfinished, or all bits: a record
+                                outside any request. */
+  long long due[FCGI__DUES]; /* When each limit is reached; LLONG_MAX never. */
+  long long idle_due;        /* When the time without a request is over; 0: a
+                                request has begun since. */
+  atomic_llong deadline;     /* The earliest of `due`. */
+  long long drain_end;       /* When draining ends at the latest. */
+  uint64_t drain_start;      /* fcgi_session_drained when it began. */
+  int hold_ms;               /* How long it was held last. */
+  long long hold_end;        /* When it may be held again. */
+  atomic_ullong given_us;    /* When a thread took a request of it while others
+                                were ready, or 0. */
+  uint8_t may_wait;          /* 1: what is to be sent is such an answer. */
+  unsigned gathered;         /* Answers that wait to be sent with the next. */
+  uint64_t gathered_us;      /* When that began. */
+  atomic_llong request_due;  /* When a request of it is slow or overdue, or
+                                LLONG_MAX. */
+  atomic_int trace_due;      /* 1: a request of it is for the slow log. */
 } fcgi__connection;
 
 /* Make a connection of `fd` and read what is there. Takes over `fd`. The
@@ -143,6 +157,8 @@ void fcgi__connection_resume(fcgi__connection *connection);
 void fcgi__connection_watch(fcgi__connection *connection);
 void fcgi__connection_unwatch(fcgi__connection *connection);
 
+/* No limit runs. */
+void fcgi__connection_reset_dues(fcgi__connection *connection);
 /* Set the deadline that the session's `flags` call for. */
 void fcgi__connection_set_deadline(fcgi__connection *connection,
                                    unsigned flags);

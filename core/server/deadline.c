@@ -5,6 +5,11 @@
 #include "server/server.h"
 #include <limits.h>
 
+enum {
+  PASS_AGAIN_MS = 10, /* After a carrier socket was full. */
+  NEVER_MS = 60000    /* For calls that never wait. */
+};
+
 static fcgi__wait_kind kind_of_wait(const fcgi__connection *connection,
                                     unsigned flags) {
   if (connection->lingering)
@@ -15,17 +20,13 @@ static fcgi__wait_kind kind_of_wait(const fcgi__connection *connection,
     return FCGI__WAIT_HOLD;
   if (fcgi__connection_is_stuck(connection))
     return FCGI__WAIT_STUCK;
-  if (connection->blocked)
-    return FCGI__WAIT_OUTPUT;
-  if (flags & FCGI_SESSION_PARAMS)
-    return FCGI__WAIT_HEADER;
-  if (connection->collecting > 0)
-    return FCGI__WAIT_BODY;
-  return flags & FCGI_SESSION_ACTIVE ? FCGI__WAIT_NONE : FCGI__WAIT_IDLE;
+  return connection->blocked ||
+                 (flags & (FCGI_SESSION_PARAMS | FCGI_SESSION_ACTIVE))
+             ? FCGI__WAIT_NONE
+             : FCGI__WAIT_IDLE;
 }
 
-enum { PASS_AGAIN_MS = 10 }; /* After a carrier socket was full. */
-
+/* A server that stops leaves a new connection only a little. */
 static int idle_timeout(fcgi_server *server) {
   if (fcgi__handover_is_on(server))
     return PASS_AGAIN_MS;
@@ -33,29 +34,18 @@ static int idle_timeout(fcgi_server *server) {
                                         : server->config.idle_timeout_ms;
 }
 
-/* Calls that never wait still leave the peer some time. A server that stops
-   leaves a new connection only a little. */
-static int timeout_of(fcgi_server *server, fcgi__wait_kind kind) {
-  const fcgi_server_config *config = &server->config;
-  switch (kind) {
-  case FCGI__WAIT_IDLE:
-    return idle_timeout(server);
-  case FCGI__WAIT_HEADER:
-    return config->header_timeout_ms;
-  case FCGI__WAIT_BODY:
-  case FCGI__WAIT_OUTPUT:
-    return config->io_timeout_ms == FCGI_WAIT_NEVER ? 60000
-                                                    : config->io_timeout_ms;
-  case FCGI__WAIT_DRAIN:
-  case FCGI__WAIT_STUCK:
-  case FCGI__WAIT_LINGER:
-    return config->drain_silence_ms;
-  case FCGI__WAIT_HOLD: /* Each hold has its own. */
-    return 0;
-  case FCGI__WAIT_NONE:
-    break;
-  }
-  return -1;
+static int io_timeout(const fcgi_server *server) {
+  int timeout = server->config.io_timeout_ms;
+  return timeout == FCGI_WAIT_NEVER ? NEVER_MS : timeout;
+}
+
+/* Counts from the end of the last request: what is no request, such as
+   GET_VALUES again and again, gains nothing. */
+static long long idle_due(fcgi__connection *connection, long long now) {
+  long long due = now + idle_timeout(connection->server);
+  if (connection->idle_due == 0 || due < connection->idle_due)
+    connection->idle_due = due;
+  return connection->idle_due;
 }
 
 static void begin_drain(fcgi__connection *connection, long long now) {
@@ -63,69 +53,148 @@ static void begin_drain(fcgi__connection *connection, long long now) {
   connection->drain_start = fcgi_session_drained(connection->session);
 }
 
-/* The header timeout counts from its start, so that one byte a second gains
-   nothing, as that of output does from the last that left; draining and
-   lingering have an end however much comes. */
-static int is_running(const fcgi__connection *connection,
-                      fcgi__wait_kind kind) {
-  return connection->wait_kind == kind &&
-         (kind == FCGI__WAIT_HEADER || kind == FCGI__WAIT_NONE ||
-          (kind == FCGI__WAIT_OUTPUT && !connection->moved));
+/* Draining and lingering have an end however much comes. */
+static long long silence_due(const fcgi__connection *connection,
+                             long long now) {
+  long long due = now + connection->server->config.drain_silence_ms;
+  return due < connection->drain_end ? due : connection->drain_end;
 }
 
+static void set_wait(fcgi__connection *connection, fcgi__wait_kind kind,
+                     long long now) {
+  long long *due = &connection->due[FCGI__DUE_WAIT];
+  if (kind == FCGI__WAIT_DRAIN && connection->wait_kind != kind)
+    begin_drain(connection, now);
+  connection->wait_kind = (uint8_t)kind;
+  switch (kind) {
+  case FCGI__WAIT_NONE:
+    *due = LLONG_MAX;
+    break;
+  case FCGI__WAIT_IDLE:
+    *due = idle_due(connection, now);
+    break;
+  case FCGI__WAIT_DRAIN:
+  case FCGI__WAIT_LINGER:
+    *due = silence_due(connection, now);
+    break;
+  case FCGI__WAIT_STUCK:
+    *due = now + connection->server->config.drain_silence_ms;
+    break;
+  case FCGI__WAIT_HOLD:
+    *due = connection->hold_end - connection->hold_ms;
+    break;
+  }
+}
+
+/* Counts from the first byte, so that one byte a second gains nothing, and so
+   for each request, however many others come and go meanwhile. */
+static void set_header(fcgi__connection *connection, unsigned flags,
+                       long long now) {
+  uint32_t unfinished = fcgi_session_unfinished(connection->session);
+  if (flags & FCGI_SESSION_PARAMS && unfinished == 0)
+    unfinished = UINT32_MAX; /* The half record is of none. */
+  if (unfinished == connection->unfinished)
+    return;
+  connection->unfinished = unfinished;
+  connection->due[FCGI__DUE_HEADER] =
+      unfinished ? now + connection->server->config.header_timeout_ms
+                 : LLONG_MAX;
+}
+
+/* While nothing is read no body is silent. */
+static void set_body(fcgi__connection *connection, long long now) {
+  int timeout = io_timeout(connection->server);
+  long long first = LLONG_MAX;
+  connection->due[FCGI__DUE_BODY] = LLONG_MAX;
+  if (connection->collecting == 0 || timeout < 0)
+    return;
+  for (fcgi_request *at = connection->all; at; at = at->all_next) {
+    long long due;
+    at->fed |= connection->paused;
+    due = fcgi__request_body_due(at, now, timeout);
+    first = due < first ? due : first;
+  }
+  connection->due[FCGI__DUE_BODY] = first;
+}
+
+/* Counts from the last byte that has left. */
+static void set_output(fcgi__connection *connection, long long now) {
+  long long *due = &connection->due[FCGI__DUE_OUTPUT];
+  int timeout = io_timeout(connection->server);
+  if (!connection->blocked || timeout < 0)
+    *due = LLONG_MAX;
+  else if (*due == LLONG_MAX || connection->moved)
+    *due = now + timeout;
+  connection->moved = 0;
+}
+
+static void set_limits(fcgi__connection *connection, unsigned flags,
+                       long long now) {
+  set_header(connection, flags, now);
+  set_body(connection, now);
+  set_output(connection, now);
+  connection->limited = 0;
+  for (int i = FCGI__DUE_WAIT + 1; i < FCGI__DUES; i++)
+    connection->limited |= connection->due[i] != LLONG_MAX;
+}
+
+static long long earliest(const fcgi__connection *connection) {
+  long long first = LLONG_MAX;
+  for (int i = 0; i < FCGI__DUES; i++)
+    first = connection->due[i] < first ? connection->due[i] : first;
+  return first;
+}
+
+void fcgi__connection_reset_dues(fcgi__connection *connection) {
+  for (int i = 0; i < FCGI__DUES; i++)
+    connection->due[i] = LLONG_MAX;
+  connection->wait_kind = FCGI__WAIT_NONE;
+  connection->limited = 0;
+  connection->unfinished = 0;
+  connection->idle_due = 0;
+  atomic_store_explicit(&connection->deadline, LLONG_MAX, memory_order_relaxed);
+}
+
+/* Of one that is lost only its handlers are waited for. */
 void fcgi__connection_set_deadline(fcgi__connection *connection,
                                    unsigned flags) {
   fcgi__wait_kind kind = kind_of_wait(connection, flags);
-  long long now, deadline = LLONG_MAX;
-  int same = connection->wait_kind == kind, timeout;
-  if (is_running(connection, kind))
+  int limits = (flags & FCGI_SESSION_PARAMS) || connection->blocked ||
+               connection->collecting > 0;
+  long long now, first;
+  if (connection->lost && !connection->lingering) {
+    fcgi__connection_reset_dues(connection);
     return;
-  timeout = timeout_of(connection->server, kind);
-  connection->wait_kind = (uint8_t)kind;
-  connection->moved = 0;
-  if (timeout >= 0) {
-    now = fcgi__now();
-    deadline = now + timeout;
-    if (kind == FCGI__WAIT_HOLD)
-      deadline = connection->hold_end - connection->hold_ms;
-    if (kind == FCGI__WAIT_DRAIN && !same)
-      begin_drain(connection, now);
-    if ((kind == FCGI__WAIT_DRAIN || kind == FCGI__WAIT_LINGER) &&
-        deadline > connection->drain_end)
-      deadline = connection->drain_end;
   }
+  if (kind == FCGI__WAIT_NONE && connection->wait_kind == kind && !limits &&
+      !connection->limited)
+    return;
+  now = kind == FCGI__WAIT_NONE && !limits ? 0 : fcgi__now();
+  set_wait(connection, kind, now);
+  if (limits || connection->limited)
+    set_limits(connection, flags, now);
+  first = earliest(connection);
   /* Before the look at the next sweep, or a sweep under way would miss it. */
-  atomic_store(&connection->deadline, deadline);
-  fcgi__server_deadline(connection->server, deadline);
+  atomic_store(&connection->deadline, first);
+  fcgi__server_deadline(connection->server, first);
 }
 
 /* Requests of others may run on the same connection: they go on. */
-static void expire_bodies(fcgi__connection *connection) {
-  fcgi__server_log(connection->server, FCGI_LOG_INFO,
-                   "a request body stopped coming: answered 408");
+static void expire_bodies(fcgi__connection *connection, long long now) {
   for (fcgi_request *at = connection->all, *next; at; at = next) {
     next = at->all_next;
-    fcgi__request_expire(at);
+    fcgi__request_expire(at, now);
   }
 }
 
-void fcgi__connection_expire(fcgi__connection *connection, long long now) {
-  if (connection->fd < 0 || atomic_load(&connection->deadline) > now)
-    return;
+static void expire_wait(fcgi__connection *connection) {
   switch ((fcgi__wait_kind)connection->wait_kind) {
   case FCGI__WAIT_NONE:
     break;
   case FCGI__WAIT_IDLE:
+    connection->idle_due = 0;
     if (!fcgi__handover_is_on(connection->server))
       fcgi_session_stop(connection->session);
-    break;
-  case FCGI__WAIT_HEADER:
-    fcgi__server_log(connection->server, FCGI_LOG_INFO,
-                     "a request's parameters stopped coming: closed");
-    fcgi__connection_lost(connection, FCGI_ABORT_TIMEOUT);
-    break;
-  case FCGI__WAIT_BODY:
-    expire_bodies(connection);
     break;
   case FCGI__WAIT_DRAIN:
     fcgi_session_stop_draining(connection->session);
@@ -137,12 +206,26 @@ void fcgi__connection_expire(fcgi__connection *connection, long long now) {
   case FCGI__WAIT_STUCK:
     fcgi__connection_spill(connection);
     break;
-  case FCGI__WAIT_OUTPUT:
-    fcgi__connection_lost(connection, FCGI_ABORT_TIMEOUT);
-    break;
   case FCGI__WAIT_LINGER:
     connection->half_closed = 1;
     break;
   }
+}
+
+void fcgi__connection_expire(fcgi__connection *connection, long long now) {
+  const long long *due = connection->due;
+  if (connection->fd < 0 || atomic_load(&connection->deadline) > now)
+    return;
   connection->flush = 1;
+  if (due[FCGI__DUE_HEADER] <= now)
+    fcgi__server_log(connection->server, FCGI_LOG_INFO,
+                     "a request's parameters stopped coming: closed");
+  if (due[FCGI__DUE_HEADER] <= now || due[FCGI__DUE_OUTPUT] <= now) {
+    fcgi__connection_lost(connection, FCGI_ABORT_TIMEOUT);
+    return;
+  }
+  if (due[FCGI__DUE_BODY] <= now)
+    expire_bodies(connection, now);
+  if (due[FCGI__DUE_WAIT] <= now)
+    expire_wait(connection);
 }

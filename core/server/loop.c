@@ -33,6 +33,7 @@ void fcgi__server_deadline(fcgi_server *server, long long when) {
   lower_to(&server->next_sweep, when);
   if (atomic_load(&server->sleepers) > 0)
     fcgi__poller_wake(server->poller);
+  fcgi__spare_deadline(server, when);
 }
 
 /* Threads of fcgi_server_run look at the ready list before they sleep, and

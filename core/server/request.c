@@ -46,7 +46,7 @@ fcgi_request *fcgi__request_new(fcgi__connection *connection,
   request->role = event->spec;
   request->content_length = event->content_length;
   request->head_only = (uint8_t)is_head(event->params);
-  request->head_line = 1;
+  request->head_line = request->fed = 1;
   request->body_left = -1;
   request->timeout_ms =
       config->io_timeout_ms == FCGI_WAIT_NEVER ? 0 : config->io_timeout_ms;
@@ -121,9 +121,26 @@ static void answer_alone(fcgi_request *request, int status) {
   fcgi__request_reply(request, status, "text/plain", text, strlen(text));
 }
 
-void fcgi__request_expire(fcgi_request *request) {
-  if (!request->dispatched)
-    answer_alone(request, 408);
+static int is_collecting(const fcgi_request *request) {
+  return !request->dispatched && request->role->streams != FCGI_STREAMS_NONE;
+}
+
+long long fcgi__request_body_due(fcgi_request *request, long long now,
+                                 int timeout) {
+  if (!is_collecting(request))
+    return LLONG_MAX;
+  if (request->fed)
+    request->body_due = now + timeout;
+  request->fed = 0;
+  return request->body_due;
+}
+
+void fcgi__request_expire(fcgi_request *request, long long now) {
+  if (!is_collecting(request) || request->body_due > now)
+    return;
+  fcgi__server_log(request->connection->server, FCGI_LOG_INFO,
+                   "a request body stopped coming: answered 408");
+  answer_alone(request, 408);
 }
 
 static int over_limit(const fcgi_request *request, size_t len) {
@@ -181,6 +198,7 @@ void fcgi__request_input(fcgi_request *request, const fcgi_event *event) {
       event->type == FCGI_EVENT_DATA ? &request->data : &request->body;
   if (request->ended || request->end_due || request->cut)
     return;
+  request->fed = 1;
   if (request->dispatched)
     queue_input(request, body, event);
   else

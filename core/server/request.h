@@ -61,6 +61,8 @@ struct fcgi_request {
   uint8_t left;               /* 1: the program has ended it too. */
   uint16_t id;                /* On its connection. */
   const fcgi_role_spec *role; /* As asked for. */
+  uint8_t fed;                /* 1: input has come since `body_due` was set. */
+  long long body_due;         /* Collecting: when it is silent for too long. */
   fcgi_abort_reason aborted;  /* Why, if so. */
   int timeout_ms;             /* Of one read or write; -1 without end. */
   uint32_t app_status;        /* With `end_due`. */
@@ -92,8 +94,12 @@ void fcgi__request_free(fcgi_request *request);
 /* Take it out of its connection's list. */
 void fcgi__request_unlink(fcgi_request *request);
 
-/* Its body has stopped coming: answer 408, unless the program has it. */
-void fcgi__request_expire(fcgi_request *request);
+/* When its body has been silent for too long, if it is being collected and
+   `timeout` may pass from `now` on since it was fed; else LLONG_MAX. */
+long long fcgi__request_body_due(fcgi_request *request, long long now,
+                                 int timeout);
+/* Answer 408 if that has been reached. */
+void fcgi__request_expire(fcgi_request *request, long long now);
 
 /* Before it is handed out: see whether anyone still wants the answer. The
    caller holds it, which ends here. */

@@ -2,6 +2,7 @@
 #include "server/spare.h"
 #include "server/server.h"
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <string.h>
 #include <time.h>
@@ -12,7 +13,8 @@ enum {
   WORK_MS = 10,     /* Between two turns of work. */
   QUIET_LOOKS = 50, /* Looks without a request before it sleeps. */
   ACCEPT_MS = 200,  /* Other workers have had their chance by then. */
-  START_MS = 5000   /* A worker that starts gets so long to take it. */
+  START_MS = 5000,  /* A worker that starts gets so long to take it. */
+  GRACE_MS = 20     /* For others to see to a limit that is reached. */
 };
 
 /* What it knows from one look to the next. */
@@ -40,17 +42,32 @@ void fcgi__spare_done(fcgi_server *server) {
   atomic_fetch_sub(&server->spare.open, 1);
 }
 
-static void rest(fcgi__spare *spare, int ms) {
-  struct timespec until;
-  clock_gettime(CLOCK_MONOTONIC, &until);
-  until.tv_nsec += (long)ms * 1000000;
-  if (until.tv_nsec >= 1000000000) {
-    until.tv_nsec -= 1000000000;
-    until.tv_sec++;
-  }
-  pthread_mutex_lock(&spare->lock);
-  if (!atomic_load(&spare->over))
+/* Its lock is held. */
+static void wait_until(fcgi__spare *spare, long long when) {
+  const struct timespec until = {.tv_sec = (time_t)(when / 1000),
+                                 .tv_nsec = (long)(when % 1000) * 1000000};
+  if (atomic_load(&spare->over))
+    return;
+  if (when == LLONG_MAX)
+    pthread_cond_wait(&spare->wake, &spare->lock);
+  else
     pthread_cond_timedwait(&spare->wake, &spare->lock, &until);
+}
+
+static void rest(fcgi__spare *spare, int ms) {
+  pthread_mutex_lock(&spare->lock);
+  wait_until(spare, fcgi__now() + ms);
+  pthread_mutex_unlock(&spare->lock);
+}
+
+/* Who sets a limit looks at `until` after that, and the spare thread at the
+   limits after it has set `until`, so one of them sees the other. */
+void fcgi__spare_deadline(fcgi_server *server, long long when) {
+  fcgi__spare *spare = &server->spare;
+  if (when >= atomic_load(&spare->until))
+    return;
+  pthread_mutex_lock(&spare->lock);
+  pthread_cond_signal(&spare->wake);
   pthread_mutex_unlock(&spare->lock);
 }
 
@@ -143,6 +160,33 @@ static void *run_tracer(void *data) {
   return NULL;
 }
 
+/* Sleep until a limit was reached a moment ago and nobody has seen to it. */
+static int await_limit(fcgi_server *server) {
+  fcgi__spare *spare = &server->spare;
+  long long due;
+  pthread_mutex_lock(&spare->lock);
+  do {
+    due = atomic_load(&server->next_sweep);
+    atomic_store(&spare->until, due);
+    if (atomic_load(&server->next_sweep) >= due)
+      wait_until(spare, due == LLONG_MAX ? due : due + GRACE_MS);
+    atomic_store(&spare->until, 0);
+  } while (!atomic_load(&spare->over) &&
+           atomic_load(&server->next_sweep) > fcgi__now() - GRACE_MS);
+  pthread_mutex_unlock(&spare->lock);
+  return !atomic_load(&spare->over);
+}
+
+/* What has come in time is read first. */
+static void *run_limits(void *data) {
+  fcgi_server *server = data;
+  while (await_limit(server)) {
+    fcgi__server_serve_waiting(server, 0);
+    fcgi__server_sweep(server);
+  }
+  return NULL;
+}
+
 static void *run(void *data) {
   watch w = {.server = data};
   fcgi__spare *spare = &w.server->spare;
@@ -159,21 +203,22 @@ static void *run(void *data) {
 }
 
 /* They block every signal, which are the program's. */
-static int start_threads(fcgi_server *server) {
+static int start_threads(fcgi_server *server, int looks) {
   fcgi__spare *spare = &server->spare;
   sigset_t all, before;
   int error;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  error = pthread_create(&spare->thread, NULL, run, server);
-  if (!error && server->config.request_slow_ms > 0)
+  error =
+      pthread_create(&spare->thread, NULL, looks ? run : run_limits, server);
+  if (!error && looks && server->config.request_slow_ms > 0)
     atomic_store(&spare->traces,
                  pthread_create(&spare->tracer, NULL, run_tracer, server) == 0);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
   return error;
 }
 
-void fcgi__spare_start(fcgi_server *server) {
+void fcgi__spare_start(fcgi_server *server, int looks) {
   fcgi__spare *spare = &server->spare;
   pthread_condattr_t monotonic;
   int error;
@@ -184,14 +229,16 @@ void fcgi__spare_start(fcgi_server *server) {
   pthread_cond_init(&spare->trace, NULL);
   pthread_condattr_destroy(&monotonic);
   spare->pid = getpid();
-  error = start_threads(server);
+  atomic_store(&spare->started, 1);
+  error = start_threads(server, looks);
   if (!error) {
-    atomic_store(&spare->on, 1);
+    atomic_store(&spare->on, looks);
     return;
   }
+  atomic_store(&spare->started, 0);
   fcgi__server_log(server, FCGI_LOG_ERROR,
-                   "cannot start a thread: %s; status pages and deadlines wait "
-                   "while every handler is busy",
+                   "cannot start a thread: %s; status pages and time limits "
+                   "wait while every handler is busy",
                    strerror(error));
   pthread_cond_destroy(&spare->trace);
   pthread_cond_destroy(&spare->wake);
@@ -200,7 +247,7 @@ void fcgi__spare_start(fcgi_server *server) {
 
 void fcgi__spare_end(fcgi_server *server) {
   fcgi__spare *spare = &server->spare;
-  if (!atomic_load(&spare->on) || spare->pid != getpid())
+  if (!atomic_load(&spare->started) || spare->pid != getpid())
     return;
   atomic_store(&spare->over, 1);
   pthread_mutex_lock(&spare->lock);

@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* A thread that serves sockets while every serving thread is inside a handler:
-   it accepts, reads, answers status pages and sees to deadlines, but runs no
-   handler. It sleeps while no request is open, looks every 20 ms while one is,
-   and works from the moment that two looks in a row find nobody else at it.
-   Beside it a second one writes the slow log, since asking what a handler does
-   may take as long as the handler. */
+/* A thread that sees to time limits while every serving thread is inside a
+   handler. It sleeps until 20 ms after the next one is due: then somebody else
+   has seen to it, as a rule, or it does so itself, after it has read what has
+   come. Nobody wakes it but for a limit that is sooner.
+
+   Where a status page, a deadline or a slow log is asked for, it does more: it
+   accepts, reads and answers status pages, but runs no handler. Then it sleeps
+   while no request is open, looks every 20 ms while one is, and works from the
+   moment that two looks in a row find nobody else at it. Beside it a second one
+   writes the slow log, since asking what a handler does may take as long as the
+   handler. */
 #ifndef FCGI_SERVER_SPARE_H
 #define FCGI_SERVER_SPARE_H
 
@@ -21,7 +26,9 @@ typedef struct fcgi__spare {
                            it is held. */
   pthread_cond_t wake;  /* It shall look up. */
   pthread_cond_t trace; /* The second one shall. */
-  atomic_int on;        /* 1: it runs. */
+  atomic_int on;        /* 1: it runs, and looks at requests. */
+  atomic_int started;   /* 1: it runs. */
+  atomic_llong until;   /* The limit that it sleeps for; 0: it is awake. */
   atomic_int traces;    /* 1: the second one does. */
   atomic_int asleep;    /* 1: it wakes only when it is told to. */
   atomic_int over;      /* 1: it shall end. */
@@ -34,10 +41,14 @@ typedef struct fcgi__spare {
   pid_t pid;             /* Whose thread it is: not that of a fork(2). */
 } fcgi__spare;
 
-/* Start it; without it a line in the log says what is missing. */
-void fcgi__spare_start(struct fcgi_server *server);
+/* Start it, once, with `looks` 1 so that it looks at requests; without it a
+   line in the log says what is missing. */
+void fcgi__spare_start(struct fcgi_server *server, int looks);
 /* End it; no lock may be held. */
 void fcgi__spare_end(struct fcgi_server *server);
+
+/* A time limit is reached at `when`. Any lock may be held. */
+void fcgi__spare_deadline(struct fcgi_server *server, long long when);
 
 /* A request is for the slow log. Any lock may be held. */
 void fcgi__spare_trace(struct fcgi_server *server);

@@ -54,7 +54,7 @@ static int make(fcgi_server *server) {
   return -1;
 }
 
-void fcgi__tally_start(fcgi_server *server) {
+static void start(fcgi_server *server) {
   int number = inherit(server);
   fcgi__board_slot *slot;
   if (number < 0)
@@ -66,8 +66,11 @@ void fcgi__tally_start(fcgi_server *server) {
   atomic_store(&slot->alive_us, fcgi__board_now());
   atomic_store(&server->slot, slot);
   fcgi__tally_state(server, FCGI_WORKER_READY);
-  if (wants_board(server))
-    fcgi__spare_start(server);
+}
+
+void fcgi__tally_start(fcgi_server *server) {
+  start(server);
+  fcgi__spare_start(server, atomic_load(&server->slot) && wants_board(server));
 }
 
 void fcgi__tally_state(fcgi_server *server, fcgi_worker_state state) {

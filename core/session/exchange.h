@@ -32,6 +32,7 @@ typedef struct fcgi__exchange {
   struct fcgi__exchange *turn_next;   /* In the ring of those with output. */
   struct fcgi__exchange *due_next;    /* In the list of events due. */
   void *user_data;                    /* The session owner's. */
+  uint32_t serial;                    /* Numbers BEGIN_REQUESTs. */
   uint16_t id;                        /* The request id. */
   uint16_t role;                      /* As BEGIN_REQUEST said. */
   const fcgi_role_spec *spec;         /* What it means; NULL: unknown. */

@@ -20,11 +20,32 @@ static void unlink_all(fcgi_session *session, fcgi__exchange *exchange) {
     exchange->all_next->all_prev = exchange->all_prev;
 }
 
+/* The list begins with the youngest. */
+static uint32_t oldest_in_params(const fcgi_session *session) {
+  uint32_t serial = 0;
+  for (const fcgi__exchange *at = session->all; at; at = at->all_next)
+    if (at->input == FCGI__INPUT_PARAMS)
+      serial = at->serial;
+  return serial;
+}
+
+static void enter_params(fcgi_session *session, fcgi__exchange *exchange) {
+  exchange->serial = ++session->begun;
+  if (session->in_params++ == 0)
+    session->unfinished = exchange->serial;
+}
+
 static void leave_params(fcgi_session *session, fcgi__exchange *exchange,
                          fcgi__input next) {
-  if (exchange->input == FCGI__INPUT_PARAMS)
-    session->in_params--;
+  int before = exchange->input == FCGI__INPUT_PARAMS;
   exchange->input = (uint8_t)next;
+  if (!before)
+    return;
+  session->in_params--;
+  if (session->in_params == 0)
+    session->unfinished = 0;
+  else if (exchange->serial == session->unfinished)
+    session->unfinished = oldest_in_params(session);
 }
 
 static void stop_draining_one(fcgi_session *session, fcgi__exchange *exchange) {
@@ -74,7 +95,7 @@ void fcgi__session_begin(fcgi_session *session) {
   }
   link_all(session, exchange);
   fcgi__table_put(&session->table, &session->allocator, exchange);
-  session->in_params++;
+  enter_params(session, exchange);
   exchange->spec = fcgi__role_find(session, role);
   if (!exchange->spec)
     reject(session, exchange, FCGI_STATUS_UNKNOWN_ROLE);

@@ -313,6 +313,10 @@ unsigned fcgi_session_flags(const fcgi_session *session) {
   return flags;
 }
 
+uint32_t fcgi_session_unfinished(const fcgi_session *session) {
+  return session->unfinished;
+}
+
 uint64_t fcgi_session_drained(const fcgi_session *session) {
   return session->drained;
 }

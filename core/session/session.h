@@ -64,6 +64,9 @@ struct fcgi_session {
   size_t wire_bytes;                /* Unsent bytes of those. */
   size_t manage_bytes;              /* Of management answers among them. */
   uint32_t in_params;               /* Exchanges whose PARAMS go on. */
+  uint32_t begun;                   /* The serial of the youngest exchange. */
+  uint32_t unfinished;              /* That of the oldest of `in_params`, or
+                                       0. */
   uint32_t draining;                /* Exchanges that await STDIN's end. */
   uint64_t drained;                 /* Input bytes nobody wanted. */
   fcgi_event event;                 /* The one last given out. */

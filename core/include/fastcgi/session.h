@@ -146,6 +146,10 @@ FCGI_EXPORT void fcgi_session_output_done(fcgi_session *session, size_t bytes);
 /* An or of fcgi_session_flag. */
 FCGI_EXPORT unsigned fcgi_session_flags(const fcgi_session *session);
 
+/* Which request is the oldest of those whose PARAMS are unfinished: a number,
+   another one for another request; 0 without any. */
+FCGI_EXPORT uint32_t fcgi_session_unfinished(const fcgi_session *session);
+
 /* Bytes of STDIN and DATA received for requests that had ended already. */
 FCGI_EXPORT uint64_t fcgi_session_drained(const fcgi_session *session);
 
