@@ -6,13 +6,16 @@ import http.client
 import re
 import select
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from support.fcgi_client import wait_until
+from support.fcgi_client import GET_VALUES, GET_VALUES_RESULT, Client, record, wait_until
+from support.paths import SOURCE
 from support.probe import probe_command
 from support.process import Process
 from support.web_servers import Haproxy
@@ -147,6 +150,35 @@ def test_an_abort_leaves_the_others_alone(narrow: Haproxy, app: Process, address
     assert not re.search("(left|right) aborted", app.output())
     assert ask(narrow.port, "GET", "/?still-there") == (200, b"still-there\n")
     assert connections_at(address) == 1
+
+
+def test_no_multiplex_is_told_and_kept_to(language: str, directory: Path):
+    """HAProxy asks each connection first; what it has put on one before it has the
+    answer shares it all the same."""
+    address = f"unix:{directory}/{language}-one.sock"
+    command = probe_command(language, address, 8)
+    log = directory / f"{language}-one.log"
+    with Process(command, log, env={"FASTCGI_NO_MULTIPLEX": "1"}) as app:
+        app.wait_for_address(address)
+        name = b"FCGI_MPXS_CONNS"
+        with Client(address) as client:
+            client.send(record(GET_VALUES, 0, bytes([len(name), 0]) + name))
+            kind, _, content = next(client.records())
+        assert (kind, content) == (GET_VALUES_RESULT, bytes([len(name), 1]) + name + b"0")
+        with Haproxy(directory, address) as running:
+            for size in range(100_000, 120_000, 997):
+                assert len(ask(running.port, "GET", f"/big?{size}")[1]) == size
+            made, reused = running.connections()
+            assert reused > made, "they are kept"
+
+
+def test_the_reproduction_runs():
+    """Whether this HAProxy stalls is its own business."""
+    script = SOURCE / "tests" / "support" / "haproxy_stall.py"
+    command = [sys.executable, script]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    said = {0: "both are whole", 1: "it stalls"}[done.returncode]
+    assert done.stdout.splitlines()[-1] == said, done.stderr
 
 
 def test_stderr_of_a_handler_harms_nothing(language: str, haproxy: Haproxy):
