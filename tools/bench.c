@@ -2,6 +2,7 @@
 /* fcgi bench: requests as fast as an application answers them, or at a rate,
    with every answer checked. */
 #include "bench.h"
+#include "number.h"
 #include "tool.h"
 #include <errno.h>
 #include <getopt.h>
@@ -92,15 +93,9 @@ static int help(void) {
 
 /* A number with an optional K or M (1,024 and its square), or -1. */
 static double number(const char *text) {
-  char *end;
-  double value = strtod(text, &end);
-  if (end == text || !(value >= 0))
-    return -1;
-  if (*end == 'K' || *end == 'k')
-    return end[1] ? -1 : value * 1024;
-  if (*end == 'M')
-    return end[1] ? -1 : value * 1048576;
-  return *end ? -1 : value;
+  static const double factors[] = {1024, 1024, 1048576};
+  double value;
+  return tool_decimal_unit(text, "KkM", factors, 0, 1e15, &value) ? -1 : value;
 }
 
 /* Options that take a number, and what it may be. */

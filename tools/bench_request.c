@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The bytes of requests, made once. */
 #include "bench.h"
+#include "number.h"
 #include "tool.h"
 #include <fastcgi/pairs.h>
 #include <fastcgi/record.h>
@@ -74,9 +75,9 @@ static void make_count(tool_params *params, size_t count) {
 
 int bench_profile(bench_plan *plan, const char *profile) {
   tool_params *params = &plan->params;
-  char length[24], *end;
-  long count = strtol(profile, &end, 10);
-  int number = *profile && !*end && count >= 1 && count <= 100000;
+  char length[24];
+  long long count = 0;
+  int number = tool_number(profile, 1, 100000, &count) == 0;
   tool_params_request(params, plan->body_len ? "POST" : "GET", plan->uri);
   snprintf(length, sizeof length, "%zu", plan->body_len);
   tool_params_set(params, "CONTENT_LENGTH", plan->body_len ? length : "");

@@ -2,6 +2,7 @@
 /* fcgi call: send requests to an application and print what it answers. */
 #include "answer.h"
 #include "body.h"
+#include "number.h"
 #include "params.h"
 #include "tool.h"
 #include <fastcgi/client.h>
@@ -115,18 +116,15 @@ static int help(void) {
 /* A role's number: 0 when the text is none. */
 static uint16_t parse_role(const char *text) {
   static const char *const names[] = {"", "responder", "authorizer", "filter"};
-  char *end;
-  long number;
+  long long number;
   for (uint16_t role = 1; role < 4; role++)
     if (strcasecmp(text, names[role]) == 0)
       return role;
-  number = strtol(text, &end, 10);
-  return *text && !*end && number > 0 && number <= UINT16_MAX ? (uint16_t)number
-                                                              : 0;
+  return tool_number(text, 1, UINT16_MAX, &number) == 0 ? (uint16_t)number : 0;
 }
 
 static int take_number(call *c, int option, const char *text) {
-  char *end;
+  long long number;
   if (option == OPTION_ROLE) {
     c->role = parse_role(text);
     return c->role ? 0
@@ -136,15 +134,13 @@ static int take_number(call *c, int option, const char *text) {
                                    text);
   }
   if (option == OPTION_KEEP) {
-    c->keep = strtol(text, &end, 10);
-    return *text && !*end && c->keep > 0
-               ? 0
-               : tool_complain(TOOL_USAGE,
-                               "call: --keep %s: not a number of requests",
-                               text);
+    if (tool_number(text, 1, LONG_MAX, &number))
+      return tool_complain(TOOL_USAGE,
+                           "call: --keep %s: not a number of requests", text);
+    c->keep = (long)number;
+    return 0;
   }
-  c->seconds = strtod(text, &end);
-  return *text && !*end && c->seconds > 0 && c->seconds < 1e6
+  return tool_decimal(text, 1e-3, 1e6, &c->seconds) == 0
              ? 0
              : tool_complain(TOOL_USAGE,
                              "call: --timeout %s: not a number of seconds",

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* fcgi run: keep workers of a FastCGI program running, and replace them without
    losing a request. */
+#include "number.h"
 #include "tool.h"
 #include <ctype.h>
 #include <fastcgi/error.h>
@@ -48,30 +49,10 @@ static int take_address(command_line *line, const setting *which,
   return 0;
 }
 
-/* A whole number from 1 with a unit of `units`, whose factors are beside it:
-   0, or -1. */
-static int parse_number(const char *text, const char *units,
-                        const long long *factors, long long most,
-                        long long *out) {
-  char *end;
-  const char *unit;
-  long long number = strtoll(text, &end, 10), factor = 1;
-  if (*text < '0' || *text > '9' || number < 1)
-    return -1;
-  if (*end && (unit = strchr(units, *end)) != NULL) {
-    factor = factors[unit - units];
-    end++;
-  }
-  if (*end || number > most / factor)
-    return -1;
-  *out = number * factor;
-  return 0;
-}
-
 static int take_count(command_line *line, const setting *which,
                       const char *text) {
   long long number;
-  if (parse_number(text, "", NULL, INT_MAX, &number))
+  if (tool_number(text, 1, INT_MAX, &number))
     return -1;
   *(int *)field(line, which) = (int)number;
   return 0;
@@ -80,7 +61,7 @@ static int take_count(command_line *line, const setting *which,
 static int take_requests(command_line *line, const setting *which,
                          const char *text) {
   long long number;
-  if (parse_number(text, "", NULL, LLONG_MAX / 4, &number))
+  if (tool_number(text, 1, LLONG_MAX / 4, &number))
     return -1;
   *(uint64_t *)field(line, which) = (uint64_t)number;
   return 0;
@@ -88,30 +69,27 @@ static int take_requests(command_line *line, const setting *which,
 
 static int take_bytes(command_line *line, const setting *which,
                       const char *text) {
-  static const long long factors[] = {1 << 10, 1 << 20, 1 << 30};
+  static const char units[] = "KMG";
+  const char *unit = *text ? strchr(units, text[strlen(text) - 1]) : NULL;
+  int shift = unit ? 10 * (int)(unit - units + 1) : 0;
+  char digits[24];
   long long number;
-  if (parse_number(text, "KMG", factors, LLONG_MAX, &number))
+  if (snprintf(digits, sizeof digits, "%.*s",
+               (int)(strlen(text) - (unit ? 1 : 0)),
+               text) >= (int)sizeof digits ||
+      tool_number(digits, 1, LLONG_MAX >> shift, &number))
     return -1;
-  *(uint64_t *)field(line, which) = (uint64_t)number;
+  *(uint64_t *)field(line, which) = (uint64_t)number << shift;
   return 0;
 }
 
 /* Seconds, perhaps with a fraction, or with a unit, as milliseconds. */
 static int parse_time(const char *text, long long *ms) {
-  static const char units[] = "smhd";
-  static const double factors[] = {1000, 60e3, 3600e3, 86400e3};
-  char *end;
-  const char *unit;
-  double number = strtod(text, &end), factor = 1000;
-  if (*text < '0' || *text > '9')
+  static const double factors[] = {1, 60, 3600, 86400};
+  double number;
+  if (tool_decimal_unit(text, "smhd", factors, 0.001, 1e11, &number))
     return -1;
-  if (*end && (unit = strchr(units, *end)) != NULL) {
-    factor = factors[unit - units];
-    end++;
-  }
-  if (*end || number * factor < 1 || number * factor > 1e14)
-    return -1;
-  *ms = (long long)(number * factor);
+  *ms = (long long)(number * 1000);
   return 0;
 }
 
@@ -149,6 +127,12 @@ static int take_mode(command_line *line, const setting *which,
     return -1;
   *(unsigned *)field(line, which) = (unsigned)mode;
   return 0;
+}
+
+/* A socket without any right is of no use to anybody. */
+static int take_socket_mode(command_line *line, const setting *which,
+                            const char *text) {
+  return take_mode(line, which, text) || line->config.socket_mode == 0 ? -1 : 0;
 }
 
 static int take_umask(command_line *line, const setting *which,
@@ -229,7 +213,7 @@ static const setting settings[] = {
     {"bind", take_address, 0, "one of at most 16 addresses"},
     {"workers", take_count, AT(workers), a_count},
     {"backlog", take_count, AT(backlog), a_count},
-    {"socket-mode", take_mode, AT(socket_mode), a_mode},
+    {"socket-mode", take_socket_mode, AT(socket_mode), a_mode},
     {"socket-user", take_text, AT(socket_user), a_name},
     {"socket-group", take_text, AT(socket_group), a_name},
     {"allow-from", take_text, AT(allow), "a list of addresses"},

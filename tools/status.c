@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* fcgi status: print what workers are doing and have done. */
+#include "number.h"
 #include "tool.h"
 #include "view.h"
 #include <fastcgi/error.h>
@@ -51,7 +52,6 @@ static int help(void) {
 }
 
 static int take_option(line *l, int option, char *const *argv) {
-  char *end;
   switch (option) {
   case FCGI_STATUS_JSON_FULL:
   case FCGI_STATUS_OPENMETRICS:
@@ -68,8 +68,7 @@ static int take_option(line *l, int option, char *const *argv) {
                                           "/",
                                           optarg);
   case OPTION_TIMEOUT:
-    l->view.seconds = strtod(optarg, &end);
-    return *optarg && !*end && l->view.seconds > 0 && l->view.seconds < 1e6
+    return tool_decimal(optarg, 1e-3, 1e6, &l->view.seconds) == 0
                ? 0
                : tool_complain(TOOL_USAGE,
                                "status: --timeout %s: not a number of seconds",

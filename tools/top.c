@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* fcgi top: watch workers and their requests. */
+#include "number.h"
 #include "screen.h"
 #include "tool.h"
 #include "view.h"
@@ -46,11 +47,9 @@ static int help(void) {
 }
 
 static int take_option(top *t, int option, char *const *argv) {
-  char *end;
   switch (option) {
   case 'i':
-    t->interval = strtod(optarg, &end);
-    return *optarg && !*end && t->interval >= 0.1 && t->interval < 1e5
+    return tool_decimal(optarg, 0.1, 1e5, &t->interval) == 0
                ? 0
                : tool_complain(TOOL_USAGE,
                                "top: --interval %s: not a number of seconds "

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "view.h"
+#include "number.h"
 #include "params.h"
 #include "tool.h"
 #include <errno.h>
 #include <fastcgi/client.h>
 #include <fastcgi/error.h>
 #include <fastcgi/protocol.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,8 +41,12 @@ static int refuse_pid(const tool_view *view, int error) {
 }
 
 static int read_pid(const tool_view *view, fcgi_status **out) {
-  long pid = strtol(view->where, NULL, 10);
-  int error = fcgi_status_of_pid(out, (pid_t)pid);
+  long long pid;
+  int error;
+  if (tool_number(view->where, 1, INT_MAX, &pid))
+    return tool_complain(TOOL_USAGE, "%s: %s is the number of no process",
+                         view->command, view->where);
+  error = fcgi_status_of_pid(out, (pid_t)pid);
   return error ? refuse_pid(view, error) : TOOL_OK;
 }
 

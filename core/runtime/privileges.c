@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "runtime/privileges.h"
+#include "base/number.h"
 #include <errno.h>
 #include <grp.h>
 #include <pwd.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #ifdef __linux__
@@ -12,12 +12,14 @@
 #endif
 
 enum { DATABASE_LINE = 16384 };
+#define MOST_ID ((uint64_t)UINT32_MAX - 1)
 
-/* A number, or -1. */
-static long as_number(const char *text) {
-  char *end;
-  long number = strtol(text, &end, 10);
-  return *text >= '0' && *text <= '9' && !*end ? number : -1;
+/* 1: `text` is the number of somebody, 0: it is a name, -1: it is a number that
+   nobody can have. (uid_t)-1 means "nobody in particular" to chown(2). */
+static int as_number(const char *text, uint64_t *number) {
+  if (!fcgi__number_is(text))
+    return 0;
+  return fcgi__number_parse(text, 0, MOST_ID, number) == 0 ? 1 : -1;
 }
 
 static int refuse(char *why, size_t why_len, const char *what,
@@ -29,16 +31,28 @@ static int refuse(char *why, size_t why_len, const char *what,
   return -1;
 }
 
+static int refuse_number(char *why, size_t why_len, const char *what,
+                         const char *number) {
+  snprintf(why, why_len,
+           "%s %.64s: numbers end at %llu; give a name or another "
+           "number",
+           what, number, (unsigned long long)MOST_ID);
+  return -1;
+}
+
 static int find_user(fcgi__identity *out, const char *user, char *why,
                      size_t why_len) {
   char line[DATABASE_LINE];
   struct passwd entry, *found = NULL;
-  long number = as_number(user);
-  if (number >= 0)
+  uint64_t number = 0;
+  int is_number = as_number(user, &number);
+  if (is_number < 0)
+    return refuse_number(why, why_len, "user", user);
+  if (is_number)
     getpwuid_r((uid_t)number, &entry, line, sizeof line, &found);
   else
     getpwnam_r(user, &entry, line, sizeof line, &found);
-  if (!found && number < 0)
+  if (!found && !is_number)
     return refuse(why, why_len, "user", user);
   out->uid = found ? found->pw_uid : (uid_t)number;
   out->gid = found ? found->pw_gid : (gid_t)number;
@@ -53,8 +67,11 @@ static int find_group(fcgi__identity *out, const char *group, char *why,
                       size_t why_len) {
   char line[DATABASE_LINE];
   struct group entry, *found = NULL;
-  long number = as_number(group);
-  if (number < 0) {
+  uint64_t number = 0;
+  int is_number = as_number(group, &number);
+  if (is_number < 0)
+    return refuse_number(why, why_len, "group", group);
+  if (!is_number) {
     getgrnam_r(group, &entry, line, sizeof line, &found);
     if (!found)
       return refuse(why, why_len, "group", group);

@@ -15,30 +15,19 @@
 /* Workers may be any program, and most expect accept(2) to wait. Those of this
    library set O_NONBLOCK themselves. */
 static int settle(fcgi__listener *listener) {
+  fcgi__socket_file *file = &listener->file;
   int flags = fcntl(listener->fd, F_GETFL), lifted;
   if (flags < 0 || fcntl(listener->fd, F_SETFL, flags & ~O_NONBLOCK) < 0)
     return -1;
   lifted = fcgi__spawn_lift(listener->fd);
   listener->fd = lifted;
+  if (lifted >= 0 && file->name[0]) {
+    lifted = fcgi__spawn_lift(file->directory);
+    file->directory = lifted;
+    if (lifted < 0)
+      file->name[0] = '\0';
+  }
   return lifted < 0 ? -1 : 0;
-}
-
-static int give_away(const fcgi__supervisor *s, const fcgi__listener *listener,
-                     char *why, size_t why_len) {
-  fcgi__identity owner;
-  const fcgi_supervisor_config *config = &s->config;
-  if (!listener->unlink_path[0] ||
-      (!config->socket_user && !config->socket_group))
-    return 0;
-  if (fcgi__identity_find(&owner, config->socket_user, config->socket_group,
-                          why, why_len))
-    return -1;
-  if (lchown(listener->unlink_path, config->socket_user ? owner.uid : (uid_t)-1,
-             config->socket_group ? owner.gid : (gid_t)-1) == 0)
-    return 0;
-  snprintf(why, why_len, "cannot give %s to its user or group: %s",
-           listener->unlink_path, strerror(errno));
-  return -1;
 }
 
 int fcgi__sockets_read_allow(fcgi__supervisor *s, char *why, size_t why_len) {
@@ -76,29 +65,43 @@ int fcgi__sockets_guard(const fcgi__supervisor *s, int fd) {
   return 0;
 }
 
-static fcgi__listen_options options_of(const fcgi__supervisor *s) {
+static fcgi__listen_options options_of(const fcgi__supervisor *s,
+                                       const fcgi__identity *owner) {
   return (fcgi__listen_options){
       .backlog = s->config.backlog,
       .mode = s->config.socket_mode,
+      .has_owner = owner->asked,
+      .user = s->config.socket_user ? owner->uid : (uid_t)-1,
+      .group = s->config.socket_group ? owner->gid : (gid_t)-1,
       .loopback_only = !s->guarded,
       .allow = s->guarded ? &s->allow : NULL,
   };
 }
 
+static int find_owner(const fcgi__supervisor *s, fcgi__identity *owner,
+                      char *why, size_t why_len) {
+  return fcgi__identity_find(owner, s->config.socket_user,
+                             s->config.socket_group, why, why_len);
+}
+
 int fcgi__sockets_check(const fcgi__supervisor *s, char *why, size_t why_len) {
-  const fcgi__listen_options options = options_of(s);
   const char *const *address = s->config.addresses;
   fcgi__identity owner;
+  if (find_owner(s, &owner, why, why_len))
+    return -1;
+  const fcgi__listen_options options = options_of(s, &owner);
   for (; address && *address; address++)
     if (fcgi__listener_check(*address, &options, why, why_len) < 0)
       return -1;
-  return fcgi__identity_find(&owner, s->config.socket_user,
-                             s->config.socket_group, why, why_len);
+  return 0;
 }
 
 static int open_one(fcgi__supervisor *s, const char *address, char *why,
                     size_t why_len) {
-  const fcgi__listen_options options = options_of(s);
+  fcgi__identity owner;
+  if (find_owner(s, &owner, why, why_len))
+    return -1;
+  const fcgi__listen_options options = options_of(s, &owner);
   fcgi__listener *first = &s->listeners[s->listener_count];
   int count = fcgi__listener_open(first, FCGI__SOCKETS - s->listener_count,
                                   address, &options, why, why_len);
@@ -114,8 +117,6 @@ static int open_one(fcgi__supervisor *s, const char *address, char *why,
                address ? address : "the inherited listener", strerror(errno));
       return -1;
     }
-    if (give_away(s, &first[i], why, why_len))
-      return -1;
   }
   return 0;
 }

@@ -253,6 +253,8 @@ static void close_all(fcgi__supervisor *s) {
     fcgi__pidfile_remove(&s->pidfile);
   fcgi__pidfile_leave(&s->pidfile);
   fcgi__sockets_close(s);
+  for (size_t i = 0; i < FCGI__SOCKETS; i++)
+    close_fd(s->directories[i]);
   close_fd(s->handover[0]);
   close_fd(s->handover[1]);
   close_fd(s->notify);
@@ -307,6 +309,8 @@ int fcgi_supervisor_run(const fcgi_supervisor_config *config) {
   }
   s->start_directory = s->handover[0] = s->handover[1] = s->notify = -1;
   s->pidfile.fd = s->board.fd = -1;
+  for (size_t i = 0; i < FCGI__SOCKETS; i++)
+    s->directories[i] = -1;
   s->reload_due = LLONG_MAX;
   if (fcgi__settings_take(&s->config, config, why, sizeof why)) {
     fcgi__supervisor_log(s, FCGI_LOG_ERROR, "%s", why);

@@ -63,6 +63,8 @@ typedef struct fcgi__supervisor {
   fcgi__signals signals;         /* Where they arrive. */
   fcgi__listener listeners[FCGI__SOCKETS]; /* Where we listen. */
   size_t listener_count;                   /* How many. */
+  int directories[FCGI__SOCKETS];          /* Of socket files that will be ours,
+                                              or -1. */
   fcgi__allow allow;                       /* Who may connect over TCP. */
   int guarded;                             /* 1: there is such a list. */
   char listener_names[512];                /* LISTEN_FDNAMES, or "". */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "runtime/upgrade.h"
+#include "base/number.h"
 #include "runtime/sockets.h"
 #include "runtime/spawn.h"
 #include "runtime/upstream.h"
@@ -17,14 +18,14 @@
 
 /* PID:LISTENERS:OWNED:PIDFILE. OWNED has bit i set when listener i is a socket
    file of ours to remove; PIDFILE is 1 when the pid file's descriptor follows
-   the pair. */
+   the pair. The directories of those socket files come last. */
 static const char variable[] = "FASTCGI_UPGRADE";
 enum { PATIENCE_MS = 10000 }; /* Beyond what the workers may take. */
 
 static unsigned owned_mask(const fcgi__supervisor *s) {
   unsigned mask = 0;
   for (size_t i = 0; i < s->listener_count; i++)
-    if (s->listeners[i].unlink_path[0])
+    if (s->listeners[i].file.name[0])
       mask |= 1u << i;
   return mask;
 }
@@ -32,7 +33,7 @@ static unsigned owned_mask(const fcgi__supervisor *s) {
 static int describe(const fcgi__supervisor *s, fcgi__environment *e) {
   char rest[64];
   int failed;
-  snprintf(rest, sizeof rest, ":%zu:%x:%d", s->listener_count, owned_mask(s),
+  snprintf(rest, sizeof rest, ":%zu:%u:%d", s->listener_count, owned_mask(s),
            s->pidfile.fd >= 0);
   failed = fcgi__environment_copy(e) ||
            fcgi__environment_set(e, "FASTCGI_UPGRADE_NOTIFY", "%s",
@@ -52,11 +53,14 @@ static size_t list_passed(const fcgi__supervisor *s, int *passed) {
   size_t count = fcgi__sockets_pass(s, passed);
   if (s->pidfile.fd >= 0)
     passed[count++] = s->pidfile.fd;
+  for (size_t i = 0; i < s->listener_count; i++)
+    if (s->listeners[i].file.name[0])
+      passed[count++] = s->listeners[i].file.directory;
   return count;
 }
 
 static pid_t spawn(const fcgi__supervisor *s) {
-  int passed[FCGI__SOCKETS + 3];
+  int passed[2 * FCGI__SOCKETS + 3];
   fcgi__environment environment;
   const fcgi__spawn how = {
       .path = s->self_path,
@@ -117,7 +121,7 @@ void fcgi__upgrade_is_ready(fcgi__supervisor *s) {
                        (long)s->successor);
   fcgi__upstream_moves(s, s->successor);
   for (size_t i = 0; i < s->listener_count; i++)
-    s->listeners[i].unlink_path[0] = '\0';
+    fcgi__socket_file_leave(&s->listeners[i].file);
   s->owns = 0;
   s->successor = 0;
   s->phase = FCGI__PHASE_REPLACED;
@@ -149,19 +153,12 @@ void fcgi__upgrade_tick(fcgi__supervisor *s, long long now) {
 }
 
 /* Ours to remove from now on, if it is still the same file. */
-static void own(fcgi__listener *listener) {
-  struct sockaddr_un name = {.sun_family = AF_UNIX};
-  socklen_t len = sizeof name;
-  struct stat about;
-  if (getsockname(listener->fd, (struct sockaddr *)&name, &len) < 0 ||
-      name.sun_family != AF_UNIX || lstat(name.sun_path, &about) < 0)
-    return;
-  listener->own = 1;
-  listener->device = about.st_dev;
-  listener->inode = about.st_ino;
-  listener->maker = getpid();
-  snprintf(listener->unlink_path, sizeof listener->unlink_path, "%s",
-           name.sun_path);
+static void own(fcgi__listener *listener, int *directory) {
+  if (fcgi__socket_file_adopt(&listener->file, listener->fd, *directory) == 0)
+    listener->own = 1;
+  else
+    fcgi__socket_file_leave(&listener->file);
+  *directory = -1;
 }
 
 /* Until then they are the old supervisor's, which goes on if this one fails. */
@@ -171,7 +168,7 @@ void fcgi__upgrade_own(fcgi__supervisor *s) {
   s->owns = 1;
   for (size_t i = 0; i < s->listener_count; i++) {
     if (s->owned & 1u << i)
-      own(&s->listeners[i]);
+      own(&s->listeners[i], &s->directories[i]);
     if (fcgi__sockets_guard(s, s->listeners[i].fd))
       fcgi__supervisor_log(s, FCGI_LOG_ERROR, "the old allow list goes on: %s",
                            strerror(errno));
@@ -192,23 +189,34 @@ static int take_listeners(fcgi__supervisor *s, unsigned count) {
   return 0;
 }
 
+static int take_directories(fcgi__supervisor *s, int next) {
+  for (size_t i = 0; i < s->listener_count; i++) {
+    if (!(s->owned & 1u << i))
+      continue;
+    s->directories[i] = fcgi__spawn_lift(next++);
+    if (s->directories[i] < 0)
+      return -1;
+  }
+  return 0;
+}
+
 int fcgi__upgrade_inherit(fcgi__supervisor *s) {
   const char *text = getenv(variable);
-  unsigned count, mask;
-  int has_pidfile, next;
-  long pid;
-  if (!text ||
-      sscanf(text, "%ld:%u:%x:%d", &pid, &count, &mask, &has_pidfile) != 4 ||
-      pid != (long)getpid() || count == 0 || count > FCGI__SOCKETS)
+  int said[4], next; /* Our process id and the rest, as above. */
+  if (!text || fcgi__number_list(text, said, 4) < 0 || said[0] != getpid() ||
+      said[1] == 0 || said[1] > FCGI__SOCKETS)
     return 0;
-  if (take_listeners(s, count))
+  if (take_listeners(s, (unsigned)said[1]))
     return -1;
-  s->owned = mask;
-  next = FCGI__PASSED_FIRST + (int)count;
+  s->owned = (unsigned)said[2];
+  next = FCGI__PASSED_FIRST + said[1];
   s->handover[0] = fcgi__spawn_lift(next);
   s->handover[1] = fcgi__spawn_lift(next + 1);
-  if (has_pidfile)
-    s->pidfile = (fcgi__pidfile){.fd = fcgi__spawn_lift(next + 2),
+  next += 2;
+  if (said[3])
+    s->pidfile = (fcgi__pidfile){.fd = fcgi__spawn_lift(next++),
                                  .path = s->config.pid_file};
-  return s->handover[0] < 0 || s->handover[1] < 0 ? -1 : 1;
+  if (s->handover[0] < 0 || s->handover[1] < 0)
+    return -1;
+  return take_directories(s, next) < 0 ? -1 : 1;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/handover.h"
+#include "base/number.h"
 #include "server/server.h"
 #include <errno.h>
 #include <fastcgi/error.h>
@@ -26,23 +27,50 @@ typedef union fcgi__rights {
   char bytes[CMSG_SPACE(sizeof(int))]; /* The control message. */
 } fcgi__rights;
 
+/* Room for all that one message may bring (SCM_MAX_FD of Linux is 253): what
+   does not fit the kernel closes, what does is ours to close. */
+enum { MOST_RIGHTS = 256 };
+typedef union fcgi__received {
+  struct cmsghdr header;                             /* Aligns the bytes. */
+  char bytes[CMSG_SPACE(MOST_RIGHTS * sizeof(int))]; /* Control messages. */
+} fcgi__received;
+
 void fcgi__handover_init(fcgi__handover *handover) {
   atomic_init(&handover->out, -1);
   atomic_init(&handover->in, -1);
   atomic_init(&handover->back, -1);
 }
 
+/* A number that the kernel knows about a socket, or -1. */
+static int option_of(int fd, int option) {
+  int value = -1;
+  socklen_t len = sizeof value;
+  return getsockopt(fd, SOL_SOCKET, option, &value, &len) == 0 ? value : -1;
+}
+
+static int family_of(int fd) {
+  struct sockaddr_storage name = {.ss_family = AF_UNSPEC};
+  socklen_t len = sizeof name;
+  return getsockname(fd, (struct sockaddr *)&name, &len) == 0 ? name.ss_family
+                                                              : -1;
+}
+
 static int is_carrier(int fd) {
-  int type = 0;
-  socklen_t len = sizeof type;
-  return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 &&
-         type == SOCK_SEQPACKET;
+  return option_of(fd, SO_TYPE) == SOCK_SEQPACKET && family_of(fd) == AF_UNIX;
+}
+
+/* A stream that somebody is at the other end of, or was a moment ago. */
+static int is_connection(int fd) {
+  int family = family_of(fd);
+  return option_of(fd, SO_TYPE) == SOCK_STREAM &&
+         option_of(fd, SO_ACCEPTCONN) == 0 &&
+         (family == AF_UNIX || family == AF_INET || family == AF_INET6);
 }
 
 static int refuse_carrier(fcgi_server *server, int fd) {
   snprintf(server->message, sizeof server->message,
            "descriptor %d cannot pass connections on: it is no SOCK_SEQPACKET "
-           "socket",
+           "socket of AF_UNIX",
            fd);
   return FCGI_ERR_INVALID;
 }
@@ -88,18 +116,17 @@ int fcgi_server_take_over(fcgi_server *server, int socket) {
    child must not take what its parent has. */
 int fcgi__handover_inherit(fcgi_server *server) {
   const char *text = getenv(variable);
-  long pid;
-  int out, in, error;
+  int said[3], error; /* Our process id, and the two descriptors. */
   if (!text || atomic_load(&server->handover.in) >= 0 ||
-      sscanf(text, "%ld:%d:%d", &pid, &out, &in) != 3 || pid != (long)getpid())
+      fcgi__number_list(text, said, 3) < 0 || said[0] != getpid())
     return 0;
-  error = fcgi_server_hand_over(server, out);
+  error = fcgi_server_hand_over(server, said[1]);
   if (!error)
-    error = fcgi_server_take_over(server, in);
+    error = fcgi_server_take_over(server, said[2]);
   if (error)
     return error;
-  fcntl(out, F_SETFD, FD_CLOEXEC);
-  fcntl(in, F_SETFD, FD_CLOEXEC);
+  fcntl(said[1], F_SETFD, FD_CLOEXEC);
+  fcntl(said[2], F_SETFD, FD_CLOEXEC);
   return 0;
 }
 
@@ -196,22 +223,51 @@ void fcgi__handover_hold(fcgi__connection *connection, unsigned flags) {
   connection->paused = connection->held = 1;
 }
 
+/* The only descriptor of a message, or -1; others than one are closed. */
+static int take_rights(struct msghdr *message) {
+  struct cmsghdr *at = CMSG_FIRSTHDR(message);
+  int only = -1, count = 0, fd;
+  for (; at; at = CMSG_NXTHDR(message, at)) {
+    size_t bytes = at->cmsg_len - CMSG_LEN(0);
+    if (at->cmsg_level != SOL_SOCKET || at->cmsg_type != SCM_RIGHTS)
+      continue;
+    for (size_t i = 0; i + sizeof fd <= bytes; i += sizeof fd) {
+      memcpy(&fd, CMSG_DATA(at) + i, sizeof fd);
+      if (count++ == 0)
+        only = fd;
+      else
+        close(fd);
+    }
+  }
+  if (count > 1) {
+    close(only);
+    only = -1;
+  }
+  return only;
+}
+
+/* A message of ours is one byte with one descriptor of a connection. `fd` is
+   -1 for any other, whose descriptors are closed. */
 static int receive_descriptor(int in, int *fd) {
-  char tag = 0;
-  struct iovec iov = {.iov_base = &tag, .iov_len = 1};
-  fcgi__rights rights;
+  char tag[2] = {0};
+  struct iovec iov = {.iov_base = tag, .iov_len = sizeof tag};
+  fcgi__received rights;
   struct msghdr message = {.msg_iov = &iov,
                            .msg_iovlen = 1,
                            .msg_control = rights.bytes,
                            .msg_controllen = sizeof rights.bytes};
   ssize_t len = recvmsg(in, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-  struct cmsghdr *header = len > 0 ? CMSG_FIRSTHDR(&message) : NULL;
   *fd = -1;
-  if (header && header->cmsg_level == SOL_SOCKET &&
-      header->cmsg_type == SCM_RIGHTS &&
-      header->cmsg_len == CMSG_LEN(sizeof *fd))
-    memcpy(fd, CMSG_DATA(header), sizeof *fd);
-  return len < 0 && errno != EINTR && errno != EAGAIN ? 0 : (int)len;
+  if (len < 0)
+    return errno != EINTR && errno != EAGAIN ? 0 : -1;
+  *fd = take_rights(&message);
+  if (*fd >= 0 && (len != 1 || tag[0] != TAG || !is_connection(*fd))) {
+    close(*fd);
+    *fd = -1;
+    return 1;
+  }
+  /* An end has neither bytes nor descriptors. */
+  return len == 0 && message.msg_controllen > 0 ? 1 : (int)len;
 }
 
 /* The kernel closes what is received where no descriptor is free, so that is

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/logfile.h"
+#include "server/filename.h"
 #include "server/server.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -59,7 +60,7 @@ static int open_descriptor(int shared) {
 static int open_either(const fcgi__logfile *file) {
   int shared = descriptor_of(file->path);
   return shared >= 0 ? open_descriptor(shared)
-                     : open(file->path, flags | O_CREAT, MODE);
+                     : fcgi__filename_open(file->path, flags | O_CREAT, MODE);
 }
 
 static void take(fcgi__logfile *file, int fd) {

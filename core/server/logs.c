@@ -2,6 +2,7 @@
 /* What is asked for, and one line's way into the queue. */
 #include "server/logs.h"
 #include "server/access.h"
+#include "server/filename.h"
 #include "server/logqueue.h"
 #include "server/server.h"
 #include <errno.h>
@@ -87,7 +88,8 @@ static int refuse(fcgi_server *server, fcgi__log_which which, int problem) {
   int is_path = strcmp(file->path, "-") != 0;
   snprintf(server->message, sizeof server->message,
            "cannot open the %s %.300s: %s%s", names[which],
-           is_path ? file->path : "on standard error", strerror(problem),
+           is_path ? file->path : "on standard error",
+           fcgi__filename_error(problem),
            is_path ? "; name a file that this user can write" : "");
   errno = problem;
   return FCGI_ERR_SYSTEM;
@@ -238,8 +240,8 @@ int fcgi_server_log(fcgi_server *server, fcgi_log_level level, const char *text,
   return 0;
 }
 
-/* A line ends with its message. An empty one says nothing; one that is longer than
-   a line of the log is cut into several. */
+/* A line ends with its message. An empty one says nothing; one that is longer
+   than a line of the log is cut into several. */
 void fcgi__logs_stderr(fcgi_request *request, const char *data, size_t len) {
   fcgi_server *server = request->connection->server;
   fcgi__buffer *line = &request->error_line;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/notify.h"
+#include "base/number.h"
 #include "server/server.h"
 #include <errno.h>
 #include <limits.h>
@@ -39,9 +40,10 @@ int fcgi__notify_send(const char *name, const char *text) {
 
 static long long number_from(const char *variable) {
   const char *text = getenv(variable);
-  char *end;
-  long long number = text ? strtoll(text, &end, 10) : 0;
-  return text && *text && !*end && number > 0 ? number : 0;
+  uint64_t number;
+  return text && fcgi__number_parse(text, 1, LLONG_MAX, &number) == 0
+             ? (long long)number
+             : 0;
 }
 
 int fcgi__notify_interval(void) {

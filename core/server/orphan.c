@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/orphan.h"
+#include "base/number.h"
 #include "server/server.h"
 #include <fcntl.h>
 #include <signal.h>
@@ -48,14 +49,12 @@ static void start_timer(int timer, int ms) {
 void fcgi__orphan_find(fcgi_server *server) {
   fcgi__orphan *orphan = &server->orphan;
   const char *text = getenv(variable);
-  long pid, parent;
-  int ms;
-  if (!text || sscanf(text, "%ld:%ld:%d", &pid, &parent, &ms) != 3 ||
-      pid != (long)getpid() || parent <= 0 || ms < 0 ||
-      make_timer(&orphan->timer) < 0)
+  int said[3]; /* Our process id, our parent's, and milliseconds. */
+  if (!text || fcgi__number_list(text, said, 3) < 0 || said[0] != getpid() ||
+      said[1] == 0 || make_timer(&orphan->timer) < 0)
     return;
-  orphan->patience_ms = ms;
-  atomic_store(&orphan->parent, parent);
+  orphan->patience_ms = said[2];
+  atomic_store(&orphan->parent, (long)said[1]);
 }
 
 int fcgi__orphan_is_one(const fcgi_server *server) {

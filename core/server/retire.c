@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/retire.h"
+#include "base/number.h"
 #include "server/server.h"
 #include <limits.h>
 #include <stdlib.h>
@@ -9,13 +10,11 @@
 static uint64_t count_from(fcgi_server *server, const char *name,
                            uint64_t given) {
   const char *text = given == 0 ? getenv(name) : NULL;
-  char *end;
-  long long number;
+  uint64_t number;
   if (!text || !*text)
     return given > LLONG_MAX / 2 ? LLONG_MAX / 2 : given;
-  number = strtoll(text, &end, 10);
-  if (!*end && number >= 0 && number <= LLONG_MAX / 2)
-    return (uint64_t)number;
+  if (fcgi__number_parse(text, 0, LLONG_MAX / 2, &number) == 0)
+    return number;
   fcgi__server_log(server, FCGI_LOG_WARNING,
                    "%s=\"%.64s\" is ignored: it must be a number of requests",
                    name, text);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What the environment asks of a server where its program has not said. */
+#include "base/number.h"
 #include "server/server.h"
 #include <limits.h>
 #include <stdlib.h>
@@ -16,16 +17,13 @@ static void ignore(fcgi_server *server, const char *name, const char *text,
 /* Milliseconds; `given` where the program has said something, -1 for none. */
 static int seconds_from(fcgi_server *server, const char *name, int given) {
   const char *text = given == 0 ? getenv(name) : NULL;
-  char *end;
-  double seconds;
+  uint64_t ms;
   if (!text || !*text)
     return given < 0 ? 0 : given;
-  seconds = strtod(text, &end);
-  if (*end || !(seconds >= 0) || seconds > INT_MAX / 1000) {
-    ignore(server, name, text, "a number of seconds");
-    return 0;
-  }
-  return seconds > 0 && seconds < 0.001 ? 1 : (int)(seconds * 1000);
+  if (fcgi__number_seconds(text, INT_MAX, &ms) == 0)
+    return (int)ms;
+  ignore(server, name, text, "a number of seconds");
+  return 0;
 }
 
 static int is_path(const char *text) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/tally.h"
+#include "base/number.h"
 #include "server/server.h"
 #include <errno.h>
 #include <fastcgi/error.h>
@@ -25,14 +26,12 @@ static int wants_board(const fcgi_server *server) {
    Returns the number of our slot, or -1. */
 static int inherit(fcgi_server *server) {
   const char *text = getenv(variable);
-  long pid;
-  int fd, slot;
-  if (!text || sscanf(text, "%ld:%d:%d", &pid, &fd, &slot) != 3 ||
-      pid != (long)getpid())
+  int said[3]; /* Our process id, the descriptor, and our slot. */
+  if (!text || fcgi__number_list(text, said, 3) < 0 || said[0] != getpid())
     return -1;
-  if (fcgi__board_attach(&server->board, fd) == 0) {
-    if (fcgi__board_slot_at(&server->board, slot))
-      return slot;
+  if (fcgi__board_attach(&server->board, said[1]) == 0) {
+    if (fcgi__board_slot_at(&server->board, said[2]))
+      return said[2];
     fcgi__board_free(&server->board);
   }
   fcgi__server_log(server, FCGI_LOG_WARNING,

@@ -57,6 +57,34 @@ describe("fcgi-lua", function()
     fails(2, "one application only", "good.lua other.lua")
   end)
 
+  it("reads numbers whole or refuses them", function()
+    local wrong = { "-1", "0x10", " 5", "5 ", "+5", "1e3", "5x", "99999999999999999999" }
+    local kinds = {
+      ["a whole number"] = { "threads", "max-requests" },
+      ["a number of bytes"] = { "max-body" },
+      ["a number of seconds"] = { "io-timeout" },
+      ["a number of processes, or auto"] = { "workers" },
+    }
+    local options = require "fcgi.options"
+    for kind, names in pairs(kinds) do
+      for _, name in ipairs(names) do
+        for _, text in ipairs(wrong) do
+          local row = options.find("name", name)
+          assert.equal(kind, row.kind)
+          assert.is_nil(row.read(text) or nil, ("%s takes '%s'"):format(name, text))
+        end
+      end
+    end
+    local users = options.find("name", "peer-uids").read
+    assert.same({ 4294967294 }, users("4294967294"))
+    for _, text in ipairs { "4294967295", "4294967296", "0x10", "+5", "-1" } do
+      assert.is_nil((users(text)))
+    end
+    fails(2, "--umask needs octal digits", "good.lua --umask ' 22' --bind unix:x.sock")
+    fails(2, "--umask needs octal digits", "good.lua --umask -22 --bind unix:x.sock")
+    fails(2, "--threads needs a whole number, not '0x10'", "good.lua --threads 0x10")
+  end)
+
   for _, threads in ipairs { "1", "2" } do
     local options = " --bind unix:x.sock --threads " .. threads
 

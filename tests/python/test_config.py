@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import os
 import pathlib
@@ -12,6 +13,7 @@ import sys
 
 import pytest
 from fastcgi import _config
+from fastcgi import _config_types as types
 from fastcgi._config_table import APP, COMMAND, OPTIONS, SERVER
 from fastcgi._config_types import available_cpus
 from fastcgi._types import Options
@@ -98,6 +100,26 @@ def test_kinds_of_values(place):
 )
 def test_times(place, text, number):
     assert load(place, "--graceful-timeout", text).read("graceful_timeout") == number
+
+
+# What int() or float() would make something of.
+NO_NUMBERS = ["-1", "0x10", " 5", "5 ", "+5", "1e3", "1_0", "\u0665", "nan", "inf", "5x"]
+TOO_LARGE = "99999999999999999999"
+
+
+@pytest.mark.parametrize("text", [*NO_NUMBERS, TOO_LARGE])
+def test_numbers_are_read_whole_or_refused(text):
+    readers = [types.count, types.positive, types.seconds, types.octal, types.octal_or_none]
+    for read in [*readers, types.workers]:
+        with pytest.raises(argparse.ArgumentTypeError, match="is not a"):
+            read(text)
+
+
+@pytest.mark.parametrize("text", ["4294967295", "4294967296", TOO_LARGE])
+def test_user_ids_end(text):
+    assert types.users("root, 4294967294") == ["root", 4294967294]
+    with pytest.raises(argparse.ArgumentTypeError, match="number of a user"):
+        types.users(text)
 
 
 @pytest.mark.parametrize(
@@ -216,7 +238,11 @@ def test_web_concurrency_is_the_default(place, monkeypatch):
 
     assert count() == 0
     assert count(WEB_CONCURRENCY="3") == 3
-    assert count(WEB_CONCURRENCY="none") == 0
+    assert count(WEB_CONCURRENCY="0") == 0
+    assert count(WEB_CONCURRENCY="auto") > 0
+    for text in ("none", "-1", " 3"):
+        with pytest.raises(_config.ConfigError, match="WEB_CONCURRENCY: '.*' is not a"):
+            count(WEB_CONCURRENCY=text)
     assert count("--workers", "2", WEB_CONCURRENCY="3") == 2
     assert count("--reload") == count("--user", "x") == 1
     assert count("--allow-root") == 0

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* fcgi spec: play the conformance cases against any application. */
 #include "spec.h"
+#include "../number.h"
 #include "../tool.h"
 #include "broken.h"
 #include "cases.h"
@@ -136,9 +137,8 @@ static void keep(const char ***list, size_t *count, const char *text) {
 }
 
 static int take_timeout(command *c, const char *text) {
-  char *end;
-  double seconds = strtod(text, &end);
-  if (!*text || *end || !(seconds > 0 && seconds < 1e5))
+  double seconds;
+  if (tool_decimal(text, 1e-3, 1e5, &seconds))
     return tool_complain(TOOL_USAGE,
                          "spec: --timeout %s: not a number of seconds", text);
   c->target.timeout_ms = (int)(seconds * 1e3) + 1;

@@ -139,7 +139,8 @@ local function change_directory(settings)
 end
 
 local function run_alone(settings, args)
-  local mode = settings.umask and tonumber(settings.umask.value, 8)
+  local digits = settings.umask and settings.umask.value:match("^[0-7]+$")
+  local mode = digits and #digits <= 4 and tonumber(digits, 8)
   if settings.umask and not mode then
     config.refuse("--umask needs octal digits, not '%s'", settings.umask.value)
   elseif mode then
@@ -258,8 +259,12 @@ local function count_workers(settings)
     end
   end
   if not settings.workers then
-    local number = math.tointeger(tonumber(os.getenv("WEB_CONCURRENCY")))
-    return number and number > 0 and number or asked and 1 or 0
+    local text = os.getenv("WEB_CONCURRENCY") or ""
+    local number = text == "" and 0 or options.find("word", "workers").read(text)
+    if not number then
+      config.refuse("WEB_CONCURRENCY needs %s, not '%s'", options.find("word", "workers").kind, text)
+    end
+    return number > 0 and number or asked and 1 or 0
   elseif settings.workers.value == 0 and asked then
     config.refuse("--%s needs a worker, and --workers is 0; leave one of them out", asked)
   end

@@ -5,29 +5,41 @@ local options = {}
 
 -- How the text of an option is read: nil when it is wrong.
 local kinds = {}
+local MOST_SECONDS = 1e11 -- Some 3,000 years.
+local MOST_ID = (1 << 32) - 2 -- Of users; -1 is nobody.
 
-kinds["a whole number"] = function(text)
-  return math.tointeger(tonumber(text))
+-- Digits and nothing else: tonumber takes signs, spaces, exponents and 0x too.
+-- What does not fit is no integer.
+local function whole_number(text)
+  return text:match("^%d+$") and math.tointeger(tonumber(text))
 end
+
+kinds["a whole number"] = whole_number
 
 kinds["a number of bytes"] = function(text)
   local digits, unit = text:match("^(%d+)([KMG]?)$")
   local factor = ({ K = 1 << 10, M = 1 << 20, G = 1 << 30, [""] = 1 })[unit]
-  return digits and math.tointeger(tonumber(digits) * factor)
+  local number = digits and whole_number(digits)
+  return number and number <= math.maxinteger // factor and number * factor or nil
 end
 
 kinds["a number of seconds"] = function(text)
   local number, unit = text:match("^(.-)([smhd]?)$")
   local factor = ({ s = 1, m = 60, h = 3600, d = 86400, [""] = 1 })[unit]
-  number = text == "inf" and math.huge or tonumber(number)
-  return number and number >= 0 and (number == 0 and math.huge or number * factor) or nil
+  number = text == "inf" and math.huge
+    or (number:match("^%d+$") or number:match("^%d+%.%d+$")) and tonumber(number)
+  number = number and factor and number * factor
+  if number == 0 or number == math.huge then
+    return math.huge
+  end
+  return number and number <= MOST_SECONDS and number or nil
 end
 
 kinds["a list of user ids"] = function(text)
   local list = {}
   for word in (text .. ","):gmatch("%s*(.-)%s*,") do
-    local uid = math.tointeger(tonumber(word))
-    if not uid then
+    local uid = whole_number(word)
+    if not uid or uid > MOST_ID then
       return nil, ("'%s' is no user id"):format(word)
     end
     list[#list + 1] = uid
@@ -71,8 +83,8 @@ function options.available_cpus(root)
 end
 
 kinds["a number of processes, or auto"] = function(text)
-  local number = text == "auto" and options.available_cpus("") or math.tointeger(tonumber(text))
-  return number and number >= 0 and number <= 4096 and number or nil
+  local number = text == "auto" and options.available_cpus("") or whole_number(text)
+  return number and number <= 4096 and number or nil
 end
 
 local whole, bytes, seconds = "a whole number", "a number of bytes", "a number of seconds"

@@ -196,8 +196,9 @@ static int milliseconds(lua_State *L, const known_option *option) {
 static unsigned octal(lua_State *L, const char *name) {
   char *end = NULL;
   unsigned long mode = 0;
-  if (lua_type(L, -1) == LUA_TSTRING)
-    mode = strtoul(lua_tostring(L, -1), &end, 8);
+  const char *text = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "";
+  if (*text >= '0' && *text <= '7')
+    mode = strtoul(text, &end, 8);
   if (!end || *end || mode < 1 || mode > 0777)
     luaL_error(L,
                "option '%s' must be octal digits in a string, such as "

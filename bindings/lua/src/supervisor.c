@@ -227,7 +227,9 @@ static int say(lua_State *L) {
 
 int fcgi_lua_is_worker(void) {
   const char *text = getenv("FASTCGI_HANDOVER");
-  return text && strtol(text, NULL, 10) == (long)getpid();
+  char *end;
+  return text && *text >= '0' && *text <= '9' &&
+         strtol(text, &end, 10) == (long)getpid() && *end == ':';
 }
 
 static int is_worker(lua_State *L) {

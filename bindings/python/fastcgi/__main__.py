@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
 import sys
@@ -157,12 +158,20 @@ def serve_with_workers(settings: Settings, workers: int, argv: Sequence[str]) ->
     )
 
 
+def concurrency(text: str) -> int:
+    """What $WEB_CONCURRENCY says; 0 where it says nothing."""
+    try:
+        return read_workers(text) if text else 0
+    except argparse.ArgumentTypeError as error:
+        raise ConfigError(f"WEB_CONCURRENCY: {error}") from None
+
+
 def count_workers(settings: Settings, environ: Mapping[str, str]) -> int:
     """How many processes; 0: this one alone."""
     asked = [key for key in keys(PROCESSES) if settings.read(key) and key != "allow_root"]
     if "workers" not in settings:
         text = environ.get("WEB_CONCURRENCY", "")
-        return read_workers(text) if text.isdecimal() and int(text) else int(bool(asked))
+        return concurrency(text) or int(bool(asked))
     workers: int = settings.read("workers")
     if workers == 0 and asked:
         name = asked[0].replace("_", "-")

@@ -13,16 +13,25 @@ from typing import Any, NamedTuple
 from ._roles import STANDARD, STREAMS
 
 MOST_WORKERS = 4096
+MOST = (1 << 62) - 1  # What a count may be.
+MOST_ID = (1 << 32) - 2  # Of users and groups; -1 is nobody.
+MOST_SECONDS = 1e11  # Some 3,000 years.
 
 
 def refuse(text: str, wanted: str) -> argparse.ArgumentTypeError:
     return argparse.ArgumentTypeError(f"'{text}' is not {wanted}")
 
 
+def is_digits(text: str) -> bool:
+    """Whether it is digits and nothing else: int() takes signs, spaces, underscores
+    and the digits of other scripts too."""
+    return text.isascii() and text.isdecimal()
+
+
 def count(text: str) -> int:
     """A whole number, perhaps 0."""
-    if not text.isdecimal():
-        raise refuse(text, "a whole number")
+    if not is_digits(text) or int(text) > MOST:
+        raise refuse(text, f"a whole number up to {MOST}")
     return int(text)
 
 
@@ -31,7 +40,7 @@ def positive(text: str) -> int:
     units = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
     unit = units.get(text[-1:].upper(), 1)
     digits = text[:-1] if unit > 1 else text
-    if not digits.isdecimal() or int(digits) < 1:
+    if not is_digits(digits) or not 1 <= int(digits) <= MOST // unit:
         raise refuse(text, "a whole number from 1")
     return int(digits) * unit
 
@@ -40,18 +49,19 @@ def seconds(text: str) -> float | None:
     """Seconds, or a number with a unit: 30, 0.5, 30s, 5m, 1h; 0 is no limit."""
     units = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
     unit = units.get(text[-1:])
-    try:
-        number = float(text[:-1] if unit else text) * (unit or 1.0)
-    except ValueError:
-        number = -1
-    if not 0 <= number < float("inf"):
+    digits = text[:-1] if unit else text
+    whole, point, part = digits.partition(".")
+    number = -1.0
+    if is_digits(whole) and (is_digits(part) or not point):
+        number = float(digits) * (unit or 1.0)
+    if not 0 <= number <= MOST_SECONDS:
         raise refuse(text, "a time such as 30, 0.5s or 5m")
     return number or None
 
 
 def _octal(text: str, least: int) -> int:
     digits = text.removeprefix("0o")
-    if not digits.isdecimal() or set(digits) & set("89") or not least <= int(digits, 8) <= 0o777:
+    if not is_digits(digits) or set(digits) & set("89") or not least <= int(digits, 8) <= 0o777:
         raise refuse(text, "an octal mode such as 660")
     return int(digits, 8)
 
@@ -68,7 +78,12 @@ def octal_or_none(text: str) -> int:
 
 def users(text: str) -> list[int | str]:
     """Users by number or name, with commas between."""
-    return [int(user) if user.isdigit() else user for user in re.split(r"\s*,\s*", text.strip())]
+    found: list[int | str] = []
+    for user in re.split(r"\s*,\s*", text.strip()):
+        if is_digits(user) and int(user) > MOST_ID:
+            raise refuse(user, f"the number of a user; they end at {MOST_ID}")
+        found.append(int(user) if is_digits(user) else user)
+    return found
 
 
 def mount(text: str) -> str:
@@ -102,7 +117,7 @@ def workers(text: str) -> int:
     """A number of processes, or "auto"."""
     if text == "auto":
         return min(available_cpus(), MOST_WORKERS)
-    if not text.isdecimal() or int(text) > MOST_WORKERS:
+    if not is_digits(text) or int(text) > MOST_WORKERS:
         raise refuse(text, f"a whole number up to {MOST_WORKERS}, or auto")
     return int(text)
 
@@ -160,7 +175,7 @@ def role(text: str) -> RoleArgument:
     """NAME=MODULE:HANDLER or, for a custom role, NAME:NUMBER[:STREAMS]=MODULE:HANDLER."""
     left, _, handler = text.partition("=")
     name, number, streams, *more = [*left.split(":"), "", ""]
-    custom = number.isdecimal() and (streams or "stdin") in STREAMS and len(more) <= 2
+    custom = is_digits(number) and (streams or "stdin") in STREAMS and len(more) <= 2
     standard = name in STANDARD and left == name
     if not handler or not name or not (custom or standard) or any(more):
         example = "authorizer=module:check or lookup:9:stdin=module:find"

@@ -38,7 +38,7 @@ class SupervisorError(RuntimeError):
 def is_worker() -> bool:
     """Whether a supervisor has started this process to serve."""
     pid, _, _ = os.environ.get("FASTCGI_HANDOVER", "").partition(":")
-    return pid.isdecimal() and int(pid) == os.getpid()
+    return pid.isascii() and pid.isdecimal() and int(pid) == os.getpid()
 
 
 def module_command(arguments: Sequence[str]) -> list[str]:

@@ -242,7 +242,7 @@ static void test_listener_opens_an_abstract_name(void **state) {
   char address[64];
   snprintf(address, sizeof address, "unix:@fastcgi-unit-%ld", (long)getpid());
   open_good(p, address);
-  assert_string_equal(p->listener.unlink_path, "");
+  assert_string_equal(p->listener.file.name, "");
   assert_accepts(p->listener.fd);
   assert_refused(p, address, FCGI_ERR_SYSTEM, "the name is in use");
   fcgi__listener_close(&p->listener);

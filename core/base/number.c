@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/number.h"
+#include <limits.h>
+#include <string.h>
+
+static int is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
+
+int fcgi__number_is(const char *text) {
+  const char *at = text;
+  while (is_digit(*at))
+    at++;
+  return at > text && *at == '\0';
+}
+
+/* The digits at `*at`, which is moved behind them: 0, or -1 when there are none
+   or the number is above `most`. */
+static int take(const char **at, uint64_t most, uint64_t *out) {
+  uint64_t number = 0;
+  if (!is_digit(**at))
+    return -1;
+  for (; is_digit(**at); ++*at) {
+    unsigned digit = (unsigned)(**at - '0');
+    if (digit > most || number > (most - digit) / 10)
+      return -1;
+    number = number * 10 + digit;
+  }
+  *out = number;
+  return 0;
+}
+
+int fcgi__number_parse(const char *text, uint64_t least, uint64_t most,
+                       uint64_t *out) {
+  uint64_t number;
+  if (take(&text, most, &number) < 0 || *text || number < least)
+    return -1;
+  *out = number;
+  return 0;
+}
+
+int fcgi__number_list(const char *text, int *out, unsigned count) {
+  for (unsigned i = 0; i < count; i++) {
+    uint64_t number;
+    if (take(&text, INT_MAX, &number) < 0 ||
+        *text++ != (i + 1 < count ? ':' : '\0'))
+      return -1;
+    out[i] = (int)number;
+  }
+  return 0;
+}
+
+/* Three digits behind the point count; more are read. */
+int fcgi__number_seconds(const char *text, uint64_t most, uint64_t *ms) {
+  uint64_t whole, part = 0;
+  int more = 0;
+  if (take(&text, most / 1000, &whole) < 0)
+    return -1;
+  if (*text == '.') {
+    if (!is_digit(*++text))
+      return -1;
+    for (unsigned weight = 100; is_digit(*text); text++, weight /= 10) {
+      part += (unsigned)(*text - '0') * weight;
+      more |= *text != '0';
+    }
+  }
+  if (*text || whole * 1000 + part > most)
+    return -1;
+  *ms = whole * 1000 + part + (whole == 0 && part == 0 && more);
+  return 0;
+}

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: MIT
+"""Numbers of the command line and the environment are read whole, or refused."""
+
+from pathlib import Path
+
+import pytest
+from support.fcgi_client import Client, get_params, wait_until
+from support.paths import EXAMPLES
+from support.process import Process
+from support.tool import fcgi
+
+# What strtol, strtod, int() or tonumber() would make something of.
+WRONG = ["-1", "0x10", " 5", "5 ", "+5", "1e3", "5x", "nan", "inf", "99999999999999999999"]
+
+COUNTS = ["--workers", "--backlog", "--max-requests", "--max-requests-jitter", "--max-worker-rss"]
+TIMES = [
+    "--ready-after",
+    "--start-timeout",
+    "--graceful-timeout",
+    "--timeout",
+    "--max-worker-age",
+    "--max-worker-age-jitter",
+    "--request-timeout",
+    "--slow-log",
+]
+MODES = ["--socket-mode", "--umask"]
+OWNERS = ["--user", "--group", "--socket-user", "--socket-group"]
+
+
+@pytest.mark.parametrize("option", [*COUNTS, *TIMES, *MODES])
+def test_run_refuses(option: str):
+    for text in WRONG:
+        done = fcgi("run", option, text, "--", "true")
+        assert done.returncode == 2, (option, text)
+        assert done.stderr.startswith(f"fcgi: run: {option} {text}: not "), done.stderr
+
+
+@pytest.mark.parametrize("option", OWNERS)
+def test_run_refuses_owners(directory: Path, option: str):
+    """4294967296 is 0 in 32 bits, and 4294967295 means nobody in particular."""
+    for text in [*WRONG, "4294967295", "4294967296", "18446744073709551616"]:
+        words = ["--bind", f"unix:{directory}/owners.sock", "--allow-root", option, text]
+        done = fcgi("run", *words, "--", "true")
+        assert done.returncode == 1, (option, text)
+        line = f"{option.rpartition('-')[2]} {text}: "
+        assert line in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
+    assert not (directory / "owners.sock").exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("call", "unix:none", "--timeout"),
+        ("call", "unix:none", "--keep"),
+        ("call", "unix:none", "--role"),
+        ("status", "unix:none", "--timeout"),
+        ("top", "unix:none", "--interval"),
+        ("bench", "unix:none", "--connections"),
+        ("bench", "unix:none", "--duration"),
+        ("bench", "unix:none", "--body"),
+        ("spec", "unix:none", "--timeout"),
+    ],
+)
+def test_other_commands_refuse(words: tuple):
+    for text in WRONG:
+        done = fcgi(*words, text)
+        assert done.returncode == 2, (words, text, done.stderr)
+        assert text.strip() in done.stderr
+
+
+def test_status_takes_no_process_for_another():
+    """4294967297 is 1 in 32 bits."""
+    done = fcgi("status", "4294967297")
+    assert done.returncode == 2
+    assert done.stderr == "fcgi: status: 4294967297 is the number of no process\n"
+
+
+@pytest.mark.parametrize(
+    ("variable", "wanted"),
+    [
+        ("FASTCGI_REQUEST_TIMEOUT", "a number of seconds"),
+        ("FASTCGI_SLOW_LOG", "a number of seconds"),
+        ("FASTCGI_MAX_REQUESTS", "a number of requests"),
+    ],
+)
+def test_environment_of_a_server(directory: Path, variable: str, wanted: str):
+    for number, text in enumerate(["-1", "0x10", " 5", "1e3", "99999999999999999999"]):
+        address = f"unix:{directory}/{number}.sock"
+        program = [EXAMPLES / "hello", address]
+        with Process(program, directory / "log", env={variable: text}) as process:
+            process.wait_for_address(address)
+            line = f'{variable}="{text}" is ignored: it must be {wanted}'
+            wait_until(lambda log=process.output, line=line: line in log(), 20, line)
+            with Client(address) as client:
+                assert client.ask(get_params()).status == 200
