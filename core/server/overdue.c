@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/overdue.h"
+#include "server/backtrace.h"
 #include "server/server.h"
 #include <fastcgi/session.h>
 #include <limits.h>
@@ -160,6 +161,15 @@ static void trace_kernel(long thread_id, char *out, size_t len) {
     snprintf(out, len, "runs, or does not say where it waits");
 }
 
+/* The same, and the functions that it is in. */
+static void trace_thread(long thread_id, char *out, size_t len) {
+  size_t at;
+  trace_kernel(thread_id, out, len - 1);
+  at = strlen(out);
+  out[at++] = '\n';
+  fcgi__backtrace(thread_id, out + at, len - at);
+}
+
 static void log_lines(fcgi_server *server, char *text) {
   while (text && *text) {
     char *end = strchr(text, '\n');
@@ -211,7 +221,7 @@ static void trace(fcgi_server *server, fcgi_request *request,
     return;
   ask_tracer(server, request, text, sizeof text);
   if (!text[0])
-    trace_kernel(atomic_load(&tally->thread_id), text, sizeof text);
+    trace_thread(atomic_load(&tally->thread_id), text, sizeof text);
   log_lines(server, text);
 }
 

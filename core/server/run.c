@@ -19,8 +19,8 @@ static fcgi_callback callback_for(const fcgi_handler *handler,
   return NULL;
 }
 
-static void call(const fcgi_handler *handler, const fcgi_server_event *event,
-                 void *user_data) {
+static void fcgi__callback(const fcgi_handler *handler,
+                           const fcgi_server_event *event, void *user_data) {
   fcgi_request *request = event->request;
   fcgi_callback callback = callback_for(handler, event->type);
   int result = callback ? callback(request, user_data) : FCGI_PENDING;
@@ -82,7 +82,7 @@ int fcgi_server_run(fcgi_server *server, const fcgi_handler *handler,
   do {
     result = fcgi__server_take_event(server, &event, -1, 1);
     if (result > 0)
-      call(&copy, &event, user_data);
+      fcgi__callback(&copy, &event, user_data);
   } while (result >= 0);
   atomic_fetch_sub(&server->running, 1);
   return result == FCGI_ERR_CLOSED ? 0 : result;
