@@ -42,7 +42,8 @@ static int io_timeout(const fcgi_server *server) {
 /* Counts from the end of the last request: what is no request, such as
    GET_VALUES again and again, gains nothing. */
 static long long idle_due(fcgi__connection *connection, long long now) {
-  long long due = now + idle_timeout(connection->server);
+  int timeout = idle_timeout(connection->server);
+  long long due = timeout < 0 ? LLONG_MAX : now + timeout;
   if (connection->idle_due == 0 || due < connection->idle_due)
     connection->idle_due = due;
   return connection->idle_due;
