@@ -51,6 +51,7 @@ static const field fields[] = {
     FIELD(socket_mode, FIELD_UINT32, 0, 0777),
     FIELD(request_timeout_ms, FIELD_INT, -1, INT_MAX),
     FIELD(request_slow_ms, FIELD_INT, -1, INT_MAX),
+    FIELD(graceful_timeout_ms, FIELD_INT, -1, INT_MAX),
     FIELD(no_multiplex, FIELD_INT, -1, 1),
 };
 
@@ -109,9 +110,9 @@ void shim_server_set(shim_server *server, shim_error *error, const char *name,
 static char **text_field(shim_server *server, const char *name, size_t len,
                          const char ***lent) {
   const struct {
-    const char *name;   /* As in the header. */
-    char **owned;       /* The copy. */
-    const char **lent;  /* Of the config. */
+    const char *name;  /* As in the header. */
+    char **owned;      /* The copy. */
+    const char **lent; /* Of the config. */
   } texts[] = {
       {"temp_dir", &server->temp_dir, &server->config.temp_dir},
       {"allow", &server->allow, &server->config.allow},

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
+#include "runtime/ending.h"
 #include <fastcgi/fastcgi.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 typedef struct run {
   fcgi_server *server;         /* What to run. */
@@ -75,24 +77,33 @@ typedef struct stopper {
   atomic_int over;     /* 1: the server has returned. */
 } stopper;
 
+/* The next one, or 0 when the time has passed; -1 waits without end. */
+static int take_signal(const sigset_t *set, int ms) {
+  const struct timespec most = {.tv_sec = ms / 1000,
+                                .tv_nsec = (long)(ms % 1000) * 1000000};
+  int number = ms < 0 ? sigwaitinfo(set, NULL) : sigtimedwait(set, NULL, &most);
+  return number < 0 ? 0 : number;
+}
+
 /* A thread of its own takes the signals, so that no handler has to be
    installed and no global is needed to find the server. SIGUSR1 also makes it
    look at `over`. */
 static void *wait_for_signals(void *data) {
   stopper *work = data;
   sigset_t set = our_signals();
-  int number = 0, stops = 0;
+  fcgi__ending ending;
+  fcgi__ending_init(&ending, work->server);
   sigaddset(&set, SIGUSR1);
-  while (sigwait(&set, &number) == 0 && !atomic_load(&work->over)) {
-    int now = stops > 0 || number == SIGQUIT;
-    if (number == SIGUSR1) {
+  for (;;) {
+    int number = take_signal(&set, fcgi__ending_wait_ms(&ending));
+    if (atomic_load(&work->over))
+      return NULL;
+    if (number == SIGUSR1)
       fcgi_server_reopen_logs(work->server);
-      continue;
-    }
-    stops++;
-    fcgi_server_stop(work->server, now ? FCGI_STOP_NOW : FCGI_STOP_GRACEFUL);
+    else if (number > 0)
+      fcgi__ending_signal(&ending, number);
+    fcgi__ending_tick(&ending);
   }
-  return NULL;
 }
 
 /* The signal thread blocks every signal, so that the program's own handlers

@@ -17,7 +17,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { QUICK_MS = 5000 }; /* To go after a quick stop, before SIGKILL. */
+enum {
+  QUICK_MS = 5000, /* To go after a quick stop, before SIGKILL: */
+  OURS_MS = 800    /* servers that tell how they are do within half a second. */
+};
 
 /* What the options of the supervisor say for servers of this library. */
 static int describe_server(const fcgi__supervisor *s, fcgi__environment *e) {
@@ -187,7 +190,7 @@ void fcgi__worker_stop(fcgi__supervisor *s, fcgi__worker *worker) {
 
 /* SIGQUIT would leave a core of a program that does not know it. */
 void fcgi__worker_hurry(fcgi__supervisor *s, fcgi__worker *worker) {
-  leave(s, worker, s->tells ? SIGQUIT : SIGTERM, QUICK_MS);
+  leave(s, worker, s->tells ? SIGQUIT : SIGTERM, s->tells ? OURS_MS : QUICK_MS);
 }
 
 void fcgi__worker_kill(fcgi__supervisor *s, fcgi__worker *worker) {

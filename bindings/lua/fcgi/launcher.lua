@@ -111,6 +111,7 @@ local function serving(settings, args)
       serve[row and row.key or word] = given.value
     end
   end
+  serve.graceful_timeout = serve.graceful_timeout or 30
   if serve.max_requests == 0 then
     serve.max_requests = MANY
   end

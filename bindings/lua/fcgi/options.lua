@@ -111,7 +111,7 @@ local rows = {
   { "timeout", seconds, "TIME", "0, no limit", "kill a worker that has not come by for so long",
     shared = true, short = "-t" },
   { "start-timeout", seconds, "TIME", "60s", "for a worker to become ready", shared = true },
-  { "graceful-timeout", seconds, "TIME", "30s", "to finish what runs", shared = true },
+  { "graceful-timeout", seconds, "TIME", "30s", "to finish what runs" },
   { "user", text, "NAME", "", "become this user", shared = true, short = "-u" },
   { "group", text, "NAME", "the user's", "become this group", shared = true, short = "-g" },
   { "allow-root", flag, "", "", "let workers run as root", shared = true },

@@ -77,7 +77,7 @@ static const known_option options_known[] = {
     {"socket_group", OPTION_OTHER, 1, 0},
     {"timeout", OPTION_OTHER, 1, 0},
     {"start_timeout", OPTION_OTHER, 1, 0},
-    {"graceful_timeout", OPTION_OTHER, 1, 0},
+    {"graceful_timeout", OPTION_SECONDS, 1, AT(config.graceful_timeout_ms)},
     {"max_worker_age", OPTION_OTHER, 1, 0},
     {"max_worker_age_jitter", OPTION_OTHER, 1, 0},
     {"max_worker_rss", OPTION_OTHER, 1, 0},

@@ -17,7 +17,6 @@ static const char *const needing[] = {
     "socket_group",
     "timeout",
     "start_timeout",
-    "graceful_timeout",
     "max_worker_age",
     "max_worker_age_jitter",
     "max_worker_rss",

@@ -232,6 +232,35 @@ static PyObject *server_tell(PyObject *object, PyObject *args) {
   Py_RETURN_NONE;
 }
 
+/* The hold keeps what the thread stops, though the application closes it. */
+static PyObject *server_heed(PyObject *object, PyObject *args) {
+  server_object *self = (server_object *)object;
+  int fd, most_ms, code = FCGI_ERR_STATE;
+  if (!PyArg_ParseTuple(args, "ii:_heed", &fd, &most_ms) || !server_enter(self))
+    return NULL;
+  if (self->stopper == NULL)
+    code = fcgi_stopper_new(&self->stopper, self->core, fd, most_ms);
+  if (code == 0)
+    Py_RETURN_NONE;
+  error_set(self->state, code, "the signals' thread cannot be started");
+  server_drop(self);
+  return NULL;
+}
+
+static PyObject *server_heed_no_more(PyObject *object, PyObject *unused) {
+  server_object *self = (server_object *)object;
+  fcgi_stopper *stopper = self->stopper;
+  (void)unused;
+  self->stopper = NULL;
+  if (stopper != NULL) {
+    Py_BEGIN_ALLOW_THREADS
+    fcgi_stopper_free(stopper);
+    server_drop(self);
+    Py_END_ALLOW_THREADS
+  }
+  Py_RETURN_NONE;
+}
+
 static PyObject *server_reopen_logs(PyObject *object, PyObject *unused) {
   server_object *self = (server_object *)object;
   (void)unused;
@@ -363,6 +392,12 @@ static PyMethodDef server_methods[] = {
     {"reopen_logs", server_reopen_logs, METH_NOARGS,
      "reopen_logs($self)\n--\n\n"
      "Open access log and error log anew, once they were renamed."},
+    {"_heed", server_heed, METH_VARARGS,
+     "_heed($self, signals, graceful_timeout_ms, /)\n--\n\n"
+     "Stop by the numbers of signals that come as bytes from a descriptor, "
+     "whatever the\ninterpreter does."},
+    {"_heed_no_more", server_heed_no_more, METH_NOARGS,
+     "_heed_no_more($self)\n--\n\nEnd that."},
     {"_tell", server_tell, METH_VARARGS,
      "_tell($self, text, is_error, /)\n--\n\n"
      "Write text to the log as it is, without waiting for whoever reads that."},

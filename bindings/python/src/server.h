@@ -12,14 +12,15 @@
 
 typedef struct server_object {
   PyObject_HEAD
-  core_state *state;  /* The module's. */
-  fcgi_server *core;  /* NULL before __init__ and after the last hold. */
-  atomic_int holds;   /* The object itself, open requests, running calls. */
-  atomic_int closed;  /* 1 once close() gave up the object's own hold. */
-  atomic_int stopped; /* 1 once the core said that all is finished. */
-  atomic_int hurried; /* 1 once stopped at once: what runs is aborted. */
-  PyObject *roles;    /* Names by number, a dict, or NULL: the standard's. */
-  uid_t *uids;        /* Option peer_uids while __init__ runs. */
+  fcgi_stopper *stopper; /* Stops it by signals, or NULL. */
+  core_state *state;     /* The module's. */
+  fcgi_server *core;     /* NULL before __init__ and after the last hold. */
+  atomic_int holds;      /* The object itself, open requests, running calls. */
+  atomic_int closed;     /* 1 once close() gave up the object's own hold. */
+  atomic_int stopped;    /* 1 once the core said that all is finished. */
+  atomic_int hurried;    /* 1 once stopped at once: what runs is aborted. */
+  PyObject *roles;       /* Names by number, a dict, or NULL: the standard's. */
+  uid_t *uids;           /* Option peer_uids while __init__ runs. */
 } server_object;
 
 /* Keep the core server alive; 0 when it is already gone. Needs no GIL. */

@@ -27,9 +27,23 @@ FCGI_EXPORT int fcgi_server_run_threads(fcgi_server *server,
 /* Stop `server` on SIGTERM, SIGINT (gracefully, a second one at once) or
    SIGQUIT (at once), and reopen its logs on SIGUSR1 unless the program handles
    that, while `run(run_data)` runs on the calling thread; returns what that
-   returned. Its threads, and children they start, inherit the signals
-   blocked: a child that should react to them unblocks them first. */
+   returned. A graceful stop has `graceful_timeout_ms`. Half a second after a
+   stop at once the process ends by the signal, whatever its handlers do. Its
+   threads, and children they start, inherit the signals blocked: a child that
+   should react to them unblocks them first. */
 FCGI_EXPORT int fcgi_serve_signals(fcgi_server *server, int (*run)(void *),
                                    void *run_data);
+
+typedef struct fcgi_stopper fcgi_stopper;
+
+/* For programs with signal handlers of their own: stop `server` likewise, on a
+   thread, by the numbers of signals that come as bytes from the descriptor
+   `signals`, which stays yours; `graceful_timeout_ms` 0 is the server's. 0,
+   FCGI_ERR_NOMEM, or FCGI_ERR_SYSTEM with errno. */
+FCGI_EXPORT int fcgi_stopper_new(fcgi_stopper **out, fcgi_server *server,
+                                 int signals, int graceful_timeout_ms);
+
+/* No longer, before the server is freed. NULL is fine. */
+FCGI_EXPORT void fcgi_stopper_free(fcgi_stopper *stopper);
 
 #endif
