@@ -94,6 +94,7 @@ build = {
         "core/server/opening.c",
         "core/server/orphan.c",
         "core/server/overdue.c",
+        "core/server/parting.c",
         "core/server/path.c",
         "core/server/poller.c",
         "core/server/poller_epoll.c",

@@ -19,7 +19,7 @@ void fcgi__connection_lock(fcgi__connection *connection) {
   pthread_mutex_lock(&connection->lock);
 }
 
-static void close_now(fcgi__connection *connection) {
+void fcgi__connection_close(fcgi__connection *connection) {
   struct linger linger = {.l_onoff = 1};
   fcgi_server *server = connection->server;
   fcgi__connection_unwatch(connection);
@@ -32,22 +32,6 @@ static void close_now(fcgi__connection *connection) {
   connection->session = NULL;
   atomic_store(&connection->deadline, LLONG_MAX);
   fcgi__server_give_back(server, connection);
-}
-
-/* Input that is still under way would make close(2) send a reset, which can
-   overtake the answer: shut our side, then wait for the peer's end. */
-static void close_politely(fcgi__connection *connection) {
-  unsigned flags = fcgi_session_flags(connection->session);
-  if (!(flags & FCGI_SESSION_UNREAD) || connection->half_closed ||
-      connection->reset || connection->lingering ||
-      shutdown(connection->fd, SHUT_WR) != 0) {
-    close_now(connection);
-    return;
-  }
-  connection->lingering = 1;
-  connection->paused = 0;
-  connection->drain_end =
-      fcgi__now() + connection->server->config.drain_timeout_ms;
 }
 
 static int is_finished(const fcgi__connection *connection, unsigned flags) {
@@ -83,7 +67,7 @@ static int pass_on(fcgi__connection *connection, unsigned flags) {
     fcgi__handover_hold(connection, flags);
     return 0;
   }
-  close_now(connection);
+  fcgi__connection_close(connection);
   return 1;
 }
 
@@ -103,7 +87,7 @@ static void settle(fcgi__connection *connection) {
   if (fcgi__handover_is_on(connection->server) && pass_on(connection, flags))
     return;
   if (is_finished(connection, flags)) {
-    close_politely(connection);
+    fcgi__connection_part(connection);
     if (connection->fd < 0)
       return;
   }
@@ -261,7 +245,7 @@ static void half_close(fcgi__connection *connection) {
   unsigned flags = fcgi_session_flags(connection->session);
   connection->half_closed = 1;
   if (connection->lingering)
-    close_now(connection);
+    fcgi__connection_close(connection);
   else if (connection->reading > 0 || (flags & FCGI_SESSION_PARAMS) ||
            is_hung_up(connection->fd))
     fcgi__connection_lost(connection, FCGI_ABORT_CONNECTION);
@@ -272,6 +256,7 @@ static void half_close(fcgi__connection *connection) {
 
 static void take_bytes(fcgi__connection *connection, const uint8_t *data,
                        size_t len) {
+  connection->dull = 0;
   if (connection->lingering ||
       fcgi_session_feed(connection->session, data, len))
     return;
@@ -367,7 +352,7 @@ static void start_session(fcgi__connection *connection, int fd) {
       connection->lingering = 0;
   connection->reset = connection->room_wanted = connection->lost = 0;
   connection->moved = connection->shared = connection->spill = 0;
-  connection->held = 0;
+  connection->held = connection->parting = connection->dull = 0;
   connection->hold_ms = 0;
   connection->hold_end = 0;
   fcgi__connection_reset_dues(connection);
@@ -427,8 +412,8 @@ void fcgi__connection_discard(fcgi__connection *connection) {
     fcgi__request_unlink(request);
     fcgi__request_free(request);
   }
-  connection->reset = 1;
-  close_now(connection);
+  connection->reset = !connection->lingering;
+  fcgi__connection_close(connection);
 }
 
 /* A request that has arrived is served. A connection without one was accepted
@@ -436,6 +421,10 @@ void fcgi__connection_discard(fcgi__connection *connection) {
 void fcgi__connection_stop(fcgi__connection *connection, fcgi_stop how) {
   if (connection->fd < 0)
     return;
+  if (connection->lingering) { /* Its answers are out. */
+    connection->half_closed |= how == FCGI_STOP_NOW;
+    return;
+  }
   if (how == FCGI_STOP_NOW) {
     connection->reset = 1;
     fcgi__connection_lost(connection, FCGI_ABORT_STOP);
@@ -448,5 +437,5 @@ void fcgi__connection_stop(fcgi__connection *connection, fcgi_stop how) {
     return;
   connection->flush = 1;
   if (!connection->fresh)
-    fcgi_session_stop(connection->session);
+    fcgi__connection_tire(connection);
 }

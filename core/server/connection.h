@@ -75,6 +75,8 @@ typedef struct fcgi__connection {
   uint8_t half_closed;       /* 1: the peer sends no more. */
   uint8_t flush;             /* 1: send all output at unlock. */
   uint8_t lingering;         /* 1: shut, discarding input. */
+  uint8_t parting;           /* 1: and to be looked at a little later. */
+  uint8_t dull;              /* 1: it ends for want of requests. */
   uint8_t reset;             /* 1: close so that the peer sees a fault. */
   uint8_t lost;              /* 1: of no use; nothing more is read. */
   uint8_t fresh;             /* 1: no request has come yet. */
@@ -134,6 +136,8 @@ int fcgi__connection_is_stuck(const fcgi__connection *connection);
 void fcgi__connection_look(fcgi__connection *connection);
 /* The socket has hung up: that is the end, if nothing is left to be read. */
 void fcgi__connection_hang_up(fcgi__connection *connection);
+/* Close, and make the memory free for another one. */
+void fcgi__connection_close(fcgi__connection *connection);
 /* The connection is of no use any more. */
 void fcgi__connection_lost(fcgi__connection *connection,
                            fcgi_abort_reason reason);

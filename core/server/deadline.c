@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* How long a connection may stay as it is, and what happens after that. */
 #include "server/connection.h"
+#include "server/parting.h"
 #include "server/request.h"
 #include "server/server.h"
 #include <limits.h>
 
 enum {
-  PASS_AGAIN_MS = 10, /* After a carrier socket was full. */
-  NEVER_MS = 60000    /* For calls that never wait. */
+  PASS_AGAIN_MS = 10,  /* After a carrier socket was full. */
+  PART_MS = 20,        /* For a peer to close once it has its answer. */
+  LINGER_SILENCES = 4, /* How much longer it may think than while draining. */
+  NEVER_MS = 60000     /* For calls that never wait. */
 };
 
 static fcgi__wait_kind kind_of_wait(const fcgi__connection *connection,
@@ -54,10 +57,22 @@ static void begin_drain(fcgi__connection *connection, long long now) {
   connection->drain_start = fcgi_session_drained(connection->session);
 }
 
+/* A peer that goes on after its answer may take its time, but not hold up a
+   stop. */
+static long long silence_of(const fcgi__connection *connection) {
+  const fcgi_server *server = connection->server;
+  long long silence = server->config.drain_silence_ms;
+  if (connection->parting)
+    return PART_MS;
+  return connection->lingering && !atomic_load(&server->stopping)
+             ? LINGER_SILENCES * silence
+             : silence;
+}
+
 /* Draining and lingering have an end however much comes. */
 static long long silence_due(const fcgi__connection *connection,
                              long long now) {
-  long long due = now + connection->server->config.drain_silence_ms;
+  long long due = now + silence_of(connection);
   return due < connection->drain_end ? due : connection->drain_end;
 }
 
@@ -195,7 +210,7 @@ static void expire_wait(fcgi__connection *connection) {
   case FCGI__WAIT_IDLE:
     connection->idle_due = 0;
     if (!fcgi__handover_is_on(connection->server))
-      fcgi_session_stop(connection->session);
+      fcgi__connection_tire(connection);
     break;
   case FCGI__WAIT_DRAIN:
     fcgi_session_stop_draining(connection->session);
@@ -208,7 +223,10 @@ static void expire_wait(fcgi__connection *connection) {
     fcgi__connection_spill(connection);
     break;
   case FCGI__WAIT_LINGER:
-    connection->half_closed = 1;
+    if (connection->parting)
+      fcgi__connection_look_after(connection);
+    else
+      connection->half_closed = 1;
     break;
   }
 }

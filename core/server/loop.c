@@ -390,7 +390,9 @@ static void serve_offered(fcgi_server *server) {
 int fcgi__server_take_event(fcgi_server *server, fcgi_server_event *event,
                             int timeout_ms, int hold) {
   long long until = timeout_ms < 0 ? LLONG_MAX : fcgi__now() + timeout_ms;
-  int looked = 0;
+  int looked = 0, waits = timeout_ms != 0;
+  if (atomic_load_explicit(&server->waits, memory_order_relaxed) != waits)
+    atomic_store_explicit(&server->waits, waits, memory_order_relaxed);
   if (atomic_load_explicit(&server->spare.on, memory_order_relaxed))
     atomic_fetch_add(&server->spare.visits, 1);
   for (;;) {

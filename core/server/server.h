@@ -17,6 +17,7 @@
 #include "server/notify.h"
 #include "server/orphan.h"
 #include "server/overdue.h"
+#include "server/parting.h"
 #include "server/poller.h"
 #include "server/request.h"
 #include "server/retire.h"
@@ -48,6 +49,8 @@ struct fcgi_server {
   fcgi__retire retire;                /* After how many requests we go. */
   fcgi__gather gather;                /* Answers that leave together. */
   fcgi__orphan orphan;                /* Who started us. */
+  fcgi__parting parting;              /* Connections that end. */
+  atomic_int waits;                   /* 1: who takes events waits for them. */
   fcgi__poller *poller;               /* Who is ready. */
   fcgi__listener listeners[FCGI__LISTENERS]; /* Where we listen. */
   size_t listener_count;                     /* How many. */

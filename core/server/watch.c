@@ -71,7 +71,8 @@ static void wake_for_output(fcgi__connection *connection) {
    ceases to wait for room, or when bytes were left in the socket on purpose. */
 void fcgi__connection_watch(fcgi__connection *connection) {
   fcgi__poller *poller = connection->server->poller;
-  if (!connection->registered && !stays_unregistered(connection))
+  if (!connection->registered && !connection->parting &&
+      !stays_unregistered(connection))
     register_it(connection);
   if (connection->busy > 0)
     wake_for_output(connection);

@@ -42,7 +42,10 @@ def trace(directory: Path, name: str, work: Callable[[str], None]) -> tuple[Coun
 
 
 def test_new_connections(directory: Path):
-    """Wait, accept, receive, send, close."""
+    """Wait, accept, receive, send, shut; and a little later see the peer's end,
+    close. A client that still sends when its answer comes (it ends STDIN twice,
+    say) would lose it without the two: nothing in what has come tells that more
+    will. Neither watching the connection nor a wait of its own is needed."""
     data = request(1, get_params(), keep=False)
 
     def work(address: str) -> None:
@@ -56,7 +59,8 @@ def test_new_connections(directory: Path):
     calls, late = trace(directory, "new", work)
     assert REQUESTS <= calls["accept4"] <= REQUESTS + SLACK, calls
     assert late <= REQUESTS / 2, calls
-    assert calls.total() <= 5 * REQUESTS + LATE * late + SLACK, calls
+    del calls["poll"]  # Whether clients have left is asked when the machine is slow.
+    assert calls.total() <= 7 * REQUESTS + LATE * late + SLACK, calls
 
 
 def test_kept_connection(directory: Path):

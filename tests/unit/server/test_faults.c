@@ -53,7 +53,7 @@ static void test_lingering_outlasts_the_first_bytes(void **state) {
     serving_idle(f, 10);
   }
   serving_expect(f, "stdout_end 1\nend 1 app=0 status=0\n");
-  serving_idle(f, 80);
+  serving_idle(f, 300);
   assert_int_equal(send(f->client, "x", 1, MSG_NOSIGNAL), -1);
 }
 

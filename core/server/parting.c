@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+#include "server/parting.h"
+#include "server/server.h"
+#include <sys/socket.h>
+
+/* One that is not registered need not be for this: nearly every peer closes as
+   soon as it has the answer, so one look a little later is enough, and saves
+   two system calls a connection. Where they are scarce none waits for it, nor
+   where a foreign event loop may not know of deadlines. */
+static int looks_later(const fcgi__connection *connection) {
+  fcgi_server *server = connection->server;
+  return !connection->registered && !atomic_load(&server->stopping) &&
+         atomic_load(&server->waits) &&
+         atomic_load(&server->open) < server->config.max_connections;
+}
+
+/* The one whose place is taken has had that little time. Its lock is only
+   tried: whoever has it sees to it, or its deadline does. */
+static void enlist(fcgi__connection *connection) {
+  fcgi__parting *parting = &connection->server->parting;
+  unsigned at = atomic_fetch_add(&parting->count, 1) % FCGI__PARTING;
+  fcgi__connection *before = atomic_exchange(&parting->latest[at], connection);
+  connection->parting = 1;
+  if (!before || before == connection ||
+      pthread_mutex_trylock(&before->lock) != 0)
+    return;
+  if (before->fd < 0 || !before->parting) {
+    fcgi__connection_leave(before);
+    return;
+  }
+  fcgi__connection_look_after(before);
+  fcgi__connection_settle(before);
+}
+
+void fcgi__connection_tire(fcgi__connection *connection) {
+  const unsigned busy =
+      FCGI_SESSION_OUTPUT | FCGI_SESSION_ACTIVE | FCGI_SESSION_PARAMS;
+  connection->dull = !(fcgi_session_flags(connection->session) & busy);
+  fcgi_session_stop(connection->session);
+}
+
+/* One that ends for want of requests has no answer under way. */
+static int may_close(const fcgi__connection *connection) {
+  return connection->half_closed || connection->reset || connection->lost ||
+         connection->lingering || connection->dull;
+}
+
+void fcgi__connection_part(fcgi__connection *connection) {
+  if (may_close(connection) || shutdown(connection->fd, SHUT_WR) != 0) {
+    fcgi__connection_close(connection);
+    return;
+  }
+  connection->lingering = 1;
+  connection->paused = 0;
+  connection->drain_end =
+      fcgi__now() + connection->server->config.drain_timeout_ms;
+  if (looks_later(connection))
+    enlist(connection);
+}
+
+void fcgi__connection_look_after(fcgi__connection *connection) {
+  connection->parting = 0;
+  fcgi__connection_receive(connection);
+}
