@@ -41,6 +41,8 @@ static const field fields[] = {
     FIELD(max_body, FIELD_UINT64, 1, INT64_MAX),
     SIZE(input_window),
     SIZE(output_window),
+    SIZE(connection_memory),
+    SIZE(server_memory),
     FIELD(io_timeout_ms, FIELD_INT, FCGI_WAIT_NEVER, INT_MAX),
     FIELD(header_timeout_ms, FIELD_INT, 1, INT_MAX),
     FIELD(idle_timeout_ms, FIELD_INT, 1, INT_MAX),

@@ -35,7 +35,8 @@ static size_t queued(const fcgi_request *request) {
 }
 
 static size_t window(const fcgi_request *request) {
-  return request->connection->server->config.output_window;
+  return fcgi__connection_share(
+      request->connection, request->connection->server->config.output_window);
 }
 
 /* Send, and give out what that led to (the request may have been aborted). */

@@ -28,6 +28,7 @@ void fcgi__connection_close(fcgi__connection *connection) {
     setsockopt(connection->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
   close(connection->fd);
   connection->fd = -1;
+  fcgi__connection_count(connection, 1);
   fcgi_session_free(connection->session);
   connection->session = NULL;
   atomic_store(&connection->deadline, LLONG_MAX);
@@ -155,7 +156,10 @@ static void refuse(fcgi__connection *connection, uint16_t id) {
 
 static void begin_request(fcgi__connection *connection,
                           const fcgi_event *event) {
-  fcgi_request *request = fcgi__request_new(connection, event);
+  fcgi_server *server = connection->server;
+  int full = atomic_load_explicit(&server->memory, memory_order_relaxed) >=
+             server->config.server_memory;
+  fcgi_request *request = full ? NULL : fcgi__request_new(connection, event);
   if (!request) {
     refuse(connection, event->id);
     return;
@@ -229,6 +233,7 @@ int fcgi__connection_events(fcgi__connection *connection) {
   }
   if (result < 0)
     fail(connection, result);
+  fcgi__connection_count(connection, 0);
   if (count > 0 && connection->waiters)
     fcgi__connection_wake(connection);
   return count;

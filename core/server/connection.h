@@ -51,6 +51,8 @@ typedef struct fcgi__connection {
   unsigned collecting;           /* Those whose body is not yet whole. */
   unsigned busy;                 /* Threads inside fcgi__connection_wait. */
   unsigned reading;              /* Requests whose input goes on. */
+  atomic_size_t bodies;          /* Memory of their bodies. */
+  size_t counted;                /* Of the session's memory, at the server. */
   atomic_uint waiting;           /* Those in the server's ready list. */
   fcgi_request *ready_first;     /* They, guarded by the server's lock, as is
                                     what follows up to `looked_at`. */
@@ -153,6 +155,18 @@ int fcgi__connection_wait(fcgi__connection *connection, int *wake,
 void fcgi__connection_wake(fcgi__connection *connection);
 /* 1: a waiting thread will see whatever arrives. */
 int fcgi__connection_is_read(const fcgi__connection *connection);
+
+/* At most `wanted` of the memory that one request may take: less where many are
+   open. */
+size_t fcgi__connection_share(const fcgi__connection *connection,
+                              size_t wanted);
+/* Their memory counts `now` where it was `before`. */
+void fcgi__connection_hold(fcgi__connection *connection, size_t before,
+                           size_t now);
+/* 1: as much of the connection's or the server's memory is taken as may be. */
+int fcgi__connection_is_full(const fcgi__connection *connection);
+/* Count what the session holds, now and then; 0 when it is freed. */
+void fcgi__connection_count(fcgi__connection *connection, int freed);
 
 /* Reading may go on. */
 void fcgi__connection_resume(fcgi__connection *connection);

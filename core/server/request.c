@@ -79,6 +79,8 @@ void fcgi__request_free(fcgi_request *request) {
   fcgi__access_drop(request);
   fcgi__free(allocator, atomic_load(&request->path));
   fcgi__buffer_clear(&request->error_line, allocator);
+  fcgi__connection_hold(request->connection,
+                        request->body.memory.cap + request->data.memory.cap, 0);
   fcgi__body_clear(&request->body, allocator);
   fcgi__body_clear(&request->data, allocator);
   fcgi__buffer_clear(&request->errors, allocator);
@@ -154,8 +156,10 @@ static int hold(fcgi_request *request, fcgi__body *body,
                 const fcgi_event *event, size_t limit) {
   fcgi_server *server = request->connection->server;
   int in_memory = body->fd < 0;
+  size_t before = body->memory.cap;
   int error = fcgi__body_append(body, &server->allocator, event->data,
                                 event->len, limit, server->temp_dir);
+  fcgi__connection_hold(request->connection, before, body->memory.cap);
   if (in_memory && body->fd >= 0)
     fcgi__tally_add(server, FCGI_STATUS_SPILLS, 1);
   if (error == FCGI_ERR_SYSTEM)
@@ -165,12 +169,20 @@ static int hold(fcgi_request *request, fcgi__body *body,
   return error;
 }
 
+/* The rest goes to the file, all of it where memory is full. */
+static size_t memory_for_body(const fcgi_request *request) {
+  const fcgi__connection *connection = request->connection;
+  if (fcgi__connection_is_full(connection))
+    return 1;
+  return fcgi__connection_share(connection,
+                                connection->server->config.body_memory);
+}
+
 static void collect(fcgi_request *request, fcgi__body *body,
                     const fcgi_event *event) {
-  const fcgi_server_config *config = &request->connection->server->config;
   if (over_limit(request, event->len))
     answer_alone(request, 413);
-  else if (hold(request, body, event, config->body_memory))
+  else if (hold(request, body, event, memory_for_body(request)))
     answer_alone(request, 500);
 }
 
@@ -184,7 +196,8 @@ static void queue_input(fcgi_request *request, fcgi__body *body,
                         const fcgi_event *event) {
   fcgi__connection *connection = request->connection;
   fcgi_server *server = connection->server;
-  size_t limit = server->config.input_window;
+  size_t limit =
+      fcgi__connection_share(connection, server->config.input_window);
   uint64_t most = connection->spill ? server->config.max_body : limit;
   if (hold(request, body, event, connection->spill ? limit : 0))
     cut_input(request);
@@ -339,7 +352,10 @@ static ptrdiff_t end_of_input(const fcgi_request *request, int is_data) {
 static void unpause(fcgi_request *request, const fcgi__body *body) {
   fcgi__connection *connection = request->connection;
   if (connection->paused &&
-      fcgi__body_unread(body) <= connection->server->config.input_window / 2)
+      fcgi__body_unread(body) <=
+          fcgi__connection_share(connection,
+                                 connection->server->config.input_window) /
+              2)
     fcgi__connection_resume(connection);
 }
 

@@ -66,6 +66,7 @@ struct fcgi_server {
   _Atomic(fcgi__connection *) unwatched; /* One that is to be registered before
                                             a thread sleeps. */
   atomic_uint open;                      /* Connections open. */
+  atomic_size_t memory;                  /* What requests hold. */
   fcgi__connection *turn_first;          /* Those whose requests have events to
                                             give, whose turn it is first. */
   fcgi__connection *turn_last;           /* Likewise. */

@@ -100,6 +100,9 @@ void fcgi__tally_count(fcgi_server *server, fcgi_status_value value,
   if (value == FCGI_STATUS_OPEN)
     atomic_store_explicit(&slot->counts.values[value],
                           atomic_load(&server->open), memory_order_relaxed);
+  else if (value == FCGI_STATUS_MEMORY)
+    atomic_store_explicit(&slot->counts.values[value],
+                          atomic_load(&server->memory), memory_order_relaxed);
   else
     change(slot, value, amount);
 }

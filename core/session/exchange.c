@@ -16,6 +16,7 @@ fcgi__exchange *fcgi__exchange_new(const fcgi_allocator *allocator, uint16_t id,
   exchange->keep = keep ? 1 : 0;
   exchange->body.promised = exchange->data.promised = -1;
   exchange->item_free = lean ? 0 : 1;
+  exchange->lean = lean ? 1 : 0;
   return exchange;
 }
 
@@ -76,7 +77,8 @@ const char *fcgi__exchange_refusal(const fcgi__exchange *exchange, int status,
   size_t i = 0, last = sizeof refusals / sizeof *refusals - 1;
   while (i < last && refusals[i].status != status)
     i++;
-  *len = exchange->bodiless ? refusals[i].head_len : strlen(refusals[i].text);
+  *len = exchange && exchange->bodiless ? refusals[i].head_len
+                                        : strlen(refusals[i].text);
   return refusals[i].text;
 }
 

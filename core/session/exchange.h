@@ -49,6 +49,7 @@ typedef struct fcgi__exchange {
   uint8_t close_due;                  /* 1: CLOSE is to be given out. */
   uint8_t stderr_used;                /* 1: STDERR needs its empty record. */
   uint8_t answered;                   /* 1: the refusal was queued. */
+  uint8_t lean;                       /* 1: it only holds its id. */
   uint8_t kept;                       /* 1: `params` may outlive it. */
   atomic_int holders;                 /* `kept`: -1 once one of the two who
                                          need it, session and keeper, is
@@ -62,6 +63,7 @@ typedef struct fcgi__exchange {
   fcgi__progress body;                /* STDIN, CONTENT_LENGTH. */
   fcgi__progress data;                /* DATA, FCGI_DATA_LENGTH. */
   size_t queued;                      /* Output bytes not yet sent. */
+  size_t held;                        /* Its part of the session's `held`. */
   uint64_t unsent;                    /* STDOUT bytes that were dropped. */
   fcgi_params params;                 /* As collected. */
   fcgi__queue queue;                  /* Output not yet on the wire. */
@@ -90,7 +92,7 @@ int fcgi__exchange_put_end(fcgi__exchange *exchange,
 /* Answer `status` by ourselves: the head and a line of text on STDOUT. */
 int fcgi__exchange_refuse(fcgi__exchange *exchange,
                           const fcgi_allocator *allocator, int status);
-/* What that is, and how long. */
+/* What that is, and how long; whole for NULL. */
 const char *fcgi__exchange_refusal(const fcgi__exchange *exchange, int status,
                                    size_t *len);
 

@@ -53,7 +53,23 @@ static void stop_draining_one(fcgi_session *session, fcgi__exchange *exchange) {
   exchange->draining = 0;
 }
 
+/* For a refusal: its answer, which is an item of its own. */
+enum { REFUSAL_BYTES = 1200 };
+
+void fcgi__session_count(fcgi_session *session, fcgi__exchange *exchange) {
+  size_t held =
+      exchange->lean ? offsetof(fcgi__exchange, item) : sizeof *exchange;
+  held += fcgi__params_held(&exchange->params);
+  held += exchange->lean && exchange->answered ? REFUSAL_BYTES : 0;
+  session->refusals += exchange->lean ? held - exchange->held : 0;
+  session->held += held - exchange->held;
+  exchange->held = held;
+}
+
 void fcgi__session_forget(fcgi_session *session, fcgi__exchange *exchange) {
+  session->held -= exchange->held;
+  if (exchange->lean)
+    session->refusals -= exchange->held;
   if (session->current == exchange)
     session->current = NULL;
   leave_params(session, exchange, FCGI__INPUT_DONE);
@@ -63,43 +79,34 @@ void fcgi__session_forget(fcgi_session *session, fcgi__exchange *exchange) {
   fcgi__exchange_free(exchange, &session->allocator);
 }
 
-static void reject(fcgi_session *session, fcgi__exchange *exchange,
-                   fcgi_protocol_status status) {
-  int error = 0;
-  exchange->protocol_status = (uint8_t)status;
-  exchange->ended = 1;
-  session->unread = 1;
-  /* lighttpd 1.4 does not look at the protocol status, and takes an authorizer
-     without an HTTP status for a yes (6.3). */
-  if (exchange->role == FCGI_ROLE_AUTHORIZER)
-    error = fcgi__exchange_refuse(exchange, &session->allocator, 503);
-  if (error) {
-    fcgi__session_fail(session, error);
-    return;
-  }
-  fcgi__session_input_done(session, exchange);
-  fcgi__session_end_one(session, exchange);
-}
-
 /* FastCGI 1.0, 5.1. */
 void fcgi__session_begin(fcgi_session *session) {
   const uint8_t *body = session->begin;
   uint16_t role = (uint16_t)(body[0] << 8 | body[1]);
-  int refuse = session->table.count >= session->max_requests;
-  fcgi__exchange *exchange =
-      fcgi__exchange_new(&session->allocator, session->record.id, role,
-                         body[2] & FCGI_BEGIN_KEEP, refuse);
+  const fcgi_role_spec *spec = fcgi__role_find(session, role);
+  int refuse = session->table.count >= session->max_requests ||
+               session->held >= session->memory;
+  fcgi__exchange *exchange;
+  if (!spec) {
+    fcgi__session_reject(session, role, body[2] & FCGI_BEGIN_KEEP);
+    return;
+  }
+  if (session->refusals >= session->memory) {
+    fcgi__session_fail(session, FCGI_ERR_LIMIT);
+    return;
+  }
+  exchange = fcgi__exchange_new(&session->allocator, session->record.id, role,
+                                body[2] & FCGI_BEGIN_KEEP, refuse);
   if (!exchange) {
     fcgi__session_fail(session, FCGI_ERR_NOMEM);
     return;
   }
+  fcgi__session_count(session, exchange);
   link_all(session, exchange);
   fcgi__table_put(&session->table, &session->allocator, exchange);
   enter_params(session, exchange);
-  exchange->spec = fcgi__role_find(session, role);
-  if (!exchange->spec)
-    reject(session, exchange, FCGI_STATUS_UNKNOWN_ROLE);
-  else if (refuse)
+  exchange->spec = spec;
+  if (refuse)
     fcgi__session_refuse(session, exchange, 503);
 }
 
@@ -117,8 +124,10 @@ void fcgi__session_refuse(fcgi_session *session, fcgi__exchange *exchange,
                           int status) {
   exchange->refused = status;
   exchange->bodiless = is_head(&exchange->params) ? 1 : 0;
-  if (status == 503) /* Memory is what is lacking. */
+  if (status == 503) { /* Memory is what is lacking. */
     fcgi__params_clear(&exchange->params, &session->allocator);
+    fcgi__session_count(session, exchange);
+  }
 }
 
 static void answer_refused(fcgi_session *session, fcgi__exchange *exchange) {
@@ -128,6 +137,7 @@ static void answer_refused(fcgi_session *session, fcgi__exchange *exchange) {
     return;
   }
   exchange->answered = 1;
+  fcgi__session_count(session, exchange);
   fcgi__session_end_one(session, exchange);
 }
 
@@ -142,6 +152,7 @@ void fcgi__session_params_end(fcgi_session *session, fcgi__exchange *exchange) {
   leave_params(session, exchange, none ? FCGI__INPUT_DONE : FCGI__INPUT_STDIN);
   if (!exchange->refused) {
     error = fcgi__params_finish(&exchange->params, &session->allocator);
+    fcgi__session_count(session, exchange);
     if (!error)
       error = fcgi__params_content_length(&exchange->params,
                                           &exchange->body.promised);

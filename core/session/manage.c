@@ -54,12 +54,13 @@ static size_t put_decimal(char *out, uint32_t value) {
 }
 
 /* Management answers go straight onto the wire: it holds whole records. */
-static void answer(fcgi_session *session, fcgi_record_type type,
-                   const uint8_t *content, size_t len) {
+static void put_record(fcgi_session *session, fcgi_record_type type,
+                       uint16_t id, const void *content, size_t len) {
   size_t pad = (8 - len % 8) % 8, size = FCGI_RECORD_HEADER + len + pad;
   fcgi__item *item;
   fcgi_record record = {.version = FCGI_WIRE_VERSION,
                         .type = (uint8_t)type,
+                        .id = id,
                         .content_len = (uint16_t)len,
                         .padding_len = (uint8_t)pad};
   if (session->manage_bytes + size > MANAGE_MAX) {
@@ -79,6 +80,28 @@ static void answer(fcgi_session *session, fcgi_record_type type,
   fcgi__queue_append(&session->wire, item);
   session->wire_bytes += size;
   session->manage_bytes += size;
+}
+
+static void answer(fcgi_session *session, fcgi_record_type type,
+                   const uint8_t *content, size_t len) {
+  put_record(session, type, 0, content, len);
+}
+
+/* FastCGI 1.0, 5.5. lighttpd 1.4 does not look at the protocol status, and
+   takes an authorizer without an HTTP status for a yes (6.3). */
+void fcgi__session_reject(fcgi_session *session, uint16_t role, int keep) {
+  const uint8_t end[8] = {[4] = FCGI_STATUS_UNKNOWN_ROLE};
+  uint16_t id = session->record.id;
+  session->unread = 1;
+  if (role == FCGI_ROLE_AUTHORIZER) {
+    size_t len;
+    const char *text = fcgi__exchange_refusal(NULL, 503, &len);
+    put_record(session, FCGI_RECORD_STDOUT, id, text, len);
+    put_record(session, FCGI_RECORD_STDOUT, id, NULL, 0);
+  }
+  put_record(session, FCGI_RECORD_END_REQUEST, id, end, sizeof end);
+  if (!keep)
+    session->closing = 1;
 }
 
 /* FastCGI 1.0, 4.1: known names only, one record, at any time. A name asked

@@ -48,6 +48,11 @@ int fcgi__params_finish(fcgi_params *params, const fcgi_allocator *allocator);
    when it is no number or two differ. */
 int fcgi__params_content_length(const fcgi_params *params, int64_t *out);
 
+/* Bytes allocated for them. */
+static inline size_t fcgi__params_held(const fcgi_params *params) {
+  return params->bytes.cap + params->entries.cap + params->joined.cap;
+}
+
 void fcgi__params_clear(fcgi_params *params, const fcgi_allocator *allocator);
 
 #endif

@@ -52,6 +52,10 @@ static void params_content(fcgi_session *session, const uint8_t *data,
     return;
   error = fcgi__params_feed(&exchange->params, &session->allocator,
                             &session->limits, data, len);
+  fcgi__session_count(session, exchange);
+  /* One alone is held to its own limits. */
+  if (!error && session->held > session->memory && session->table.count > 1)
+    error = FCGI_ERR_NOMEM;
   if (error)
     fcgi__session_refuse(session, exchange, fcgi__session_status_for(error));
 }

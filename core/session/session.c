@@ -31,12 +31,13 @@ int fcgi_session_new(fcgi_session **out, const fcgi_session_config *config) {
   session->role_count = given.role_count;
   session->greeted = given.in_use ? 1 : 0;
   session->max_requests = or_default(given.max_requests, 1024);
+  session->memory = given.memory ? given.memory : (size_t)4 * 1024 * 1024;
   session->report_conns = or_default(given.report_conns, 1024);
   session->report_mpxs = given.no_multiplex ? 0 : 1;
-  session->report_reqs = or_default(
-      given.report_reqs,
-      product(session->report_conns,
-              given.no_multiplex ? 1 : session->max_requests));
+  session->report_reqs =
+      or_default(given.report_reqs,
+                 product(session->report_conns,
+                         given.no_multiplex ? 1 : session->max_requests));
   *out = session;
   return 0;
 }
@@ -315,6 +316,10 @@ unsigned fcgi_session_flags(const fcgi_session *session) {
 
 uint32_t fcgi_session_unfinished(const fcgi_session *session) {
   return session->unfinished;
+}
+
+size_t fcgi_session_held(const fcgi_session *session) {
+  return session->held;
 }
 
 uint64_t fcgi_session_drained(const fcgi_session *session) {

@@ -30,6 +30,9 @@ struct fcgi_session {
   fcgi_allocator allocator;         /* As configured. */
   fcgi__params_limits limits;       /* Of each request's PARAMS. */
   uint32_t max_requests;            /* Open at once. */
+  size_t memory;                    /* What requests may hold in all. */
+  size_t held;                      /* What they hold. */
+  size_t refusals;                  /* Refused ones among that. */
   const fcgi_role_spec *roles;      /* As configured; NULL: the standard's. */
   size_t role_count;                /* How many. */
   uint32_t report_conns;            /* For GET_VALUES. */
@@ -85,7 +88,13 @@ void fcgi__unknown_type_finish(fcgi_session *session);
 const fcgi_role_spec *fcgi__role_find(const fcgi_session *session,
                                       uint16_t number);
 
+/* Answer the current BEGIN_REQUEST, whose role nobody serves, without an
+   exchange of its own (manage.c). */
+void fcgi__session_reject(fcgi_session *session, uint16_t role, int keep);
+
 /* Life of exchanges (life.c). */
+/* Count what the exchange holds. */
+void fcgi__session_count(fcgi_session *session, fcgi__exchange *exchange);
 void fcgi__session_begin(fcgi_session *session);
 void fcgi__session_params_end(fcgi_session *session, fcgi__exchange *exchange);
 /* The HTTP status for a request refused with `error`. */

@@ -50,6 +50,8 @@ static const known_option options_known[] = {
     {"temp_dir", OPTION_TEXT, 0, AT(config.temp_dir)},
     {"input_window", OPTION_SIZE, 0, AT(config.input_window)},
     {"output_window", OPTION_SIZE, 0, AT(config.output_window)},
+    {"connection_memory", OPTION_SIZE, 0, AT(config.connection_memory)},
+    {"server_memory", OPTION_SIZE, 0, AT(config.server_memory)},
     {"io_timeout", OPTION_WAIT, 0, AT(config.io_timeout_ms)},
     {"header_timeout", OPTION_SECONDS, 0, AT(config.header_timeout_ms)},
     {"idle_timeout", OPTION_SECONDS, 0, AT(config.idle_timeout_ms)},

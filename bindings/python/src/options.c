@@ -35,6 +35,8 @@ static const option options[] = {
     {"temp_dir", OPTION_PATH, FIELD(temp_dir)},
     {"input_window", OPTION_SIZE, FIELD(input_window)},
     {"output_window", OPTION_SIZE, FIELD(output_window)},
+    {"connection_memory", OPTION_SIZE, FIELD(connection_memory)},
+    {"server_memory", OPTION_SIZE, FIELD(server_memory)},
     {"io_timeout", OPTION_SECONDS, FIELD(io_timeout_ms)},
     {"header_timeout", OPTION_SECONDS, FIELD(header_timeout_ms)},
     {"idle_timeout", OPTION_SECONDS, FIELD(idle_timeout_ms)},

@@ -152,6 +152,11 @@ typedef struct fcgi_server_config {
                               fcgi_request_path gives as script_name; "" for
                               nowhere. $FASTCGI_ROOT_PATH, or what the web
                               server says. */
+  size_t connection_memory; /* What the requests open on one connection may
+                               hold: 4 MiB. As it fills, windows shrink and
+                               bodies go to their files; then new requests get
+                               503, as they do over server_memory. */
+  size_t server_memory;     /* The same of all connections: 256 MiB. */
 } fcgi_server_config;
 
 /* One event of a server. */

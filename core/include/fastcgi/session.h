@@ -34,6 +34,9 @@ typedef struct fcgi_session_config {
   int no_multiplex; /* GET_VALUES reports FCGI_MPXS_CONNS 0, and by default a
                        FCGI_MAX_REQS of report_conns: no. What comes
                        multiplexed all the same is served. */
+  size_t memory;    /* Bytes that the requests open at once may hold, above all
+                       their parameters: 4 MiB. Over it new ones are answered 503,
+                       and refusals that nobody reads fail the session. */
 } fcgi_session_config;
 
 /* What a connection's owner needs to know between calls. */
@@ -142,6 +145,9 @@ FCGI_EXPORT int fcgi_session_output_file(fcgi_session *session, int *fd,
 
 /* `bytes` of the output, slices or file, have been sent. */
 FCGI_EXPORT void fcgi_session_output_done(fcgi_session *session, size_t bytes);
+
+/* Bytes that open requests hold, output aside. */
+FCGI_EXPORT size_t fcgi_session_held(const fcgi_session *session);
 
 /* An or of fcgi_session_flag. */
 FCGI_EXPORT unsigned fcgi_session_flags(const fcgi_session *session);

@@ -63,6 +63,8 @@
     "Lines that a full or dead log did not take.")                             \
   X(SLOW, slow, "requests_slow", "", COUNTER,                                  \
     "Requests older than the slow log's limit.")                               \
+  X(MEMORY, memory, "memory_bytes", "", GAUGE,                                 \
+    "Bytes that requests hold in memory: parameters and bodies.")              \
   X(STATUS_PAGES, status_pages, "status_pages", "", COUNTER,                   \
     "Status pages answered.")
 

@@ -299,8 +299,10 @@ static void *measure(void *ptr, size_t size, void *user_data) {
 static void test_refused_requests_take_little_memory(void **state) {
   dialogue *d = *state;
   size_t bytes = 0;
-  const fcgi_session_config config = {
-      .size = sizeof config, .max_requests = 1, .allocator = {measure, &bytes}};
+  const fcgi_session_config config = {.size = sizeof config,
+                                      .max_requests = 1,
+                                      .memory = 1 << 28,
+                                      .allocator = {measure, &bytes}};
   dialogue_restart(d, &config);
   for (uint16_t id = 1; id <= 60000; id++)
     records_begin(&d->sent, id, FCGI_ROLE_RESPONDER, FCGI_BEGIN_KEEP);
