@@ -71,6 +71,7 @@ build = {
         "core/server/answer.c",
         "core/server/backtrace.c",
         "core/server/body.c",
+        "core/server/budget.c",
         "core/server/cgi.c",
         "core/server/cgi_bridge.c",
         "core/server/client.c",
