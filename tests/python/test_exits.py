@@ -232,12 +232,15 @@ def test_handlers_of_roles(tmp_path, role, way):
 def test_a_canceller(serve, way, capfd):
     called = []
 
+    begun = threading.Semaphore(0)
+
     def waits(request):
         later = threading.Event()
         with (
             request.on_abort(way),
             request.on_abort(lambda: (called.append(1), later.set())),
         ):
+            begun.release()
             later.wait(20)
         return 200, {}, b""
 
@@ -245,6 +248,7 @@ def test_a_canceller(serve, way, capfd):
     for turn in (1, 2):
         client = Client(serving.address)
         client.send_request()
+        assert begun.acquire(timeout=60), "the handler begins"
         client.close()
         until = time.monotonic() + 20
         while len(called) < turn:
