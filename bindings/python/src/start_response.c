@@ -254,13 +254,6 @@ static int write_view(start_response *self, const Py_buffer *view) {
   return handle == NULL ? -1 : transmit(self, handle, view, 0);
 }
 
-/* The application has ended the request by itself, so that nothing is sent;
-   what follows the end that Content-Length made is a mistake. */
-static int is_over(start_response *self) {
-  return !request_open(self->request) &&
-         (!self->begun || self->left != 0 || self->no_body);
-}
-
 int start_response_write(start_response *self, PyObject *block) {
   Py_buffer view;
   if (!PyObject_CheckBuffer(block)) {
@@ -272,7 +265,7 @@ int start_response_write(start_response *self, PyObject *block) {
   if (PyObject_GetBuffer(block, &view, PyBUF_SIMPLE) < 0)
     return -1;
   int failed = 0;
-  if (view.len > 0 && !is_over(self))
+  if (view.len > 0)
     failed = start_response_begin(self, -1) < 0 || write_view(self, &view) < 0;
   PyBuffer_Release(&view);
   return failed ? -1 : 0;

@@ -13,11 +13,19 @@ static int answer_whole(serve_loop *loop, start_response *start,
   return loop_answer(loop);
 }
 
+/* The application has ended the request by itself, so that nothing is sent;
+   what follows the end that Content-Length made is a mistake. */
+static int is_over(const start_response *start) {
+  return !request_open(start->request) &&
+         (!start->begun || start->left != 0 || start->no_body);
+}
+
 static int iterate(start_response *start, PyObject *blocks) {
   PyObject *iterator = PyObject_GetIter(blocks), *block;
   int failed = iterator == NULL, unread = 0;
   while (!failed && !unread && (block = PyIter_Next(iterator)) != NULL) {
-    failed = start_response_write(start, block) < 0;
+    if (!is_over(start))
+      failed = start_response_write(start, block) < 0;
     unread = start->begun && start->no_body; /* The head is all there is. */
     Py_DECREF(block);
   }
