@@ -7,20 +7,11 @@
 
 /* Options that mean nothing to a process that serves alone. */
 static const char *const needing[] = {
-    "user",
-    "group",
-    "pid",
-    "allow_root",
-    "umask",
-    "chdir",
-    "socket_user",
-    "socket_group",
-    "timeout",
-    "start_timeout",
-    "max_worker_age",
-    "max_worker_age_jitter",
-    "max_worker_rss",
-    "watch",
+    "user",           "group",          "pid",
+    "allow_root",     "umask",          "chdir",
+    "socket_user",    "socket_group",   "timeout",
+    "start_timeout",  "max_worker_age", "max_worker_age_jitter",
+    "max_worker_rss", "watch",
 };
 
 static void check_alone(lua_State *L) {
