@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* fcgi run: keep workers of a FastCGI program running, and replace them without
    losing a request. */
+#include "cpus.h"
 #include "number.h"
 #include "tool.h"
 #include <ctype.h>
@@ -55,6 +56,14 @@ static int take_count(command_line *line, const setting *which,
   if (tool_number(text, 1, INT_MAX, &number))
     return -1;
   *(int *)field(line, which) = (int)number;
+  return 0;
+}
+
+static int take_workers(command_line *line, const setting *which,
+                        const char *text) {
+  if (strcmp(text, "auto") != 0)
+    return take_count(line, which, text);
+  line->config.workers = (unsigned)tool_cpus();
   return 0;
 }
 
@@ -211,7 +220,7 @@ static const char a_path[] = "a path that begins with /, below 256 bytes";
 
 static const setting settings[] = {
     {"bind", take_address, 0, "one of at most 16 addresses"},
-    {"workers", take_count, AT(workers), a_count},
+    {"workers", take_workers, AT(workers), "a whole number from 1, or auto"},
     {"backlog", take_count, AT(backlog), a_count},
     {"socket-mode", take_socket_mode, AT(socket_mode), a_mode},
     {"socket-user", take_text, AT(socket_user), a_name},
@@ -263,7 +272,8 @@ static void help_processes(void) {
        "                            :port or fd:N; may be repeated (the "
        "inherited\n"
        "                            listener)\n"
-       "  -w, --workers N           how many (1)\n"
+       "  -w, --workers N           how many, or auto: as many as processors "
+       "(1)\n"
        "      --backlog N           connections that wait (4096)\n"
        "      --socket-mode MODE    of a unix socket (660)\n"
        "      --socket-user NAME    its owner\n"

@@ -69,9 +69,11 @@ static void replace_later(fcgi__supervisor *s, long long lived, int clean,
 
 /* What it means when a worker is lost, or cannot even be started. */
 static void failed(fcgi__supervisor *s, unsigned generation, long long lived,
-                   int clean, const char *why) {
-  if (s->phase == FCGI__PHASE_STARTING)
+                   int clean, const char *why, int early) {
+  if (s->phase == FCGI__PHASE_STARTING && early)
     give_up(s, why);
+  else if (s->phase == FCGI__PHASE_STARTING)
+    replace_later(s, lived, clean, why);
   else if (s->phase == FCGI__PHASE_SERVING && generation == s->next)
     give_up_next(s, why);
   else if (s->phase == FCGI__PHASE_SERVING && generation == s->current)
@@ -88,7 +90,7 @@ void fcgi__generation_lost(fcgi__supervisor *s, const fcgi__worker *worker,
   snprintf(why, sizeof why, "worker %ld %s%s", (long)worker->pid, how,
            early && worker->start_due > fcgi__now() ? " before it was ready"
                                                     : "");
-  failed(s, worker->generation, lived, clean, why);
+  failed(s, worker->generation, lived, clean, why, early);
   fcgi__generations_settle(s);
 }
 
@@ -100,7 +102,7 @@ static int fill(fcgi__supervisor *s, unsigned generation) {
     if (fcgi__worker_start(s, generation) == 0)
       continue;
     snprintf(why, sizeof why, "%s: %s", s->path, strerror(errno));
-    failed(s, generation, 0, 0, why);
+    failed(s, generation, 0, 0, why, 1);
     return -1;
   }
   return 0;
@@ -189,6 +191,8 @@ void fcgi__generations_settle(fcgi__supervisor *s) {
   if (s->phase == FCGI__PHASE_STARTING &&
       count_workers(s, s->current, 1) >= s->wanted)
     serve_first(s);
+  if (s->phase == FCGI__PHASE_STARTING && now >= s->backoff.until)
+    fill(s, s->current);
   if (s->phase != FCGI__PHASE_SERVING)
     return;
   if (s->reload_due <= now)
@@ -204,9 +208,11 @@ void fcgi__generations_settle(fcgi__supervisor *s) {
 
 long long fcgi__generations_due(const fcgi__supervisor *s) {
   long long due = LLONG_MAX;
-  if (s->phase != FCGI__PHASE_SERVING)
+  if (s->phase > FCGI__PHASE_SERVING)
     return due;
   if (count_workers(s, s->current, 0) < s->wanted)
     due = s->backoff.until;
+  if (s->phase == FCGI__PHASE_STARTING)
+    return due;
   return s->reload_due < due ? s->reload_due : due;
 }

@@ -26,7 +26,10 @@ void fcgi__inbox_take(fcgi__supervisor *s) {
 
 #else
 
-enum { MESSAGE = 4096 }; /* What is read of one; no word of ours is longer. */
+enum {
+  MESSAGE = 4096, /* What is read of one; no message of ours is longer. */
+  AT_ONCE = 64    /* Messages before other work: anybody can send. */
+};
 
 /* What a worker may say, one to a line, and what it means. */
 static const struct {
@@ -78,7 +81,8 @@ typedef union credentials {
   char bytes[CMSG_SPACE(sizeof(struct ucred))]; /* The control message. */
 } credentials;
 
-/* One message: its length, or -1 when there is none. */
+/* One message: its length, or -1 when there is none. One that is cut says
+   nothing, as one whose sender is not known. */
 static ssize_t receive(int fd, char *text, size_t len, pid_t *sender) {
   struct iovec iov = {.iov_base = text, .iov_len = len - 1};
   credentials from;
@@ -92,7 +96,7 @@ static ssize_t receive(int fd, char *text, size_t len, pid_t *sender) {
   if (header && header->cmsg_level == SOL_SOCKET &&
       header->cmsg_type == SCM_CREDENTIALS)
     memcpy(&who, CMSG_DATA(header), sizeof who);
-  *sender = who.pid;
+  *sender = got >= 0 && message.msg_flags & MSG_TRUNC ? 0 : who.pid;
   text[got > 0 ? got : 0] = '\0';
   return got;
 }
@@ -114,7 +118,8 @@ static void hear(fcgi__supervisor *s, pid_t sender, const char *word) {
 void fcgi__inbox_take(fcgi__supervisor *s) {
   char text[MESSAGE], *rest, *word;
   pid_t sender;
-  while (receive(s->notify, text, sizeof text, &sender) >= 0)
+  for (int i = 0;
+       i < AT_ONCE && receive(s->notify, text, sizeof text, &sender) >= 0; i++)
     for (rest = text; (word = strsep(&rest, "\n"));)
       if (sender > 0)
         hear(s, sender, word);

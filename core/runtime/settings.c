@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "runtime/settings.h"
 #include "runtime/limits.h"
+#include "runtime/spawn.h"
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define DEFAULT(field, value) ((field) = (field) ? (field) : (value))
@@ -29,6 +31,20 @@ static int refuse(char *why, size_t why_len, const char *line) {
   return -1;
 }
 
+/* Those of ours lie above those that children get. */
+static int check_descriptors(char *why, size_t why_len) {
+  const rlim_t needed = FCGI__PASSED_FLOOR + FCGI__OWN_DESCRIPTORS;
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= needed)
+    return 0;
+  snprintf(
+      why, why_len,
+      "the limit of open files is %llu, and a supervisor needs %llu; raise "
+      "it (ulimit -n, LimitNOFILE=)",
+      (unsigned long long)limit.rlim_cur, (unsigned long long)needed);
+  return -1;
+}
+
 static int check(const fcgi_supervisor_config *c, char *why, size_t why_len) {
   if (!c->command || !c->command[0])
     return refuse(why, why_len, "no command to run as a worker");
@@ -46,7 +62,7 @@ static int check(const fcgi_supervisor_config *c, char *why, size_t why_len) {
     return refuse(why, why_len,
                   "there is no /proc here to read a worker's memory from; "
                   "leave out the limit of memory");
-  return 0;
+  return check_descriptors(why, why_len);
 }
 
 int fcgi__settings_take(fcgi_supervisor_config *out,

@@ -6,7 +6,12 @@
 
 #include "runtime/environment.h"
 #include <stddef.h>
+#include <fcntl.h>
 #include <sys/types.h>
+
+#ifndef O_PATH
+#define O_PATH O_RDONLY
+#endif
 
 enum {
   FCGI__PASSED_FIRST = 3, /* Where passed descriptors begin in the child. */

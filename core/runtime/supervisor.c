@@ -172,11 +172,36 @@ static int fail(char *why, size_t len, const char *what) {
   return -1;
 }
 
-static int go_to_directory(fcgi__supervisor *s, char *why, size_t len) {
-  const char *directory = s->config.directory;
-  s->start_directory = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+/* $PWD, where it still is the name of this directory and not just any. */
+static void find_start(fcgi__supervisor *s) {
+  const char *name = getenv("PWD");
+  struct stat here, there;
+  s->start_directory = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (s->start_directory >= 0)
     s->start_directory = fcgi__spawn_lift(s->start_directory);
+  if (name && *name == '/' && strlen(name) < sizeof s->start_path &&
+      stat(".", &here) == 0 && stat(name, &there) == 0 &&
+      here.st_dev == there.st_dev && here.st_ino == there.st_ino)
+    strcpy(s->start_path, name);
+}
+
+int fcgi__supervisor_start_directory(const fcgi__supervisor *s) {
+  int fd = -1;
+  if (s->start_path[0])
+    fd = open(s->start_path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0 && s->start_path[0])
+    fcgi__supervisor_log(s, FCGI_LOG_WARNING,
+                         "%s: %s; what starts now starts in the directory that "
+                         "was there",
+                         s->start_path, strerror(errno));
+  if (fd < 0)
+    return fcntl(s->start_directory, F_DUPFD_CLOEXEC, FCGI__PASSED_FLOOR);
+  return fcgi__spawn_lift(fd);
+}
+
+static int go_to_directory(fcgi__supervisor *s, char *why, size_t len) {
+  const char *directory = s->config.directory;
+  find_start(s);
   if (s->config.has_umask)
     umask((mode_t)s->config.umask);
   return directory && chdir(directory) < 0 ? fail(why, len, directory) : 0;

@@ -17,6 +17,7 @@
 enum {
   FCGI__SOCKETS = 16,         /* Listeners at most, as of a server. */
   FCGI__WORKERS = 4096,       /* Workers wanted at most. */
+  FCGI__OWN_DESCRIPTORS = 64, /* What a supervisor has open, and more. */
   FCGI__SUPERVISOR_LINE = 768 /* Bytes of a log line. */
 };
 
@@ -56,6 +57,8 @@ typedef struct fcgi__supervisor {
   char path[PATH_MAX];           /* Where the command is. */
   char self_path[PATH_MAX];      /* Where our own program is, or "". */
   int start_directory;           /* Where we were started. */
+  char start_path[PATH_MAX];     /* The same as the shell had it, which may lead
+                                    through links elsewhere by now; or "". */
   fcgi__identity identity;       /* Whom to become. */
   fcgi__pidfile pidfile;         /* Ours. */
   int owns;                      /* 1: what was made is ours to remove. */
@@ -99,6 +102,10 @@ typedef struct fcgi__supervisor {
 __attribute__((format(printf, 3, 4))) void
 fcgi__supervisor_log(const fcgi__supervisor *s, fcgi_log_level level,
                      const char *format, ...);
+
+/* Where we were started, by the name that the shell had for it, so that a link
+   to another release leads there: a new descriptor, or -1 with errno. */
+int fcgi__supervisor_start_directory(const fcgi__supervisor *s);
 
 /* Stop everything, gracefully or quickly. */
 void fcgi__supervisor_stop(fcgi__supervisor *s, int quickly);

@@ -61,6 +61,7 @@ static size_t list_passed(const fcgi__supervisor *s, int *passed) {
 
 static pid_t spawn(const fcgi__supervisor *s) {
   int passed[2 * FCGI__SOCKETS + 3];
+  int start = fcgi__supervisor_start_directory(s);
   fcgi__environment environment;
   const fcgi__spawn how = {
       .path = s->self_path,
@@ -69,16 +70,19 @@ static pid_t spawn(const fcgi__supervisor *s) {
       .passed = passed,
       .passed_count = list_passed(s, passed),
       .standard_input = -1,
-      .directory = s->start_directory,
+      .directory = start,
   };
   pid_t pid = -1;
   int error;
+  if (start < 0)
+    return -1;
   if (describe(s, &environment) == 0)
     pid = fcgi__spawn_start(&how);
   else
     errno = ENOMEM;
   error = errno;
   fcgi__environment_free(&environment);
+  close(start);
   errno = error;
   return pid;
 }

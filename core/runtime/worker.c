@@ -82,18 +82,17 @@ static size_t list_passed(const fcgi__supervisor *s, int *passed) {
   return count;
 }
 
-#ifndef O_PATH
-#define O_PATH O_RDONLY
-#endif
-
 /* The directory by its name, which may lead elsewhere than at the last reload:
    a descriptor, -1 when none is wanted, or -2 with errno. */
 static int open_directory(const fcgi__supervisor *s) {
   const char *name = s->config.directory;
-  int fd;
-  if (!name)
-    return -1;
-  fd = openat(s->start_directory, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  int start = fcgi__supervisor_start_directory(s), fd, saved;
+  if (start < 0 || !name)
+    return start < 0 ? -2 : start;
+  fd = openat(start, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  saved = errno;
+  close(start);
+  errno = saved;
   fd = fd < 0 ? fd : fcgi__spawn_lift(fd);
   return fd < 0 ? -2 : fd;
 }

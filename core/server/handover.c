@@ -123,8 +123,15 @@ int fcgi__handover_inherit(fcgi_server *server) {
   error = fcgi_server_hand_over(server, said[1]);
   if (!error)
     error = fcgi_server_take_over(server, said[2]);
-  if (error)
-    return error;
+  if (error) {
+    fcgi__server_log(server, FCGI_LOG_WARNING,
+                     "%s=\"%.64s\": %s; connections are closed at a stop "
+                     "instead",
+                     variable, text, server->message);
+    server->message[0] = '\0';
+    atomic_store(&server->handover.out, -1);
+    return 0;
+  }
   fcntl(said[1], F_SETFD, FD_CLOEXEC);
   fcntl(said[2], F_SETFD, FD_CLOEXEC);
   return 0;

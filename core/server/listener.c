@@ -229,25 +229,53 @@ int fcgi__listener_is_inherited(void) {
   return passed_count() > 0 || is_listening(STDIN_FILENO);
 }
 
-static int open_inherited(const fcgi__opening *o, fcgi__listener *out,
-                          size_t max) {
-  int count = passed_count();
+/* Why variables that are there give us no listener. */
+static int explain_passed(const fcgi__opening *o) {
+  const char *pid = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS");
+  if (!pid)
+    return fcgi__opening_refuse(
+        o, FCGI_ERR_INVALID,
+        "LISTEN_FDS=\"%.32s\" comes without LISTEN_PID, which says whom it is "
+        "for",
+        count);
+  if (number_from("LISTEN_PID") != (long)getpid())
+    return fcgi__opening_refuse(
+        o, FCGI_ERR_INVALID,
+        "LISTEN_PID=\"%.32s\" names another process, and this is %ld: the "
+        "listeners are not ours; let the program be executed itself (exec in a "
+        "shell script), or give an address",
+        pid, (long)getpid());
+  return fcgi__opening_refuse(
+      o, FCGI_ERR_INVALID,
+      "LISTEN_FDS=\"%.32s\" is no number of listeners, such as 1", count);
+}
+
+static int open_passed(const fcgi__opening *o, fcgi__listener *out, size_t max,
+                       int count) {
   for (int i = 0; i < count && (size_t)i < max; i++) {
     int error = adopt_checked(o, &out[i], FIRST_PASSED_FD + i);
     if (error < 0)
       return error;
   }
+  return (size_t)count < max ? count : (int)max;
+}
+
+static int open_inherited(const fcgi__opening *o, fcgi__listener *out,
+                          size_t max) {
+  int count = passed_count();
   if (count > 0)
-    return (size_t)count < max ? count : (int)max;
+    return open_passed(o, out, max, count);
   if (is_listening(STDIN_FILENO)) {
     int error = adopt(o, &out[0], STDIN_FILENO);
     return error < 0 ? error : 1;
   }
+  if (getenv("LISTEN_FDS"))
+    return explain_passed(o);
   return fcgi__opening_refuse(
       o, FCGI_ERR_INVALID,
-      "no listener inherited: give an address such as "
-      "unix:/run/app.sock or 127.0.0.1:9000, or start it with "
-      "systemd socket activation, spawn-fcgi or mod_fcgid");
+      "no listener inherited: give an address such as unix:/run/app.sock or "
+      "127.0.0.1:9000, or start it with systemd socket activation, spawn-fcgi "
+      "or mod_fcgid");
 }
 
 static int open_address(const fcgi__opening *o, fcgi__listener *out) {

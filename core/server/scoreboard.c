@@ -107,13 +107,24 @@ int fcgi__board_is_one(const fcgi__board_head *head, size_t size) {
          head->slot_count <= (size - sizeof *head) / sizeof(fcgi__board_slot);
 }
 
+/* Whoever made it may still have it open: it could be cut while we look. */
+static int keeps_its_size(int fd) {
+#ifdef __linux__
+  int seals = fcntl(fd, F_GET_SEALS);
+  return seals >= 0 && seals & F_SEAL_SHRINK;
+#else
+  (void)fd;
+  return 1;
+#endif
+}
+
 int fcgi__board_attach(fcgi__board *out, int fd) {
   struct stat found;
   int error;
   *out = (fcgi__board){.fd = -1};
   if (fstat(fd, &found) != 0)
     return FCGI_ERR_SYSTEM;
-  if (!S_ISREG(found.st_mode) ||
+  if (!S_ISREG(found.st_mode) || !keeps_its_size(fd) ||
       found.st_size < (off_t)sizeof(fcgi__board_head))
     return FCGI_ERR_PROTOCOL;
   error = map(out, fd, (size_t)found.st_size);

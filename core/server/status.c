@@ -211,7 +211,7 @@ static int open_board(DIR *folder, const char *folder_path) {
   while ((at = readdir(folder)) != NULL) {
     snprintf(path, sizeof path, "%s/%s", folder_path, at->d_name);
     if (is_memory(path))
-      return open(path, O_RDWR | O_CLOEXEC);
+      return open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
   }
   errno = ENOENT;
   return -1;

@@ -200,27 +200,51 @@ int fcgi__params_feed(fcgi_params *params, const fcgi_allocator *allocator,
   return error;
 }
 
-static inline uint64_t mix(uint64_t hash, const uint8_t *from, size_t len) {
-  uint64_t part = 0;
-  memcpy(&part, from, len);
-  return (hash ^ part) * 0xff51afd7ed558ccdu;
+/* The halves of a product, folded. A factor that is not known makes it unlikely
+   that names are chosen whose hashes are alike. */
+static inline uint64_t fold(uint64_t a, uint64_t b) {
+#ifdef __SIZEOF_INT128__
+  __extension__ typedef unsigned __int128 wide;
+  wide product = (wide)a * b;
+  return (uint64_t)product ^ (uint64_t)(product >> 64);
+#else
+  uint64_t low = (a & UINT32_MAX) * b, high = (a >> 32) * (b | 1);
+  return (low ^ (high << 29 | high >> 35)) * 0xff51afd7ed558ccdu;
+#endif
 }
 
-/* Names differ at their ends: HTTP_ACCEPT_CHARSET, SERVER_PORT, REMOTE_PORT.
-   How many may be alike is limited with the number of parameters. */
-static inline uint64_t hash_of(const uint8_t *name, size_t len) {
+static inline uint64_t mix(uint64_t hash, const uint8_t *from, size_t len,
+                           uint64_t key) {
+  uint64_t part = 0;
+  memcpy(&part, from, len);
+  return fold(hash ^ part, key);
+}
+
+/* Every byte counts: a client chooses the names of its headers. */
+static inline uint64_t hash_of(const uint8_t *name, size_t len, uint64_t key) {
+  uint64_t hash = len ^ key << 7;
   if (len < 8)
-    return mix(len, name, len);
-  return mix(mix(len, name, 8), name + len - 8, 8);
+    return mix(hash, name, len, key);
+  for (size_t at = 0; at + 8 < len; at += 8)
+    hash = mix(hash, name + at, 8, key);
+  return mix(hash, name + len - 8, 8, key);
+}
+
+/* Where memory lies is not known outside the process, and not the same in two
+   of them. */
+static uint64_t key_of(const fcgi_params *params) {
+  uint64_t where = (uint64_t)(uintptr_t)params;
+  uint64_t names = (uint64_t)(uintptr_t)params->bytes.data;
+  return fold(where ^ 0x9e3779b97f4a7c15u, names ^ 0xd6e8feb86659fd93u) | 1;
 }
 
 /* A slot of the table holds the index of the last entry of a name so far. */
 static void link_entry(fcgi_params *params, uint32_t *table, unsigned bits,
-                       uint32_t index) {
+                       uint32_t index, uint64_t key) {
   fcgi__entry *entries = entries_of(&params->entries), *entry = entries + index;
   const char *name = (const char *)params->bytes.data + entry->name;
   size_t mask = ((size_t)1 << bits) - 1, len = entry->name_len;
-  size_t slot = hash_of((const uint8_t *)name, len) >> (64 - bits);
+  size_t slot = hash_of((const uint8_t *)name, len, key) >> (64 - bits);
   while (table[slot] != no_entry &&
          !entry_is(params, entries + table[slot], name, len))
     slot = (slot + 1) & mask;
@@ -237,6 +261,7 @@ static int link_entries(fcgi_params *params, const fcgi_allocator *allocator) {
   uint32_t small[SMALL_TABLE], *table = small;
   size_t count = count_of(&params->entries), size;
   unsigned bits = 6;
+  const uint64_t key = key_of(params);
   while ((size_t)1 << bits < 2 * count)
     bits++;
   size = (sizeof *table) << bits;
@@ -246,7 +271,7 @@ static int link_entries(fcgi_params *params, const fcgi_allocator *allocator) {
     return FCGI_ERR_NOMEM;
   memset(table, 0xff, size);
   for (uint32_t index = 0; index < count; index++)
-    link_entry(params, table, bits, index);
+    link_entry(params, table, bits, index, key);
   if (table != small)
     fcgi__free(allocator, table);
   return 0;

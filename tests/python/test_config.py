@@ -152,6 +152,8 @@ def test_mistakes_in_a_file(place, toml, complaint):
         (["app:app"], {"FASTCGI_THREADS": "0"}, 2, "FASTCGI_THREADS: '0' is not a whole number"),
         (["app:app"], {"FASTCGI_STREAM": "x"}, 2, "FASTCGI_STREAM: 'x' is not true or false"),
         (["app:app", "--wrokers", "2"], {}, 2, "--wrokers; did you mean '--workers'?"),
+        (["app:app", "--preload"], {}, 2, "--preload: workers load the application themselves"),
+        (["app:app", "--keep-alive", "5"], {}, 2, "--keep-alive: --idle-timeout is how long"),
         (["app:app", "--reload", "-w", "0"], {}, 2, "--reload needs a worker, and --workers is 0"),
         (["app:app", "--workers", "5000"], {}, 2, "'5000' is not a whole number up to 4096"),
         (["app:missing"], {}, 1, "module 'app' has no attribute 'missing'"),

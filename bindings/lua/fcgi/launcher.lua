@@ -218,7 +218,8 @@ local function command(words, supervisor)
     first = first - 1
   end
   for i = first, #words do
-    list[#list + 1] = i == 0 and supervisor.absolute(words[0]) or words[i]
+    local relative = i == 0 and words[0]:sub(1, 1) ~= "/"
+    list[#list + 1] = relative and supervisor.working_directory() .. "/" .. words[0] or words[i]
   end
   return list
 end
@@ -242,7 +243,7 @@ local function run_workers(settings, workers, words)
   local list = supervising(settings)
   list.workers, list.command = workers, command(words, supervisor)
   list.watch = settings.reload and watched(settings, supervisor) or nil
-  supervisor.setenv(BASE, supervisor.absolute("."))
+  supervisor.setenv(BASE, supervisor.working_directory())
   local fine, status = pcall(supervisor.run, list)
   if not fine then
     config.refuse("%s", status)

@@ -178,12 +178,30 @@ local function distance(a, b)
   return row[#b]
 end
 
---- "; did you mean '--workers'?", or nothing.
+-- gunicorn's options that are not here, and what is instead.
+local elsewhere = {
+  preload = "workers load the application themselves, and a reload needs no preloading",
+  daemon = "let a service manager such as systemd start it",
+  ["keep-alive"] = "--idle-timeout is how long an idle connection is kept",
+  ["worker-class"] = "--threads says how many requests a worker serves at once",
+  ["worker-tmp-dir"] = "--temp-dir is where bodies go",
+  ["limit-request-body"] = "--max-body limits it",
+  ["access-logfile"] = "--access-log is the file",
+  ["error-logfile"] = "--error-log is the file",
+  env = "set variables in the environment",
+}
+
+--- "; did you mean '--workers'?", or what is instead, or nothing. Who errs in a
+--- letter seldom errs in the first.
 function options.nearest(name, field, before)
+  local instead = elsewhere[(name:gsub("_", "-"))]
+  if instead then
+    return ": " .. instead
+  end
   local best, least = nil, #name // 3 + 2
   for _, row in ipairs(rows) do
     local d = distance(name, row[field])
-    if d < least then
+    if d < least and name:byte(1) == row[field]:byte(1) then
       best, least = row[field], d
     end
   end

@@ -62,8 +62,43 @@ static int take_handler(lua_State *L, const char *app, int *stream) {
   return 0;
 }
 
+/* Put `directory` in front of the field `name` of the table at the top, in each
+   form, unless it is there: a path is no pattern and has no ";" or "?". */
+static void add_place(lua_State *L, const char *name, const char *directory,
+                      const char *forms) {
+  const char *old;
+  luaL_Buffer path;
+  lua_getfield(L, -1, name);
+  old = luaL_optstring(L, -1, "");
+  luaL_buffinit(L, &path);
+  for (; *forms; forms += strlen(forms) + 1) {
+    luaL_addstring(&path, directory);
+    luaL_addstring(&path, forms);
+    luaL_addchar(&path, ';');
+  }
+  luaL_addstring(&path, old);
+  luaL_pushresult(&path);
+  lua_setfield(L, -3, name);
+  lua_pop(L, 1);
+}
+
+/* require() finds what stands beside the application, wherever it was started
+   from, as Python does. */
+static void add_places(lua_State *L, const char *app) {
+  const char *slash = strrchr(app, '/');
+  if (!slash || strpbrk(app, ";?"))
+    return;
+  const char *directory = lua_pushlstring(L, app, (size_t)(slash - app));
+  if (lua_getglobal(L, "package") == LUA_TTABLE) {
+    add_place(L, "path", directory, "/?.lua\0/?/init.lua\0");
+    add_place(L, "cpath", directory, "/?.so\0");
+  }
+  lua_pop(L, 2);
+}
+
 int fcgi_lua_app_load(lua_State *L, const char *app, const char *const *args,
                       int *stream) {
+  add_places(L, app);
   if (luaL_loadfile(L, app) != LUA_OK || !run(L, args)) {
     first_line(L);
     return 0;

@@ -262,6 +262,23 @@ static int absolute(lua_State *L) {
   return 1;
 }
 
+/* The working directory as the shell has it, with its links, which may lead to
+   another release when the workers are replaced. */
+static int working_directory(lua_State *L) {
+  const char *name = getenv("PWD");
+  char out[PATH_MAX];
+  struct stat here, there;
+  if (name && *name == '/' && stat(".", &here) == 0 &&
+      stat(name, &there) == 0 && here.st_dev == there.st_dev &&
+      here.st_ino == there.st_ino)
+    lua_pushstring(L, name);
+  else if (getcwd(out, sizeof out))
+    lua_pushstring(L, out);
+  else
+    return done(L, 1, ".");
+  return 1;
+}
+
 static int set_environment(lua_State *L) {
   const char *name = luaL_checkstring(L, 1);
   return done(L, setenv(name, luaL_checkstring(L, 2), 1) < 0, name);
@@ -287,6 +304,7 @@ int luaopen_fcgi_supervisor(lua_State *L) {
                                        {"chdir", change_directory},
                                        {"umask", set_umask},
                                        {"absolute", absolute},
+                                       {"working_directory", working_directory},
                                        {"setenv", set_environment},
                                        {"cpus", count_cpus},
                                        {"say", say},

@@ -29,6 +29,7 @@ from ._supervisor import (
     is_worker,
     module_command,
     supervise,
+    working_directory,
 )
 from ._supervisor import check as check_processes
 
@@ -144,7 +145,7 @@ def serve_as_worker(settings: Settings) -> int:
 
 def serve_with_workers(settings: Settings, workers: int, argv: Sequence[str]) -> int:
     options = settings.some([*OWN, *SHARED, *RELOADING, "chdir"]) | {"workers": workers}
-    os.environ[BASE] = os.getcwd()
+    os.environ[BASE] = working_directory()
 
     def roots() -> list[str]:
         return [".", *(part for part in settings.read("pythonpath", "").split(",") if part)]

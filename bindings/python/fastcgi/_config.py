@@ -53,9 +53,37 @@ class Parser(argparse.ArgumentParser):
         self.exit(USAGE, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
 
+# gunicorn's options that are not here, and what is instead.
+ELSEWHERE = {
+    "preload": "workers load the application themselves, and a reload needs no preloading",
+    "worker-class": "--threads says how many requests a worker serves at once",
+    "worker-connections": "--limit-connections limits them",
+    "keep-alive": "--idle-timeout is how long an idle connection is kept",
+    "daemon": "let a service manager such as systemd start it",
+    "env": "set variables in the environment",
+    "name": "the process keeps its name",
+    "forwarded-allow-ips": "--allow-from says which web servers may connect",
+    "proxy-protocol": "the web server sends the client's address",
+    "limit-request-line": "--limit-params-size limits all parameters",
+    "limit-request-fields": "--limit-params limits them",
+    "limit-request-field_size": "--limit-params-size limits all parameters",
+    "worker-tmp-dir": "--temp-dir is where bodies go",
+    "statsd-host": "--status-path has the numbers, for Prometheus too",
+    "log-file": "--error-logfile is the log",
+    "certfile": "the web server does TLS",
+    "keyfile": "the web server does TLS",
+    "reuse-port": "workers share one listener",
+    "capture-output": "what goes to stderr stays there",
+}
+
+
 def nearest(name: str, known: Iterable[str], before: str = "") -> str:
-    """; did you mean 'workers'? Or nothing."""
-    close = difflib.get_close_matches(name, list(known), 1)
+    """; did you mean 'workers'? Or what is instead of an option of gunicorn's, or
+    nothing. Who errs in a letter seldom errs in the first."""
+    instead = ELSEWHERE.get(name.replace("_", "-")) or ELSEWHERE.get(name)
+    if instead:
+        return f": {instead}"
+    close = difflib.get_close_matches(name, [one for one in known if one[:1] == name[:1]], 1, 0.7)
     return f"; did you mean '{before}{close[0]}'?" if close else ""
 
 

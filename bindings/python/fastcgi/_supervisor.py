@@ -49,6 +49,18 @@ def module_command(arguments: Sequence[str]) -> list[str]:
     return [_interpreter(), *head, "-m", "fastcgi", *arguments]
 
 
+def working_directory() -> str:
+    """As the shell has it, with its links: they may lead to another release
+    when the workers are replaced."""
+    name = os.environ.get("PWD", "")
+    try:
+        if os.path.isabs(name) and os.path.samefile(name, "."):
+            return name
+    except OSError:
+        pass
+    return os.getcwd()
+
+
 def program_command() -> list[str]:
     """The running program once more. Raises SupervisorError when there is no
     way to execute it."""
@@ -60,7 +72,7 @@ def program_command() -> list[str]:
             "a file, or name the application: python -m fastcgi --workers N MODULE:APP"
         )
     if 0 <= script < len(words) and os.path.exists(words[script]):
-        words[script] = os.path.abspath(words[script])
+        words[script] = os.path.join(working_directory(), words[script])
     return [_interpreter(), *words]
 
 

@@ -158,14 +158,33 @@ static void test_inherited_ignores_anothers_listen_pid(void **state) {
   assert_int_equal(seen.listeners[0].fd, 0);
 }
 
-static void test_inherited_ignores_malformed_variables(void **state) {
+/* Nothing is inherited, and the line says what the variables have. */
+static void assert_said(inheritance given, const char *reason) {
+  outcome seen = inherit(given);
+  assert_int_equal(seen.result, FCGI_ERR_INVALID);
+  if (!strstr(seen.why, reason))
+    fail_msg("\"%s\" is not in \"%s\"", reason, seen.why);
+}
+
+static void test_inherited_says_which_variable_is_malformed(void **state) {
+  static const char *const counts[] = {
+      "1x", "-1", "", "0", " 1", "0x1", "99999999999999999999"};
   (void)state;
-  assert_nothing_inherited((inheritance){.pid = "me", .count = "1x"});
-  assert_nothing_inherited((inheritance){.pid = "me", .count = "-1"});
-  assert_nothing_inherited((inheritance){.pid = "me", .count = ""});
-  assert_nothing_inherited(
-      (inheritance){.pid = "me", .count = "99999999999999999999"});
-  assert_nothing_inherited((inheritance){.pid = "", .count = "1"});
+  for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+    char reason[64];
+    snprintf(reason, sizeof reason, "LISTEN_FDS=\"%s\" is no number",
+             counts[i]);
+    assert_said((inheritance){.passed = 1, .pid = "me", .count = counts[i]},
+                reason);
+  }
+  assert_said((inheritance){.pid = "", .count = "1"}, "LISTEN_PID=\"\" names");
+  assert_said((inheritance){.passed = 1, .count = "1"}, "without LISTEN_PID");
+}
+
+static void test_inherited_names_the_other_process(void **state) {
+  (void)state;
+  assert_said((inheritance){.passed = 1, .pid = "1", .count = "1"},
+              "LISTEN_PID=\"1\" names another process, and this is ");
 }
 
 static void test_inherited_explains_that_there_is_none(void **state) {
@@ -209,7 +228,8 @@ int main(void) {
       cmocka_unit_test(test_inherited_prefers_systemd_to_descriptor_0),
       cmocka_unit_test(test_inherited_takes_descriptor_0),
       cmocka_unit_test(test_inherited_ignores_anothers_listen_pid),
-      cmocka_unit_test(test_inherited_ignores_malformed_variables),
+      cmocka_unit_test(test_inherited_says_which_variable_is_malformed),
+      cmocka_unit_test(test_inherited_names_the_other_process),
       cmocka_unit_test(test_inherited_explains_that_there_is_none),
       cmocka_unit_test(test_inherited_refuses_what_does_not_listen),
       cmocka_unit_test(test_inherited_is_made_nonblocking),

@@ -152,6 +152,29 @@ static void test_nobody_can_shrink_it(void **state) {
   assert_int_equal(errno, EPERM);
 }
 
+/* One of the same bytes that its maker could cut while others look. */
+static void expect_no_board(const fcgi__board *board, int fd, int seals) {
+  fcgi__board other;
+  assert_true(fd >= 0);
+  assert_int_equal(write(fd, board->head, board->size), board->size);
+  if (seals)
+    assert_int_equal(fcntl(fd, F_ADD_SEALS, seals), 0);
+  assert_int_equal(fcgi__board_attach(&other, fd), FCGI_ERR_PROTOCOL);
+  close(fd);
+}
+
+static void test_what_may_shrink_is_no_board(void **state) {
+  const fcgi__board *board = *state;
+  char path[] = "/tmp/fastcgi-unit-XXXXXX";
+  expect_no_board(board, memfd_create("fastcgi-scoreboard", 0), 0);
+  expect_no_board(board, memfd_create("fastcgi-scoreboard", MFD_ALLOW_SEALING),
+                  0);
+  expect_no_board(board, memfd_create("fastcgi-scoreboard", MFD_ALLOW_SEALING),
+                  F_SEAL_GROW);
+  expect_no_board(board, mkstemp(path), 0);
+  unlink(path);
+}
+
 static void render_all(const fcgi_status *status) {
   for (int i = FCGI_STATUS_TEXT; i < FCGI_STATUS_RAW; i++) {
     char *text = NULL;
@@ -222,6 +245,7 @@ int main(void) {
       BOARD_TEST(test_overdue_handlers_are_seen),
       BOARD_TEST(test_what_is_no_board_is_refused),
       BOARD_TEST(test_nobody_can_shrink_it),
+      BOARD_TEST(test_what_may_shrink_is_no_board),
       BOARD_TEST(test_bad_bytes_do_no_harm),
       BOARD_TEST(test_a_process_can_be_looked_into),
   };

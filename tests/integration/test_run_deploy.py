@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: MIT
+"""Starts and deployments as people have them: releases behind a link, small
+limits, variables of another process."""
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+from support.fcgi_client import wait_until
+from support.paths import BUILD, EXAMPLES
+from support.process import Process
+from support.supervisor import Supervisor
+from support.tool import fcgi
+
+TOOL = BUILD / "tools" / "fcgi"
+
+
+def releases(directory: Path) -> Path:
+    """Two of them, and the link to the first."""
+    for name in ("one", "two"):
+        (directory / name).mkdir()
+        (directory / name / "release").write_text(name)
+    link = directory / "current"
+    link.symlink_to("one")
+    return link
+
+
+def switch(link: Path) -> None:
+    fresh = link.with_name("fresh")
+    fresh.symlink_to("two")
+    fresh.rename(link)
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR2])
+def test_release_behind_a_link(directory: Path, number: signal.Signals):
+    directory = directory / number.name
+    directory.mkdir()
+    link, seen, pid_file = releases(directory), directory / "seen", directory / "pid"
+    program = f"cat release >> {seen}; echo >> {seen}; exec {EXAMPLES / 'hello'}"
+    words = [TOOL, "run", "--allow-root", "--pid", pid_file, "--bind", f"unix:{directory}/s"]
+    command = [*words, "--", "sh", "-c", program]
+    with Process(command, directory / "log", cwd=link, env={"PWD": str(link)}) as process:
+        wait_until(pid_file.exists, 30, "the pid file")
+        wait_until(lambda: "ready after" in process.output(), 30, "readiness")
+        assert seen.read_text().split() == ["one"]
+        switch(link)
+        first = process.pid
+        os.kill(first, number)
+        wait_until(lambda: seen.read_text().split() == ["one", "two"], 30, "the new release")
+        if number == signal.SIGUSR2:
+            wait_until(lambda: pid_file.read_text() not in ("", f"{first}\n"), 30, "a successor")
+            os.kill(int(pid_file.read_text()), signal.SIGTERM)
+            wait_until(lambda: not (directory / "s").exists(), 30, "the socket's removal")
+
+
+def test_relative_socket_below_another_directory(directory: Path):
+    """Also the supervisor that has taken over removes it."""
+    directory = directory / "relative"
+    (directory / "below").mkdir(parents=True)
+    pid_file = directory / "pid"
+    words = [TOOL, "run", "--allow-root", "--pid", pid_file, "--chdir", "below"]
+    command = [*words, "--bind", "unix:app.sock", "--", EXAMPLES / "hello"]
+    with Process(command, directory / "log", cwd=directory) as process:
+        path = directory / "below" / "app.sock"
+        process.wait_for_address(f"unix:{path}")
+        wait_until(lambda: pid_file.exists() and pid_file.read_text(), 30, "the pid file")
+        first = pid_file.read_text()
+        os.kill(process.pid, signal.SIGUSR2)
+        wait_until(lambda: pid_file.read_text() not in ("", first), 30, "a successor")
+        assert path.is_socket()
+        os.kill(int(pid_file.read_text()), signal.SIGTERM)
+        wait_until(lambda: not path.exists(), 30, "the socket's removal")
+
+
+def test_ready_worker_killed_during_the_first_start(directory: Path):
+    """The other one is not ready before its file is there."""
+    gate, turns = directory / "gate", directory / "turns"
+    turns.mkdir()
+    program = (
+        f"mkdir {turns}/first 2>/dev/null || while [ ! -e {gate} ]; do sleep 0.1; done; "
+        f"exec {EXAMPLES / 'hello'}"
+    )
+    with Supervisor(directory, ["sh", "-c", program], name="first") as supervisor:
+        wait_until(lambda: "is ready after" in supervisor.output(), 30, "one worker")
+        (line,) = [text for text in supervisor.output().splitlines() if "is ready after" in text]
+        os.kill(int(line.split("worker ")[1].split()[0]), signal.SIGKILL)
+        wait_until(lambda: "starting another" in supervisor.output(), 30, "a replacement")
+        gate.touch()
+        supervisor.ready()
+        assert "cannot start" not in supervisor.output()
+
+
+def test_few_descriptors_are_said():
+    command = f"ulimit -n 64; exec {TOOL} run --allow-root --bind unix:none.sock -- true"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "fcgi: the limit of open files is 64, and a supervisor needs 128; raise it "
+        "(ulimit -n, LimitNOFILE=)\n"
+    )
+
+
+def test_listeners_of_another_process_are_named():
+    environment = {**os.environ, "LISTEN_PID": "1", "LISTEN_FDS": "1"}
+    done = subprocess.run(
+        [str(EXAMPLES / "hello")],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode != 0
+    assert 'LISTEN_PID="1" names another process' in done.stderr
+
+
+def test_as_many_workers_as_processors(directory: Path):
+    with Supervisor(directory, [EXAMPLES / "hello"], workers="auto", name="auto") as supervisor:
+        supervisor.ready()
+        assert 1 <= len(supervisor.workers()) <= len(os.sched_getaffinity(0))
+    assert fcgi("run", "--workers", "many", "--", "x").returncode == 2
