@@ -63,7 +63,8 @@ endforeach()
 
 foreach(thing syscalls send_file stderr budget c_examples command_line flask demo readme
               tool_alone authorizer spec cgi roles haproxy faults_peers
-              faults_files faults_processes faults_calls run run_deploy numbers run_limits run_upgrade
+              faults_files faults_processes faults_calls run run_deploy numbers
+              run_limits run_upgrade
               dashboard docs_run stuck_stderr stop
               run_programs run_systemd status logs monitors bench bench_report)
   fcgi_add_pytest(integration.${thing} integration 300

@@ -32,7 +32,7 @@ def test_run_refuses(option: str):
     for text in WRONG:
         done = fcgi("run", option, text, "--", "true")
         assert done.returncode == 2, (option, text)
-        assert done.stderr.startswith(f"fcgi: run: {option} {text}: not "), done.stderr
+        assert done.stderr.decode().startswith(f"fcgi: run: {option} {text}: not "), done.stderr.decode()
 
 
 @pytest.mark.parametrize("option", OWNERS)
@@ -43,7 +43,7 @@ def test_run_refuses_owners(directory: Path, option: str):
         done = fcgi("run", *words, "--", "true")
         assert done.returncode == 1, (option, text)
         line = f"{option.rpartition('-')[2]} {text}: "
-        assert line in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
+        assert line in done.stderr.decode() and len(done.stderr.decode().splitlines()) == 1, done.stderr.decode()
     assert not (directory / "owners.sock").exists()
 
 
@@ -64,15 +64,15 @@ def test_run_refuses_owners(directory: Path, option: str):
 def test_other_commands_refuse(words: tuple):
     for text in WRONG:
         done = fcgi(*words, text)
-        assert done.returncode == 2, (words, text, done.stderr)
-        assert text.strip() in done.stderr
+        assert done.returncode == 2, (words, text, done.stderr.decode())
+        assert text.strip() in done.stderr.decode()
 
 
 def test_status_takes_no_process_for_another():
     """4294967297 is 1 in 32 bits."""
     done = fcgi("status", "4294967297")
     assert done.returncode == 2
-    assert done.stderr == "fcgi: status: 4294967297 is the number of no process\n"
+    assert done.stderr.decode() == "fcgi: status: 4294967297 is the number of no process\n"
 
 
 @pytest.mark.parametrize(
