@@ -132,26 +132,26 @@ typedef struct fcgi_server_config {
                               /dev/stdout a copy of that descriptor.
                                $FASTCGI_ACCESS_LOG, or none. */
   const char
-      *access_log_format;  /* "common", "combined", "json", or a text with
-                         atoms, "%(h)s %(r)s %(s)s"; listen refuses others.
-                         $FASTCGI_ACCESS_LOG_FORMAT, or combined. */
-  const char *error_log;   /* The server's lines and what requests write to
-                              STDERR go to this file, likewise, and no longer
-                              to `log`. $FASTCGI_ERROR_LOG, or none. */
-  int graceful_timeout_ms; /* How long a graceful stop may take that a signal
-                              asks of fcgi_serve_signals; then it stops at once.
-                              $FASTCGI_GRACEFUL_TIMEOUT seconds, or without
-                              end; -1 for that. */
-  unsigned log_levels;     /* What of the server's goes to stderr where neither
-                              `log` nor an error log is: an or of 1u << level,
-                              ERROR and WARNING. */
-  int no_multiplex;        /* 1: web servers that ask are told to send one
-                              request at a time over a connection. -1: they
-                              may send more. $FASTCGI_NO_MULTIPLEX, or -1. */
-  const char *root_path;   /* Where applications are mounted, "/shop": what
-                              fcgi_request_path gives as script_name; "" for
-                              nowhere. $FASTCGI_ROOT_PATH, or what the web
-                              server says. */
+      *access_log_format;   /* "common", "combined", "json", or a text with
+                          atoms, "%(h)s %(r)s %(s)s"; listen refuses others.
+                          $FASTCGI_ACCESS_LOG_FORMAT, or combined. */
+  const char *error_log;    /* The server's lines and what requests write to
+                               STDERR go to this file, likewise, and no longer
+                               to `log`. $FASTCGI_ERROR_LOG, or none. */
+  int graceful_timeout_ms;  /* How long a graceful stop may take that a signal
+                               asks of fcgi_serve_signals; then it stops at once.
+                               $FASTCGI_GRACEFUL_TIMEOUT seconds, or without
+                               end; -1 for that. */
+  unsigned log_levels;      /* What of the server's goes to stderr where neither
+                               `log` nor an error log is: an or of 1u << level,
+                               ERROR and WARNING. */
+  int no_multiplex;         /* 1: web servers that ask are told to send one
+                               request at a time over a connection. -1: they
+                               may send more. $FASTCGI_NO_MULTIPLEX, or -1. */
+  const char *root_path;    /* Where applications are mounted, "/shop": what
+                               fcgi_request_path gives as script_name; "" for
+                               nowhere. $FASTCGI_ROOT_PATH, or what the web
+                               server says. */
   size_t connection_memory; /* What the requests open on one connection may
                                hold: 4 MiB. As it fills, windows shrink and
                                bodies go to their files; then new requests get
