@@ -46,7 +46,7 @@ static const char *value_of(char *const *environment, const char *name) {
    upload. */
 static uint64_t body_of(char *const *environment) {
   const char *length = value_of(environment, "CONTENT_LENGTH");
-  if (*length)
+  if (*length && strcmp(length, "-1") != 0)
     return length_of(length);
   return *value_of(environment, "HTTP_TRANSFER_ENCODING") ? UINT64_MAX : 0;
 }

@@ -218,8 +218,16 @@ void fcgi__request_input(fcgi_request *request, const fcgi_event *event) {
     collect(request, body, event);
 }
 
+/* A collected body is as long as it is, where nobody has said so before. */
+static void measure(fcgi_request *request) {
+  uint64_t len = fcgi__body_unread(&request->body);
+  if (request->content_length < 0 && !request->dispatched && len > 0)
+    request->content_length = (int64_t)len;
+}
+
 static void end_of_stdin(fcgi_request *request, const fcgi_event *event) {
   request->truncated = (uint8_t)event->truncated;
+  measure(request);
   if (request->data_done)
     leave_reading(request);
   else

@@ -66,7 +66,7 @@ struct fcgi_request {
   fcgi_abort_reason aborted;  /* Why, if so. */
   int timeout_ms;             /* Of one read or write; -1 without end. */
   uint32_t app_status;        /* With `end_due`. */
-  int64_t content_length;     /* -1 if not sent. */
+  int64_t content_length;     /* Of the body; -1 if not known. */
   fcgi__body body;            /* STDIN. */
   fcgi__body data;            /* DATA of a filter. */
   fcgi__buffer errors;        /* STDERR that waits for the head, or STDOUT. */

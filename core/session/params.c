@@ -344,14 +344,22 @@ static int parse_length(const char *text, size_t len, int64_t *out) {
   return 0;
 }
 
+/* Caddy sends -1 for a body of unknown length (a chunked upload). */
+static int is_unknown(const char *text, size_t len) {
+  return len == 2 && memcmp(text, "-1", 2) == 0;
+}
+
 int fcgi__params_content_length(const fcgi_params *params, int64_t *out) {
   const fcgi__entry *at = find(params, &params->entries, "CONTENT_LENGTH", 14);
   int64_t length = -1;
   *out = -1;
   for (; at; at = next_of(params, at)) {
-    if (parse_length((const char *)params->bytes.data + at->value,
-                     at->value_len, &length) ||
-        (*out >= 0 && length != *out))
+    const char *text = (const char *)params->bytes.data + at->value;
+    if (is_unknown(text, at->value_len))
+      length = -1;
+    else if (parse_length(text, at->value_len, &length))
+      return FCGI_ERR_PROTOCOL;
+    if (*out >= 0 && length != *out)
       return FCGI_ERR_PROTOCOL;
     *out = length;
   }

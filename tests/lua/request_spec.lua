@@ -95,10 +95,26 @@ describe("a request", function()
     end)
   end)
 
-  it("has no content_length when none was sent", function()
+  it("has the content_length of a collected body when none was sent", function()
     support.pull({ body = "abc", chunked = true }, function(req)
-      assert.is_nil(req.content_length)
+      assert.equal(3, req.content_length)
       assert.equal("abc", req:read("a"))
+    end)
+    support.pull({ method = "POST", params = { CONTENT_LENGTH = "-1" } }, function(req)
+      assert.is_nil(req.content_length)
+      assert.equal("", req:read("a"))
+    end)
+  end)
+
+  it("has the path that the web server has judged, and its parts", function()
+    local sent = { SCRIPT_NAME = "/pre", PATH_INFO = "/a b", REQUEST_URI = "/pre/%61%20b?q" }
+    support.pull({ params = sent }, function(req)
+      assert.same({ "/pre/a b", "/pre", "/a b", "/pre/%61%20b" },
+        { req.path, req.script_name, req.path_info, req.raw_path })
+    end)
+    support.pull({ params = { SCRIPT_NAME = "/auth", REQUEST_URI = "/guarded" } }, function(req)
+      assert.same({ "/auth", "", "/auth" }, { req.path, req.script_name, req.path_info })
+      assert.is_nil(req.raw_path)
     end)
   end)
 

@@ -47,7 +47,8 @@ def expected(pairs):
         joined = key.startswith("HTTP_") and key in made
         separator = "; " if key == "HTTP_COOKIE" else ", "
         made[key] = made[key] + separator + text if joined else text
-    return made
+    never_empty = ("REQUEST_METHOD", "SERVER_NAME", "SERVER_PORT", "SERVER_PROTOCOL")
+    return {**made, **{name: DEFAULTS[name] for name in never_empty if not made[name]}}
 
 
 class Traffic:

@@ -230,7 +230,7 @@ function server:close() end
 ---@field raw_path string? the path as the client wrote it, not decoded; nil after a rewriting
 ---@field id integer its number on the connection
 ---@field role string "responder", "authorizer", "filter" or a custom role's name
----@field content_length integer? CONTENT_LENGTH; nil when none was sent
+---@field content_length integer? CONTENT_LENGTH; without one that of a collected body, nil for a streamed or an empty one
 ---@field data_length integer? bytes of a filter's file, FCGI_DATA_LENGTH
 ---@field data_modified integer? when it was modified, in seconds since 1970
 ---@field aborted false|fcgi.abort_reason whether it is aborted, and why; looks at the connection

@@ -1,46 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "environ.h"
-#include "params.h"
-#include <strings.h>
 
-/* What PEP 3333 requires and a web server may leave out. */
-static const char *const defaults[][2] = {
-    {"REQUEST_METHOD", "GET"},
-    {"SCRIPT_NAME", ""},
-    {"PATH_INFO", ""},
-    {"QUERY_STRING", ""},
-    {"SERVER_NAME", "localhost"},
-    {"SERVER_PORT", "80"},
-    {"SERVER_PROTOCOL", "HTTP/1.1"},
-    {"wsgi.url_scheme", "http"},
-};
-
-static int set_defaults(PyObject *base) {
-  for (size_t i = 0; i < sizeof defaults / sizeof *defaults; i++) {
-    PyObject *key = PyUnicode_InternFromString(defaults[i][0]);
-    PyObject *value = PyUnicode_InternFromString(defaults[i][1]);
-    int failed =
-        key == NULL || value == NULL || PyDict_SetItem(base, key, value) < 0;
-    Py_XDECREF(key);
-    Py_XDECREF(value);
-    if (failed)
-      return -1;
-  }
-  return 0;
-}
-
-/* Set `key` and let go of `value`, which may be NULL with an exception. */
-static int set_new(PyObject *dict, const char *key, PyObject *value) {
-  PyObject *name = PyUnicode_InternFromString(key);
-  int failed =
-      name == NULL || value == NULL || PyDict_SetItem(dict, name, value) < 0;
-  Py_XDECREF(name);
-  Py_XDECREF(value);
-  return failed ? -1 : 0;
-}
-
-/* Python has none where descriptor 2 was closed; an application counts on it
-   (PEP 3333). */
 static PyObject *wsgi_errors(void) {
   PyObject *errors = PySys_GetObject("stderr");
   if (errors != NULL && errors != Py_None)
@@ -54,18 +14,19 @@ static PyObject *wsgi_errors(void) {
 }
 
 int environ_init(environ_memo *self, core_state *state, int multithread,
-                 int cgi) {
+                 int multiprocess, int cgi) {
   memset(self, 0, sizeof *self);
   PyObject *base = self->base = PyDict_New();
-  if (base == NULL || set_defaults(base) < 0 ||
-      set_new(base, "wsgi.version", Py_BuildValue("(ii)", 1, 0)) < 0 ||
-      set_new(base, "wsgi.errors", wsgi_errors()) < 0 ||
-      set_new(base, "wsgi.multithread", PyBool_FromLong(multithread)) < 0 ||
-      set_new(base, "wsgi.multiprocess", PyBool_FromLong(cgi)) < 0 ||
-      set_new(base, "wsgi.run_once", PyBool_FromLong(cgi)) < 0 ||
-      set_new(base, "wsgi.input_terminated", PyBool_FromLong(1)) < 0 ||
-      set_new(base, "wsgi.file_wrapper",
-              Py_NewRef((PyObject *)state->file_wrapper_type)) < 0 ||
+  if (base == NULL || derive_defaults(base) < 0 ||
+      derive_set(base, "wsgi.version", Py_BuildValue("(ii)", 1, 0)) < 0 ||
+      derive_set(base, "wsgi.errors", wsgi_errors()) < 0 ||
+      derive_set(base, "wsgi.multithread", PyBool_FromLong(multithread)) < 0 ||
+      derive_set(base, "wsgi.multiprocess", PyBool_FromLong(multiprocess)) <
+          0 ||
+      derive_set(base, "wsgi.run_once", PyBool_FromLong(cgi)) < 0 ||
+      derive_set(base, "wsgi.input_terminated", PyBool_FromLong(1)) < 0 ||
+      derive_set(base, "wsgi.file_wrapper",
+                 Py_NewRef((PyObject *)state->file_wrapper_type)) < 0 ||
       PyDict_SetItem(base, state->wsgi_input, Py_None) < 0)
     return -1;
   return PyDict_SetItem(base, state->fastcgi_request, Py_None);
@@ -95,104 +56,49 @@ void environ_clear(environ_memo *self) {
   Py_CLEAR(self->base);
 }
 
-typedef struct sources {
-  params_text at[ENVIRON_SOURCES]; /* What was sent. */
-} sources;
-
-#define NAME(name) [ENVIRON_##name] = #name
-static const char *const source_names[ENVIRON_SOURCES] = {
-    NAME(SCRIPT_NAME),
-    NAME(PATH_INFO),
-    NAME(HTTPS),
-    NAME(REQUEST_SCHEME),
-    NAME(DOCUMENT_URI),
-    NAME(SCRIPT_FILENAME),
-    NAME(SERVER_SOFTWARE),
-    NAME(REDIRECT_URL),
-    NAME(REDIRECT_STATUS),
-    NAME(DOCUMENT_ROOT),
-    NAME(CONTEXT_DOCUMENT_ROOT)};
-#undef NAME
-
-static void find_sources(const fcgi_params *params, sources *out) {
-  for (int i = 0; i < ENVIRON_READ; i++)
-    out->at[i] = params_get(params, source_names[i]);
-}
-
-/* The same, where the slots tell at which index they are. */
+/* Find them where the slots tell at which index they are. */
 static void take_sources(const environ_memo *self, const fcgi_params *params,
-                         sources *out) {
+                         derive_sources *out) {
   fcgi_param param;
   memset(out, 0, sizeof *out);
-  for (int i = 0; i < ENVIRON_READ; i++)
+  for (int i = 0; i < DERIVE_READ; i++)
     if (self->source[i] >= 0 &&
         fcgi_params_at(params, (size_t)self->source[i], &param) == 0)
       out->at[i] = (params_text){param.value, param.value_len};
 }
 
-static int is_https(const sources *from) {
-  const char *https = from->at[ENVIRON_HTTPS].data;
-  const char *scheme = from->at[ENVIRON_REQUEST_SCHEME].data;
-  if (https != NULL && *https != '\0')
-    return strcasecmp(https, "off") != 0 && strcmp(https, "0") != 0;
-  return scheme != NULL && strcasecmp(scheme, "https") == 0;
-}
-
-/* Set `key` to our value, and keep under the name `kept` what the web server
-   sent where that differs. */
-static int set_path(PyObject *dict, PyObject *key, PyObject *kept,
-                    params_text sent, PyObject *value) {
-  int failed = 0;
-  if (sent.data != NULL && !params_equal(value, sent.data, sent.len)) {
-    PyObject *original = params_value(sent.data, sent.len);
-    failed = original == NULL || PyDict_SetItem(dict, kept, original) < 0;
-    Py_XDECREF(original);
-  } else if (PyDict_Contains(dict, kept) == 1) {
-    failed = PyDict_DelItem(dict, kept) < 0;
-  }
-  return failed ? -1 : PyDict_SetItem(dict, key, value);
-}
-
-/* The pair that the core makes of what the web server sent. */
-static int derive_path(const request_object *request, PyObject *dict,
-                       const sources *from) {
-  const core_state *state = request->state;
-  fcgi_path path;
-  if (fcgi_request_path(request->handle, &path) < 0)
-    return PyErr_NoMemory(), -1;
-  PyObject *script = params_value(path.script_name, path.script_name_len);
-  PyObject *info = params_value(path.path_info, path.path_info_len);
-  int failed = script == NULL || info == NULL ||
-               set_path(dict, state->script_name, state->orig_script_name,
-                        from->at[ENVIRON_SCRIPT_NAME], script) < 0 ||
-               set_path(dict, state->path_info, state->orig_path_info,
-                        from->at[ENVIRON_PATH_INFO], info) < 0;
-  Py_XDECREF(script);
-  Py_XDECREF(info);
-  return failed ? -1 : 0;
-}
-
-/* The keys that follow from several parameters. */
-static int derive(const request_object *request, PyObject *dict,
-                  const sources *from) {
-  const core_state *state = request->state;
-  PyObject *scheme = is_https(from) ? state->https : state->http;
-  if (PyDict_SetItem(dict, state->wsgi_url_scheme, scheme) < 0)
-    return -1;
-  return derive_path(request, dict, from);
-}
-
 /* CGI has CONTENT_TYPE and CONTENT_LENGTH instead of these two; Caddy sends
    both spellings, and wsgiref.validate refuses these. */
 static int drop_doubles(PyObject *dict) {
-  static const char *const doubles[] = {"HTTP_CONTENT_TYPE",
-                                        "HTTP_CONTENT_LENGTH"};
-  for (int i = 0; i < 2; i++) {
-    if (PyDict_DelItemString(dict, doubles[i]) == 0)
+  int failed = derive_drop(dict, "HTTP_CONTENT_TYPE") < 0 ||
+               derive_drop(dict, "HTTP_CONTENT_LENGTH") < 0;
+  return failed ? -1 : 0;
+}
+
+/* Our own keys are nobody else's to set. */
+static int is_ours(const char *name, size_t len) {
+  return (len >= 5 && memcmp(name, "wsgi.", 5) == 0) ||
+         (len >= 8 && memcmp(name, "fastcgi.", 8) == 0);
+}
+
+/* The parameters but those with a name of ours, which hides it. */
+static int fill(const environ_memo *self, core_state *state, PyObject *dict,
+                const fcgi_params *params) {
+  fcgi_param param;
+  if (params_fill(state, dict, params) < 0)
+    return -1;
+  for (size_t i = 0; fcgi_params_at(params, i, &param) == 0; i++) {
+    if (!is_ours(param.name, param.name_len))
       continue;
-    if (!PyErr_ExceptionMatches(PyExc_KeyError))
+    PyObject *name = params_name(state, param.name, param.name_len);
+    PyObject *own =
+        name == NULL ? NULL : PyDict_GetItemWithError(self->base, name);
+    int failed = name == NULL || (own != NULL ? PyDict_SetItem(dict, name, own)
+                                              : PyDict_DelItem(dict, name)) < 0;
+    Py_XDECREF(name);
+    if (failed && !PyErr_ExceptionMatches(PyExc_KeyError))
       return -1;
-    PyErr_Clear();
+    PyErr_Clear(); /* It came twice. */
   }
   return 0;
 }
@@ -200,12 +106,12 @@ static int drop_doubles(PyObject *dict) {
 /* A dict that owes nothing to another request. */
 static PyObject *build(environ_memo *self, request_object *request,
                        const fcgi_params *params) {
-  sources from;
+  derive_sources from;
   PyObject *dict = PyDict_Copy(self->base);
-  find_sources(params, &from);
+  derive_find(params, &from);
   if (dict != NULL &&
-      (params_fill(request->state, dict, params) < 0 ||
-       drop_doubles(dict) < 0 || derive(request, dict, &from) < 0))
+      (fill(self, request->state, dict, params) < 0 || drop_doubles(dict) < 0 ||
+       derive_keys(request, dict, &from) < 0))
     Py_CLEAR(dict);
   return dict;
 }
@@ -250,6 +156,7 @@ static int fill_slot(environ_slot *slot, core_state *state,
                         ? Py_NewRef(old->value)
                         : params_value(param->value, param->value_len);
   int failed = put_name(slot, name) < 0;
+  slot->is_hidden = is_ours(param->name, param->name_len);
   return put_value(slot, value) < 0 || failed ? -1 : 0;
 }
 
@@ -274,12 +181,10 @@ static int fill_slots(const environ_memo *self, core_state *state,
 
 static void note_source(environ_memo *self, int at) {
   environ_slot *slot = &self->slots[at];
-  for (int i = 0; i < ENVIRON_SOURCES; i++)
-    if (strlen(source_names[i]) == slot->name_len &&
-        memcmp(source_names[i], slot->name_text, slot->name_len) == 0) {
-      slot->is_source = 1;
-      self->source[i] = at;
-    }
+  int source = derive_source(slot->name_text, slot->name_len);
+  slot->is_source = source >= 0;
+  if (source >= 0)
+    self->source[source] = at;
 }
 
 /* Replace the slots by those for `params`. */
@@ -296,7 +201,7 @@ static int remember(environ_memo *self, core_state *state,
   clear_slots(self->slots, self->count);
   memcpy(self->slots, fresh, count * sizeof *fresh);
   self->count = count;
-  for (int i = 0; i < ENVIRON_SOURCES; i++)
+  for (int i = 0; i < DERIVE_SOURCES; i++)
     self->source[i] = -1;
   for (size_t i = 0; i < count; i++)
     note_source(self, (int)i);
@@ -306,15 +211,16 @@ static int remember(environ_memo *self, core_state *state,
 /* Make `last` anew from the slots. */
 static int build_last(environ_memo *self, request_object *request,
                       const fcgi_params *params) {
-  sources from;
+  derive_sources from;
   if (remember(self, request->state, params) < 0)
     return -1;
   PyObject *dict = PyDict_Copy(self->base);
   for (size_t i = 0; dict != NULL && i < self->count; i++)
-    if (PyDict_SetItem(dict, self->slots[i].name, self->slots[i].value) < 0)
+    if (!self->slots[i].is_hidden &&
+        PyDict_SetItem(dict, self->slots[i].name, self->slots[i].value) < 0)
       Py_CLEAR(dict);
   take_sources(self, params, &from);
-  if (dict != NULL && derive(request, dict, &from) < 0)
+  if (dict != NULL && derive_keys(request, dict, &from) < 0)
     Py_CLEAR(dict);
   self->last = dict;
   return dict == NULL ? -1 : 0;
@@ -326,7 +232,7 @@ static int update_slot(environ_memo *self, environ_slot *slot,
   PyObject *value = params_value(param->value, param->value_len);
   if (put_value(slot, value) < 0)
     return -1;
-  return PyDict_SetItem(self->last, slot->name, value);
+  return slot->is_hidden ? 0 : PyDict_SetItem(self->last, slot->name, value);
 }
 
 /* Bring `last` up to date when the list of names is the same, one by one: 1,
@@ -335,7 +241,7 @@ static int update_slot(environ_memo *self, environ_slot *slot,
    derived anew after any change of those. */
 static int update_last(environ_memo *self, request_object *request,
                        const fcgi_params *params) {
-  sources from;
+  derive_sources from;
   fcgi_param param;
   int sources_changed = 0;
   if (self->last == NULL || fcgi_params_count(params) != self->count)
@@ -353,7 +259,7 @@ static int update_last(environ_memo *self, request_object *request,
   if (!sources_changed)
     return 1;
   take_sources(self, params, &from);
-  return derive(request, self->last, &from) < 0 ? -1 : 1;
+  return derive_keys(request, self->last, &from) < 0 ? -1 : 1;
 }
 
 static int can_remember(const fcgi_params *params) {
@@ -395,8 +301,21 @@ static PyObject *build_alone(environ_memo *self, request_object *request,
   return dict;
 }
 
-PyObject *environ_make(environ_memo *self, request_object *request) {
-  const fcgi_params *params = fcgi_request_params(request->handle);
+/* A body that was collected has a length, which applications go by, whatever
+   wsgi.input_terminated says. */
+static PyObject *with_length(const request_object *request, PyObject *dict,
+                             const fcgi_params *params) {
+  if (dict == NULL || request->length <= 0 ||
+      fcgi_params_number(params, "CONTENT_LENGTH", 14) >= 0)
+    return dict;
+  if (derive_set(dict, "CONTENT_LENGTH",
+                 PyUnicode_FromFormat("%lld", (long long)request->length)) < 0)
+    Py_CLEAR(dict);
+  return dict;
+}
+
+static PyObject *make(environ_memo *self, request_object *request,
+                      const fcgi_params *params) {
   int rc = update_last(self, request, params);
   if (rc == 0 && !can_remember(params)) {
     forget(self);
@@ -408,6 +327,11 @@ PyObject *environ_make(environ_memo *self, request_object *request) {
     return PyDict_Copy(self->last);
   forget(self);
   return NULL;
+}
+
+PyObject *environ_make(environ_memo *self, request_object *request) {
+  const fcgi_params *params = fcgi_request_params(request->handle);
+  return with_length(request, make(self, request, params), params);
 }
 
 int environ_holds(const environ_memo *self, const request_object *request) {

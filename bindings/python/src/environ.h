@@ -4,27 +4,9 @@
 #ifndef FASTCGI_PYTHON_ENVIRON_H
 #define FASTCGI_PYTHON_ENVIRON_H
 
-#include "request.h"
+#include "derive.h"
 
 #define ENVIRON_SLOTS 96 /* Requests with more parameters are built anew. */
-
-/* The parameters that other keys are derived from: those read here, and those
-   that the core looks at for the path. */
-enum {
-  ENVIRON_SCRIPT_NAME,
-  ENVIRON_PATH_INFO,
-  ENVIRON_HTTPS,
-  ENVIRON_REQUEST_SCHEME,
-  ENVIRON_READ,
-  ENVIRON_DOCUMENT_URI = ENVIRON_READ,
-  ENVIRON_SCRIPT_FILENAME,
-  ENVIRON_SERVER_SOFTWARE,
-  ENVIRON_REDIRECT_URL,
-  ENVIRON_REDIRECT_STATUS,
-  ENVIRON_DOCUMENT_ROOT,
-  ENVIRON_CONTEXT_DOCUMENT_ROOT,
-  ENVIRON_SOURCES
-};
 
 typedef struct environ_slot {
   PyObject *name;         /* Of the parameter at this index last time. */
@@ -34,23 +16,24 @@ typedef struct environ_slot {
   size_t name_len;        /* How many they are. */
   size_t value_len;       /* How many they are. */
   int is_source;          /* 1 when other keys are derived from it. */
+  int is_hidden;          /* 1 when its name is one of our keys. */
 } environ_slot;
 
 typedef struct environ_memo {
-  PyObject *base;              /* The keys that every request has. */
-  PyObject *last;              /* `base` and the last request's parameters,
-                                  which no application sees; or NULL. */
-  request_object *request;     /* Whose `last` is, which holds it, or NULL. */
-  PyObject *aborted;           /* Its callable, also in `last`. */
-  size_t count;                /* Slots in use. */
-  int source[ENVIRON_SOURCES]; /* Their slots, -1 for one that is absent. */
+  PyObject *base;             /* The keys that every request has. */
+  PyObject *last;             /* `base` and the last request's parameters,
+                                 which no application sees; or NULL. */
+  request_object *request;    /* Whose `last` is, which holds it, or NULL. */
+  PyObject *aborted;          /* Its callable, also in `last`. */
+  size_t count;               /* Slots in use. */
+  int source[DERIVE_SOURCES]; /* Their slots, -1 for one that is absent. */
   environ_slot slots[ENVIRON_SLOTS]; /* The last request's parameters. */
 } environ_memo;
 
-/* Begin; `multithread` is what wsgi.multithread says, `cgi` whether a CGI
-   server starts a process for each request. */
+/* Begin; `multithread` and `multiprocess` are what those keys say, `cgi`
+   whether a CGI server starts a process for each request. */
 int environ_init(environ_memo *self, core_state *state, int multithread,
-                 int cgi);
+                 int multiprocess, int cgi);
 void environ_clear(environ_memo *self);
 
 /* A new dict for `request`, whose handle the caller uses. */

@@ -337,10 +337,18 @@ static int is_cgi(const serve_loop *loop) {
          strcmp(address, "cgi") == 0;
 }
 
+/* A listener that was inherited is that of all workers of a supervisor, of
+   mod_fcgid or spawn-fcgi: others may serve the same application. */
+static int init_environ(serve_loop *loop, int multithread) {
+  int cgi = is_cgi(loop);
+  return environ_init(&loop->memo, loop->state, multithread,
+                      cgi || loop->server->inherits, cgi);
+}
+
 static int run(serve_loop *loop, const char *interface, int multithread) {
   int rc = -1;
   if (choose_interface(loop, interface) == 0 && choose_wait(loop) == 0 &&
-      environ_init(&loop->memo, loop->state, multithread, is_cgi(loop)) == 0)
+      init_environ(loop, multithread) == 0)
     rc = serve_all(loop);
   if (loop->request != NULL)
     settle(loop);

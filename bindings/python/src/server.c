@@ -122,6 +122,8 @@ static PyObject *server_listen(PyObject *object, PyObject *address) {
   if (!server_enter(self))
     return NULL;
   int code = fcgi_server_listen(self->core, text);
+  if (text == NULL || strncmp(text, "fd:", 3) == 0)
+    self->inherits = 1;
   if (code < 0)
     error_set(self->state, code, fcgi_server_message(self->core));
   server_drop(self);

@@ -21,6 +21,7 @@ typedef struct server_object {
   atomic_int hurried;    /* 1 once stopped at once: what runs is aborted. */
   PyObject *roles;       /* Names by number, a dict, or NULL: the standard's. */
   uid_t *uids;           /* Option peer_uids while __init__ runs. */
+  int inherits;          /* 1: a listener of its is another process's too. */
 } server_object;
 
 /* Keep the core server alive; 0 when it is already gone. Needs no GIL. */

@@ -74,7 +74,8 @@ FCGI_EXPORT int fcgi_request_path(fcgi_request *request, fcgi_path *out);
 FCGI_EXPORT const char *fcgi_request_raw_path(fcgi_request *request,
                                               size_t *len);
 
-/* CONTENT_LENGTH, or -1 when the web server sent none (a chunked upload). The
+/* CONTENT_LENGTH. Where the web server sent none, or "-1" (a chunked upload):
+   the length of a collected body, and -1 for a streamed or an empty one. The
    body ends at STDIN's end all the same. */
 FCGI_EXPORT int64_t fcgi_request_content_length(const fcgi_request *request);
 

@@ -314,9 +314,19 @@ static void test_params_empty_content_length_is_none(void **state) {
                             "CONTENT_LENGTH=\n");
 }
 
+static void test_params_content_length_of_minus_one_is_none(void **state) {
+  dialogue *d = *state;
+  begin(d);
+  records_param(&d->sent, 1, "CONTENT_LENGTH", "-1");
+  records_params_end(&d->sent, 1);
+  assert_int_equal(dialogue_feed(d), 0);
+  dialogue_expect_events(d, "request 1 role=1 keep=1 length=-1 "
+                            "CONTENT_LENGTH=-1\n");
+}
+
 static void test_params_refuses_a_bad_content_length(void **state) {
   dialogue *d = *state;
-  const char *bad[] = {"-1", "1x", " 1", "0x1", "9223372036854775808", "+1"};
+  const char *bad[] = {"-2", "-", "-10", "--1", "-01", "1x", " 1", "0x1", "9223372036854775808", "+1"};
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
     begin(d);
     records_param(&d->sent, 1, "CONTENT_LENGTH", bad[i]);
@@ -440,6 +450,7 @@ int main(void) {
       DIALOGUE_TEST(test_params_refuses_half_a_pair),
       DIALOGUE_TEST(test_params_reads_content_length),
       DIALOGUE_TEST(test_params_empty_content_length_is_none),
+      DIALOGUE_TEST(test_params_content_length_of_minus_one_is_none),
       DIALOGUE_TEST(test_params_refuses_a_bad_content_length),
       DIALOGUE_TEST(test_params_refuses_two_different_content_lengths),
       DIALOGUE_TEST(test_params_takes_the_same_content_length_twice),

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/* The keys of a WSGI environ that follow from several parameters. */
+#ifndef FASTCGI_PYTHON_DERIVE_H
+#define FASTCGI_PYTHON_DERIVE_H
+
+#include "params.h"
+#include "request.h"
+
+/* The parameters that other keys are derived from: those read here, and those
+   that the core looks at for the path. */
+enum {
+  DERIVE_SCRIPT_NAME,
+  DERIVE_PATH_INFO,
+  DERIVE_HTTPS,
+  DERIVE_REQUEST_SCHEME,
+  DERIVE_SERVER_NAME,
+  DERIVE_SERVER_PORT,
+  DERIVE_REQUEST_METHOD,
+  DERIVE_SERVER_PROTOCOL,
+  DERIVE_CONTENT_LENGTH,
+  DERIVE_READ,
+  DERIVE_DOCUMENT_URI = DERIVE_READ,
+  DERIVE_SCRIPT_FILENAME,
+  DERIVE_SERVER_SOFTWARE,
+  DERIVE_REDIRECT_URL,
+  DERIVE_REDIRECT_STATUS,
+  DERIVE_DOCUMENT_ROOT,
+  DERIVE_CONTEXT_DOCUMENT_ROOT,
+  DERIVE_SOURCES
+};
+
+typedef struct derive_sources {
+  params_text at[DERIVE_SOURCES]; /* What was sent. */
+} derive_sources;
+
+/* Which parameter it is, or -1 for none. */
+int derive_source(const char *name, size_t len);
+
+/* Find those that are read here. */
+void derive_find(const fcgi_params *params, derive_sources *out);
+
+/* Put in what PEP 3333 requires and a web server may leave out. */
+int derive_defaults(PyObject *base);
+
+/* Set the keys for `request`, whose handle the caller uses. */
+int derive_keys(const request_object *request, PyObject *dict,
+                const derive_sources *from);
+
+/* Take `name` out, where it is there. */
+int derive_drop(PyObject *dict, const char *name);
+
+/* Set `key` and let go of `value`, which may be NULL with an exception. */
+int derive_set(PyObject *dict, const char *key, PyObject *value);
+
+#endif
