@@ -32,7 +32,9 @@ def test_run_refuses(option: str):
     for text in WRONG:
         done = fcgi("run", option, text, "--", "true")
         assert done.returncode == 2, (option, text)
-        assert done.stderr.decode().startswith(f"fcgi: run: {option} {text}: not "), done.stderr.decode()
+        assert done.stderr.decode().startswith(f"fcgi: run: {option} {text}: not "), (
+            done.stderr.decode()
+        )
 
 
 @pytest.mark.parametrize("option", OWNERS)
@@ -43,7 +45,9 @@ def test_run_refuses_owners(directory: Path, option: str):
         done = fcgi("run", *words, "--", "true")
         assert done.returncode == 1, (option, text)
         line = f"{option.rpartition('-')[2]} {text}: "
-        assert line in done.stderr.decode() and len(done.stderr.decode().splitlines()) == 1, done.stderr.decode()
+        said = done.stderr.decode()
+        assert line in said, said
+        assert len(said.splitlines()) == 1, said
     assert not (directory / "owners.sock").exists()
 
 

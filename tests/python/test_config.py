@@ -243,7 +243,7 @@ def test_web_concurrency_is_the_default(place, monkeypatch):
     assert count(WEB_CONCURRENCY="0") == 0
     assert count(WEB_CONCURRENCY="auto") > 0
     for text in ("none", "-1", " 3"):
-        with pytest.raises(_config.ConfigError, match="WEB_CONCURRENCY: '.*' is not a"):
+        with pytest.raises(_config.ConfigError, match=r"WEB_CONCURRENCY: .* is not a"):
             count(WEB_CONCURRENCY=text)
     assert count("--workers", "2", WEB_CONCURRENCY="3") == 2
     assert count("--reload") == count("--user", "x") == 1
