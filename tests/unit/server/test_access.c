@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The lines of the access log. */
+#include "base/alloc.h"
 #include "server/access.h"
 #include "server/server.h"
 #include "support/logging.h"
@@ -42,6 +43,32 @@ static void test_atoms(void **state) {
            (long)getpid());
   logs_expect(&l, expected);
   logs_finish(&l);
+}
+
+/* Two headers have parameters without HTTP_ (RFC 3875, 4.1); names alike do
+ * not. */
+static void test_headers_of_the_request(void **state) {
+  static const char format[] =
+      "%({CONTENT-Type}i)s %({content-length}i)s %({x-one_two}i)s "
+      "%({Content-Typo}i)s %({Content-Lengths}i)s";
+  static const char *const names[] = {"CONTENT_TYPE", "CONTENT_LENGTH",
+                                      "HTTP_X_ONE_TWO", "HTTP_CONTENT_TYPO",
+                                      "HTTP_CONTENT_LENGTHS"};
+  fcgi_allocator allocator = fcgi__allocator(NULL);
+  fcgi__access_format parsed;
+  size_t found = 0;
+  (void)state;
+  assert_int_equal(fcgi__access_parse(&parsed, &allocator, format), 0);
+  for (size_t i = 0; i < parsed.count; i++)
+    if (parsed.parts[i].put == fcgi__access_put_param) {
+      assert_true(found < sizeof names / sizeof *names);
+      assert_int_equal(parsed.parts[i].name_len, strlen(names[found]));
+      assert_memory_equal(parsed.parts[i].name, names[found],
+                          strlen(names[found]));
+      found++;
+    }
+  assert_int_equal(found, sizeof names / sizeof *names);
+  fcgi__access_clear(&parsed, &allocator);
 }
 
 static void test_times(void **state) {
@@ -381,6 +408,7 @@ static int run(const char *group, void *kind) {
   const struct CMUnitTest tests[] = {
       SERVING_TEST(test_combined_is_the_default),
       SERVING_TEST(test_atoms),
+      SERVING_TEST(test_headers_of_the_request),
       SERVING_TEST(test_times),
       SERVING_TEST(test_json),
       SERVING_TEST(test_utf8),

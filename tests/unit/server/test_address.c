@@ -210,6 +210,17 @@ static void test_address_of_socket_names_the_longest_path(void **state) {
   rmdir(directory);
 }
 
+static void test_address_of_socket_without_a_name(void **state) {
+  char out[FCGI__ADDRESS_TEXT];
+  int pair[2];
+  (void)state;
+  assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+  assert_int_equal(fcgi__address_of_socket(pair[0], out, sizeof out), 0);
+  assert_string_equal(out, "unix:");
+  close(pair[0]);
+  close(pair[1]);
+}
+
 static void test_address_of_socket_needs_room(void **state) {
   (void)state;
   char out[8];
@@ -250,6 +261,7 @@ int main(void) {
       cmocka_unit_test(test_address_of_socket_has_the_real_port),
       cmocka_unit_test(test_address_of_socket_names_an_abstract_one),
       cmocka_unit_test(test_address_of_socket_names_the_longest_path),
+      cmocka_unit_test(test_address_of_socket_without_a_name),
       cmocka_unit_test(test_address_of_socket_needs_room),
       cmocka_unit_test(test_address_of_socket_refuses_a_file),
   };

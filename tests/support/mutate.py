@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: MIT
+"""Would the C suites notice? Breaks the core at random places and runs them.
+
+    python tests/support/mutate.py [N] [--seed S] [--only FILE[:LINE]]
+
+Each of N mutants (60) is one change in one line of core/: a condition negated, < for
+<=, == for !=, && for ||, another value returned, a statement left out. What compiles to
+the same code is no mutant. It is built in a copy below build/mutate and goes through
+the unit tests, the conformance cases, the replay of the fuzzers' corpus, and, as its
+folder asks for them, tests over sockets against programs in C. Survivors are printed;
+fewer than 85 % killed is exit status 1.
+"""
+
+import argparse
+import json
+import os
+import random
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+SOURCE = Path(__file__).resolve().parents[2]
+WORK = SOURCE / "build" / "mutate"
+COPY, BUILD = WORK / "source", WORK / "build"
+FOLDERS = ("core", "cmake", "examples", "tests", "tools", "CMakeLists.txt")
+LEAST = 0.85
+SECONDS = 120  # For one test: a mutant may wait for ever.
+OFF = ("LUA", "PYTHON", "SHARED", "SWIG")
+# What runs over sockets too, by the folder of the mutant.
+OVER_SOCKETS = {
+    "server": ["conformance/test_server.py", "integration/test_direct.py"],
+    "runtime": ["integration/test_run.py", "integration/test_run_upgrade.py"],
+}
+REPLACED = [
+    (r"(?<![-<>=])<=(?!=)", "<"),
+    (r"(?<![-<>=])>=(?!=)", ">"),
+    (r"(?<=[\w)\]] )<(?= [\w(*-])", "<="),
+    (r"(?<=[\w)\]] )>(?= [\w(*-])", ">="),
+    (r"==", "!="),
+    (r"!=", "=="),
+    (r"&&", "||"),
+    (r"\|\|", "&&"),
+    (r"(?<=[\w)\]] )\+(?= [\w(*])", "-"),
+    (r"(?<=[\w)\]] )-(?= [\w(*])", "+"),
+    (r"(?<=return )0(?=;)", "1"),
+    (r"(?<=return )1(?=;)", "0"),
+    (r"(?<=return )-1(?=;)", "0"),
+]
+CONDITION = re.compile(r"^(\s*(?:\} else )?(?:if|while) \()(.*)(\)(?: \{)?)$")
+STATEMENT = re.compile(r"^\s+[A-Za-z_][\w.\[\]>-]*(?:->|\.|\()?.*(?:\(| = | [-+|&]= |\+\+|--).*;$")
+NO_STATEMENT = re.compile(
+    r"^\s+(?:return|goto|break|continue|case|static|const|struct|unsigned|int|long|char|size_t"
+    r"|ssize_t|ptrdiff_t|u?int\d+_t|void|else|for|do|if|while)\b|^\s+fcgi_\w+ \*?\w+ ="
+)
+
+
+@dataclass(frozen=True)
+class Mutant:
+    path: str  # Relative to the source.
+    line: int  # From 1.
+    before: str
+    after: str
+
+    def __str__(self) -> str:
+        after = self.after.strip() or "(left out)"
+        return f"{self.path}:{self.line}: {self.before.strip()}  ->  {after}"
+
+
+def code_of(line: str) -> str:
+    """The line with strings and comments made blank."""
+    blank = re.sub(r'"(?:\\.|[^"\\])*"', lambda m: '"' + " " * (len(m[0]) - 2) + '"', line)
+    return re.sub(r"/\*.*?\*/", lambda m: " " * len(m[0]), blank)
+
+
+def balanced(text: str) -> bool:
+    return text.count("(") == text.count(")")
+
+
+def changes(line: str, previous: str) -> list[str]:
+    """What this line can become."""
+    code, found = code_of(line), []
+    if (match := CONDITION.match(line)) and balanced(code_of(match[2])):
+        found.append(f"{match[1]}!({match[2]}){match[3]}")
+    for pattern, text in REPLACED:
+        for match in re.finditer(pattern, code):
+            found.append(line[: match.start()] + text + line[match.end() :])
+    begins = previous.rstrip().endswith((";", "{", "}", ":", "*/")) or not previous.strip()
+    if begins and balanced(code) and STATEMENT.match(code) and not NO_STATEMENT.match(code):
+        found.append(re.match(r"\s*", line)[0] + ";")
+    return found
+
+
+def mutants_of(path: Path) -> list[Mutant]:
+    name = str(path.relative_to(SOURCE))
+    found, comment, previous = [], False, ""
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        inside = comment or line.lstrip().startswith(("/*", "#"))
+        if "/*" in line or comment:
+            comment = line.rfind("*/") < line.rfind("/*") or (comment and "*/" not in line)
+        if not inside and not line.rstrip().endswith("\\") and line.startswith(" "):
+            found += [Mutant(name, number, line, after) for after in changes(line, previous)]
+        previous = code_of(line)
+    return found
+
+
+def run(*command: object, seconds: float | None = None, env: dict | None = None):
+    try:
+        return subprocess.run(
+            [str(word) for word in command],
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            env={**os.environ, **(env or {})},
+        )
+    except subprocess.TimeoutExpired as error:
+        return subprocess.CompletedProcess(command, 124, str(error), "")
+
+
+def copy_tree() -> None:
+    """What differs is copied, so that a second run builds little."""
+    wanted = set()
+    for name in FOLDERS:
+        top = SOURCE / name
+        for path in [top] if top.is_file() else top.rglob("*"):
+            if path.is_file() and "__pycache__" not in path.parts:
+                wanted.add(path.relative_to(SOURCE))
+    for path in wanted:
+        target = COPY / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not target.exists() or target.read_bytes() != (SOURCE / path).read_bytes():
+            shutil.copy2(SOURCE / path, target)
+            target.touch()
+    for path in COPY.rglob("*"):
+        if path.is_file() and path.relative_to(COPY) not in wanted:
+            path.unlink()
+
+
+def prepare() -> dict[str, list[str]]:
+    """Copy and build the tree; how each file of the core is compiled."""
+    copy_tree()
+    options = [f"-DFCGI_BUILD_{name}=OFF" for name in OFF]
+    generator = ["-G", "Ninja"] if shutil.which("ninja") else []
+    done = run("cmake", "-S", COPY, "-B", BUILD, *generator, "-DCMAKE_BUILD_TYPE=Debug", *options)
+    if done.returncode or (done := build()).returncode:
+        sys.exit(done.stdout + done.stderr)
+    if killer := killed_by(""):
+        sys.exit(f"mutate: {killer} fails without a change")
+    commands = json.loads((BUILD / "compile_commands.json").read_text())
+    return {
+        str(Path(entry["file"]).relative_to(COPY)): [entry["directory"], entry["command"]]
+        for entry in commands
+        if entry["file"].startswith(str(COPY / "core")) and "fastcgi_objects" in entry["command"]
+    }
+
+
+def build():
+    return run("cmake", "--build", BUILD, "--parallel", os.cpu_count())
+
+
+def object_of(directory: str, command: str) -> bytes | None:
+    """What the file compiles to when optimised; None when it does not."""
+    out = WORK / "object"
+    words = [word for word in shlex.split(command) if word not in ("-g", "ccache")]
+    words[words.index("-o") + 1] = str(out)
+    done = subprocess.run([*words, "-O2", "-w"], cwd=directory, capture_output=True)
+    return out.read_bytes() if done.returncode == 0 else None
+
+
+def ctest(*arguments: object) -> str:
+    """The test that failed; "" where all passed."""
+    done = run("ctest", "--test-dir", BUILD, "--timeout", SECONDS, "--stop-on-failure",
+               "--parallel", os.cpu_count(), *arguments)  # fmt: skip
+    failed = re.search(r"^\s+\d+ - (\S+) \(", done.stdout, re.M)
+    return failed[1] if failed else "ctest" if done.returncode else ""
+
+
+def killed_by(path: str) -> str:
+    """The first test that fails; those named like the file come first."""
+    near = Path(path).stem.split("_")[0]
+    if path and (killer := ctest("-R", rf"^unit\.\w+\.{near}")):
+        return killer
+    if killer := ctest():
+        return killer
+    for name in OVER_SOCKETS.get(path.split("/")[1] if path else "server", ()):
+        file = COPY / "tests" / name
+        if pytest(file).returncode:
+            return file.stem
+    return ""
+
+
+def pytest(file: Path):
+    """One file of tests, for C alone."""
+    env = {"FASTCGI_BUILD": str(BUILD), "FASTCGI_LANGUAGES": "c", "FASTCGI_CC": "cc"}
+    env["PYTHONPATH"] = str(COPY / "tests")
+    words = ["-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
+    return run(sys.executable, *words, file, seconds=5 * SECONDS, env=env)
+
+
+def attempt(mutant: Mutant, compile_with: list[str]) -> str | None:
+    """Who kills it; "" for nobody, None where it is no mutant."""
+    path = COPY / mutant.path
+    lines = path.read_text().splitlines(keepends=True)
+    original = "".join(lines)
+    plain = object_of(*compile_with)
+    lines[mutant.line - 1] = mutant.after + "\n"
+    path.write_text("".join(lines))
+    try:
+        changed = object_of(*compile_with)
+        if changed is None or changed == plain:
+            return None
+        if build().returncode:
+            return None
+        return killed_by(mutant.path)
+    finally:
+        path.write_text(original)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Break the core, and see who notices.")
+    parser.add_argument("count", nargs="?", type=int, default=60)
+    parser.add_argument("--seed", default=str(random.SystemRandom().randrange(10**6)))
+    parser.add_argument("--only", default="", help="FILE or FILE:LINE, as printed")
+    arguments = parser.parse_args()
+    sites = [m for path in sorted((SOURCE / "core").glob("*/*.c")) for m in mutants_of(path)]
+    if arguments.only:
+        sites = [m for m in sites if f"{m.path}:{m.line}:".startswith(arguments.only)]
+    random.Random(arguments.seed).shuffle(sites)
+    compiled = prepare()
+    print(f"{len(sites)} places, seed {arguments.seed}", flush=True)
+    tried, survived = 0, []
+    for mutant in sites:
+        if tried == arguments.count:
+            break
+        killer = attempt(mutant, compiled[mutant.path])
+        if killer is None:
+            continue
+        tried += 1
+        print(f"{'killed by ' + killer if killer else 'SURVIVED'}: {mutant}", flush=True)
+        if not killer:
+            survived.append(mutant)
+    build()
+    print(f"\n{tried - len(survived)} of {tried} killed")
+    for mutant in survived:
+        print(f"survived: {mutant}")
+    return int(tried - len(survived) < LEAST * tried)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
