@@ -93,8 +93,10 @@ fcgi__span fcgi__url_path(fcgi__span target) {
   if (query)
     len = (size_t)(query - target.data);
   scheme = len && *target.data != '/' ? memchr(target.data, ':', len) : NULL;
+  if (!scheme)
+    return (fcgi__span){target.data, len};
   end = target.data + len;
-  if (!scheme || end - scheme < 3 || memcmp(scheme, "://", 3) != 0)
+  if (end - scheme < 3 || memcmp(scheme, "://", 3) != 0)
     return (fcgi__span){target.data, len};
   path = memchr(scheme + 3, '/', (size_t)(end - scheme - 3));
   return path ? (fcgi__span){path, (size_t)(end - path)} : (fcgi__span){"/", 1};

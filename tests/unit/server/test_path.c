@@ -446,6 +446,33 @@ static void expect_tidy(const char *path, int merge, const char *wanted) {
     fail_msg("\"%s\" is \"%.*s\", not \"%s\"", path, (int)len, text, wanted);
 }
 
+static void test_targets(void **state) {
+  static const struct {
+    const char *target, *path;
+  } targets[] = {{"", ""},
+                 {"/", "/"},
+                 {"/a?b", "/a"},
+                 {"?b", ""},
+                 {"a:b", "a:b"},
+                 {"a:/b", "a:/b"},
+                 {"http://", "/"},
+                 {"http://h", "/"},
+                 {"http://h/a/b?c", "/a/b"},
+                 {"http://h?c/d", "/"},
+                 {"/a://b/c", "/a://b/c"}};
+  fcgi__span none = fcgi__url_path((fcgi__span){NULL, 0});
+  (void)state;
+  assert_int_equal(none.len, 0);
+  for (size_t i = 0; i < sizeof targets / sizeof *targets; i++) {
+    size_t len = strlen(targets[i].target);
+    char *exact = unit_exact_copy(targets[i].target, len);
+    fcgi__span got = fcgi__url_path((fcgi__span){exact, len});
+    assert_int_equal(got.len, strlen(targets[i].path));
+    assert_memory_equal(got.data, targets[i].path, got.len);
+    free(exact);
+  }
+}
+
 static void test_tidy(void **state) {
   static const char *const merged[][2] = {
       {"/", "/"},
@@ -480,7 +507,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_table),      cmocka_unit_test(test_cgi),
       cmocka_unit_test(test_long_paths), cmocka_unit_test(test_no_memory),
-      cmocka_unit_test(test_tidy),
+      cmocka_unit_test(test_targets),    cmocka_unit_test(test_tidy),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
