@@ -61,14 +61,15 @@ void fcgi__session_count(fcgi_session *session, fcgi__exchange *exchange) {
       exchange->lean ? offsetof(fcgi__exchange, item) : sizeof *exchange;
   held += fcgi__params_held(&exchange->params);
   held += exchange->lean && exchange->answered ? REFUSAL_BYTES : 0;
-  session->refusals += exchange->lean ? held - exchange->held : 0;
+  if (exchange->lean && exchange->answered && !exchange->end_queued)
+    session->refusals += held;
   session->held += held - exchange->held;
   exchange->held = held;
 }
 
 void fcgi__session_forget(fcgi_session *session, fcgi__exchange *exchange) {
   session->held -= exchange->held;
-  if (exchange->lean)
+  if (exchange->lean && exchange->answered)
     session->refusals -= exchange->held;
   if (session->current == exchange)
     session->current = NULL;
