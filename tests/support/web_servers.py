@@ -19,13 +19,14 @@ class WebServer(Process):
 
     program = ""
     arguments: tuple[str, ...] = ()
+    option = "-f"  # Names the configuration.
 
     def __init__(self, directory: Path, body: str):
         self._reserved = reserve_port()
         self.port = self._reserved.getsockname()[1]
         config = directory / f"{self.program}.conf"
         config.write_text(self.head(directory) + body)
-        command = [tool(self.program), *self.arguments, "-f", config]
+        command = [tool(self.program), *self.arguments, self.option, config]
         super().__init__(command, directory / f"{self.program}.log")
         self.wait_for_address(f"127.0.0.1:{self.port}")
 

@@ -1,0 +1,255 @@
+# SPDX-License-Identifier: MIT
+"""The path that each web server has judged is the one that an application gets.
+
+A Flask application behind real web servers; docs/paths.md says what is expected.
+"""
+
+import json
+import shutil
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from support.fcgi_client import patient
+from support.path_servers import SERVERS
+from support.process import Process
+
+HERE = Path(__file__).parent
+# Not in every release of Debian that the project is tested on.
+OPTIONAL = ("h2o",)
+PROGRAMS = {"fcgid": "apache2", "apache": "apache2"}
+
+# The web server, the request, and what comes of it: SCRIPT_NAME and PATH_INFO, or a status.
+ROWS = [
+    ("nginx", "/", ("", "/")),
+    ("nginx", "/a%20b?q=1", ("", "/a b")),
+    ("nginx", "/a%2Fb", ("", "/a/b")),
+    ("nginx", "/a+b", ("", "/a+b")),
+    ("nginx", "/100%25", ("", "/100%")),
+    ("nginx", "/a//b", ("", "/a/b")),
+    ("nginx", "//a", ("", "/a")),
+    ("nginx", "/a/", ("", "/a/")),
+    ("nginx", "/%C3%A9", ("", "/\xc3\xa9")),
+    ("nginx", "/%ff%fe", ("", "/\xff\xfe")),
+    ("nginx", "/a%3Fb", ("", "/a?b")),
+    ("nginx", "/a/./b", ("", "/a/b")),
+    ("nginx", "/a/../b", ("", "/b")),
+    ("nginx", "/a;v=1", ("", "/a;v=1")),
+    ("nginx", "/a%0Ab", ("", "/a\nb")),
+    ("nginx", "/a%00b", 400),
+    ("nginx", "/admin/x", 403),
+    ("nginx", "/admin/../open/x", ("", "/open/x")),
+    ("nginx", "/admin/%2e%2e/open/x", ("", "/open/x")),
+    ("nginx", "//admin/x", 403),
+    ("nginx", "/open/../admin/x", 403),
+    ("nginx", "/%61dmin/x", 403),
+    ("nginx", "/guarded/x", 401),
+    ("nginx", "/guarded/%2e%2e/guarded/x", 401),
+    ("nginx", "/auth", 404),
+    ("nginx", "/old/a%20b", ("", "/new/a b")),
+    ("nginx", "/break/a%20b", ("", "/new/a b")),
+    ("nginx", "/fail", ("", "/page500")),
+    ("nginx", "/refused/x", ("", "/page404")),
+    ("nginx", "/try/x", ("", "/front")),
+    ("nginx", "/page.html", ("", "/part/x")),
+    ("nginx", "/pre/a%20b", ("/pre", "/a b")),
+    ("nginx", "/pre/a//b", ("/pre", "/a/b")),
+    ("nginx", "/pre/a/./b", ("/pre", "/a/b")),
+    ("nginx", "/pre/x/../b", ("/pre", "/b")),
+    ("nginx", "/pre", ("/pre", "")),
+    ("nginx", "/pre/", ("/pre", "/")),
+    ("nginx", "/loose/x", ("/loose", "/x")),
+    ("nginx", "/loosex", ("", "/loosex")),
+    ("nginx", "/idx/", ("", "/idx/")),
+    ("nginx", "/idx/x", ("", "/idx/x")),
+    ("nginx", "/uri/x%20y", ("", "/uri/x y")),
+    ("nginx", "/flup/x%20y", ("", "/flup/x y")),
+    ("nginx", "/hand/x", ("/set", "/by/hand")),
+    ("nginx", "/script/", ("", "/script/hand")),
+    ("nginx", "/strip/x", ("/strip", "/x")),
+    ("nginx", "/strip/strip/x", ("/strip", "/strip/x")),
+    ("lighttpd", "/pre/a%20b", ("/pre", "/a b")),
+    ("lighttpd", "/pre", ("/pre", "")),
+    ("lighttpd", "/pre/a//b", ("/pre", "/a/b")),
+    ("lighttpd", "/pre/x/../b", ("/pre", "/b")),
+    ("lighttpd", "/pre/a%zz", ("/pre", "/a%zz")),
+    ("lighttpd", "/old/a", ("/new", "/a")),
+    ("lighttpd", "/nowhere", ("/pre", "/page404")),
+    ("lighttpd", "/admin/x", ("/pre", "/page404")),  # Its error handler, for 403 too.
+    ("lighttpd", "/admin/../pre/x", ("/pre", "/x")),
+    ("lighttpd-fixed", "/pre/a%20b", ("", "/pre/a b")),
+    ("lighttpd-fixed", "/", ("", "/")),
+    ("lighttpd-fixed", "/a%2Fb", ("", "/a/b")),
+    ("lighttpd-fixed", "/a//b/../c", ("", "/a/c")),
+    ("lighttpd-root", "/x/y", ("/x", "/y")),
+    ("lighttpd-root", "/", ("", "/")),
+    ("apache", "/same/a%20b?q=1", ("", "/same/a b")),
+    ("apache", "/same/a%2Fb", ("", "/same/page404")),
+    ("apache", "/same/a//b", ("", "/same/a/b")),
+    ("apache", "/same/a/../b", ("", "/same/b")),
+    ("apache", "/same/a%3Fb", ("", "/same/a?b")),
+    ("apache", "/same/100%25", ("", "/same/100%")),
+    ("apache", "/same/%ff", ("", "/same/\xff")),
+    ("apache", "/same/a;v=1", ("", "/same/a;v=1")),
+    ("apache", "/gen/a%20b", ("", "/gen/a b")),
+    ("apache", "/pre/a%20b", ("/pre", "/a b")),
+    ("apache", "/pre/", ("/pre", "/")),
+    ("apache", "/pre", ("/pre", "")),
+    ("apache", "/handler/a%20b", ("/handler", "/a b")),
+    ("apache", "/handler", ("/handler", "")),
+    ("apache", "/old/a%20b", ("", "/same/new/a b")),
+    ("apache", "/p/a%20b?q=1", ("", "/new/a b")),
+    ("apache", "/p/%252e%252e/x", ("", "/new/%2e%2e/x")),
+    ("apache", "/p/../same/x", ("", "/same/x")),
+    ("apache", "/all/a%20b", ("", "/all/a b")),
+    ("apache", "/nowhere", ("", "/same/page404")),
+    ("apache", "/page.shtml", ("", "/same/part")),
+    ("apache", "/admin/x", 403),
+    ("apache", "/admin/../same/x", ("", "/same/x")),
+    ("apache", "/admin/%2e%2e/same/x", ("", "/same/x")),
+    ("fcgid", "/fcgid/a%20b", ("/fcgid", "/a b")),
+    ("fcgid", "/fcgid", ("/fcgid", "")),
+    ("fcgid", "/fcgid/a//b", ("/fcgid", "/a/b")),
+    ("fcgid", "/shared/x%20y", ("/shared/index.fcgi", "/x y")),
+    ("fcgid", "/rooted/x%20y", ("/rooted", "/x y")),
+    ("fcgid", "/rooted/", ("/rooted", "/")),
+    ("fcgid", "/rooted/x//y/../z", ("/rooted", "/x/z")),
+    ("fcgid", "/rooted/index.fcgi/x", ("/rooted", "/index.fcgi/x")),
+    ("caddy", "/", ("", "/")),
+    ("caddy", "/a%20b", ("", "/a b")),
+    ("caddy", "/a//b", ("", "/a//b")),
+    ("caddy", "/a/../b", ("", "/a/../b")),
+    ("caddy", "/pre/a%20b", ("/pre", "/a b")),
+    ("caddy", "/pre/pre", ("/pre", "/pre")),
+    ("caddy", "/pre", ("/pre", "")),
+    ("caddy", "/admin/x", 403),
+    ("haproxy", "/", ("", "/")),
+    ("haproxy", "/a%20b", ("", "/a b")),
+    ("haproxy", "/a//b", ("", "/a//b")),
+    ("haproxy", "/pre/a%20b", ("/pre", "/a b")),
+    ("haproxy", "/pre/a//b", ("/pre", "/a//b")),
+    ("haproxy", "/admin/x", 403),
+    ("h2o", "/", ("", "/")),
+    ("h2o", "/a%20b", ("", "/a b")),
+    ("h2o", "/pre/a%20b", ("", "/pre/a b")),
+    ("h2o", "/a/../b", ("", "/b")),
+    ("h2o", "/a//b", ("", "/a//b")),
+]
+
+# The same with --root-path.
+ROOTED = [
+    ("/pre", "nginx", "/pre/a//b", ("/pre", "/a/b")),
+    ("/pre", "nginx", "/pre", ("/pre", "")),
+    ("/new", "nginx", "/old/a", ("/new", "/a")),
+    ("/idx", "nginx", "/idx/", ("/idx", "/")),
+    ("", "lighttpd-root", "/x/y", ("", "/x/y")),
+    ("", "lighttpd-root", "/x", ("", "/x")),
+    ("", "lighttpd", "/pre/x", ("", "/pre/x")),
+    ("/slash", "lighttpd", "/slash/a", ("/slash", "/a")),
+    ("/new", "apache", "/p/a", ("/new", "/a")),
+    ("", "apache", "/handler/a", ("", "/handler/a")),
+    ("/pre", "haproxy", "/pre", ("/pre", "")),
+    ("/pre", "h2o", "/pre", ("/pre", "")),
+    ("/pre", "caddy", "/pre/a", ("/pre", "/a")),
+]
+
+
+class Sites:
+    """Applications and web servers, started when they are first asked for."""
+
+    def __init__(self, directory: Path, stack: ExitStack):
+        self.directory = directory
+        self.stack = stack
+        self.running: dict = {}
+
+    def application(self, root: str | None) -> str:
+        if ("app", root) not in self.running:
+            number = len(self.running)
+            socket_path = self.directory / f"app-{number}.sock"
+            command = [sys.executable, "-m", "fastcgi", "paths_app:app", "--bind",
+                       f"unix:{socket_path}", "--socket-mode", "666", "--threads", "4"]  # fmt: skip
+            command += [] if root is None else ["--root-path", root]
+            app = Process(command, self.directory / f"app-{number}.log", cwd=HERE)
+            self.stack.enter_context(app).wait_for_address(f"unix:{socket_path}")
+            self.running["app", root] = str(socket_path)
+        return self.running["app", root]
+
+    def port(self, server: str, root: str | None) -> int:
+        if (server, root) not in self.running:
+            folder = self.directory / f"{server}-{len(self.running)}"
+            folder.mkdir()
+            folder.chmod(0o777)
+            application = "" if server == "fcgid" else self.application(root)
+            started = SERVERS[server](folder, application)
+            self.running[server, root] = self.stack.enter_context(started)
+        return self.running[server, root].port
+
+
+@pytest.fixture(scope="module")
+def sites(directory: Path) -> Iterator[Sites]:
+    directory.chmod(0o755)
+    with ExitStack() as stack:
+        yield Sites(directory, stack)
+
+
+def ask(port: int, target: str) -> tuple[int, bytes]:
+    """As it is written: no client tidies the path."""
+    with socket.create_connection(("127.0.0.1", port), timeout=patient(60)) as client:
+        client.sendall(f"GET {target} HTTP/1.0\r\nHost: localhost\r\n\r\n".encode("latin-1"))
+        received = b"".join(iter(lambda: client.recv(65536), b""))
+    head, _, body = received.partition(b"\r\n\r\n")
+    return int(head.split(b" ", 2)[1]), body
+
+
+def expect(sites: Sites, root: str | None, server: str, target: str, expected) -> None:
+    name = SERVERS[server].program or server
+    if name in OPTIONAL and not shutil.which(name, path="/usr/sbin:/usr/bin:/usr/local/bin"):
+        pytest.skip(f"{name} is not installed; not every Debian has it")
+    status, body = ask(sites.port(server, root), target)
+    if isinstance(expected, int):
+        assert status == expected, body
+        return
+    assert body.startswith(b"{"), (status, body)
+    seen = json.loads(body)
+    assert (seen["script"], seen["info"]) == expected, seen
+    assert seen["path"] == "".join(expected)
+    assert seen["link"] == expected[0].replace(" ", "%20") + "/"
+
+
+@pytest.mark.parametrize(("server", "target", "expected"), ROWS)
+def test_path(sites: Sites, server: str, target: str, expected):
+    expect(sites, None, server, target, expected)
+
+
+@pytest.mark.parametrize(("root", "server", "target", "expected"), ROOTED)
+def test_with_a_root_path(sites: Sites, root: str, server: str, target: str, expected):
+    expect(sites, root, server, target, expected)
+
+
+def test_a_guarded_page_is_given_to_who_may_see_it(sites: Sites):
+    port = sites.port("nginx", None)
+    with socket.create_connection(("127.0.0.1", port), timeout=patient(60)) as client:
+        client.sendall(b"GET /guarded/x HTTP/1.0\r\nHost: localhost\r\nToken: yes\r\n\r\n")
+        received = b"".join(iter(lambda: client.recv(65536), b""))
+    assert received.split(b" ", 2)[1] == b"200"
+    assert json.loads(received.partition(b"\r\n\r\n")[2])["info"] == "/guarded/x"
+
+
+RAW = [
+    ("nginx", "/a/../%62?q", "/a/../%62"),
+    ("nginx", "/a//b", "/a//b"),
+    ("nginx", "/old/a", None),
+    ("apache", "/pre/a%20b", "/pre/a%20b"),
+    ("apache", "/p/a", None),
+    ("caddy", "/a//%62", "/a//%62"),
+    ("lighttpd", "/pre/%61//b", "/pre/%61//b"),
+]
+
+
+@pytest.mark.parametrize(("server", "target", "raw"), RAW)
+def test_the_path_as_the_client_wrote_it(sites: Sites, server: str, target: str, raw):
+    seen = json.loads(ask(sites.port(server, None), target)[1])
+    assert seen["raw"] == raw
