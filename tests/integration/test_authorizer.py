@@ -111,7 +111,7 @@ def test_lighttpd_takes_no_failure_for_a_yes(documents, program):
     """Neither a role that nobody serves nor a handler that fails lets one in."""
     with reserve_port() as reserved:
         address = f"127.0.0.1:{reserved.getsockname()[1]}"
-    code = f"import fastcgi; fastcgi.serve(print, bind='{address}', {program})"
+    code = f"import fastcgi; fastcgi.serve(lambda request: None, bind='{address}', {program})"
     host, port = address.split(":")
     asked = f'"host" => "{host}", "port" => {port}, "mode" => "authorizer"'
     with Process([sys.executable, "-c", code], documents / "program.log") as app:
