@@ -128,6 +128,7 @@ build = {
         "core/server/symbols.c",
         "core/server/tally.c",
         "core/server/url.c",
+        "core/server/trouble.c",
         "core/server/wait.c",
         "core/server/watch.c",
         "core/session/exchange.c",

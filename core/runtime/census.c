@@ -2,10 +2,14 @@
 #include "runtime/census.h"
 #include "runtime/spawn.h"
 #include "server/queue.h"
+#include "server/server.h"
+#include "server/sieve.h"
 #include <errno.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+enum { DROPS_PAUSE_MS = 10000 }; /* Between two lines about dropped packets. */
 
 /* Room for a generation that serves, one that starts and those that drain, and
    for workers that SIGTTIN adds. Memory is taken when a slot is. */
@@ -35,6 +39,28 @@ void fcgi__census_open(fcgi__supervisor *s) {
                          strerror(errno));
 }
 
+/* The kernel turns others away without a word: this is the only trace of them.
+   It counts what is lost to a full queue too. */
+static void look_at_drops(fcgi__supervisor *s) {
+  long long now = fcgi__now();
+  uint32_t all = 0, more;
+  for (size_t i = 0; s->guarded && i < s->listener_count; i++)
+    all += fcgi__sieve_dropped(s->listeners[i].fd);
+  for (; s->dropped != all; s->dropped++)
+    fcgi__board_count(&s->board, FCGI_STATUS_DROPPED_PACKETS);
+  more = s->dropped - s->dropped_told;
+  if (more == 0 || now < s->dropped_quiet)
+    return;
+  s->dropped_told = s->dropped;
+  s->dropped_quiet = now + DROPS_PAUSE_MS;
+  fcgi__supervisor_log(
+      s, FCGI_LOG_WARNING,
+      "%u packets were dropped at TCP listeners: from addresses "
+      "that are not in the allow list, or while a queue was "
+      "full",
+      more);
+}
+
 void fcgi__census_look(fcgi__supervisor *s) {
   fcgi__queue_state all = {-1, -1};
   if (!s->board.head)
@@ -42,6 +68,7 @@ void fcgi__census_look(fcgi__supervisor *s) {
   for (size_t i = 0; i < s->listener_count; i++)
     fcgi__queue_add(&all, s->listeners[i].fd);
   fcgi__queue_note(&s->board, all);
+  look_at_drops(s);
 }
 
 void fcgi__census_ended(fcgi__supervisor *s, int status) {

@@ -73,6 +73,9 @@ typedef struct fcgi__supervisor {
   char listener_names[512];                /* LISTEN_FDNAMES, or "". */
   int handover[2];         /* Where workers pass connections on. */
   fcgi__board board;       /* What workers do; head NULL: there is none. */
+  uint32_t dropped;        /* Packets dropped at guarded listeners, counted. */
+  uint32_t dropped_told;   /* How many of them were told. */
+  long long dropped_quiet; /* Until when no more are told. */
   int notify;              /* Where workers tell. */
   char notify_name[128];   /* NOTIFY_SOCKET for them. */
   char upstream[128];      /* NOTIFY_SOCKET of ours, or "". */

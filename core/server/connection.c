@@ -219,9 +219,9 @@ static void fail(fcgi__connection *connection, int error) {
   if (connection->lost)
     return;
   give_up(connection);
-  fcgi__tally_add(connection->server, FCGI_STATUS_PROTOCOL_ERRORS, 1);
-  fcgi__server_log(connection->server, FCGI_LOG_WARNING,
-                   "%s: connection closed", fcgi_error_text(error));
+  fcgi__trouble_broken(connection->server, connection->fd,
+                       connection->fresh ? connection->fed : NULL,
+                       connection->fed_len, error);
 }
 
 int fcgi__connection_events(fcgi__connection *connection) {
@@ -265,8 +265,21 @@ static void take_bytes(fcgi__connection *connection, const uint8_t *data,
   if (connection->lingering ||
       fcgi_session_feed(connection->session, data, len))
     return;
+  connection->fed = data;
+  connection->fed_len = len;
   fcgi__connection_events(connection);
+  connection->fed = NULL;
   connection->flush = 1;
+}
+
+static void lose_by_reset(fcgi__connection *connection) {
+  char who[FCGI__PEER_NAME];
+  if (connection->requests > 0) {
+    fcgi__peer_name(connection->fd, who);
+    fcgi__trouble_note(connection->server, FCGI__TROUBLE_RESET, FCGI_LOG_INFO,
+                       "%s reset its connection while requests were open", who);
+  }
+  fcgi__connection_lost(connection, FCGI_ABORT_CONNECTION);
 }
 
 /* One recv(2). 1: the socket may hold more. A short read has emptied it, but
@@ -283,7 +296,7 @@ static int receive_once(fcgi__connection *connection) {
   } else if (len == 0)
     half_close(connection);
   else if (errno != EAGAIN && errno != EWOULDBLOCK)
-    fcgi__connection_lost(connection, FCGI_ABORT_CONNECTION);
+    lose_by_reset(connection);
   return len == (ssize_t)sizeof data || (len > 0 && connection->ending);
 }
 
@@ -348,6 +361,7 @@ void fcgi__connection_ready(fcgi__connection *connection, unsigned events) {
 static void start_session(fcgi__connection *connection, int fd) {
   connection->fd = fd;
   connection->all = connection->files = NULL;
+  connection->fed = NULL;
   connection->requests = connection->collecting = connection->reading = 0;
   connection->keep = connection->blocked = connection->registered = 0;
   connection->polls_out = connection->paused = connection->missed = 0;

@@ -47,16 +47,18 @@ typedef struct fcgi__connection {
   fcgi_request *all;             /* Its requests. */
   fcgi_request *files;           /* Requests with a file to send. */
   fcgi__waiter *waiters;         /* Threads waiting. */
-  unsigned requests;             /* Requests given out or collecting. */
-  unsigned collecting;           /* Those whose body is not yet whole. */
-  unsigned busy;                 /* Threads inside fcgi__connection_wait. */
-  unsigned reading;              /* Requests whose input goes on. */
-  atomic_size_t bodies;          /* Memory of their bodies. */
-  size_t counted;                /* Of the session's memory, at the server. */
-  atomic_uint waiting;           /* Those in the server's ready list. */
-  fcgi_request *ready_first;     /* They, guarded by the server's lock, as is
-                                    what follows up to `looked_at`. */
-  fcgi_request *ready_last;      /* Likewise. */
+  const uint8_t *fed;        /* Bytes that the session is taking, or NULL. */
+  size_t fed_len;            /* How many bytes. */
+  unsigned requests;         /* Requests given out or collecting. */
+  unsigned collecting;       /* Those whose body is not yet whole. */
+  unsigned busy;             /* Threads inside fcgi__connection_wait. */
+  unsigned reading;          /* Requests whose input goes on. */
+  atomic_size_t bodies;      /* Memory of their bodies. */
+  size_t counted;            /* Of the session's memory, at the server. */
+  atomic_uint waiting;       /* Those in the server's ready list. */
+  fcgi_request *ready_first; /* They, guarded by the server's lock, as is
+                                what follows up to `looked_at`. */
+  fcgi_request *ready_last;  /* Likewise. */
   struct fcgi__connection *turn_next; /* Others with such, in turn. */
   struct fcgi__connection *turn_prev; /* Likewise. */
   uint64_t turn_us;                   /* When its turn began, or 0. */

@@ -231,14 +231,27 @@ static void expire_wait(fcgi__connection *connection) {
   }
 }
 
+static void note_timeouts(const fcgi__connection *connection, long long now) {
+  char who[FCGI__PEER_NAME];
+  if (connection->due[FCGI__DUE_HEADER] > now &&
+      connection->due[FCGI__DUE_OUTPUT] > now)
+    return;
+  fcgi__peer_name(connection->fd, who);
+  if (connection->due[FCGI__DUE_HEADER] <= now)
+    fcgi__trouble_note(connection->server, FCGI__TROUBLE_HEADER, FCGI_LOG_INFO,
+                       "a request's parameters stopped coming from %s: closed",
+                       who);
+  else
+    fcgi__trouble_note(connection->server, FCGI__TROUBLE_OUTPUT, FCGI_LOG_INFO,
+                       "%s took no more of an answer: closed", who);
+}
+
 void fcgi__connection_expire(fcgi__connection *connection, long long now) {
   const long long *due = connection->due;
   if (connection->fd < 0 || atomic_load(&connection->deadline) > now)
     return;
   connection->flush = 1;
-  if (due[FCGI__DUE_HEADER] <= now)
-    fcgi__server_log(connection->server, FCGI_LOG_INFO,
-                     "a request's parameters stopped coming: closed");
+  note_timeouts(connection, now);
   if (due[FCGI__DUE_HEADER] <= now || due[FCGI__DUE_OUTPUT] <= now) {
     fcgi__connection_lost(connection, FCGI_ABORT_TIMEOUT);
     return;

@@ -9,8 +9,6 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { REFUSAL_PAUSE_MS = 10000 }; /* Between two lines about refusals. */
-
 static const char variable[] = "FCGI_WEB_SERVER_ADDRS";
 
 static int copy_text(fcgi__guard *guard, const fcgi_server_config *config) {
@@ -90,24 +88,8 @@ int fcgi__guard_prepare(fcgi_server *server) {
   return error;
 }
 
-/* One line now, then a number with the next one: a stranger must not fill the
-   log. */
 static void report(fcgi_server *server, const char *who, const char *where) {
-  fcgi__guard *guard = &server->guard;
-  long long now = fcgi__now(), quiet = atomic_load(&guard->quiet);
-  unsigned others;
-  if (now < quiet || !atomic_compare_exchange_strong(&guard->quiet, &quiet,
-                                                     now + REFUSAL_PAUSE_MS)) {
-    atomic_fetch_add(&guard->refused, 1);
-    return;
-  }
-  others = atomic_exchange(&guard->refused, 0);
-  if (others > 0)
-    fcgi__server_log(server, FCGI_LOG_WARNING,
-                     "refused a connection from %s, and %u more before: not %s",
-                     who, others, where);
-  else
-    fcgi__server_log(server, FCGI_LOG_WARNING,
+  fcgi__trouble_note(server, FCGI__TROUBLE_REFUSED, FCGI_LOG_WARNING,
                      "refused a connection from %s: not %s", who, where);
 }
 

@@ -17,8 +17,6 @@ typedef struct fcgi__guard {
   size_t uid_count;        /* How many; 0 lets in all. */
   uint8_t has_configured;  /* 1: the first list applies. */
   uint8_t has_environment; /* 1: the second one does. */
-  atomic_llong quiet;      /* Until when refusals are only counted. */
-  atomic_uint refused;     /* Those counted. */
 } fcgi__guard;
 
 /* Copy what `config` says. 0 or FCGI_ERR_NOMEM. */

@@ -80,9 +80,9 @@ int fcgi__server_has_waiting(fcgi_server *server) {
    and other processes may have room. */
 void fcgi__server_rest_from_accepting(fcgi_server *server) {
   long long again = fcgi__now() + ACCEPT_PAUSE_MS;
-  fcgi__server_log(server, FCGI_LOG_WARNING,
-                   "cannot accept a connection: %s; trying again in %d ms",
-                   strerror(errno), ACCEPT_PAUSE_MS);
+  fcgi__trouble_note(server, FCGI__TROUBLE_ACCEPT, FCGI_LOG_WARNING,
+                     "cannot accept a connection: %s; trying again in %d ms",
+                     strerror(errno), ACCEPT_PAUSE_MS);
   fcgi__server_accept_off(server);
   fcgi__handover_tell(server);
   lower_to(&server->accept_again, again);
@@ -137,7 +137,7 @@ static void sweep_one(fcgi__connection *connection, void *data) {
    the earliest deadline known, and by one thread. */
 void fcgi__server_sweep(fcgi_server *server) {
   sweep state = {.now = fcgi__now(), .next = LLONG_MAX};
-  long long due = atomic_load(&server->next_sweep);
+  long long due = atomic_load(&server->next_sweep), told;
   if (due > state.now ||
       !atomic_compare_exchange_strong(&server->next_sweep, &due, LLONG_MAX))
     return;
@@ -150,6 +150,9 @@ void fcgi__server_sweep(fcgi_server *server) {
     state.next = state.now + 1;
   if (state.next > atomic_load(&server->accept_again))
     state.next = atomic_load(&server->accept_again);
+  told = fcgi__trouble_tell(server, state.now);
+  if (state.next > told)
+    state.next = told;
   fcgi__server_deadline(server, state.next);
 }
 

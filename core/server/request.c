@@ -140,8 +140,9 @@ long long fcgi__request_body_due(fcgi_request *request, long long now,
 void fcgi__request_expire(fcgi_request *request, long long now) {
   if (!is_collecting(request) || request->body_due > now)
     return;
-  fcgi__server_log(request->connection->server, FCGI_LOG_INFO,
-                   "a request body stopped coming: answered 408");
+  fcgi__trouble_note(request->connection->server, FCGI__TROUBLE_BODY,
+                     FCGI_LOG_INFO,
+                     "a request body stopped coming: answered 408");
   answer_alone(request, 408);
 }
 

@@ -173,6 +173,7 @@ void fcgi_server_free(fcgi_server *server) {
   if (offered >= 0)
     close(offered);
   fcgi__spare_end(server);
+  fcgi__trouble_tell(server, LLONG_MAX - 1);
   atomic_store(&server->stopping, FCGI__ABORTING);
   for (size_t i = 0; i < server->listener_count; i++)
     fcgi__listener_close(&server->listeners[i]);

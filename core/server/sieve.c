@@ -13,11 +13,17 @@ void fcgi__sieve_detach(int fd) {
   (void)fd;
 }
 
+uint32_t fcgi__sieve_dropped(int fd) {
+  (void)fd;
+  return 0;
+}
+
 #else
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/filter.h>
+#include <linux/sock_diag.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -131,6 +137,14 @@ int fcgi__sieve_attach(int fd, const fcgi__allow *allow) {
 void fcgi__sieve_detach(int fd) {
   const int unused = 0;
   setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &unused, sizeof unused);
+}
+
+uint32_t fcgi__sieve_dropped(int fd) {
+  uint32_t values[SK_MEMINFO_VARS] = {0};
+  socklen_t len = sizeof values;
+  return getsockopt(fd, SOL_SOCKET, SO_MEMINFO, values, &len) == 0
+             ? values[SK_MEMINFO_DROPS]
+             : 0;
 }
 
 #endif

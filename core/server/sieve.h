@@ -11,6 +11,10 @@
    can do it always 0. */
 int fcgi__sieve_attach(int fd, const fcgi__allow *allow);
 
+/* How many packets the kernel has dropped at this socket: those of others, and
+   those that came while its queue was full. 0 where the system does not tell. */
+uint32_t fcgi__sieve_dropped(int fd);
+
 /* Let everybody in again. */
 void fcgi__sieve_detach(int fd);
 

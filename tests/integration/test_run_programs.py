@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """`fcgi run` with programs that know nothing of it."""
 
+import json
 import os
 import signal
 import socket
@@ -178,6 +179,20 @@ def test_allow_list_holds_for_programs_that_read_none(directory: Path, name: str
             assert reaches(address) == wanted
             if wanted:
                 assert ask(supervisor, directory).startswith(name.encode())
+
+
+def test_who_is_kept_out_by_the_kernel_is_told_and_counted(directory: Path):
+    """The kernel says only how many packets it has dropped."""
+    address = f"127.0.0.1:{free_port()}"
+    options = ["--ready-after", "0.2", "--allow-from", "10.1.1.1"]
+    with Supervisor(
+        directory, php_program(directory), *options, address=address, name="told"
+    ) as supervisor:
+        supervisor.ready()
+        assert not reaches(address)
+        wait_until(lambda: "dropped at TCP listeners" in Path(supervisor.log).read_text(), 30, "the line")
+        seen = json.loads(fcgi("status", supervisor.pid, "--json").stdout)["fastcgi"]
+        assert seen["events"]["dropped_packets"] >= 1
 
 
 def test_allow_list_of_an_inherited_listener(directory: Path):

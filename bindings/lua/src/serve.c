@@ -157,6 +157,17 @@ static void tell(const fcgi_lua_request *request, const char *text) {
     fcgi_lua_say(text);
 }
 
+/* Whether the error is only that the client has left: that is no fault of the
+   handler, and clients leave all the time. */
+static int has_left(const fcgi_lua_request *request, const char *text) {
+  fcgi_abort_reason reason;
+  if (!fcgi_lua_request_open(request))
+    return 0;
+  reason = fcgi_request_aborted(request->handle);
+  return (reason == FCGI_ABORT_CONNECTION || reason == FCGI_ABORT_RECORD) &&
+         strstr(text, fcgi_error_text(FCGI_ERR_ABORTED));
+}
+
 /* Write the traceback of a failed coroutine, with the request that met it, to
    the log of the server. Protected: it allocates. */
 static int report(lua_State *L) {
@@ -167,6 +178,8 @@ static int report(lua_State *L) {
   const char *rest = NULL;
   lua_xmove(co, L, 1);
   fcgi_lua_error_text(L);
+  if (has_left(request, lua_tostring(L, -1)))
+    return 0;
   if (fcgi_lua_request_open(request)) {
     method = fcgi_request_param(request->handle, "REQUEST_METHOD");
     uri = fcgi_request_param(request->handle, "REQUEST_URI");

@@ -53,6 +53,18 @@
     "Requests that no handler saw: malformed, too large, or too many.")        \
   X(PROTOCOL_ERRORS, protocol_errors, "protocol_errors", "", COUNTER,          \
     "Connections closed because the peer broke the protocol.")                 \
+  X(TIMEOUTS_HEADER, timeouts_header, "timeouts", "what=\"header\"", COUNTER,  \
+    "Time limits that ran out, by what did not come in time.")                 \
+  X(TIMEOUTS_BODY, timeouts_body, "timeouts", "what=\"body\"", COUNTER,        \
+    "Time limits that ran out, by what did not come in time.")                 \
+  X(TIMEOUTS_OUTPUT, timeouts_output, "timeouts", "what=\"output\"", COUNTER,  \
+    "Time limits that ran out, by what did not come in time.")                 \
+  X(PEERS_REFUSED, peers_refused, "connections_refused", "", COUNTER,          \
+    "Connections of peers who may not connect.")                               \
+  X(ACCEPTS_FAILED, accepts_failed, "accepts_failed", "", COUNTER,             \
+    "Connections that could not be accepted, for want of descriptors mostly.") \
+  X(RESETS, resets, "connections_reset", "", COUNTER,                          \
+    "Connections that were reset while requests were open.")                   \
   X(BYTES_IN, bytes_in, "received_bytes", "", COUNTER,                         \
     "Bytes received from web servers.")                                        \
   X(BYTES_OUT, bytes_out, "sent_bytes", "", COUNTER,                           \
@@ -84,7 +96,9 @@ typedef enum fcgi_status_value {
   X(CRASHES, crashes, "Workers that a signal ended unasked.")                  \
   X(KILLS, kills, "Workers killed because they did not stop.")                 \
   X(RETIRED, retired, "Workers replaced for their age or size.")               \
-  X(HUNG, hung, "Workers replaced because a handler did not return.")
+  X(HUNG, hung, "Workers replaced because a handler did not return.")          \
+  X(DROPPED_PACKETS, dropped_packets,                                          \
+    "TCP packets dropped at listeners with an allow list.")
 
 typedef enum fcgi_status_event {
 #define FCGI_STATUS_ENUM(name, key, help) FCGI_STATUS_##name,
