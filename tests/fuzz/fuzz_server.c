@@ -55,6 +55,15 @@ static fcgi_server_config settings(world *w, uint8_t options, uint8_t more) {
     config.status_path = "/s";
   if (more & 2)
     config.retire_after = 3;
+  if (more & 8) {
+    config.access_log = "/dev/null";
+    config.access_log_format = more & 16 ? "json" : "%(h)s %(r)s %({x-y}i)s";
+    config.error_log = "/dev/null";
+  }
+  if (more & 32) {
+    config.ping_path = "/a/b";
+    config.root_path = "/a";
+  }
   return config;
 }
 
@@ -84,6 +93,11 @@ static void start(world *w, uint8_t options, uint8_t more, uint8_t every) {
     fuzz_require(fcgi_server_hand_over(w->server, out[0]) == 0);
   if (more & 4)
     fcgi_server_set_roles(w->server, roles, 3);
+  if (more & 64) {
+    char name[64];
+    snprintf(name, sizeof name, "unix:@fastcgi-fuzz-%ld", (long)getpid());
+    fcgi_server_listen(w->server, name);
+  }
   w->program.events = config.events != 0;
   w->every = options & 128 ? 2 + every % 61 : 0;
 }

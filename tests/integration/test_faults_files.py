@@ -183,7 +183,8 @@ def test_a_full_disk_fails_only_that_body(directory: Path):
 def program(language: str, address: str, temp_dir: str) -> list[str]:
     """A program that is told where temporary files go."""
     if language == "python":
-        code = f"import fastcgi; fastcgi.serve(lambda r: None, bind='{address}', temp_dir='{temp_dir}')"
+        options = f"bind='{address}', temp_dir='{temp_dir}'"
+        code = f"import fastcgi; fastcgi.serve(lambda request: None, {options})"
         return [sys.executable, "-c", code]
     code = (
         "local fcgi = require 'fcgi' local done, message = fcgi.serve { "
