@@ -3,6 +3,7 @@
 #include "server/url.h"
 #include "support/unit.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static void expect_tidy(const char *path, int merge, const char *wanted) {
