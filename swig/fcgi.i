@@ -46,6 +46,7 @@ typedef struct shim_request {} shim_request;
              const char *on_error = "log500");
   void stop(bool graceful = true);
   bool stopped(void);
+  bool forked(void);
   void close(void);
   int fd(shim_error *error);
   double wait(shim_error *error);

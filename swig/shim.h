@@ -108,6 +108,9 @@ void shim_server_stop(shim_server *server, bool graceful);
    is closed. */
 bool shim_server_stopped(shim_server *server);
 
+/* 1 in a process that was forked from the server's, as fcgi_server_forked. */
+bool shim_server_forked(shim_server *server);
+
 /* Close: requests not finished are dead, calls in progress are stopped. */
 void shim_server_close(shim_server *server);
 

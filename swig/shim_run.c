@@ -19,7 +19,9 @@ typedef struct loop {
 static int judge(loop *self, shim_outcome outcome) {
   if (outcome == SHIM_DONE)
     return 1;
-  if (outcome == SHIM_LEAVE || self->raise) {
+  /* What a child that a handler has forked raises is for its own program. */
+  if (outcome == SHIM_LEAVE || self->raise ||
+      fcgi_server_forked(self->server->core)) {
     self->parked = true;
     return 0;
   }

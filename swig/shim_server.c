@@ -173,6 +173,10 @@ void shim_server_stop(shim_server *server, bool graceful) {
   shim_server_leave(server);
 }
 
+bool shim_server_forked(shim_server *server) {
+  return server->core && fcgi_server_forked(server->core);
+}
+
 bool shim_server_stopped(shim_server *server) {
   return atomic_load(&server->closed) || atomic_load(&server->stopped);
 }

@@ -47,7 +47,8 @@ foreach(file ${lua_files})
 endforeach()
 
 # These run once for each language's echo application.
-set(echo_tests endings nginx_requests nginx_clients direct long_body tool)
+set(echo_tests endings nginx_requests nginx_clients direct long_body tool
+               children)
 foreach(thing ${echo_tests})
   foreach(language c python lua)
     set(name integration.${thing}.${language})

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "runtime/ending.h"
+#include "runtime/relay.h"
+#include "server/server.h"
 #include <fastcgi/fastcgi.h>
 #include <pthread.h>
 #include <signal.h>
@@ -7,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 typedef struct run {
   fcgi_server *server;         /* What to run. */
@@ -34,6 +37,7 @@ int fcgi_server_run_threads(fcgi_server *server, const fcgi_handler *handler,
   run job = {.server = server, .handler = handler, .user_data = user_data};
   unsigned more = threads > 1 ? threads - 1 : 0, started;
   pthread_t *others = calloc(more + 1, sizeof *others);
+  pid_t pid = getpid();
   int result;
   if (!others)
     return FCGI_ERR_NOMEM;
@@ -41,6 +45,8 @@ int fcgi_server_run_threads(fcgi_server *server, const fcgi_handler *handler,
   if (started < more)
     fcgi_server_stop(server, FCGI_STOP_NOW);
   result = fcgi_server_run(server, handler, user_data);
+  if (pid != getpid())
+    return result; /* A callback's child, which has no other threads. */
   for (unsigned i = 0; i < started; i++) {
     void *other = NULL;
     pthread_join(others[i], &other);
@@ -60,17 +66,6 @@ static int takes_usr1(void) {
          (before.sa_handler == SIG_DFL || before.sa_handler == SIG_IGN);
 }
 
-static sigset_t our_signals(void) {
-  sigset_t set;
-  sigemptyset(&set);
-  sigaddset(&set, SIGTERM);
-  sigaddset(&set, SIGINT);
-  sigaddset(&set, SIGQUIT);
-  if (takes_usr1())
-    sigaddset(&set, SIGUSR1);
-  return set;
-}
-
 /* What the thread that takes the signals works for. */
 typedef struct stopper {
   fcgi_server *server; /* Which to stop. */
@@ -85,14 +80,17 @@ static int take_signal(const sigset_t *set, int ms) {
   return number < 0 ? 0 : number;
 }
 
-/* A thread of its own takes the signals, so that no handler has to be
-   installed and no global is needed to find the server. SIGUSR1 also makes it
-   look at `over`. */
+/* A thread of its own takes the signals, so that no global is needed to find
+   the server. SIGUSR1 also makes it look at `over`. */
 static void *wait_for_signals(void *data) {
   stopper *work = data;
-  sigset_t set = our_signals();
+  sigset_t set;
   fcgi__ending ending;
   fcgi__ending_init(&ending, work->server);
+  sigemptyset(&set);
+  sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGINT);
+  sigaddset(&set, SIGQUIT);
   sigaddset(&set, SIGUSR1);
   for (;;) {
     int number = take_signal(&set, fcgi__ending_wait_ms(&ending));
@@ -118,22 +116,35 @@ static int start_signal_thread(pthread_t *thread, stopper *work) {
   return error;
 }
 
+/* A supervisor has its workers ignore SIGHUP, and what they start would. */
+static void choose_signals(const fcgi_server *server, fcgi__relay *relay) {
+  struct sigaction before;
+  int count = 3;
+  if (takes_usr1())
+    relay->numbers[count++] = SIGUSR1;
+  if (server->starter.supervisor[0] && sigaction(SIGHUP, NULL, &before) == 0 &&
+      !(before.sa_flags & SA_SIGINFO) && before.sa_handler == SIG_IGN)
+    relay->numbers[count] = SIGHUP;
+}
+
 int fcgi_serve_signals(fcgi_server *server, int (*run_it)(void *),
                        void *run_data) {
-  sigset_t set = our_signals(), before;
+  fcgi__relay relay = {.numbers = {SIGTERM, SIGINT, SIGQUIT}};
   stopper work = {.server = server};
   pthread_t thread;
+  pid_t pid = getpid();
   int result;
-  pthread_sigmask(SIG_BLOCK, &set, &before);
-  if (start_signal_thread(&thread, &work)) {
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+  choose_signals(server, &relay);
+  if (start_signal_thread(&thread, &work))
     return FCGI_ERR_SYSTEM;
-  }
+  fcgi__relay_start(&relay, thread);
   result = run_it(run_data);
+  fcgi__relay_stop(&relay);
+  if (pid != getpid())
+    return result; /* A handler's child, which has no such thread. */
   atomic_store(&work.over, 1);
   pthread_kill(thread, SIGUSR1);
   pthread_join(thread, NULL);
-  pthread_sigmask(SIG_SETMASK, &before, NULL);
   return result;
 }
 

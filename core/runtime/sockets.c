@@ -151,6 +151,8 @@ void fcgi__sockets_close(fcgi__supervisor *s) {
   for (size_t i = 0; i < s->listener_count; i++) {
     fcgi__listener *listener = &s->listeners[i];
     int fd = listener->fd, own = listener->own;
+    if (s->owns && own && fd >= 0)
+      shutdown(fd, SHUT_RDWR); /* A child of a worker's may hold a copy. */
     fcgi__listener_close(listener);
     if (!own && fd >= 0)
       close(fd);

@@ -9,6 +9,8 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 struct fcgi_stopper {
@@ -19,13 +21,58 @@ struct fcgi_stopper {
   pid_t pid;           /* Whose thread it is: not that of a fork(2). */
 };
 
+/* One message, with room for who has sent it. */
+typedef struct stopper_message {
+  struct iovec data;                /* Where the bytes go. */
+  struct msghdr about;              /* As recvmsg(2) wants it. */
+  _Alignas(size_t) char rights[64]; /* Its control messages. */
+} stopper_message;
+
 static int is_stop(int number) {
   return number == SIGTERM || number == SIGINT || number == SIGQUIT;
 }
 
+#ifdef SCM_CREDENTIALS
+
+/* 1 when this process has sent it, as far as the message tells. */
+static int is_own(const stopper_message *message) {
+  struct msghdr about = message->about;
+  struct cmsghdr *header = CMSG_FIRSTHDR(&about);
+  struct ucred sender;
+  if (!header || header->cmsg_level != SOL_SOCKET ||
+      header->cmsg_type != SCM_CREDENTIALS)
+    return 1;
+  memcpy(&sender, CMSG_DATA(header), sizeof sender);
+  return sender.pid == getpid();
+}
+
+#else
+
+static int is_own(const stopper_message *message) {
+  (void)message;
+  return 1;
+}
+
+#endif
+
+/* Bytes of a pipe, or of a socket, which may tell whose they are: a child that
+   the program has forked still has the descriptor that its signals go to. */
+static ssize_t receive(int fd, unsigned char *numbers, size_t size) {
+  stopper_message message = {.data = {numbers, size}};
+  ssize_t len;
+  message.about = (struct msghdr){.msg_iov = &message.data,
+                                  .msg_iovlen = 1,
+                                  .msg_control = message.rights,
+                                  .msg_controllen = sizeof message.rights};
+  len = recvmsg(fd, &message.about, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  if (len < 0 && errno == ENOTSOCK)
+    return read(fd, numbers, size);
+  return len > 0 && !is_own(&message) ? 0 : len;
+}
+
 static void take(fcgi_stopper *stopper) {
   unsigned char numbers[64];
-  ssize_t len = read(stopper->signals, numbers, sizeof numbers);
+  ssize_t len = receive(stopper->signals, numbers, sizeof numbers);
   for (ssize_t i = 0; i < len; i++)
     if (is_stop(numbers[i]))
       fcgi__ending_signal(&stopper->ending, numbers[i]);
@@ -86,9 +133,13 @@ int fcgi_stopper_new(fcgi_stopper **out, fcgi_server *server, int signals,
 void fcgi_stopper_free(fcgi_stopper *stopper) {
   if (!stopper)
     return;
-  close(stopper->over[1]);
-  if (stopper->pid == getpid())
+  if (stopper->pid == getpid()) {
+    /* A fork may hold a copy of the end that is closed below. */
+    ssize_t written = write(stopper->over[1], "", 1);
+    (void)written; /* It is the first byte there, so there is room. */
     pthread_join(stopper->thread, NULL);
+  }
+  close(stopper->over[1]);
   close(stopper->over[0]);
   free(stopper);
 }

@@ -275,9 +275,10 @@ static void ended(fcgi__supervisor *s, pid_t pid, int status) {
                           WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
-/* What a worker leaves behind in its process group, such as the children of
-   php-cgi, ends with it. As long as its status is not collected the number
-   cannot be anybody else's. */
+/* What a worker that did not end well leaves behind in its process group, such
+   as the children of php-cgi, ends with it; one that did has ended what it did
+   not mean to leave. As long as its status is not collected the number cannot
+   be anybody else's. */
 void fcgi__workers_reap(fcgi__supervisor *s) {
   for (;;) {
     siginfo_t about = {.si_pid = 0};
@@ -285,7 +286,8 @@ void fcgi__workers_reap(fcgi__supervisor *s) {
     if (waitid(P_ALL, 0, &about, WEXITED | WNOHANG | WNOWAIT) < 0 ||
         about.si_pid == 0)
       return;
-    if (fcgi__worker_find(s, about.si_pid))
+    if (fcgi__worker_find(s, about.si_pid) &&
+        (about.si_code != CLD_EXITED || about.si_status != 0))
       kill(-about.si_pid, SIGTERM);
     if (waitpid(about.si_pid, &status, 0) == about.si_pid)
       ended(s, about.si_pid, status);

@@ -202,6 +202,8 @@ static ptrdiff_t write_read(fcgi_request *request, const void *data,
 ptrdiff_t fcgi_request_write(fcgi_request *request, const void *data,
                              size_t len) {
   ptrdiff_t done;
+  if (fcgi__request_is_other(request))
+    return FCGI_ERR_STATE;
   fcgi__connection_lock(request->connection);
   done = write_read(request, data, len);
   fcgi__connection_unlock(request->connection);
@@ -211,6 +213,8 @@ ptrdiff_t fcgi_request_write(fcgi_request *request, const void *data,
 ptrdiff_t fcgi_request_writev(fcgi_request *request, const struct iovec *iov,
                               int count) {
   ptrdiff_t total = 0, done = 0;
+  if (fcgi__request_is_other(request))
+    return FCGI_ERR_STATE;
   fcgi__connection_lock(request->connection);
   for (int i = 0; i < count; i++) {
     done = write_read(request, iov[i].iov_base, iov[i].iov_len);
@@ -225,6 +229,8 @@ ptrdiff_t fcgi_request_writev(fcgi_request *request, const struct iovec *iov,
 
 int fcgi_request_flush(fcgi_request *request) {
   int error;
+  if (fcgi__request_is_other(request))
+    return FCGI_ERR_STATE;
   fcgi__connection_lock(request->connection);
   error = fcgi__request_check(request);
   if (!error)
@@ -323,6 +329,8 @@ static int start_file(fcgi_request *request, int fd, uint64_t offset,
 static int send_file(fcgi_request *request, int fd, uint64_t offset,
                      uint64_t len, int to_end) {
   int error;
+  if (fcgi__request_is_other(request))
+    return FCGI_ERR_STATE;
   fcgi__connection_lock(request->connection);
   /* The one before must have left: its descriptor is closed now. */
   error =
@@ -399,6 +407,8 @@ static int leave_ended(fcgi__connection *connection, int error) {
 
 int fcgi_request_end(fcgi_request *request, uint32_t app_status) {
   fcgi__connection *connection = request->connection;
+  if (fcgi__request_is_other(request))
+    return FCGI_ERR_STATE;
   fcgi__connection_lock(connection);
   if (fcgi__request_leave(request))
     return FCGI_ERR_ABORTED;
@@ -407,6 +417,8 @@ int fcgi_request_end(fcgi_request *request, uint32_t app_status) {
 
 int fcgi_request_conclude(fcgi_request *request) {
   fcgi__connection *connection = request->connection;
+  if (fcgi__request_is_other(request))
+    return FCGI_ERR_STATE;
   fcgi__connection_lock(connection);
   if (fcgi__request_leave(request))
     return FCGI_ERR_ABORTED;
@@ -462,6 +474,8 @@ int fcgi__request_fail(fcgi_request *request) {
 int fcgi_request_fail(fcgi_request *request) {
   fcgi__connection *connection = request->connection;
   int error;
+  if (fcgi__request_is_other(request))
+    return FCGI_ERR_STATE;
   fcgi__connection_lock(connection);
   if (fcgi__request_leave(request))
     return FCGI_ERR_ABORTED;

@@ -19,13 +19,23 @@ void fcgi__connection_lock(fcgi__connection *connection) {
   pthread_mutex_lock(&connection->lock);
 }
 
+/* close(2) alone does nothing while a child that a handler has forked holds a
+   copy. A TCP peer gets its reset from the first call. */
+static void disconnect(int fd) {
+  const struct sockaddr nowhere = {.sa_family = AF_UNSPEC};
+  connect(fd, &nowhere, sizeof nowhere);
+  shutdown(fd, SHUT_RDWR);
+}
+
 void fcgi__connection_close(fcgi__connection *connection) {
   struct linger linger = {.l_onoff = 1};
   fcgi_server *server = connection->server;
   fcgi__connection_unwatch(connection);
   fcgi__gather_clear(connection);
-  if (connection->reset)
+  if (connection->reset) {
     setsockopt(connection->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+    disconnect(connection->fd);
+  }
   close(connection->fd);
   connection->fd = -1;
   fcgi__connection_count(connection, 1);

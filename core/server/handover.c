@@ -76,6 +76,8 @@ static int refuse_carrier(fcgi_server *server, int fd) {
 }
 
 int fcgi_server_hand_over(fcgi_server *server, int socket) {
+  if (fcgi_server_forked(server))
+    return fcgi__server_refuse_fork(server);
   server->message[0] = '\0';
   if (!is_carrier(socket))
     return refuse_carrier(server, socket);
@@ -95,6 +97,8 @@ static int watch(fcgi_server *server, int fd) {
 
 int fcgi_server_take_over(fcgi_server *server, int socket) {
   int error;
+  if (fcgi_server_forked(server))
+    return fcgi__server_refuse_fork(server);
   server->message[0] = '\0';
   if (!is_carrier(socket))
     return refuse_carrier(server, socket);

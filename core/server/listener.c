@@ -175,6 +175,29 @@ static int make_nonblocking(int fd) {
   return flags & O_NONBLOCK ? 0 : fcntl(fd, F_SETFL, flags | O_NONBLOCK);
 }
 
+/* Programs that handlers start inherit standard input, and would keep the
+   address alive, so nothing stands there. 0, or -1 where /dev/null is missing.
+ */
+static int empty_input(void) {
+  int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
+  if (nothing < 0)
+    return -1;
+  dup2(nothing, STDIN_FILENO);
+  close(nothing);
+  return 0;
+}
+
+/* The listener at standard input moves: its new number, or the old one. */
+static int leave_input(int fd) {
+  int moved = fcntl(fd, F_DUPFD_CLOEXEC, FIRST_PASSED_FD);
+  if (moved < 0)
+    return fd;
+  if (empty_input() == 0)
+    return moved;
+  close(moved);
+  return fd;
+}
+
 /* Take over a listening socket that somebody else made. */
 static int adopt(const fcgi__opening *o, fcgi__listener *out, int fd) {
   struct sockaddr_storage name = {0};
@@ -186,8 +209,8 @@ static int adopt(const fcgi__opening *o, fcgi__listener *out, int fd) {
     return unguarded;
   if (make_nonblocking(fd) < 0)
     return fcgi__opening_fail(o, "fcntl");
-  /* Standard input stays as it is: a program that we start without one would
-     get its first open file there. */
+  if (fd == STDIN_FILENO)
+    fd = leave_input(fd);
   if (fd > STDERR_FILENO && fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
     return fcgi__opening_fail(o, "fcntl");
   *out = (fcgi__listener){.fd = fd, .family = name.ss_family};
@@ -257,6 +280,8 @@ static int open_passed(const fcgi__opening *o, fcgi__listener *out, size_t max,
     if (error < 0)
       return error;
   }
+  if (is_listening(STDIN_FILENO)) /* Ours passes the first there too. */
+    empty_input();
   return (size_t)count < max ? count : (int)max;
 }
 
@@ -322,6 +347,7 @@ void fcgi__listener_retire(fcgi__listener *listener, int instead) {
   if (!listener->own)
     return;
   fcgi__socket_file_remove(&listener->file);
+  shutdown(listener->fd, SHUT_RDWR); /* A fork may hold a copy. */
   dup3(instead, listener->fd, O_CLOEXEC);
 }
 

@@ -227,8 +227,17 @@ static void tell_program(fcgi_server *server, fcgi_log_level level,
   server->config.log(level, text, server->config.log_data);
 }
 
+/* The queue's lock may be held by a thread that this process lacks. */
+static int say_in_fork(const char *text, size_t len) {
+  ssize_t written = write(STDERR_FILENO, text, len);
+  (void)written; /* There is no other place to tell. */
+  return 0;
+}
+
 int fcgi_server_log(fcgi_server *server, fcgi_log_level level, const char *text,
                     size_t len) {
+  if (fcgi_server_forked(server))
+    return say_in_fork(text, len);
   if (fcgi__logs_has_errors(server)) {
     each_line(server, level, text, len, tell_error_log);
     return 1;
@@ -294,7 +303,7 @@ void fcgi__logs_free(fcgi_server *server) {
 
 void fcgi_server_reopen_logs(fcgi_server *server) {
   fcgi__logs *logs = server->logs;
-  if (!logs->opened)
+  if (!logs->opened || fcgi_server_forked(server))
     return;
   pthread_mutex_lock(&logs->lock);
   for (int i = 0; i < FCGI__LOG_STDERR; i++)

@@ -282,6 +282,8 @@ void fcgi__server_serve_waiting(fcgi_server *server, int accept) {
 }
 
 int fcgi_server_wait_ms(fcgi_server *server) {
+  if (fcgi_server_forked(server))
+    return -1;
   return wait_ms(server, fcgi__notify_waiting(server), fcgi__now());
 }
 
@@ -394,6 +396,8 @@ int fcgi__server_take_event(fcgi_server *server, fcgi_server_event *event,
                             int timeout_ms, int hold) {
   long long until = timeout_ms < 0 ? LLONG_MAX : fcgi__now() + timeout_ms;
   int looked = 0, waits = timeout_ms != 0;
+  if (fcgi_server_forked(server))
+    return FCGI_ERR_CLOSED;
   if (atomic_load_explicit(&server->waits, memory_order_relaxed) != waits)
     atomic_store_explicit(&server->waits, waits, memory_order_relaxed);
   if (atomic_load_explicit(&server->spare.on, memory_order_relaxed))

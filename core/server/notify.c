@@ -54,9 +54,9 @@ int fcgi__notify_interval(void) {
   return half < 1 ? 1 : half > INT_MAX ? INT_MAX : (int)half;
 }
 
-int fcgi__notify_tell(const char *text) {
-  const char *name = getenv("NOTIFY_SOCKET");
-  return name ? fcgi__notify_send(name, text) : -1;
+int fcgi__notify_tell(const fcgi_server *server, const char *text) {
+  const char *name = server->starter.notify;
+  return *name ? fcgi__notify_send(name, text) : -1;
 }
 
 /* A process that answers one CGI request is no service. No thread goes on to
@@ -73,12 +73,13 @@ static void begin(fcgi_server *server) {
   fcgi__orphan_find(server);
   fcgi__tally_start(server);
   fcgi__logs_start(server);
+  fcgi__starter_forget();
   atomic_store(&notify->begun, 1);
-  if (!getenv("NOTIFY_SOCKET"))
+  if (!server->starter.notify[0])
     return;
-  fcgi__notify_tell("READY=1");
+  fcgi__notify_tell(server, "READY=1");
   atomic_store(&notify->alive_due, fcgi__now());
-  atomic_store(&notify->every_ms, fcgi__notify_interval());
+  atomic_store(&notify->every_ms, server->starter.alive_ms);
 }
 
 long long fcgi__notify_waiting(fcgi_server *server) {
@@ -95,12 +96,12 @@ long long fcgi__notify_waiting(fcgi_server *server) {
   if (due > now)
     return due;
   if (atomic_compare_exchange_strong(&notify->alive_due, &due, now + every))
-    fcgi__notify_tell("WATCHDOG=1");
+    fcgi__notify_tell(server, "WATCHDOG=1");
   return now + every;
 }
 
 void fcgi__notify_stopping(fcgi_server *server) {
   fcgi__tally_state(server, FCGI_WORKER_DRAINING);
   if (atomic_load(&server->notify.ready))
-    fcgi__notify_tell("STOPPING=1");
+    fcgi__notify_tell(server, "STOPPING=1");
 }

@@ -20,7 +20,7 @@ typedef struct fcgi__notify {
 int fcgi__notify_send(const char *name, const char *text);
 
 /* Likewise to whoever started us; -1 also when nobody wants to know. */
-int fcgi__notify_tell(const char *text);
+int fcgi__notify_tell(const struct fcgi_server *server, const char *text);
 
 /* How often WATCHDOG=1 is to be sent, half of what the environment asks this
    process for: milliseconds, or 0. */

@@ -12,8 +12,6 @@
 #include <sys/syscall.h>
 #endif
 
-static const char variable[] = "FASTCGI_SUPERVISOR"; /* PID:PARENT:MS */
-
 #if defined(__linux__) && defined(SYS_timer_create) &&                         \
     defined(SYS_timer_settime)
 
@@ -48,9 +46,9 @@ static void start_timer(int timer, int ms) {
 
 void fcgi__orphan_find(fcgi_server *server) {
   fcgi__orphan *orphan = &server->orphan;
-  const char *text = getenv(variable);
+  const char *text = server->starter.supervisor;
   int said[3]; /* Our process id, our parent's, and milliseconds. */
-  if (!text || fcgi__number_list(text, said, 3) < 0 || said[0] != getpid() ||
+  if (fcgi__number_list(text, said, 3) < 0 || said[0] != getpid() ||
       said[1] == 0 || make_timer(&orphan->timer) < 0)
     return;
   orphan->patience_ms = said[2];
@@ -79,6 +77,5 @@ void fcgi__orphan_let_go(fcgi_server *server) {
   for (size_t i = 0; i < server->listener_count; i++)
     if (!server->listeners[i].own)
       dup3(nothing, server->listeners[i].fd, O_CLOEXEC);
-  dup2(nothing, STDIN_FILENO); /* The first of them once more. */
   close(nothing);
 }

@@ -45,8 +45,12 @@ static int may_close(const fcgi__connection *connection) {
          connection->lingering || connection->dull;
 }
 
+/* Our side is shut in any case: close(2) is no end where a child that a handler
+   has forked holds a copy. */
 void fcgi__connection_part(fcgi__connection *connection) {
-  if (may_close(connection) || shutdown(connection->fd, SHUT_WR) != 0) {
+  int shut = connection->reset || connection->lingering ||
+             shutdown(connection->fd, SHUT_WR) == 0;
+  if (!shut || may_close(connection)) {
     fcgi__connection_close(connection);
     return;
   }

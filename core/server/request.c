@@ -406,6 +406,8 @@ static ptrdiff_t read_stream(fcgi_request *request, int is_data, void *data,
   ptrdiff_t got;
   if (len == 0)
     return 0;
+  if (fcgi__request_is_other(request))
+    return FCGI_ERR_STATE;
   fcgi__connection_lock(request->connection);
   if (request->overdue)
     got = FCGI_ERR_ABORTED;
@@ -429,6 +431,8 @@ ptrdiff_t fcgi_request_read_data(fcgi_request *request, void *data,
 fcgi_abort_reason fcgi_request_aborted(fcgi_request *request) {
   fcgi__connection *connection = request->connection;
   fcgi_abort_reason reason;
+  if (fcgi__request_is_other(request))
+    return request->aborted;
   fcgi__connection_lock(connection);
   if (!request->ended && request->aborted <= FCGI_ABORT_RECORD &&
       (!connection->registered ||

@@ -243,6 +243,8 @@ static int start_answer(fcgi_request *request, int status,
 int fcgi_request_start(fcgi_request *request, int status,
                        const fcgi_header *headers, size_t count) {
   int error;
+  if (fcgi__request_is_other(request))
+    return FCGI_ERR_STATE;
   fcgi__connection_lock(request->connection);
   error = start_answer(request, status, headers, count);
   fcgi__connection_unlock(request->connection);
@@ -320,6 +322,8 @@ int fcgi_request_reply(fcgi_request *request, int status,
                        const char *content_type, const void *data, size_t len) {
   fcgi__connection *connection = request->connection;
   int error;
+  if (fcgi__request_is_other(request))
+    return FCGI_ERR_STATE;
   fcgi__connection_lock(connection);
   if (fcgi__request_leave(request))
     return FCGI_ERR_ABORTED;
@@ -333,6 +337,8 @@ int fcgi_request_respond(fcgi_request *request, int status,
                          const void *data, size_t len) {
   fcgi__connection *connection = request->connection;
   int error;
+  if (fcgi__request_is_other(request))
+    return FCGI_ERR_STATE;
   fcgi__connection_lock(connection);
   if (fcgi__request_leave(request))
     return FCGI_ERR_ABORTED;
@@ -383,6 +389,8 @@ int fcgi_request_allow(fcgi_request *request, const fcgi_header *variables,
                        size_t count) {
   fcgi__connection *connection = request->connection;
   int error;
+  if (fcgi__request_is_other(request))
+    return FCGI_ERR_STATE;
   fcgi__connection_lock(connection);
   if (fcgi__request_leave(request))
     return FCGI_ERR_ABORTED;

@@ -52,6 +52,8 @@ int fcgi_server_set_roles(fcgi_server *server, const fcgi_role_spec *roles,
   fcgi_role_spec *made;
   if (error)
     return error;
+  if (fcgi_server_forked(server))
+    return fcgi__server_refuse_fork(server);
   /* Sessions are lent the list, and requests name what is in it. */
   if (atomic_load(&server->segment_count) > 0)
     return FCGI_ERR_STATE;

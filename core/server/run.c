@@ -24,6 +24,8 @@ static void fcgi__callback(const fcgi_handler *handler,
   fcgi_request *request = event->request;
   fcgi_callback callback = callback_for(handler, event->type);
   int result = callback ? callback(request, user_data) : FCGI_PENDING;
+  if (fcgi__request_is_other(request))
+    return; /* A child of the callback's has come back. */
   if (event->type == FCGI_EVENT_ABORT || event->type == FCGI_EVENT_CLOSE)
     result = FCGI_PENDING;
   if (result == 0)
@@ -69,7 +71,10 @@ int fcgi_server_run(fcgi_server *server, const fcgi_handler *handler,
                     void *user_data) {
   fcgi_handler copy;
   fcgi_server_event event;
-  int result = adopt(server, handler, &copy);
+  int result;
+  if (fcgi_server_forked(server))
+    return fcgi__server_refuse_fork(server);
+  result = adopt(server, handler, &copy);
   if (result)
     return refuse(server, result,
                   "the handler has no on_request, or a size from another "

@@ -95,6 +95,7 @@ static void init_server(fcgi_server *server, const fcgi_server_config *config) {
       .max_requests = config->max_requests,
       .report_conns = config->max_connections,
   };
+  fcgi__process_init(&server->process);
   fcgi__handover_init(&server->handover);
   server->board.fd = -1;
   pthread_mutex_init(&server->lock, NULL);
@@ -122,6 +123,7 @@ int fcgi_server_new(fcgi_server **out, const fcgi_server_config *config) {
     error =
         fcgi__poller_new(&server->poller, filled.poller, &server->allocator);
   if (error) {
+    fcgi__process_clear(&server->process);
     fcgi__guard_clear(&server->guard, &filled.allocator);
     fcgi__logs_free(server);
     fcgi__free(&filled.allocator, server);
@@ -163,10 +165,12 @@ static void free_ready(fcgi_server *server) {
   }
 }
 
+/* A fork leaves all of it alone: what it would close may have been closed by
+   its program, and the numbers be other files' by now. */
 void fcgi_server_free(fcgi_server *server) {
   fcgi_allocator allocator;
   int offered;
-  if (!server)
+  if (!server || fcgi__process_is_other(&server->process))
     return;
   allocator = server->allocator;
   offered = atomic_exchange(&server->offered, -1);
@@ -175,8 +179,11 @@ void fcgi_server_free(fcgi_server *server) {
   fcgi__spare_end(server);
   fcgi__trouble_tell(server, LLONG_MAX - 1);
   atomic_store(&server->stopping, FCGI__ABORTING);
-  for (size_t i = 0; i < server->listener_count; i++)
+  for (size_t i = 0; i < server->listener_count; i++) {
+    if (server->listeners[i].own)
+      shutdown(server->listeners[i].fd, SHUT_RDWR); /* A fork has a copy. */
     fcgi__listener_close(&server->listeners[i]);
+  }
   free_late(server);
   free_ready(server);
   fcgi__gather_flush(server);
@@ -188,6 +195,7 @@ void fcgi_server_free(fcgi_server *server) {
   fcgi__guard_clear(&server->guard, &allocator);
   fcgi__free(&allocator, server->roles);
   pthread_mutex_destroy(&server->lock);
+  fcgi__process_clear(&server->process);
   fcgi__free(&allocator, server);
 }
 
@@ -246,17 +254,44 @@ static int open_listeners(fcgi_server *server, const char *address) {
   return 0;
 }
 
+int fcgi_server_forked(const fcgi_server *server) {
+  return fcgi__process_is_other(&server->process);
+}
+
+/* What a fork is told, in its own copy of the message. */
+int fcgi__server_refuse_fork(fcgi_server *server) {
+  snprintf(server->message, sizeof server->message,
+           "the server belongs to the process %ld, of which this one is a "
+           "fork; make a server here",
+           (long)server->process.pid);
+  return FCGI_ERR_STATE;
+}
+
+/* It has left descriptor 0, so another look would find no listener, or a CGI
+   start. */
+static int refuse_again(fcgi_server *server) {
+  snprintf(server->message, sizeof server->message,
+           "the inherited listener is served already; listen on it only once");
+  return FCGI_ERR_STATE;
+}
+
 int fcgi_server_listen(fcgi_server *server, const char *address) {
   int error;
+  if (fcgi_server_forked(server))
+    return fcgi__server_refuse_fork(server);
   server->message[0] = '\0';
   error = fcgi__logs_open(server);
   if (!error)
     error = fcgi__server_check_temp(server);
   if (error)
     return error;
+  if (!address && server->inherited)
+    return refuse_again(server);
   if (!address && fcgi__cgi_is_start())
     return answer_cgi(server);
+  fcgi__starter_hear(server);
   error = open_listeners(server, address);
+  server->inherited |= !error && !address;
   return error || address ? error : fcgi__handover_inherit(server);
 }
 
@@ -274,12 +309,16 @@ const char *fcgi_server_message(const fcgi_server *server) {
 }
 
 int fcgi_server_fd(fcgi_server *server) {
+  if (fcgi_server_forked(server))
+    return fcgi__server_refuse_fork(server);
   return fcgi__poller_fd(server->poller);
 }
 
 void fcgi_server_stop(fcgi_server *server, fcgi_stop how) {
   int wanted = how == FCGI_STOP_NOW ? FCGI__ABORTING : FCGI__STOPPING;
   int before = atomic_load(&server->stop_wanted);
+  if (fcgi_server_forked(server))
+    return;
   while (before < wanted &&
          !atomic_compare_exchange_weak(&server->stop_wanted, &before, wanted))
     ;

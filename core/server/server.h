@@ -19,9 +19,11 @@
 #include "server/overdue.h"
 #include "server/parting.h"
 #include "server/poller.h"
+#include "server/process.h"
 #include "server/request.h"
 #include "server/retire.h"
 #include "server/spare.h"
+#include "server/starter.h"
 #include "server/status.h"
 #include "server/trouble.h"
 #include <fastcgi/server.h>
@@ -42,6 +44,9 @@ enum { FCGI__RUNNING = 0, FCGI__STOPPING = 1, FCGI__ABORTING = 2 };
 struct fcgi_server {
   fcgi_server_config config;          /* With every default filled in. */
   fcgi_allocator allocator;           /* The same as config's. */
+  fcgi__process process;              /* Whose it is. */
+  fcgi__starter starter;              /* What our starter says. */
+  unsigned char inherited;            /* 1: its listener is served. */
   fcgi_session_config session_config; /* For new connections. */
   fcgi_role_spec *roles;              /* From fcgi_server_set_roles, or NULL. */
   fcgi__guard guard;                  /* Who may connect. */
@@ -116,12 +121,20 @@ int fcgi__wake_new(void);
    log where the program has not named it; else an error with a message. */
 int fcgi__server_check_temp(fcgi_server *server);
 
+/* 1: this process was forked from the request's. */
+static inline int fcgi__request_is_other(const fcgi_request *request) {
+  return fcgi__process_is_other(&request->connection->server->process);
+}
+
 /* Count, if there is a scoreboard. */
 static inline void fcgi__tally_add(fcgi_server *server, fcgi_status_value value,
                                    uint64_t amount) {
   if (atomic_load_explicit(&server->slot, memory_order_relaxed))
     fcgi__tally_count(server, value, amount);
 }
+
+/* Says so: FCGI_ERR_STATE. */
+int fcgi__server_refuse_fork(fcgi_server *server);
 
 /* Hand one line to the log. */
 void fcgi__server_log(fcgi_server *server, fcgi_log_level level,

@@ -60,6 +60,8 @@ static int write_error(fcgi_request *request, const char *data, size_t len) {
 int fcgi_request_write_stderr(fcgi_request *request, const void *data,
                               size_t len) {
   int error;
+  if (fcgi__request_is_other(request))
+    return FCGI_ERR_STATE;
   fcgi__connection_lock(request->connection);
   error = fcgi__request_check(request);
   if (!error && len > 0)

@@ -25,9 +25,9 @@ static int wants_board(const fcgi_server *server) {
 /* The process that the variable is for is named in it, as LISTEN_PID does.
    Returns the number of our slot, or -1. */
 static int inherit(fcgi_server *server) {
-  const char *text = getenv(variable);
+  const char *text = server->starter.board;
   int said[3]; /* Our process id, the descriptor, and our slot. */
-  if (!text || fcgi__number_list(text, said, 3) < 0 || said[0] != getpid())
+  if (fcgi__number_list(text, said, 3) < 0 || said[0] != getpid())
     return -1;
   if (fcgi__board_attach(&server->board, said[1]) == 0) {
     if (fcgi__board_slot_at(&server->board, said[2]))

@@ -2,6 +2,7 @@
 /* C for Lua 5.4, compiled into the wrapper. */
 #include <limits.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #define FCGI_RAISE(code, text)                                                 \
   do {                                                                         \
@@ -17,6 +18,12 @@
 #define FCGI_UNLOCK
 #define FCGI_LOCK
 
+/* What keeps os.exit from ending the process. */
+typedef struct fcgi_guard {
+  int inside; /* How many handlers run in the state. */
+  pid_t pid;  /* In which process. */
+} fcgi_guard;
+
 /* One loop, in the coroutine that entered it. The numbers are slots of its
    stack, filled before the loop, so that the loop itself allocates nothing
    outside protected calls. */
@@ -26,7 +33,7 @@ typedef struct fcgi_closure {
   int keeper;   /* Slot of fcgi_keep_trace, whose upvalue is the traceback. */
   int error;    /* Slot of the parked error. */
   int parked;   /* 1 when there is one. */
-  int *inside;  /* How many handlers run in the state. */
+  fcgi_guard *guard; /* Of the state. */
 } fcgi_closure;
 
 /* --- Values --------------------------------------------------------------- */
@@ -142,10 +149,10 @@ static int fcgi_keep_trace(lua_State *L) {
 }
 
 /* os.exit would take the process from under all other requests. The upvalues
-   are what it was, and how many handlers run in this state. */
+   are what it was, and the guard. */
 static int fcgi_exit(lua_State *L) {
-  const int *inside = lua_touserdata(L, lua_upvalueindex(2));
-  if (*inside > 0)
+  const fcgi_guard *guard = lua_touserdata(L, lua_upvalueindex(2));
+  if (guard->inside > 0 && guard->pid == getpid())
     return luaL_error(L, "os.exit was called: it ends the request, as the "
                          "process serves others");
   lua_pushvalue(L, lua_upvalueindex(1));
@@ -154,13 +161,12 @@ static int fcgi_exit(lua_State *L) {
   return 0;
 }
 
-/* The counter of the state, whose os.exit looks at it from the first loop on.
- */
-static int *fcgi_guard_exit(lua_State *L) {
+/* The guard of the state, whose os.exit looks at it from the first loop on. */
+static fcgi_guard *fcgi_guard_exit(lua_State *L) {
   static const char name[] = "fcgi_swig.exit";
   if (lua_getfield(L, LUA_REGISTRYINDEX, name) == LUA_TNIL) {
-    int *inside = lua_newuserdatauv(L, sizeof *inside, 0);
-    *inside = 0;
+    fcgi_guard *made = lua_newuserdatauv(L, sizeof *made, 0);
+    *made = (fcgi_guard){0, 0};
     lua_pushvalue(L, -1);
     lua_setfield(L, LUA_REGISTRYINDEX, name);
     luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
@@ -174,15 +180,16 @@ static int *fcgi_guard_exit(lua_State *L) {
     lua_getfield(L, LUA_REGISTRYINDEX, name);
     lua_remove(L, -2);
   }
-  int *inside = lua_touserdata(L, -1);
+  fcgi_guard *guard = lua_touserdata(L, -1);
   lua_pop(L, 1);
-  return inside;
+  guard->pid = getpid();
+  return guard;
 }
 
 static void fcgi_closure_begin(fcgi_closure *closure) {
   lua_State *L = closure->L;
   luaL_checkstack(L, LUA_MINSTACK, NULL);
-  closure->inside = fcgi_guard_exit(L);
+  closure->guard = fcgi_guard_exit(L);
   lua_pushnil(L);
   lua_pushcclosure(L, fcgi_keep_trace, 1);
   closure->keeper = lua_gettop(L);
@@ -210,9 +217,9 @@ static shim_outcome fcgi_call(void *data, shim_request *request) {
   lua_pushcfunction(L, fcgi_call_held);
   lua_pushvalue(L, closure->function);
   lua_pushlightuserdata(L, &request);
-  *closure->inside += request != NULL;
+  closure->guard->inside += request != NULL;
   int status = lua_pcall(L, 2, 0, closure->keeper);
-  *closure->inside -= failed == SHIM_FAILED;
+  closure->guard->inside -= failed == SHIM_FAILED;
   if (status == LUA_OK)
     return SHIM_DONE;
   if (request)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* C for Tcl, compiled into the wrapper. */
 #include <string.h>
+#include <unistd.h>
 
 #define FCGI_RAISE(code, text)                                                 \
   do {                                                                         \
@@ -28,7 +29,8 @@ typedef struct fcgi_proxies {
   size_t count;     /* How many. */
   size_t room;      /* Allocated. */
   size_t full;      /* How many there are when the next sweep is due. */
-  int inside;       /* How many handlers run: `exit` is an error then. */
+  int inside;       /* How many handlers run: `exit` is an error then, */
+  pid_t pid;        /* in this process. */
   Tcl_CmdInfo exit; /* What the command exit was. */
 } fcgi_proxies;
 
@@ -104,7 +106,7 @@ static void fcgi_forget(ClientData data, Tcl_Interp *interp) {
 static int fcgi_exit(ClientData data, Tcl_Interp *interp, int count,
                      Tcl_Obj *const words[]) {
   fcgi_proxies *proxies = data;
-  if (proxies->inside == 0)
+  if (proxies->inside == 0 || proxies->pid != getpid())
     return proxies->exit.objProc(proxies->exit.objClientData, interp, count,
                                  words);
   Tcl_SetObjResult(interp,
@@ -186,8 +188,9 @@ static void fcgi_server_deleted(ClientData data) {
     shim_server_free(instance->thisvalue);
 }
 
-static void fcgi_enter_loop(swig_instance *instance) {
+static void fcgi_enter_loop(swig_instance *instance, Tcl_Interp *interp) {
   Tcl_CmdInfo info;
+  fcgi_proxies_of(interp)->pid = getpid();
   if (!instance)
     return;
   instance->destroy += 2;

@@ -26,15 +26,15 @@ static void first_line(lua_State *L) {
 
 /* Run the chunk at the top and leave its first result, or the error. */
 static int run(lua_State *L, const char *const *args) {
-  int *held = fcgi_lua_exit_guard(L);
+  fcgi_lua_guard *guard = fcgi_lua_exit_guard(L);
   int count = 0;
   for (; args[count]; count++) {
     luaL_checkstack(L, 2, "too many arguments");
     lua_pushstring(L, args[count]);
   }
-  (*held)++;
+  guard->held++;
   int status = lua_pcall(L, count, 1, 0);
-  (*held)--;
+  guard->held--;
   return status == LUA_OK;
 }
 

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /* os.exit would take the process from under all other requests. In a state that
-   serves, it is an error of the handler that calls it, as any other. */
+   serves, it is an error of the handler that calls it, as any other; but not in
+   a child that a handler has forked. */
 #include "lua_fcgi.h"
+#include <unistd.h>
 
-/* Its address is the key of the counter in the registry. */
+/* Its address is the key of the guard in the registry. */
 static const char key = 'e';
 
-/* Upvalues: what os.exit was, and the counter. */
+/* Upvalues: what os.exit was, and the guard. */
 static int guarded_exit(lua_State *L) {
-  const int *held = lua_touserdata(L, lua_upvalueindex(2));
-  if (*held > 0)
+  const fcgi_lua_guard *guard = lua_touserdata(L, lua_upvalueindex(2));
+  if (guard->held > 0 && guard->pid == getpid())
     return luaL_error(L, "os.exit was called: it ends the request, as the "
                          "process serves others");
   lua_pushvalue(L, lua_upvalueindex(1));
@@ -19,8 +21,8 @@ static int guarded_exit(lua_State *L) {
 }
 
 static void install(lua_State *L) {
-  int *held = lua_newuserdatauv(L, sizeof *held, 0);
-  *held = 0;
+  fcgi_lua_guard *guard = lua_newuserdatauv(L, sizeof *guard, 0);
+  *guard = (fcgi_lua_guard){.held = 0};
   lua_pushvalue(L, -1);
   lua_rawsetp(L, LUA_REGISTRYINDEX, &key);
   lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
@@ -33,12 +35,13 @@ static void install(lua_State *L) {
   lua_pop(L, 3);
 }
 
-int *fcgi_lua_exit_guard(lua_State *L) {
+fcgi_lua_guard *fcgi_lua_exit_guard(lua_State *L) {
   if (lua_rawgetp(L, LUA_REGISTRYINDEX, &key) == LUA_TNIL)
     install(L);
   lua_pop(L, 1);
   lua_rawgetp(L, LUA_REGISTRYINDEX, &key);
-  int *held = lua_touserdata(L, -1);
+  fcgi_lua_guard *guard = lua_touserdata(L, -1);
   lua_pop(L, 1);
-  return held;
+  guard->pid = getpid();
+  return guard;
 }

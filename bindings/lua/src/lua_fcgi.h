@@ -242,9 +242,14 @@ int fcgi_lua_callable(lua_State *L, int index);
 
 /* exit.c */
 
-/* How many of the state's calls, from loading an application to serving, make
-   os.exit raise; 0: it ends the process. Counted by the callers. Can raise. */
-int *fcgi_lua_exit_guard(lua_State *L);
+/* What keeps os.exit from ending the process. */
+typedef struct fcgi_lua_guard {
+  int held;  /* Calls of the state's that load or serve an application. */
+  pid_t pid; /* The process whose they are. */
+} fcgi_lua_guard;
+
+/* The state's guard, for this process; the caller counts. Can raise. */
+fcgi_lua_guard *fcgi_lua_exit_guard(lua_State *L);
 
 /* thread.c */
 

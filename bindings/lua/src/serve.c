@@ -245,6 +245,10 @@ static int run(lua_State *L, lua_State *co, loop *self) {
     if (status == LUA_OK)
       return (int)lua_tointeger(co, -1);
     fcgi_lua_trace_end(&self->run);
+    if (fcgi_server_forked(self->server->handle)) {
+      lua_xmove(co, L, 1);
+      lua_error(L); /* A handler's child is its own program's affair. */
+    }
     failed(L, co, self->request, status);
   }
 }
@@ -259,10 +263,10 @@ int fcgi_lua_loop(lua_State *L) {
   push_serves(L, &self);
   lua_State *co = lua_newthread(L);
   self.traced = fcgi_lua_trace_prepare(L, self.server->handle);
-  int *held = fcgi_lua_exit_guard(L);
-  (*held)++;
+  fcgi_lua_guard *guard = fcgi_lua_exit_guard(L);
+  guard->held++;
   int code = run(L, co, &self);
-  (*held)--;
+  guard->held--;
   if (code < 0 && code != FCGI_ERR_CLOSED)
     return fcgi_lua_server_fail(L, self.server->handle, code);
   lua_pushboolean(L, 1);

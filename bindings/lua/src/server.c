@@ -259,6 +259,12 @@ static int server_timeout(lua_State *L) {
   return 1;
 }
 
+static int server_forked(lua_State *L) {
+  const fcgi_lua_server *server = check_any(L);
+  lua_pushboolean(L, server->handle && fcgi_server_forked(server->handle));
+  return 1;
+}
+
 /* close, __gc and __close: idempotent, also on a half-made server. While a
    loop runs in it, closing only stops it: the loop still uses the handle. */
 static int server_close(lua_State *L) {
@@ -293,6 +299,7 @@ static const luaL_Reg methods[] = {{"listen", server_listen},
                                    {"pollfd", server_pollfd},
                                    {"events", server_events},
                                    {"timeout", server_timeout},
+                                   {"forked", server_forked},
                                    {"close", server_close},
                                    {NULL, NULL}};
 

@@ -4,8 +4,8 @@
    nothing but the core server. */
 #include "lua_fcgi.h"
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -33,6 +33,12 @@ struct fcgi_lua_crew {
   fcgi_lua_server *model;  /* Of one state that has loaded: has the roles. */
   char error[512];         /* The first failure, "" for none. */
 };
+
+/* In a child that a handler has forked the other threads are missing, and one
+   of them may hold the lock. */
+static int is_forked(const fcgi_lua_crew *crew) {
+  return crew->server && fcgi_server_forked(crew->server);
+}
 
 static void note_error(fcgi_lua_crew *crew, const char *text) {
   pthread_mutex_lock(&crew->lock);
@@ -126,6 +132,11 @@ static void state_serve(fcgi_lua_crew *crew, lua_State *L) {
   server->handle = NULL;
   if (status == LUA_OK && lua_toboolean(L, -2))
     return;
+  if (is_forked(crew)) {
+    const char *text = lua_tostring(L, -1);
+    fprintf(stderr, "fcgi: %s\n", text ? text : "a child of a handler failed");
+    exit(EXIT_FAILURE);
+  }
   note_error(crew, lua_tostring(L, -1));
   fcgi_server_stop(crew->server, FCGI_STOP_GRACEFUL);
 }
@@ -153,6 +164,8 @@ static void *thread_main(void *data) {
   lua_State *L = state_new(crew);
   if (report_loaded(crew) == SERVE && L)
     state_serve(crew, L);
+  if (is_forked(crew))
+    exit(EXIT_SUCCESS);
   report_finished(crew);
   if (L)
     lua_close(L);
@@ -202,7 +215,8 @@ static int run_all(void *data) {
   start_all(crew);
   if (give_orders(crew, SERVE) == SERVE)
     state_serve(crew, crew->first);
-  join_all(crew);
+  if (!is_forked(crew))
+    join_all(crew);
   return 0;
 }
 
@@ -281,16 +295,11 @@ int fcgi_lua_crew_serve(lua_State *L, fcgi_lua_crew *crew,
   return 1;
 }
 
-/* Signals are the calling thread's. */
 fcgi_lua_crew *fcgi_lua_crew_start(lua_State *L, const char *app,
                                    const char *const *args, unsigned threads,
                                    int *stream) {
   fcgi_lua_crew *crew = push_crew(L, app, args, threads);
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
   start_all(crew);
-  pthread_sigmask(SIG_SETMASK, &before, NULL);
   *stream = crew->stream;
   if (!has_error(crew))
     return crew;
@@ -324,7 +333,7 @@ static int wait_finished(fcgi_lua_crew *crew, int ms) {
 }
 
 const char *fcgi_lua_crew_end(fcgi_lua_crew *crew, int ms) {
-  if (!crew->started)
+  if (!crew->started || is_forked(crew))
     return NULL;
   give_orders(crew, GIVE_UP);
   if (crew->server) {

@@ -11,12 +11,13 @@
 enum { PATIENCE_MS = 500 };
 
 struct fcgi_lua_tracer {
-  pthread_mutex_t lock; /* Of all that follows. */
-  pthread_cond_t told;  /* `asked` was answered, or has ended. */
-  fcgi_lua_run *runs;   /* Handlers that run. */
-  fcgi_lua_run *asked;  /* The one whose stack is wanted, or NULL. */
-  char *out;            /* Where it goes. */
-  size_t len;           /* Bytes there. */
+  const fcgi_server *server; /* Whose handlers they are. */
+  pthread_mutex_t lock;      /* Of all that follows. */
+  pthread_cond_t told;       /* `asked` was answered, or has ended. */
+  fcgi_lua_run *runs;        /* Handlers that run. */
+  fcgi_lua_run *asked;       /* The one whose stack is wanted, or NULL. */
+  char *out;                 /* Where it goes. */
+  size_t len;                /* Bytes there. */
 };
 
 /* In the registry of each state that serves; only its address counts. */
@@ -119,6 +120,7 @@ void fcgi_lua_trace_init(fcgi_server *server) {
   fcgi_lua_tracer *tracer = tracer_new();
   if (!tracer)
     return;
+  tracer->server = server;
   fcgi_server_set_tracer(server, trace, tracer);
   if (fcgi_server_tracer_data(server) != tracer)
     tracer_free(tracer);
@@ -126,6 +128,8 @@ void fcgi_lua_trace_init(fcgi_server *server) {
 
 void fcgi_lua_server_free(fcgi_server *server) {
   fcgi_lua_tracer *tracer = server ? fcgi_server_tracer_data(server) : NULL;
+  if (server && fcgi_server_forked(server))
+    return;
   fcgi_server_free(server);
   tracer_free(tracer);
 }
@@ -154,6 +158,10 @@ void fcgi_lua_trace_end(fcgi_lua_run *run) {
   fcgi_lua_tracer *tracer = run->tracer;
   if (!tracer)
     return;
+  if (fcgi_server_forked(tracer->server)) { /* The lock may be another's. */
+    run->tracer = NULL;
+    return;
+  }
   pthread_mutex_lock(&tracer->lock);
   fcgi_lua_run **at = &tracer->runs;
   while (*at != run)

@@ -215,6 +215,11 @@ function server:events() end
 ---@return number?
 function server:timeout() end
 
+--- True in a child process that was forked, to which nothing of the server
+--- belongs: handlers that return there leave its loop.
+---@return boolean
+function server:forked() end
+
 --- Close everything; requests not finished are dead. A server that is serving
 --- is stopped at once instead.
 function server:close() end

@@ -1,13 +1,33 @@
 # SPDX-License-Identifier: MIT
-"""Tell what an application raises to leave from what a signal's handler raises."""
+"""What ends a program, and not only a request."""
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import CodeType, FrameType
+from typing import NoReturn
+
+
+def end_fork(error: BaseException | None) -> NoReturn:
+    """End a child that a handler on a thread has forked, as the main thread's end
+    would: there is none."""
+    status = 0
+    if isinstance(error, SystemExit):
+        status = error.code if isinstance(error.code, int) else error.code is not None
+        if isinstance(error.code, str):
+            print(error.code, file=sys.stderr)
+    elif error is not None:
+        status = 1
+        sys.excepthook(type(error), error, error.__traceback__)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):
+            stream.flush()
+    os._exit(status & 0xFF)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

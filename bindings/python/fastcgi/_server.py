@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from . import _core
 from ._abort import Canceller, Raiser, Watch
-from ._exits import traceable_interrupts
+from ._exits import end_fork, traceable_interrupts
 from ._interface import detect_interface
 from ._roles import Role, Streams, collect
-from ._signals import stop_on_signals
+from ._signals import forget_starter, stop_on_signals
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
@@ -121,6 +121,7 @@ class Server(_core.Server):
         call it too. ``roles`` has handlers by number: those of the server.
         """
         handlers = self._roles.handlers() if roles is None else roles
+        forget_starter()
         with traceable_interrupts():
             super().run(app, interface=interface, multithread=multithread, roles=handlers or None)
 
@@ -175,8 +176,12 @@ class Server(_core.Server):
             try:
                 self.run(app, interface=interface, multithread=True)
             except BaseException as error:
+                if self.forked:
+                    end_fork(error)
                 raised.append(error)
                 self.stop()
+            if self.forked:
+                end_fork(None)
 
         workers = [
             threading.Thread(target=work, name=f"fastcgi-{number}")

@@ -7,29 +7,16 @@ import contextlib
 import math
 import os
 import signal
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import _core
 
 MOST_MS = 2**31 - 1
-_pipes: set[int] = set()  # The ends that signals are written to.
-
-
-def _forget() -> None:
-    """In a forked child: what it is sent is not for its parent."""
-    if not _pipes:
-        return
-    with contextlib.suppress(ValueError):
-        other = signal.set_wakeup_fd(-1)
-        if other not in _pipes and other != -1:
-            signal.set_wakeup_fd(other)
-
-
-os.register_at_fork(after_in_child=_forget)
 
 
 @contextmanager
@@ -37,27 +24,53 @@ def _heeded(server: _core.Server, graceful_timeout: float | None) -> Iterator[No
     """Within the block a thread that needs no interpreter learns of signals,
     and ends the process where handlers do not let it stop. An application that
     has taken Python's wakeup descriptor keeps it."""
-    reader, writer = os.pipe()
-    os.set_blocking(writer, False)
-    before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    # A fork has copies, and its signals are written to the same place: a socket
+    # tells who has sent it.
+    reader, writer = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    if hasattr(socket, "SO_PASSCRED"):
+        reader.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+    writer.setblocking(False)
+    before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
     try:
         if before != -1:
             signal.set_wakeup_fd(before)
             yield
             return
         most = 0 if graceful_timeout is None else graceful_timeout * 1000
-        server._heed(reader, math.ceil(min(max(most, 0), MOST_MS)))
-        _pipes.add(writer)
+        server._heed(reader.fileno(), math.ceil(min(max(most, 0), MOST_MS)))
         try:
             yield
         finally:
             server._heed_no_more()
-            _pipes.discard(writer)
-            if (other := signal.set_wakeup_fd(-1)) not in (writer, -1):
+            if (other := signal.set_wakeup_fd(-1)) not in (writer.fileno(), -1):
                 signal.set_wakeup_fd(other)
     finally:
-        os.close(reader)
-        os.close(writer)
+        reader.close()
+        writer.close()
+
+
+# What a supervisor, systemd or a starter like them says to this process alone.
+PERSONAL = (
+    "LISTEN_PID",
+    "LISTEN_FDS",
+    "LISTEN_FDNAMES",
+    "NOTIFY_SOCKET",
+    "WATCHDOG_PID",
+    "WATCHDOG_USEC",
+    "FASTCGI_HANDOVER",
+    "FASTCGI_SCOREBOARD",
+    "FASTCGI_SUPERVISOR",
+    "FASTCGI_UPGRADE",
+    "FASTCGI_UPGRADE_NOTIFY",
+    "FASTCGI_BASE_DIR",
+)
+
+
+def forget_starter() -> None:
+    """Take that out of the environment of the programs that handlers start; the
+    server has heard it."""
+    for name in PERSONAL:
+        os.environ.pop(name, None)
 
 
 @contextmanager
@@ -70,18 +83,37 @@ def stop_on_signals(server: _core.Server, graceful_timeout: float | None = None)
     Elsewhere than in the main thread of the main interpreter it does nothing.
     """
     received = 0
+    previous: dict[int, Any] = {}
 
     def handle(number: int, frame: FrameType | None) -> None:
         nonlocal received
+        if server.forked:
+            do_default(number, frame)
+            return
         received += 1
         graceful = received == 1 and number != signal.SIGQUIT
         server.stop(graceful=graceful)
 
     def reopen(number: int, frame: FrameType | None) -> None:
-        server.reopen_logs()
+        if server.forked:
+            do_default(number, frame)
+        else:
+            server.reopen_logs()
 
-    previous = {}
+    def do_default(number: int, frame: FrameType | None) -> None:
+        """What a child that a handler has forked does: as without a server."""
+        before = previous.get(number, signal.SIG_DFL)
+        signal.signal(number, signal.SIG_DFL if before is None else before)
+        if callable(before):
+            before(number, frame)
+        else:
+            os.kill(os.getpid(), number)
+
+    supervised = "FASTCGI_SUPERVISOR" in os.environ
     try:
+        if supervised and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+            # Ignored for its supervisor's sake: what handlers start shall not.
+            previous[signal.SIGHUP] = signal.signal(signal.SIGHUP, lambda *_: None)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
             previous[number] = signal.signal(number, handle)
         if signal.getsignal(signal.SIGUSR1) in (signal.SIG_DFL, signal.SIG_IGN):
@@ -92,5 +124,5 @@ def stop_on_signals(server: _core.Server, graceful_timeout: float | None = None)
         with _heeded(server, graceful_timeout) if previous else contextlib.nullcontext():
             yield
     finally:
-        for number, handler in previous.items():
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        for taken, handler in previous.items():
+            signal.signal(taken, signal.SIG_DFL if handler is None else handler)

@@ -31,7 +31,7 @@ PyObject *answer_method_write(PyObject *object, PyObject *data) {
   if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0)
     return NULL;
   Py_ssize_t len = view.len;
-  fcgi_request *handle = request_enter(self);
+  fcgi_request *handle = request_use(self);
   int code = 0;
   if (handle != NULL) {
     self->begun = 1;
@@ -50,7 +50,7 @@ PyObject *answer_method_write(PyObject *object, PyObject *data) {
 PyObject *answer_method_flush(PyObject *object, PyObject *unused) {
   request_object *self = (request_object *)object;
   (void)unused;
-  fcgi_request *handle = request_enter(self);
+  fcgi_request *handle = request_use(self);
   if (handle == NULL)
     return NULL;
   int code;
@@ -67,7 +67,7 @@ PyObject *answer_method_write_stderr(PyObject *object, PyObject *text) {
   Py_buffer view;
   if (reply_block(text, &view) < 0)
     return NULL;
-  fcgi_request *handle = request_enter(self);
+  fcgi_request *handle = request_use(self);
   int code = 0;
   if (handle != NULL) {
     code = fcgi_request_write_stderr(handle, view.buf, (size_t)view.len);
@@ -114,7 +114,7 @@ PyObject *answer_method_fail(PyObject *object, PyObject *unused) {
 
 /* Begin, write and end an answer whose body is whole. */
 static PyObject *reply_core(request_object *self, reply *answer) {
-  fcgi_request *handle = request_enter(self);
+  fcgi_request *handle = request_use(self);
   if (handle == NULL)
     return NULL;
   int head = reply_is_head(self), code = 0;
@@ -210,7 +210,7 @@ static int check_rest(int fd, long long offset) {
 
 static PyObject *send_core(request_object *self, int fd, long long offset,
                            uint64_t length) {
-  fcgi_request *handle = request_enter(self);
+  fcgi_request *handle = request_use(self);
   if (handle == NULL)
     return NULL;
   int code;

@@ -30,7 +30,7 @@ static size_t take_ahead(request_object *self, char *data, size_t len) {
 /* One read of a stream, `how` says of which, without the GIL. */
 static Py_ssize_t read_once(request_object *self, char *data, size_t len,
                             ptrdiff_t (*how)(fcgi_request *, void *, size_t)) {
-  fcgi_request *handle = request_enter(self);
+  fcgi_request *handle = request_use(self);
   if (handle == NULL)
     return -1;
   ptrdiff_t got;

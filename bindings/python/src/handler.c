@@ -14,7 +14,7 @@ static int send_block(serve_loop *loop, PyObject *block, int first) {
     PyBuffer_Release(&view);
     return -1;
   }
-  fcgi_request *handle = request_enter(request);
+  fcgi_request *handle = request_use(request);
   int code = 0, unread = 0;
   if (handle != NULL) {
     Py_BEGIN_ALLOW_THREADS

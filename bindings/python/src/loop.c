@@ -18,7 +18,9 @@ int loop_answer(serve_loop *loop) {
       (head < 0 || reply_add_length(&loop->answer, len, head) < 0 ||
        reply_start(&loop->answer, request, (int64_t)len) < 0))
     return -1;
-  loop->pending = request_claim(request, 0);
+  /* A child that the handler has forked and that returns is not answered. */
+  loop->pending =
+      request_claim(request, fcgi_server_forked(loop->server->core));
   return loop->pending == NULL ? -1 : 1;
 }
 
@@ -162,7 +164,8 @@ static int is_from_signal(PyObject *value) {
 
 /* Whatever the application raises, SystemExit too, ends its own request only:
    500, or a cut connection, and the traceback in the log. A client that is gone
-   is no news. What a signal raises ends the loop: -1. */
+   is no news. What a signal raises ends the loop, and what a child that the
+   application has forked raises is for its own program: -1. */
 static int report(serve_loop *loop) {
   PyObject *type, *value, *traceback;
   int plain = PyErr_ExceptionMatches(PyExc_Exception);
@@ -171,7 +174,8 @@ static int report(serve_loop *loop) {
   PyErr_NormalizeException(&type, &value, &traceback);
   if (traceback != NULL)
     PyException_SetTraceback(value, traceback);
-  int stops = !plain && is_from_signal(value);
+  int stops = fcgi_server_forked(loop->server->core) ||
+              (!plain && is_from_signal(value));
   if (!stops && !gone)
     tell(loop, type, value, traceback);
   request_abandon(loop->request);

@@ -306,7 +306,7 @@ int reply_start(reply *self, request_object *request, int64_t known) {
   char why[REPLY_WHY];
   if (self->usual && reply_header(self, "Status", REPLY_USUAL) < 0)
     return -1;
-  fcgi_request *handle = request_enter(request);
+  fcgi_request *handle = request_use(request);
   if (handle == NULL)
     return -1;
   int code = start(self, handle, known, why, sizeof why);

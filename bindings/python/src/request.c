@@ -52,12 +52,30 @@ void request_empty(request_object *self) {
   self->ahead_at = self->ahead_len = 0;
 }
 
+/* 1 with an exception in a child that the application has forked. */
+static int refuse_fork(request_object *self) {
+  if (!fcgi_server_forked(self->server->core))
+    return 0;
+  PyErr_SetString(self->state->errors[ERROR_STATE],
+                  "this process is a fork of the server's, to which the "
+                  "request belongs");
+  return 1;
+}
+
 fcgi_request *request_enter(request_object *self) {
   int uses = atomic_load_explicit(&self->uses, memory_order_relaxed);
   while (uses != REQUEST_ENDED)
     if (atomic_compare_exchange_weak(&self->uses, &uses, uses + 1))
       return self->handle;
   PyErr_SetString(self->state->errors[ERROR_STATE], "the request has ended");
+  return NULL;
+}
+
+fcgi_request *request_use(request_object *self) {
+  fcgi_request *handle = request_enter(self);
+  if (handle == NULL || !refuse_fork(self))
+    return handle;
+  request_leave(self);
   return NULL;
 }
 
@@ -84,6 +102,8 @@ void request_look_away(request_object *self) {
 
 fcgi_request *request_claim(request_object *self, int quiet) {
   int uses = 0;
+  if (!quiet && request_open(self) && refuse_fork(self))
+    return NULL;
   if (atomic_compare_exchange_strong(&self->uses, &uses, REQUEST_ENDED)) {
     while (atomic_load(&self->looks) > 0)
       sched_yield();

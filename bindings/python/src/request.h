@@ -47,6 +47,10 @@ void request_empty(request_object *self);
    Each success is matched by request_leave. Neither needs the GIL to be safe
    against a thread that ends the request meanwhile. */
 fcgi_request *request_enter(request_object *self);
+
+/* The same for a call that reads or writes: StateError in a fork too. */
+fcgi_request *request_use(request_object *self);
+
 void request_leave(request_object *self);
 
 /* The same for a call that returns at once, from any thread: who ends the

@@ -169,6 +169,18 @@ static PyObject *get_stopped(PyObject *object, void *unused) {
                          atomic_load(&self->closed));
 }
 
+/* A server that is closed already is nobody's. */
+static PyObject *get_forked(PyObject *object, void *unused) {
+  server_object *self = (server_object *)object;
+  (void)unused;
+  int forked = 0;
+  if (server_hold(self)) {
+    forked = fcgi_server_forked(self->core);
+    server_drop(self);
+  }
+  return PyBool_FromLong(forked);
+}
+
 static PyObject *server_fileno(PyObject *object, PyObject *unused) {
   server_object *self = (server_object *)object;
   (void)unused;
@@ -366,6 +378,10 @@ static PyGetSetDef server_getset[] = {
     {"addresses", get_addresses, NULL, "Every address listened on.", NULL},
     {"stopped", get_stopped, NULL,
      "True once stopped with every request finished.", NULL},
+    {"forked", get_forked, NULL,
+     "True in a process that was forked from the server's, to which it and "
+     "its\nrequests belong.",
+     NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

@@ -250,7 +250,7 @@ static int write_view(start_response *self, const Py_buffer *view) {
     request->exhausted = 1;
     return transmit(self, handle, view, 1);
   }
-  handle = request_enter(request);
+  handle = request_use(request);
   return handle == NULL ? -1 : transmit(self, handle, view, 0);
 }
 

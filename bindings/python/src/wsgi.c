@@ -43,7 +43,7 @@ static int send_file(start_response *start, int fd, int64_t offset,
     return -1;
   if (start->left >= 0 && start->left < length)
     length = start->left;
-  fcgi_request *handle = request_enter(request);
+  fcgi_request *handle = request_use(request);
   if (handle == NULL)
     return -1;
   int code = 0;

@@ -13,7 +13,9 @@
    Where NOTIFY_SOCKET is set, a server with a listener tells whoever started
    it, as sd_notify(3) does, READY=1 when it is first waited on and STOPPING=1
    when it stops; where WATCHDOG_USEC asks for it, WATCHDOG=1 as long as some
-   thread waits. */
+   thread waits. These variables, LISTEN_* and those of a supervisor of ours
+   leave the environment then, and an inherited listener leaves descriptor 0 to
+   /dev/null, so that programs which handlers start have none of it. */
 #ifndef FASTCGI_SERVER_H
 #define FASTCGI_SERVER_H
 
@@ -179,6 +181,13 @@ FCGI_EXPORT int fcgi_server_new(fcgi_server **out,
 /* Close everything and free it; no thread may still be in a call, and request
    handles not ended die. Unix sockets it made are removed. NULL is fine. */
 FCGI_EXPORT void fcgi_server_free(fcgi_server *server);
+
+/* 1 in a process that was forked from the server's. It owns nothing of it: no
+   call on the server or on a request of it changes anything then.
+   fcgi_server_next says FCGI_ERR_CLOSED, so that a handler that returns there
+   leaves its loop, fcgi_server_free does nothing, and the others that can fail
+   say FCGI_ERR_STATE. Parameters may be read. Async-signal-safe. */
+FCGI_EXPORT int fcgi_server_forked(const fcgi_server *server);
 
 /* Listen on `address`: unix:/path, unix:relative, unix:@abstract, host:port,
    [::1]:port, :port (loopback), fd:N, or NULL for what is inherited, see above.

@@ -306,9 +306,9 @@ static void test_what_a_program_is_started_as(void **state) {
   char expected[1024], taken[1024];
   (void)state;
   snprintf(taken, sizeof taken,
-           "0 ;127.;%d;%d;%d cannot watch the inherited listener: File exists; "
-           "listen on it only once",
-           FCGI_ERR_LIMIT, FCGI_ERR_INVALID, FCGI_ERR_SYSTEM);
+           "0 ;127.;%d;%d;%d the inherited listener is served already; listen "
+           "on it only once",
+           FCGI_ERR_LIMIT, FCGI_ERR_INVALID, FCGI_ERR_STATE);
   snprintf(expected, sizeof expected,
            "0 ;cgi;%d;%d;%d the CGI request is being answered already; listen "
            "for it once",

@@ -146,7 +146,7 @@ static void test_inherited_takes_descriptor_0(void **state) {
   (void)state;
   outcome seen = inherit((inheritance){.standard_input = 1});
   assert_int_equal(seen.result, 1);
-  assert_int_equal(seen.listeners[0].fd, 0);
+  assert_true(seen.listeners[0].fd > 2); /* /dev/null is at 0 now. */
   assert_int_equal(seen.listeners[0].own, 0);
 }
 
@@ -155,7 +155,7 @@ static void test_inherited_ignores_anothers_listen_pid(void **state) {
   outcome seen = inherit((inheritance){
       .standard_input = 1, .passed = 1, .pid = "1", .count = "1"});
   assert_int_equal(seen.result, 1);
-  assert_int_equal(seen.listeners[0].fd, 0);
+  assert_true(seen.listeners[0].fd > 3);
 }
 
 /* Nothing is inherited, and the line says what the variables have. */

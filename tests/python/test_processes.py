@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: MIT
+"""Processes that Python's own modules make inside handlers."""
+
+from __future__ import annotations
+
+import pytest
+from support.fcgi_client import Client, fetch, wait_for_server
+
+APP = """
+import multiprocessing, os, signal, subprocess, sys, time
+
+def double(number):
+    return 2 * number
+
+def told(queue):
+    queue.put(os.getpid())
+
+def hang():
+    time.sleep(1000)
+
+def app(request):
+    kind, _, method = request.query.partition("-")
+    if kind == "run":
+        words = [sys.executable, "-c", "import sys; print(sys.stdin.read() == '')"]
+        return 200, {}, subprocess.run(words, capture_output=True, text=True).stdout
+    if not method:
+        return 200, {}, str(os.getpid())
+    context = multiprocessing.get_context(method)
+    if kind == "pool":
+        with context.Pool(2) as pool:
+            return 200, {}, str(pool.map(double, range(5)))
+    if kind == "process":
+        queue = context.Queue()
+        child = context.Process(target=told, args=(queue,))
+        child.start()
+        number = queue.get(timeout=60)
+        child.join(60)
+        return 200, {}, str(number == child.pid != os.getpid() and child.exitcode == 0)
+    child = context.Process(target=hang)
+    child.start()
+    while child.exitcode is None:  # What comes while Python still forks is lost.
+        child.terminate()
+        child.join(0.1)
+    return 200, {}, str(child.exitcode == -signal.SIGTERM)
+"""
+ANSWERS = {"process": "True", "pool": "[0, 2, 4, 6, 8]", "terminate": "True"}
+
+
+@pytest.mark.parametrize("threads", ["1", "3"])
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_multiprocessing(command, tmp_path, threads, method):
+    (tmp_path / "app.py").write_text(APP)
+    running = command("-m", "fastcgi", "app:app", "--bind", "unix:x", "--threads", threads)
+    address = f"unix:{tmp_path}/x"
+    wait_for_server(address)
+    with Client(address, 120) as kept:
+        for turn, (kind, expected) in enumerate(list(ANSWERS.items()) * 2, 1):
+            answer = kept.request(uri=f"/?{kind}-{method}", request_id=turn)
+            assert (answer.status, answer.body.decode()) == (200, expected), kind
+    assert fetch(address).body == str(running.process.pid).encode()
+    assert fetch(address, uri="/?run").body == b"True\n"
+    running.process.terminate()
+    status, error = running.finish(60)
+    assert (status, "Traceback" in error) == (0, False), error
