@@ -85,6 +85,7 @@ build = {
         "core/server/guard.c",
         "core/server/handover.c",
         "core/server/head.c",
+        "core/server/lifeline.c",
         "core/server/listener.c",
         "core/server/log.c",
         "core/server/logfile.c",

@@ -67,7 +67,7 @@ foreach(thing syscalls send_file stderr budget c_examples command_line flask dem
               faults_files faults_processes faults_calls run run_deploy numbers
               run_limits run_upgrade
               dashboard docs_run stuck_stderr stop paths
-              run_programs run_systemd status logs monitors departed bench bench_report)
+              pull_loops run_programs run_systemd status logs monitors departed bench bench_report)
   fcgi_add_pytest(integration.${thing} integration 300
                   integration/test_${thing}.py)
 endforeach()

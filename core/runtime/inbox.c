@@ -40,6 +40,7 @@ static const struct {
     {"STOPPING=1", fcgi__worker_is_stopping},
     {"WATCHDOG=1", fcgi__worker_is_alive},
     {"FASTCGI=RETIRE", fcgi__worker_is_spent},
+    {"FASTCGI=STOP_BY_PIPE", fcgi__worker_hears},
 };
 
 /* An address without a name gets a free one from Linux, in the abstract name

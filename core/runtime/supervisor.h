@@ -34,6 +34,8 @@ typedef struct fcgi__worker {
   int retiring;             /* 1: stops once another one is ready instead. */
   int spent;                /* 1: it has asked for another one instead. */
   int slot;                 /* Its place on the scoreboard, or -1. */
+  int lifeline;             /* Where it may be asked to stop, or -1. */
+  int hears;                /* 1: that is how it wants to be, by no signal. */
   long long started;        /* When it was started. */
   long long ready_due;      /* STARTING: when it counts as ready, unless the
                                program is known to tell; LLONG_MAX: never. */

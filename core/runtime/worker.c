@@ -46,18 +46,27 @@ static int describe_slot(const fcgi__supervisor *s, fcgi__environment *e,
          fcgi__environment_set_pid(e, "FASTCGI_SCOREBOARD", rest);
 }
 
+/* Its end of the pipe on which it is asked to stop comes after those, and is 0
+   where there is none. */
+static int describe_supervisor(const fcgi__supervisor *s, fcgi__environment *e,
+                               int lifeline) {
+  int before = (int)s->listener_count + 2 + (s->board.fd >= 0);
+  char rest[64];
+  snprintf(rest, sizeof rest, ":%ld:%d:%d", (long)getpid(),
+           s->config.graceful_timeout_ms,
+           lifeline < 0 ? 0 : FCGI__PASSED_FIRST + before);
+  return fcgi__environment_set_pid(e, "FASTCGI_SUPERVISOR", rest);
+}
+
 static int describe(const fcgi__supervisor *s, fcgi__environment *e) {
   int first = FCGI__PASSED_FIRST + (int)s->listener_count, failed;
-  char ends[32], parent[48];
+  char ends[32];
   snprintf(ends, sizeof ends, ":%d:%d", first, first + 1);
-  snprintf(parent, sizeof parent, ":%ld:%d", (long)getpid(),
-           s->config.graceful_timeout_ms);
   failed = fcgi__environment_copy(e) ||
            fcgi__environment_set(e, "NOTIFY_SOCKET", "%s", s->notify_name) ||
            fcgi__environment_set(e, "LISTEN_FDS", "%zu", s->listener_count) ||
            fcgi__environment_set_pid(e, "LISTEN_PID", "") ||
-           fcgi__environment_set_pid(e, "FASTCGI_HANDOVER", ends) ||
-           fcgi__environment_set_pid(e, "FASTCGI_SUPERVISOR", parent);
+           fcgi__environment_set_pid(e, "FASTCGI_HANDOVER", ends);
   if (!failed && s->listener_names[0])
     failed =
         fcgi__environment_set(e, "LISTEN_FDNAMES", "%s", s->listener_names);
@@ -75,10 +84,13 @@ static int describe(const fcgi__supervisor *s, fcgi__environment *e) {
   return failed;
 }
 
-static size_t list_passed(const fcgi__supervisor *s, int *passed) {
+static size_t list_passed(const fcgi__supervisor *s, int *passed,
+                          int lifeline) {
   size_t count = fcgi__sockets_pass(s, passed);
   if (s->board.fd >= 0)
     passed[count++] = s->board.fd;
+  if (lifeline >= 0)
+    passed[count++] = lifeline;
   return count;
 }
 
@@ -97,15 +109,15 @@ static int open_directory(const fcgi__supervisor *s) {
   return fd < 0 ? -2 : fd;
 }
 
-static pid_t spawn(const fcgi__supervisor *s, int slot) {
-  int passed[FCGI__SOCKETS + 3], directory = open_directory(s);
+static pid_t spawn(const fcgi__supervisor *s, int slot, int lifeline) {
+  int passed[FCGI__SOCKETS + 4], directory = open_directory(s);
   fcgi__environment environment;
   const fcgi__spawn how = {
       .path = s->path,
       .arguments = s->config.command,
       .environment = &environment,
       .passed = passed,
-      .passed_count = list_passed(s, passed),
+      .passed_count = list_passed(s, passed, lifeline),
       .standard_input = s->listeners[0].fd,
       .directory = directory,
       .is_worker = 1,
@@ -115,7 +127,8 @@ static pid_t spawn(const fcgi__supervisor *s, int slot) {
   if (directory == -2)
     return -1;
   if (describe(s, &environment) == 0 && describe_server(s, &environment) == 0 &&
-      describe_slot(s, &environment, slot) == 0)
+      describe_slot(s, &environment, slot) == 0 &&
+      describe_supervisor(s, &environment, lifeline) == 0)
     pid = fcgi__spawn_start(&how);
   else
     errno = ENOMEM;
@@ -140,13 +153,38 @@ static int make_room(fcgi__supervisor *s) {
   return 0;
 }
 
+/* A worker can do without, where no descriptor is left for it. */
+static void open_lifeline(int ends[2]) {
+  if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) == 0 &&
+      (ends[0] = fcgi__spawn_lift(ends[0])) < 0)
+    close(ends[1]);
+  else if (ends[0] >= 0)
+    return;
+  ends[0] = ends[1] = -1;
+}
+
+static void close_lifeline(fcgi__worker *worker) {
+  if (worker->lifeline >= 0)
+    close(worker->lifeline);
+  worker->lifeline = -1;
+}
+
 int fcgi__worker_start(fcgi__supervisor *s, unsigned generation) {
   long long now = fcgi__now();
   int ready_after = s->config.ready_after_ms;
   int slot = fcgi__board_take(&s->board, generation);
-  pid_t pid = make_room(s) ? -1 : spawn(s, slot);
+  int lifeline[2] = {-1, -1}, error;
+  pid_t pid;
+  open_lifeline(lifeline);
+  pid = make_room(s) ? -1 : spawn(s, slot, lifeline[0]);
+  error = errno;
+  if (lifeline[0] >= 0)
+    close(lifeline[0]);
   if (pid < 0) {
+    if (lifeline[1] >= 0)
+      close(lifeline[1]);
     fcgi__board_leave(&s->board, slot);
+    errno = error;
     return -1;
   }
   fcgi__board_set_pid(&s->board, slot, (int64_t)pid);
@@ -154,6 +192,7 @@ int fcgi__worker_start(fcgi__supervisor *s, unsigned generation) {
       .pid = pid,
       .generation = generation,
       .slot = slot,
+      .lifeline = lifeline[1],
       .started = now,
       .ready_due =
           ready_after == FCGI_READY_WHEN_TOLD ? LLONG_MAX : now + ready_after,
@@ -180,16 +219,20 @@ static void leave(fcgi__supervisor *s, fcgi__worker *worker, int signal_number,
     worker->kill_due = due;
   worker->state = FCGI__WORKER_LEAVING;
   fcgi__board_set_state(&s->board, worker->slot, FCGI_WORKER_DRAINING);
-  kill(worker->pid, signal_number);
+  if (signal_number)
+    kill(worker->pid, signal_number);
 }
 
+/* SIGTERM would end a program that does nothing about it at once. */
 void fcgi__worker_stop(fcgi__supervisor *s, fcgi__worker *worker) {
-  leave(s, worker, SIGTERM, s->config.graceful_timeout_ms);
+  int asked = worker->hears && write(worker->lifeline, "", 1) == 1;
+  leave(s, worker, asked ? 0 : SIGTERM, s->config.graceful_timeout_ms);
 }
 
 /* SIGQUIT would leave a core of a program that does not know it. */
 void fcgi__worker_hurry(fcgi__supervisor *s, fcgi__worker *worker) {
-  leave(s, worker, s->tells ? SIGQUIT : SIGTERM, s->tells ? OURS_MS : QUICK_MS);
+  int knows = s->tells && !worker->hears;
+  leave(s, worker, knows ? SIGQUIT : SIGTERM, s->tells ? OURS_MS : QUICK_MS);
 }
 
 void fcgi__worker_kill(fcgi__supervisor *s, fcgi__worker *worker) {
@@ -204,6 +247,8 @@ void fcgi__worker_is_ready(fcgi__supervisor *s, fcgi__worker *worker) {
   if (worker->state != FCGI__WORKER_STARTING)
     return;
   worker->state = FCGI__WORKER_READY;
+  if (!worker->hears)
+    close_lifeline(worker);
   fcgi__board_set_state(&s->board, worker->slot, FCGI_WORKER_READY);
   fcgi__supervisor_log(s, FCGI_LOG_DEBUG, "worker %ld is ready after %.1f s",
                        (long)worker->pid,
@@ -228,6 +273,12 @@ void fcgi__worker_is_stopping(fcgi__supervisor *s, fcgi__worker *worker) {
 void fcgi__worker_is_alive(fcgi__supervisor *s, fcgi__worker *worker) {
   if (s->config.watchdog_ms > 0)
     worker->alive_due = fcgi__now() + s->config.watchdog_ms;
+}
+
+/* It says so before it is ready. */
+void fcgi__worker_hears(fcgi__supervisor *s, fcgi__worker *worker) {
+  (void)s;
+  worker->hears = worker->lifeline >= 0;
 }
 
 /* It goes on serving until there is another one in its place. */
@@ -261,6 +312,7 @@ static void ended(fcgi__supervisor *s, pid_t pid, int status) {
     return;
   }
   worker = *found;
+  close_lifeline(found);
   *found = s->workers[--s->worker_count];
   fcgi__board_leave(&s->board, worker.slot);
   tell_others(s, &worker, status);

@@ -25,6 +25,7 @@ void fcgi__worker_is_ready(fcgi__supervisor *s, fcgi__worker *worker);
 void fcgi__worker_is_stopping(fcgi__supervisor *s, fcgi__worker *worker);
 void fcgi__worker_is_alive(fcgi__supervisor *s, fcgi__worker *worker);
 void fcgi__worker_is_spent(fcgi__supervisor *s, fcgi__worker *worker);
+void fcgi__worker_hears(fcgi__supervisor *s, fcgi__worker *worker);
 
 /* Collect children that have ended. */
 void fcgi__workers_reap(fcgi__supervisor *s);

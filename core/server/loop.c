@@ -239,6 +239,10 @@ static void serve_report(fcgi_server *server, const fcgi__ready *report) {
     fcgi__handover_take(server);
     return;
   }
+  if (report->owner == &server->lifeline) {
+    fcgi__lifeline_stop(server);
+    return;
+  }
   fcgi__connection_lock(connection);
   fcgi__connection_ready(connection, report->events);
   fcgi__connection_settle(connection);

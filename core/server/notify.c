@@ -77,7 +77,10 @@ static void begin(fcgi_server *server) {
   atomic_store(&notify->begun, 1);
   if (!server->starter.notify[0])
     return;
-  fcgi__notify_tell(server, "READY=1");
+  fcgi__notify_tell(server,
+                    fcgi__lifeline_watch(server, server->orphan.lifeline)
+                        ? "FASTCGI=STOP_BY_PIPE\nREADY=1"
+                        : "READY=1");
   atomic_store(&notify->alive_due, fcgi__now());
   atomic_store(&notify->every_ms, server->starter.alive_ms);
 }

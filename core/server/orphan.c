@@ -47,9 +47,12 @@ static void start_timer(int timer, int ms) {
 void fcgi__orphan_find(fcgi_server *server) {
   fcgi__orphan *orphan = &server->orphan;
   const char *text = server->starter.supervisor;
-  int said[3]; /* Our process id, our parent's, and milliseconds. */
-  if (fcgi__number_list(text, said, 3) < 0 || said[0] != getpid() ||
-      said[1] == 0 || make_timer(&orphan->timer) < 0)
+  int said[4]; /* Our process id, our parent's, milliseconds, the pipe. */
+  if (fcgi__number_list(text, said, 4) < 0 || said[0] != getpid() ||
+      said[1] == 0)
+    return;
+  orphan->lifeline = said[3];
+  if (make_timer(&orphan->timer) < 0)
     return;
   orphan->patience_ms = said[2];
   atomic_store(&orphan->parent, (long)said[1]);

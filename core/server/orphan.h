@@ -11,9 +11,10 @@ typedef struct fcgi__orphan {
   atomic_long parent; /* The supervisor that started us; 0: none of ours. */
   int timer;          /* Of the kernel; it ends this process. */
   int patience_ms;    /* How long a graceful stop may take. */
+  int lifeline;       /* Where it asks for one; 0: nowhere. */
 } fcgi__orphan;
 
-/* See in FASTCGI_SUPERVISOR=PID:PARENT:MS who started this process. */
+/* See in FASTCGI_SUPERVISOR=PID:PARENT:MS:LIFELINE who started this process. */
 void fcgi__orphan_find(struct fcgi_server *server);
 
 /* 1 when that one lives no more. Async-signal-safe, as is the next. */

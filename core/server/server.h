@@ -12,6 +12,7 @@
 #include "server/gather.h"
 #include "server/guard.h"
 #include "server/handover.h"
+#include "server/lifeline.h"
 #include "server/listener.h"
 #include "server/logs.h"
 #include "server/notify.h"
@@ -55,6 +56,7 @@ struct fcgi_server {
   fcgi__retire retire;                /* After how many requests we go. */
   fcgi__gather gather;                /* Answers that leave together. */
   fcgi__orphan orphan;                /* Who started us. */
+  fcgi__lifeline lifeline;            /* Where it asks us to stop. */
   fcgi__parting parting;              /* Connections that end. */
   atomic_int waits;                   /* 1: who takes events waits for them. */
   fcgi__poller *poller;               /* Who is ready. */

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* C for PHP 8, compiled into the wrapper. */
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <zend_interfaces.h>
 
 #define FCGI_RAISE(code, text)                                                 \
@@ -91,12 +94,37 @@ static void fcgi_invoke(const fcgi_closure *closure, shim_request *request) {
   zval_ptr_dtor(&proxy);
 }
 
+static zend_function *fcgi_find(const char *name) {
+  return zend_hash_str_find_ptr(EG(function_table), name, strlen(name));
+}
+
+/* 1 where the extension pcntl is there and has a handler for it. */
+static bool fcgi_handles(int number) {
+  zend_function *handler = fcgi_find("pcntl_signal_get_handler");
+  zval argument, result;
+  bool handles;
+  if (!handler)
+    return false;
+  ZVAL_LONG(&argument, number);
+  ZVAL_UNDEF(&result);
+  zend_call_known_function(handler, NULL, NULL, &result, 1, &argument, NULL);
+  handles = Z_TYPE(result) != IS_LONG || Z_LVAL(result) != 0;
+  zval_ptr_dtor(&result);
+  return handles;
+}
+
+/* PHP has a handler of its own for what scripts have none for. Below a
+   supervisor the system's default takes its place: the core knows by it that no
+   signal is wanted to stop a loop. */
+static void fcgi_leave_sigterm(void) {
+  if (getenv("FASTCGI_SUPERVISOR") && !fcgi_handles(SIGTERM))
+    signal(SIGTERM, SIG_DFL);
+}
+
 /* Run the handlers of signals, where the extension pcntl is there. */
 static void fcgi_tick(void) {
-  static const char name[] = "pcntl_signal_dispatch";
   zval result;
-  zend_function *dispatch =
-      zend_hash_str_find_ptr(EG(function_table), name, sizeof name - 1);
+  zend_function *dispatch = fcgi_find("pcntl_signal_dispatch");
   if (!dispatch)
     return;
   ZVAL_UNDEF(&result);

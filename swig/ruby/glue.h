@@ -4,6 +4,8 @@
 #include <ruby/thread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #define FCGI_RAISE(code, text) fcgi_raise(code, text)
 /* A loop returns nil; SWIG's own value for two checked arguments is []. */
@@ -296,4 +298,23 @@ static void fcgi_unlocked_trapped(fcgi_job *job, VALUE server) {
   for (int i = 0; i < 3; i++)
     serving.traps[i] = fcgi_trap(i, stop);
   rb_ensure(fcgi_serve_trapped, (VALUE)&serving, fcgi_untrap, (VALUE)&serving);
+}
+
+static int fcgi_is_text(VALUE value, const char *text) {
+  return RB_TYPE_P(value, T_STRING) && !strcmp(StringValueCStr(value), text);
+}
+
+/* Ruby's own default raises a SignalException in the middle of a request. Where
+   the program has no trap, the system's default takes its place below a
+   supervisor: the core knows by it that no signal is wanted to stop a loop. */
+static void fcgi_leave_sigterm(void) {
+  struct sigaction action;
+  VALUE before;
+  if (!getenv("FASTCGI_SUPERVISOR") || sigaction(SIGTERM, NULL, &action) < 0)
+    return;
+  before = fcgi_trap(1, rb_str_new_cstr("SYSTEM_DEFAULT"));
+  if (NIL_P(before)) /* It is no trap of Ruby's. */
+    sigaction(SIGTERM, &action, NULL);
+  else if (!fcgi_is_text(before, "DEFAULT"))
+    fcgi_trap(1, before);
 }

@@ -253,7 +253,7 @@ def test_environment_and_descriptors_of_a_worker(directory: Path):
         links = {int(p.name): os.readlink(p) for p in Path(f"/proc/{pid}/fd").iterdir()}
         assert links[0] == "/dev/null"  # A server of ours has left it.
         sockets = {n for n, to in links.items() if to.startswith(("socket:", "pipe:"))}
-        assert sockets == {3, 4, 5}
+        assert sockets == {3, 4, 5, 7}  # 6 is the scoreboard.
         status = Path(f"/proc/{pid}/status").read_text()
         ignored = int(re.search(r"^SigIgn:\s*(\w+)", status, re.M)[1], 16)
         caught = int(re.search(r"^SigCgt:\s*(\w+)", status, re.M)[1], 16)
