@@ -166,7 +166,7 @@ ROOT = os.geteuid() == 0
     ("words", "status", "line"),
     [
         ([], 2, "run: no command; see fcgi run --help"),
-        (["--workers", "0", "--", "x"], 2, "run: --workers 0: not a whole number from 1"),
+        (["--workers", "0", "--", "x"], 2, "run: --workers 0: not a whole number from 1, or auto"),
         (["--timeout", "1w", "--", "x"], 2, "run: --timeout 1w: not a time such as 30, 0.5 or 5m"),
         (["--socket-mode", "8", "--", "x"], 2,
          "run: --socket-mode 8: not an octal mode such as 660"),

@@ -336,7 +336,7 @@ def test_the_program_of_the_docs(command, tmp_path):
 
 def test_the_unit_of_the_docs(command, tmp_path):
     """Its command, with its file of options, below a NOTIFY_SOCKET."""
-    (line,) = re.findall(r"^ExecStart=\S+ (.*)$", block("ini", "[Unit]"), re.M)
+    (line,) = re.findall(r"^ExecStart=\S+ (.*)$", block("ini", "[Unit]\nDescription=Shop\n"), re.M)
     options = block("toml", "app = ")
     (tmp_path / "fastcgi.toml").write_text(options.replace("/run/shop/", f"{tmp_path}/"))
     (tmp_path / "shop.py").write_text("def app(r): return 200, None, b'shop'")
