@@ -146,7 +146,9 @@ static int judge_proxy(const fcgi_params *params, fcgi__path_parts *out,
 
 /* 1 when the proxy's path tells the mount point, 2 when it is the path itself:
    RewriteRule [P] asks for it, and SCRIPT_NAME is the one before. 0 when
-   neither, FCGI_ERR_NOMEM. One with dots in it is not what Apache judged. */
+   neither, FCGI_ERR_NOMEM. One with dots in it is not what Apache judged, and
+   where SCRIPT_NAME has escaped slashes (AllowEncodedSlashes NoDecode), Apache
+   took none for a slash. */
 static int see_proxy(const fcgi_params *params, fcgi__path_parts *out,
                      const fcgi_allocator *allocator) {
   fcgi__span raw = proxy_path(params), path = {NULL, 0};
@@ -159,7 +161,8 @@ static int see_proxy(const fcgi_params *params, fcgi__path_parts *out,
   made = fcgi__realloc(allocator, NULL, raw.len + 1);
   if (!made)
     return FCGI_ERR_NOMEM;
-  path = (fcgi__span){made, fcgi__url_decode(raw, made)};
+  path = (fcgi__span){made, 0};
+  path.len = fcgi__url_decode(raw, made, fcgi__url_has_slashes(out->before));
   plain = !fcgi__url_has_dots(path) && !memchr(made, 0, path.len) &&
           begins(GET(params, "SCRIPT_FILENAME"), "proxy:", 6);
   path.len = fcgi__url_tidy(made, path.len, 1);

@@ -96,7 +96,7 @@ enum { SMALL = 1024 }; /* Longer ones are decoded in memory of their own. */
 /* The web servers decode, take dots out, and merge slashes, or do without. */
 static int stands_for(fcgi__span uri, fcgi__span path, char *decoded) {
   for (int step = 0; step < 3; step++) {
-    size_t len = fcgi__url_decode(uri, decoded);
+    size_t len = fcgi__url_decode(uri, decoded, 0);
     if (step)
       len = fcgi__url_tidy(decoded, len, step == 2);
     if (fcgi__span_is((fcgi__span){decoded, len}, path))

@@ -16,7 +16,7 @@ static int escaped(fcgi__span raw, size_t at) {
   return low >= 0 ? high * 16 + low : -1;
 }
 
-size_t fcgi__url_decode(fcgi__span raw, char *out) {
+size_t fcgi__url_decode(fcgi__span raw, char *out, int keep) {
   size_t used = 0, at = 0;
   while (at < raw.len) {
     const char *percent = memchr(raw.data + at, '%', raw.len - at);
@@ -28,10 +28,19 @@ size_t fcgi__url_decode(fcgi__span raw, char *out) {
     if (!percent)
       break;
     byte = escaped(raw, at);
+    if (keep && byte == '/')
+      byte = -1;
     out[used++] = byte >= 0 ? (char)byte : '%';
     at += byte >= 0 ? 3 : 1;
   }
   return used;
+}
+
+int fcgi__url_has_slashes(fcgi__span raw) {
+  int found = 0;
+  for (size_t at = 0; at < raw.len && !found; at++)
+    found = raw.data[at] == '%' && escaped(raw, at) == '/';
+  return found;
 }
 
 /* 1 or 2 for a segment that is as many dots, else 0. */

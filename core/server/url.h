@@ -12,8 +12,12 @@ typedef struct fcgi__span {
 } fcgi__span;
 
 /* Percent-decode `raw` into `out`, which has room for as many bytes; an escape
-   that is not one stays as it is. Returns how many there are. */
-size_t fcgi__url_decode(fcgi__span raw, char *out);
+   that is not one stays as it is, and with `keep` that of a slash does. Returns
+   how many there are. */
+size_t fcgi__url_decode(fcgi__span raw, char *out, int keep);
+
+/* 1 when there is an escaped slash in `raw`. */
+int fcgi__url_has_slashes(fcgi__span raw);
 
 /* Take the segments "." and ".." out of `path`, as RFC 3986, 5.2.4, and with
    `merge` doubled slashes too. Returns the new length. */
