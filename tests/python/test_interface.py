@@ -133,6 +133,16 @@ def test_the_interface_is_found_out(app, interface):
     assert answer.body in (b"handler", b"wsgi")
 
 
+class Anything:
+    """It has every attribute, as a proxy or a mock has."""
+
+    def __getattr__(self, name):
+        return self
+
+    def __call__(self, *args, **options):
+        return []
+
+
 def factory():
     return handler
 
@@ -172,6 +182,7 @@ def needy(request, *, db):
         (lambda a, b, c: None, "takes 3 arguments: neither a handler nor WSGI"),
         (sys.exc_info, "takes no argument"),
         (getattr, f"does not tell which arguments it takes; .*{HOW}|takes 2"),
+        (Anything(), rf"Anything does not tell which arguments it takes; .*{HOW}"),
         (3, "3 is not callable"),
         ("name", "'name' is not callable"),
     ],

@@ -83,10 +83,10 @@ def _refuse_factory(app: Any, why: str) -> NoReturn:
 
 
 def _check_awaited(app: Any) -> None:
-    function = _function(app)
-    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
-        inspect.unwrap(function)
-    ):
+    function = inner = _function(app)
+    with contextlib.suppress(ValueError):  # What has every attribute wraps itself.
+        inner = inspect.unwrap(function)
+    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(inner):
         _refuse(app, "is asynchronous; this needs a handler or WSGI")
 
 
