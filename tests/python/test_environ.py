@@ -41,6 +41,34 @@ def test_what_is_never_empty_has_a_value(serve):
     assert seen == [defaults, sent, defaults, secure, defaults, defaults, secure, sent]
 
 
+@pytest.mark.parametrize("stream", [False, True], ids=["collected", "streamed"])
+def test_no_coding_that_the_web_server_has_taken_off(serve, stream):
+    """Bottle would take it off once more. Without a length it says that there is a body."""
+    seen = []
+
+    def app(environ, start_response):
+        seen.append(environ.get("HTTP_TRANSFER_ENCODING", "none"))
+        return ok(environ, start_response)
+
+    with Client(serve(app, stream=stream).address) as client:
+        for sent, body, streamed in [
+            ("4", b"four", "none"),
+            ("-1", b"four", "chunked"),
+            ("", b"", "chunked"),
+        ] * 2:
+            client.begin()
+            client.params(
+                {
+                    "REQUEST_METHOD": "POST",
+                    "CONTENT_LENGTH": sent,
+                    "HTTP_TRANSFER_ENCODING": "chunked",
+                }
+            )
+            client.stdin(body)
+            assert client.collect().body == b"ok"
+            assert seen[-1] == (streamed if stream else "none")
+
+
 LENGTHS = ["-1", "", None]
 
 

@@ -111,6 +111,16 @@ def test_a_first_piece_that_raises_is_500(serve, capfd, kind):
 
 
 @pytest.mark.parametrize("kind", [wsgi, returns])
+@pytest.mark.parametrize("length", ["0", "2"])
+def test_a_first_piece_that_is_too_long_is_500(serve, capfd, kind, length):
+    """A web server that has all of Content-Length would not see that more follows."""
+    app = kind("200 OK", [("Content-Length", length)], iter([b"abc", b"d"]))
+    answer = fetch(serve(app).address)
+    assert (answer.status, answer.ended) == (500, True)
+    assert f"Content-Length says {length}, the body has 3 bytes" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("kind", [wsgi, returns])
 @pytest.mark.parametrize("length", ["9", "2"])
 def test_a_stream_that_breaks_its_promise_is_cut(serve, capfd, kind, length):
     def pieces():

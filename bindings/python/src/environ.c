@@ -68,10 +68,15 @@ static void take_sources(const environ_memo *self, const fcgi_params *params,
 }
 
 /* CGI has CONTENT_TYPE and CONTENT_LENGTH instead of these two; Caddy sends
-   both spellings, and wsgiref.validate refuses these. */
-static int drop_doubles(PyObject *dict) {
+   both spellings, and wsgiref.validate refuses these. The web server has taken
+   a coding off the body (RFC 3875, 4.1.18): Bottle would do so again. Only
+   where the length is open is it a hint that there is a body. */
+static int drop_misleading(const environ_memo *self, PyObject *dict,
+                           const request_object *request) {
   int failed = derive_drop(dict, "HTTP_CONTENT_TYPE") < 0 ||
                derive_drop(dict, "HTTP_CONTENT_LENGTH") < 0;
+  if (!failed && (self->collects || request->length >= 0))
+    failed = derive_drop(dict, "HTTP_TRANSFER_ENCODING") < 0;
   return failed ? -1 : 0;
 }
 
@@ -110,7 +115,8 @@ static PyObject *build(environ_memo *self, request_object *request,
   PyObject *dict = PyDict_Copy(self->base);
   derive_find(params, &from);
   if (dict != NULL &&
-      (fill(self, request->state, dict, params) < 0 || drop_doubles(dict) < 0 ||
+      (fill(self, request->state, dict, params) < 0 ||
+       drop_misleading(self, dict, request) < 0 ||
        derive_keys(request, dict, &from) < 0))
     Py_CLEAR(dict);
   return dict;
@@ -266,7 +272,8 @@ static int can_remember(const fcgi_params *params) {
   return fcgi_params_count(params) <= ENVIRON_SLOTS &&
          !fcgi_params_duplicates(params) &&
          fcgi_params_get(params, "HTTP_CONTENT_TYPE", 17, NULL) == NULL &&
-         fcgi_params_get(params, "HTTP_CONTENT_LENGTH", 19, NULL) == NULL;
+         fcgi_params_get(params, "HTTP_CONTENT_LENGTH", 19, NULL) == NULL &&
+         fcgi_params_get(params, "HTTP_TRANSFER_ENCODING", 22, NULL) == NULL;
 }
 
 /* The keys that belong to one request. */

@@ -25,6 +25,7 @@ typedef struct environ_memo {
                                  which no application sees; or NULL. */
   request_object *request;    /* Whose `last` is, which holds it, or NULL. */
   PyObject *aborted;          /* Its callable, also in `last`. */
+  int collects;               /* 1: bodies are whole, so have a length. */
   size_t count;               /* Slots in use. */
   int source[DERIVE_SOURCES]; /* Their slots, -1 for one that is absent. */
   environ_slot slots[ENVIRON_SLOTS]; /* The last request's parameters. */

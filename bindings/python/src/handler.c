@@ -2,6 +2,12 @@
 /* The native interface: def handler(request) -> (status, headers, body). */
 #include "loop.h"
 
+/* A first block that is longer than Content-Length is refused like a body that
+   is; of any other nobody knows what follows. */
+static int64_t least(const reply *answer, Py_ssize_t len) {
+  return answer->length >= 0 && len > answer->length ? len : -1;
+}
+
 /* Write one block and let it go out: the next one may take its time. The head
    waits for the first: where that is none, nothing has left. 1: nobody reads
    any, -1 with an exception. */
@@ -10,7 +16,8 @@ static int send_block(serve_loop *loop, PyObject *block, int first) {
   Py_buffer view;
   if (reply_block(block, &view) < 0)
     return -1;
-  if (first && reply_start(&loop->answer, request, -1) < 0) {
+  if (first && reply_start(&loop->answer, request,
+                           least(&loop->answer, view.len)) < 0) {
     PyBuffer_Release(&view);
     return -1;
   }

@@ -345,8 +345,10 @@ static int is_cgi(const serve_loop *loop) {
    mod_fcgid or spawn-fcgi: others may serve the same application. */
 static int init_environ(serve_loop *loop, int multithread) {
   int cgi = is_cgi(loop);
-  return environ_init(&loop->memo, loop->state, multithread,
-                      cgi || loop->server->inherits, cgi);
+  int failed = environ_init(&loop->memo, loop->state, multithread,
+                            cgi || loop->server->inherits, cgi);
+  loop->memo.collects = loop->server->collects;
+  return failed;
 }
 
 static int run(serve_loop *loop, const char *interface, int multithread) {

@@ -49,6 +49,7 @@ static int server_init(PyObject *object, PyObject *args, PyObject *kwargs) {
   }
   config.log_levels = (2u << FCGI_LOG_INFO) - 1;
   int parsed = options_parse(kwargs, self, &config);
+  self->collects = config.body == FCGI_BODY_COLLECT;
   int code = parsed < 0 ? 0 : fcgi_server_new(&self->core, &config);
   PyMem_Free(self->uids);
   self->uids = NULL;

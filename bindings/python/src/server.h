@@ -22,6 +22,7 @@ typedef struct server_object {
   PyObject *roles;       /* Names by number, a dict, or NULL: the standard's. */
   uid_t *uids;           /* Option peer_uids while __init__ runs. */
   int inherits;          /* 1: a listener of its is another process's too. */
+  int collects;          /* 1: a request begins when its body is whole. */
 } server_object;
 
 /* Keep the core server alive; 0 when it is already gone. Needs no GIL. */

@@ -190,7 +190,7 @@ static int has_no_body(start_response *self) {
   return head < 0 ? -1 : self->no_body;
 }
 
-int start_response_begin(start_response *self, int64_t known) {
+int start_response_begin(start_response *self, int64_t known, int64_t first) {
   reply answer;
   if (self->begun)
     return 0;
@@ -201,6 +201,8 @@ int start_response_begin(start_response *self, int64_t known) {
   /* Of a file that is longer, what was promised is sent. */
   if (answer.length >= 0 && known > answer.length)
     known = -1;
+  if (answer.length >= 0 && first > answer.length)
+    known = first;
   failed = failed || head < 0 || reply_start(&answer, self->request, known) < 0;
   self->left = answer.length;
   reply_clear(&answer);
@@ -266,7 +268,7 @@ int start_response_write(start_response *self, PyObject *block) {
     return -1;
   int failed = 0;
   if (view.len > 0)
-    failed = start_response_begin(self, -1) < 0 || write_view(self, &view) < 0;
+    failed = start_response_begin(self, -1, view.len) < 0 || write_view(self, &view) < 0;
   PyBuffer_Release(&view);
   return failed ? -1 : 0;
 }
@@ -274,7 +276,7 @@ int start_response_write(start_response *self, PyObject *block) {
 int start_response_end(start_response *self) {
   if (!request_open(self->request))
     return 0;
-  if (start_response_begin(self, 0) < 0)
+  if (start_response_begin(self, 0, 0) < 0)
     return -1;
   if (self->left > 0 && !self->no_body) {
     PyErr_Format(PyExc_ValueError,

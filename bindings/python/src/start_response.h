@@ -28,8 +28,9 @@ void start_response_renew(start_response *self);
 int start_response_take(start_response *self, reply *out);
 
 /* Begin the answer if it has not begun; `known` is the whole length of its
-   body, or -1. */
-int start_response_begin(start_response *self, int64_t known);
+   body, or -1, and `first` that of the piece to follow, which is refused where
+   Content-Length is less. */
+int start_response_begin(start_response *self, int64_t known, int64_t first);
 
 /* Transmit one block of body (PEP 3333: before the next is asked for). */
 int start_response_write(start_response *self, PyObject *block);

@@ -39,7 +39,7 @@ static int iterate(start_response *start, PyObject *blocks) {
 static int send_file(start_response *start, int fd, int64_t offset,
                      int64_t length) {
   request_object *request = start->request;
-  if (start_response_begin(start, length) < 0)
+  if (start_response_begin(start, length, 0) < 0)
     return -1;
   if (start->left >= 0 && start->left < length)
     length = start->left;
