@@ -114,10 +114,9 @@ static PyObject *build(environ_memo *self, request_object *request,
   derive_sources from;
   PyObject *dict = PyDict_Copy(self->base);
   derive_find(params, &from);
-  if (dict != NULL &&
-      (fill(self, request->state, dict, params) < 0 ||
-       drop_misleading(self, dict, request) < 0 ||
-       derive_keys(request, dict, &from) < 0))
+  if (dict != NULL && (fill(self, request->state, dict, params) < 0 ||
+                       drop_misleading(self, dict, request) < 0 ||
+                       derive_keys(request, dict, &from) < 0))
     Py_CLEAR(dict);
   return dict;
 }

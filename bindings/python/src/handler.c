@@ -16,8 +16,8 @@ static int send_block(serve_loop *loop, PyObject *block, int first) {
   Py_buffer view;
   if (reply_block(block, &view) < 0)
     return -1;
-  if (first && reply_start(&loop->answer, request,
-                           least(&loop->answer, view.len)) < 0) {
+  if (first &&
+      reply_start(&loop->answer, request, least(&loop->answer, view.len)) < 0) {
     PyBuffer_Release(&view);
     return -1;
   }

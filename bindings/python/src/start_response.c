@@ -268,7 +268,8 @@ int start_response_write(start_response *self, PyObject *block) {
     return -1;
   int failed = 0;
   if (view.len > 0)
-    failed = start_response_begin(self, -1, view.len) < 0 || write_view(self, &view) < 0;
+    failed = start_response_begin(self, -1, view.len) < 0 ||
+             write_view(self, &view) < 0;
   PyBuffer_Release(&view);
   return failed ? -1 : 0;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Dots and doubled slashes in paths. */
+/* Targets, dots, doubled slashes and escapes in paths. */
 #include "server/url.h"
 #include "support/unit.h"
 
@@ -71,11 +71,29 @@ static void test_tidy(void **state) {
   expect_tidy("/a//../b", 0, "/a/b");
   expect_tidy("/a//./c/../b", 0, "/a//b");
 }
+static void expect_decoded(const char *raw, int keep, const char *wanted) {
+  char text[64];
+  fcgi__span span = {raw, strlen(raw)};
+  size_t len = fcgi__url_decode(span, text, keep);
+  if (len != strlen(wanted) || memcmp(text, wanted, len) != 0)
+    fail_msg("\"%s\" is \"%.*s\", not \"%s\"", raw, (int)len, text, wanted);
+}
+
+static void test_decode(void **state) {
+  (void)state;
+  expect_decoded("/a%2fb%2Fc%20d", 0, "/a/b/c d");
+  expect_decoded("/a%2fb%2Fc%20d", 1, "/a%2fb%2Fc d");
+  expect_decoded("/a%252fb%2", 1, "/a%2fb%2");
+  assert_int_equal(fcgi__url_has_slashes((fcgi__span){"/a%2", 4}), 0);
+  assert_int_equal(fcgi__url_has_slashes((fcgi__span){"%20%2F", 6}), 1);
+  assert_int_equal(fcgi__url_has_slashes((fcgi__span){NULL, 0}), 0);
+}
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_tidy),
       cmocka_unit_test(test_targets),
+      cmocka_unit_test(test_tidy),
+      cmocka_unit_test(test_decode),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
