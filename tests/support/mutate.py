@@ -181,7 +181,7 @@ def ctest(*arguments: object) -> str:
 def killed_by(path: str) -> str:
     """The first test that fails; those named like the file come first."""
     near = Path(path).stem.split("_")[0]
-    if path and (killer := ctest("-R", rf"^unit\.\w+\.{near}")):
+    if path and (killer := ctest("-R", rf"^unit\.[a-z]+\.{near}")):
         return killer
     if killer := ctest():
         return killer
