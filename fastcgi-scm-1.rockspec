@@ -137,6 +137,7 @@ build = {
         "core/server/watch.c",
         "core/session/exchange.c",
         "core/session/life.c",
+        "core/session/refusals.c",
         "core/session/manage.c",
         "core/session/output.c",
         "core/session/params.c",

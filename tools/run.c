@@ -76,8 +76,7 @@ static int take_requests(command_line *line, const setting *which,
   return 0;
 }
 
-static int take_bytes(command_line *line, const setting *which,
-                      const char *text) {
+static int read_bytes(const char *text, uint64_t *bytes) {
   static const char units[] = "KMG";
   const char *unit = *text ? strchr(units, text[strlen(text) - 1]) : NULL;
   int shift = unit ? 10 * (int)(unit - units + 1) : 0;
@@ -88,8 +87,13 @@ static int take_bytes(command_line *line, const setting *which,
                text) >= (int)sizeof digits ||
       tool_number(digits, 1, LLONG_MAX >> shift, &number))
     return -1;
-  *(uint64_t *)field(line, which) = (uint64_t)number << shift;
+  *bytes = (uint64_t)number << shift;
   return 0;
+}
+
+static int take_bytes(command_line *line, const setting *which,
+                      const char *text) {
+  return read_bytes(text, field(line, which));
 }
 
 /* Seconds, perhaps with a fraction, or with a unit, as milliseconds. */
@@ -198,6 +202,17 @@ static int take_worker_flag(command_line *line, const setting *which,
   return tell_worker(which, "1");
 }
 
+static int take_worker_bytes(command_line *line, const setting *which,
+                             const char *text) {
+  uint64_t bytes;
+  char digits[24];
+  (void)line;
+  if (read_bytes(text, &bytes))
+    return -1;
+  snprintf(digits, sizeof digits, "%llu", (unsigned long long)bytes);
+  return tell_worker(which, digits);
+}
+
 static int take_level(command_line *line, const setting *which,
                       const char *text) {
   static const char *const names[] = {"error", "warning", "info", "debug"};
@@ -214,6 +229,7 @@ static int take_level(command_line *line, const setting *which,
 
 static const char a_time[] = "a time such as 30, 0.5 or 5m";
 static const char a_count[] = "a whole number from 1";
+static const char a_size[] = "a size such as 200M";
 static const char a_mode[] = "an octal mode such as 660";
 static const char a_name[] = "a name or number";
 static const char a_path[] = "a path that begins with /, below 256 bytes";
@@ -240,13 +256,15 @@ static const setting settings[] = {
     {"max-requests-jitter", take_requests, AT(max_requests_jitter), a_count},
     {"max-worker-age", take_long_time, AT(max_age_ms), a_time},
     {"max-worker-age-jitter", take_long_time, AT(max_age_jitter_ms), a_time},
-    {"max-worker-rss", take_bytes, AT(max_rss), "a size such as 200M"},
+    {"max-worker-rss", take_bytes, AT(max_rss), a_size},
     {"status-path", take_worker_path, 0, a_path},
     {"ping-path", take_worker_path, 0, a_path},
     {"root-path", take_worker_root, 0, a_path},
     {"request-timeout", take_worker_time, 0, a_time},
     {"slow-log", take_worker_time, 0, a_time},
     {"no-multiplex", take_worker_flag, 0, ""},
+    {"connection-memory", take_worker_bytes, 0, a_size},
+    {"server-memory", take_worker_bytes, 0, a_size},
     {"log-level", take_level, 0, "one of error, warning, info and debug"},
     {"allow-root", take_yes, AT(allow_root), ""},
 };
@@ -317,12 +335,16 @@ static int help(void) {
        "      --no-multiplex        ask web servers for one request at a time "
        "on a\n"
        "                            connection\n"
+       "      --connection-memory SIZE\n"
+       "                            what requests of a connection may hold "
+       "(4M)\n"
+       "      --server-memory SIZE  what those of a worker may hold (256M)\n"
        "      --log-level LEVEL     error, warning, info or debug (info)\n"
        "  -h, --help                this text\n");
   puts(
       "Sizes take K, M or G, times s, m, h or d. The numbers of requests, the\n"
-      "status path, the request timeout, the slow log and --no-multiplex are\n"
-      "for servers of the fastcgi library.\n"
+      "status path, the request timeout, the slow log, --no-multiplex and the\n"
+      "sizes of memory are for servers of the fastcgi library.\n"
       "\n"
       "Signals: HUP replaces the workers, new ones first; TERM and INT finish\n"
       "what runs and stop, a second one and QUIT stop quickly; USR1 goes to "

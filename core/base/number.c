@@ -69,3 +69,21 @@ int fcgi__number_seconds(const char *text, uint64_t most, uint64_t *ms) {
   *ms = whole * 1000 + part + (whole == 0 && part == 0 && more);
   return 0;
 }
+
+int fcgi__number_bytes(const char *text, uint64_t most, uint64_t *out) {
+  static const char units[] = "KMG";
+  uint64_t number;
+  const char *unit;
+  unsigned shift = 0;
+  if (take(&text, most, &number) < 0)
+    return -1;
+  unit = *text ? strchr(units, *text) : NULL;
+  if (unit) {
+    shift = 10 * (unsigned)(unit - units + 1);
+    text++;
+  }
+  if (*text || number == 0 || number > most >> shift)
+    return -1;
+  *out = number << shift;
+  return 0;
+}

@@ -21,4 +21,8 @@ int fcgi__number_list(const char *text, int *out, unsigned count);
    up to `most`; what is more than nothing is at least 1. 0, or -1. */
 int fcgi__number_seconds(const char *text, uint64_t most, uint64_t *ms);
 
+/* Bytes such as 4096, 64K, 4M or 1G, from 1 to `most`. 0, or -1 with `out` as
+   it was. */
+int fcgi__number_bytes(const char *text, uint64_t most, uint64_t *out);
+
 #endif

@@ -1,19 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /* Memory that requests take, by connection and server. */
 #include "server/connection.h"
+#include "server/request.h"
 #include "server/server.h"
 
-enum {
-  SMALLEST = 4096, /* A window or a body has this much room in any case. */
-  STEP = 32 * 1024 /* Smaller changes of a session cost no count. */
-};
+enum { SMALLEST = 4096 }; /* A window or a body has this much in any case. */
+
+/* Bodies and windows share half of it, so that they leave room for parameters
+   and for requests to come. */
+static size_t half(const fcgi__connection *connection) {
+  return connection->server->config.connection_memory / 2;
+}
 
 size_t fcgi__connection_share(const fcgi__connection *connection,
                               size_t wanted) {
   size_t count = connection->requests, share;
   if (count < 2)
     return wanted;
-  share = connection->server->config.connection_memory / count;
+  share = half(connection) / count;
   if (share < SMALLEST)
     share = SMALLEST;
   return wanted < share ? wanted : share;
@@ -34,19 +38,33 @@ void fcgi__connection_hold(fcgi__connection *connection, size_t before,
   change(connection->server, before, now);
 }
 
+int fcgi__server_is_full(const fcgi_server *server) {
+  return atomic_load_explicit(&server->memory, memory_order_relaxed) >=
+         server->config.server_memory;
+}
+
+static size_t bodies(const fcgi__connection *connection) {
+  return atomic_load_explicit(&connection->bodies, memory_order_relaxed);
+}
+
 int fcgi__connection_is_full(const fcgi__connection *connection) {
-  const fcgi_server *server = connection->server;
-  return atomic_load_explicit(&connection->bodies, memory_order_relaxed) >=
-             server->config.connection_memory ||
-         atomic_load_explicit(&server->memory, memory_order_relaxed) >=
-             server->config.server_memory;
+  return bodies(connection) >= half(connection) ||
+         fcgi__server_is_full(connection->server);
+}
+
+int fcgi__connection_refuses(const fcgi__connection *connection) {
+  size_t most = connection->server->config.connection_memory;
+  return fcgi__server_is_full(connection->server) ||
+         (connection->requests > 0 &&
+          bodies(connection) + fcgi_session_held(connection->session) >= most);
 }
 
 void fcgi__connection_count(fcgi__connection *connection, int freed) {
   size_t before = connection->counted;
-  size_t now = freed ? 0 : fcgi_session_held(connection->session);
-  size_t by = now > before ? now - before : before - now;
-  if (by == 0 || (by < STEP && !freed))
+  size_t now = freed ? 0
+                     : fcgi_session_held(connection->session) +
+                           connection->requests * sizeof(fcgi_request);
+  if (now == before)
     return;
   connection->counted = now;
   change(connection->server, before, now);

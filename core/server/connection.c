@@ -166,10 +166,9 @@ static void refuse(fcgi__connection *connection, uint16_t id) {
 
 static void begin_request(fcgi__connection *connection,
                           const fcgi_event *event) {
-  fcgi_server *server = connection->server;
-  int full = atomic_load_explicit(&server->memory, memory_order_relaxed) >=
-             server->config.server_memory;
-  fcgi_request *request = full ? NULL : fcgi__request_new(connection, event);
+  fcgi_request *request = fcgi__connection_refuses(connection)
+                              ? NULL
+                              : fcgi__request_new(connection, event);
   if (!request) {
     refuse(connection, event->id);
     return;
@@ -272,6 +271,9 @@ static void half_close(fcgi__connection *connection) {
 static void take_bytes(fcgi__connection *connection, const uint8_t *data,
                        size_t len) {
   connection->dull = 0;
+  if (!connection->lingering)
+    fcgi_session_set_full(connection->session,
+                          fcgi__server_is_full(connection->server));
   if (connection->lingering ||
       fcgi_session_feed(connection->session, data, len))
     return;

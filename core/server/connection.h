@@ -165,9 +165,12 @@ size_t fcgi__connection_share(const fcgi__connection *connection,
 /* Their memory counts `now` where it was `before`. */
 void fcgi__connection_hold(fcgi__connection *connection, size_t before,
                            size_t now);
-/* 1: as much of the connection's or the server's memory is taken as may be. */
+/* 1: bodies have as much of the connection's or the server's memory as may be.
+ */
 int fcgi__connection_is_full(const fcgi__connection *connection);
-/* Count what the session holds, now and then; 0 when it is freed. */
+/* 1: there is none for another request. */
+int fcgi__connection_refuses(const fcgi__connection *connection);
+/* Count what the session and the requests hold; nothing when they are freed. */
 void fcgi__connection_count(fcgi__connection *connection, int freed);
 
 /* Reading may go on. */

@@ -191,10 +191,19 @@ static int is_cgi(const fcgi_request *request) {
 
 static int hold(fcgi_request *request, const char *data, size_t len) {
   static const fcgi__head nothing = {.status = 200};
+  size_t before = request->head.cap;
+  int error;
   if (len > HEAD_MOST - request->head.len)
     return refuse(request, &nothing, FCGI__HEAD_LONG);
-  return fcgi__buffer_append(
+  error = fcgi__buffer_append(
       &request->head, &request->connection->server->allocator, data, len);
+  fcgi__connection_hold(request->connection, before, request->head.cap);
+  return error;
+}
+
+static void forget_head(fcgi_request *request) {
+  fcgi__connection_hold(request->connection, request->head.cap, 0);
+  fcgi__buffer_clear(&request->head, &request->connection->server->allocator);
 }
 
 int fcgi__raw_release(fcgi_request *request) {
@@ -203,7 +212,7 @@ int fcgi__raw_release(fcgi_request *request) {
   request->answer = FCGI__ANSWER_RAW;
   if (head->len > 0)
     error = fcgi__request_put(request, head->data, head->len);
-  fcgi__buffer_clear(head, &request->connection->server->allocator);
+  forget_head(request);
   return error;
 }
 
@@ -229,6 +238,6 @@ ptrdiff_t fcgi__raw_head(fcgi_request *request, const char *data, size_t len) {
   else if (request->head_seen)
     error = let_go(request, data, part);
   if (request->head_seen)
-    fcgi__buffer_clear(&request->head, &request->connection->server->allocator);
+    forget_head(request);
   return error ? error : (ptrdiff_t)part;
 }

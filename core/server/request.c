@@ -80,7 +80,9 @@ void fcgi__request_free(fcgi_request *request) {
   fcgi__free(allocator, atomic_load(&request->path));
   fcgi__buffer_clear(&request->error_line, allocator);
   fcgi__connection_hold(request->connection,
-                        request->body.memory.cap + request->data.memory.cap, 0);
+                        request->body.memory.cap + request->data.memory.cap +
+                            request->errors.cap + request->head.cap,
+                        0);
   fcgi__body_clear(&request->body, allocator);
   fcgi__body_clear(&request->data, allocator);
   fcgi__buffer_clear(&request->errors, allocator);

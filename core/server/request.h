@@ -71,6 +71,8 @@ struct fcgi_request {
   fcgi__body data;            /* DATA of a filter. */
   fcgi__buffer errors;        /* STDERR that waits for the head, or STDOUT. */
   fcgi__buffer head;          /* Raw output up to its empty line, held. */
+  long long unread_at;   /* When a body was first written that nobody reads, or
+                            0. */
   int64_t body_left;          /* Bytes that Content-Length still promises, or
                                  -1 without one. */
   int read_wake;              /* eventfd of a thread that reads, or -1. */

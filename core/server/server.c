@@ -37,8 +37,6 @@ static void fill_sizes(fcgi_server_config *config) {
   DEFAULT(config->max_body, 1024 * (uint64_t)MIB);
   DEFAULT(config->input_window, 256 * 1024);
   DEFAULT(config->output_window, 256 * 1024);
-  DEFAULT(config->connection_memory, 4 * (size_t)MIB);
-  DEFAULT(config->server_memory, 256 * (size_t)MIB);
   DEFAULT(config->drain_bytes, 4096 * (uint64_t)MIB);
   if (config->max_connections > CONNECTIONS_MAX)
     config->max_connections = CONNECTIONS_MAX;
@@ -88,7 +86,6 @@ static void init_server(fcgi_server *server, const fcgi_server_config *config) {
   server->events = config->events | 1u << FCGI_EVENT_REQUEST;
   server->session_config = (fcgi_session_config){
       .size = sizeof server->session_config,
-      .memory = server->config.connection_memory,
       .allocator = config->allocator,
       .params_bytes = config->params_bytes,
       .params_pairs = config->params_pairs,

@@ -138,6 +138,9 @@ static inline void fcgi__tally_add(fcgi_server *server, fcgi_status_value value,
 /* Says so: FCGI_ERR_STATE. */
 int fcgi__server_refuse_fork(fcgi_server *server);
 
+/* 1: all the memory that requests may have is taken. */
+int fcgi__server_is_full(const fcgi_server *server);
+
 /* Hand one line to the log. */
 void fcgi__server_log(fcgi_server *server, fcgi_log_level level,
                       const char *format, ...)

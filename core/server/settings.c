@@ -7,6 +7,8 @@
 #include <string.h>
 #include <strings.h>
 
+enum { MIB = 1024 * 1024 };
+
 static void ignore(fcgi_server *server, const char *name, const char *text,
                    const char *wanted) {
   fcgi__server_log(server, FCGI_LOG_WARNING,
@@ -24,6 +26,19 @@ static int seconds_from(fcgi_server *server, const char *name, int given) {
     return (int)ms;
   ignore(server, name, text, "a number of seconds");
   return 0;
+}
+
+/* Bytes, of which every server may have some. */
+static size_t bytes_from(fcgi_server *server, const char *name, size_t given,
+                         size_t otherwise) {
+  const char *text = given == 0 ? getenv(name) : NULL;
+  uint64_t bytes;
+  if (!text || !*text)
+    return given ? given : otherwise;
+  if (fcgi__number_bytes(text, SIZE_MAX / 2, &bytes) == 0)
+    return (size_t)bytes;
+  ignore(server, name, text, "a size such as 4194304 or 4M");
+  return otherwise;
 }
 
 static int is_path(const char *text) {
@@ -89,6 +104,16 @@ int fcgi__settings_check(const fcgi_server_config *config) {
   return 1;
 }
 
+static void set_memory(fcgi_server *server) {
+  fcgi_server_config *config = &server->config;
+  config->connection_memory =
+      bytes_from(server, "FASTCGI_CONNECTION_MEMORY", config->connection_memory,
+                 4 * (size_t)MIB);
+  config->server_memory = bytes_from(server, "FASTCGI_SERVER_MEMORY",
+                                     config->server_memory, 256 * (size_t)MIB);
+  server->session_config.memory = config->connection_memory;
+}
+
 void fcgi__settings_fill(fcgi_server *server) {
   fcgi_server_config *config = &server->config;
   config->status_path = page_from(server, "FASTCGI_STATUS_PATH",
@@ -105,6 +130,7 @@ void fcgi__settings_fill(fcgi_server *server) {
   server->session_config.no_multiplex = config->no_multiplex > 0;
   config->graceful_timeout_ms = seconds_from(
       server, "FASTCGI_GRACEFUL_TIMEOUT", config->graceful_timeout_ms);
+  set_memory(server);
   fcgi__retire_fill(server);
 }
 

@@ -13,6 +13,7 @@ int fcgi__request_put_all_errors(fcgi_request *request) {
   error = fcgi_session_write(request->connection->session, request->id,
                              FCGI_STREAM_STDERR, request->errors.data,
                              request->errors.len);
+  fcgi__connection_hold(request->connection, request->errors.cap, 0);
   fcgi__buffer_clear(&request->errors, allocator);
   return error;
 }
@@ -31,8 +32,10 @@ void fcgi__request_head_out(fcgi_request *request) {
 
 static int add_error(fcgi_request *request, const void *data, size_t len) {
   fcgi_server *server = request->connection->server;
+  size_t before = request->errors.cap;
   int error =
       fcgi__buffer_append(&request->errors, &server->allocator, data, len);
+  fcgi__connection_hold(request->connection, before, request->errors.cap);
   if (!error && fcgi__logs_has_errors(server))
     fcgi__logs_stderr(request, data, len);
   return error;

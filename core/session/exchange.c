@@ -4,19 +4,18 @@
 #include <string.h>
 
 fcgi__exchange *fcgi__exchange_new(const fcgi_allocator *allocator, uint16_t id,
-                                   uint16_t role, int keep, int lean) {
-  size_t size = lean ? offsetof(fcgi__exchange, item) : sizeof(fcgi__exchange);
-  fcgi__exchange *exchange = fcgi__realloc(allocator, NULL, size);
+                                   uint16_t role, int keep, size_t *memory) {
+  fcgi__exchange *exchange = fcgi__realloc(allocator, NULL, sizeof *exchange);
   if (!exchange)
     return NULL;
   /* The inline storage needs no zeroing. */
-  memset(exchange, 0, lean ? size : offsetof(fcgi__exchange, bytes));
+  memset(exchange, 0, offsetof(fcgi__exchange, bytes));
   exchange->id = id;
   exchange->role = role;
   exchange->keep = keep ? 1 : 0;
   exchange->body.promised = exchange->data.promised = -1;
-  exchange->item_free = lean ? 0 : 1;
-  exchange->lean = lean ? 1 : 0;
+  exchange->item_free = 1;
+  exchange->memory = memory;
   return exchange;
 }
 

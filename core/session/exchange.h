@@ -49,7 +49,6 @@ typedef struct fcgi__exchange {
   uint8_t close_due;                  /* 1: CLOSE is to be given out. */
   uint8_t stderr_used;                /* 1: STDERR needs its empty record. */
   uint8_t answered;                   /* 1: the refusal was queued. */
-  uint8_t lean;                       /* 1: it only holds its id. */
   uint8_t kept;                       /* 1: `params` may outlive it. */
   atomic_int holders;                 /* `kept`: -1 once one of the two who
                                          need it, session and keeper, is
@@ -64,18 +63,17 @@ typedef struct fcgi__exchange {
   fcgi__progress data;                /* DATA, FCGI_DATA_LENGTH. */
   size_t queued;                      /* Output bytes not yet sent. */
   size_t held;                        /* Its part of the session's `held`. */
+  size_t *memory;                     /* That, which its output grows. */
   uint64_t unsent;                    /* STDOUT bytes that were dropped. */
   fcgi_params params;                 /* As collected. */
   fcgi__queue queue;                  /* Output not yet on the wire. */
-  fcgi__item item;                    /* The first BYTES item, fixed; a lean
-                                         exchange ends before it. */
+  fcgi__item item;                    /* The first BYTES item, fixed. */
   uint8_t bytes[FCGI__INLINE_ROOM];   /* Its storage. */
 } fcgi__exchange;
 
-/* A new exchange for `id`, or NULL. `lean`: without `item`, for a request that
-   is refused already, and that only holds its id until its PARAMS end. */
+/* A new exchange for `id`, or NULL; `memory` counts what its output takes. */
 fcgi__exchange *fcgi__exchange_new(const fcgi_allocator *allocator, uint16_t id,
-                                   uint16_t role, int keep, int lean);
+                                   uint16_t role, int keep, size_t *memory);
 /* Its queue is empty: its output was sent or dropped. Where its parameters are
    kept, the second call frees. */
 void fcgi__exchange_free(fcgi__exchange *exchange,

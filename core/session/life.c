@@ -53,24 +53,14 @@ static void stop_draining_one(fcgi_session *session, fcgi__exchange *exchange) {
   exchange->draining = 0;
 }
 
-/* For a refusal: its answer, which is an item of its own. */
-enum { REFUSAL_BYTES = 1200 };
-
 void fcgi__session_count(fcgi_session *session, fcgi__exchange *exchange) {
-  size_t held =
-      exchange->lean ? offsetof(fcgi__exchange, item) : sizeof *exchange;
-  held += fcgi__params_held(&exchange->params);
-  held += exchange->lean && exchange->answered ? REFUSAL_BYTES : 0;
-  if (exchange->lean && exchange->answered && !exchange->end_queued)
-    session->refusals += held;
+  size_t held = sizeof *exchange + fcgi__params_held(&exchange->params);
   session->held += held - exchange->held;
   exchange->held = held;
 }
 
 void fcgi__session_forget(fcgi_session *session, fcgi__exchange *exchange) {
   session->held -= exchange->held;
-  if (exchange->lean && exchange->answered)
-    session->refusals -= exchange->held;
   if (session->current == exchange)
     session->current = NULL;
   leave_params(session, exchange, FCGI__INPUT_DONE);
@@ -86,18 +76,18 @@ void fcgi__session_begin(fcgi_session *session) {
   uint16_t role = (uint16_t)(body[0] << 8 | body[1]);
   const fcgi_role_spec *spec = fcgi__role_find(session, role);
   int refuse = session->table.count >= session->max_requests ||
-               session->held >= session->memory;
+               session->held >= session->memory || session->full;
   fcgi__exchange *exchange;
   if (!spec) {
     fcgi__session_reject(session, role, body[2] & FCGI_BEGIN_KEEP);
     return;
   }
-  if (session->refusals >= session->memory) {
-    fcgi__session_fail(session, FCGI_ERR_LIMIT);
+  if (refuse) {
+    fcgi__refusals_begin(session, spec);
     return;
   }
   exchange = fcgi__exchange_new(&session->allocator, session->record.id, role,
-                                body[2] & FCGI_BEGIN_KEEP, refuse);
+                                body[2] & FCGI_BEGIN_KEEP, &session->held);
   if (!exchange) {
     fcgi__session_fail(session, FCGI_ERR_NOMEM);
     return;
@@ -107,8 +97,6 @@ void fcgi__session_begin(fcgi_session *session) {
   fcgi__table_put(&session->table, &session->allocator, exchange);
   enter_params(session, exchange);
   exchange->spec = spec;
-  if (refuse)
-    fcgi__session_refuse(session, exchange, 503);
 }
 
 /* Several web servers forward or refuse a body that answers HEAD. */
@@ -138,7 +126,6 @@ static void answer_refused(fcgi_session *session, fcgi__exchange *exchange) {
     return;
   }
   exchange->answered = 1;
-  fcgi__session_count(session, exchange);
   fcgi__session_end_one(session, exchange);
 }
 
@@ -245,6 +232,7 @@ void fcgi_session_abort(fcgi_session *session, fcgi_abort_reason reason) {
   session->gone = 1;
   session->in_len = 0;
   fcgi__session_drop_output(session);
+  fcgi__refusals_clear(session);
   for (fcgi__exchange *at = session->all; at; at = next) {
     next = at->all_next;
     if (at != session->closed)
@@ -293,6 +281,8 @@ void fcgi_session_stop_draining(fcgi_session *session) {
     session->unread = 1;
     fcgi__session_input_done(session, at);
   }
+  if (!session->gone)
+    fcgi__refusals_stop_draining(session);
 }
 
 void fcgi_session_stop(fcgi_session *session) {

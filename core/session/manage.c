@@ -53,9 +53,9 @@ static size_t put_decimal(char *out, uint32_t value) {
   return count;
 }
 
-/* Management answers go straight onto the wire: it holds whole records. */
-static void put_record(fcgi_session *session, fcgi_record_type type,
-                       uint16_t id, const void *content, size_t len) {
+/* These go straight onto the wire: it holds whole records. */
+static fcgi__item *put_record(fcgi_session *session, fcgi_record_type type,
+                              uint16_t id, const void *content, size_t len) {
   size_t pad = (8 - len % 8) % 8, size = FCGI_RECORD_HEADER + len + pad;
   fcgi__item *item;
   fcgi_record record = {.version = FCGI_WIRE_VERSION,
@@ -63,15 +63,12 @@ static void put_record(fcgi_session *session, fcgi_record_type type,
                         .id = id,
                         .content_len = (uint16_t)len,
                         .padding_len = (uint8_t)pad};
-  if (session->manage_bytes + size > MANAGE_MAX) {
-    fcgi__session_fail(session, FCGI_ERR_LIMIT);
-    return;
-  }
   item = fcgi__item_new(&session->allocator, size);
   if (!item) {
     fcgi__session_fail(session, FCGI_ERR_NOMEM);
-    return;
+    return NULL;
   }
+  session->held += fcgi__item_held(item);
   fcgi_record_encode(item->bytes, &record);
   memset(item->bytes + FCGI_RECORD_HEADER, 0, len + pad);
   if (len > 0)
@@ -79,12 +76,31 @@ static void put_record(fcgi_session *session, fcgi_record_type type,
   item->len = size;
   fcgi__queue_append(&session->wire, item);
   session->wire_bytes += size;
-  session->manage_bytes += size;
+  return item;
 }
 
-static void answer(fcgi_session *session, fcgi_record_type type,
-                   const uint8_t *content, size_t len) {
-  put_record(session, type, 0, content, len);
+static void answer(fcgi_session *session, fcgi_record_type type, uint16_t id,
+                   const void *content, size_t len) {
+  const fcgi__item *item =
+      session->gone ? NULL : put_record(session, type, id, content, len);
+  if (item)
+    session->manage_bytes += item->len;
+  if (item && session->manage_bytes > MANAGE_MAX)
+    fcgi__session_fail(session, FCGI_ERR_LIMIT);
+}
+
+void fcgi__session_put_refusal(fcgi_session *session, fcgi_record_type type,
+                               uint16_t id, const void *content, size_t len) {
+  fcgi__item *item;
+  if (session->gone)
+    return;
+  item = put_record(session, type, id, content, len);
+  if (!item)
+    return;
+  item->refusal = 1;
+  session->refusals.unread += fcgi__item_held(item);
+  if (session->refusals.unread > session->memory)
+    fcgi__session_fail(session, FCGI_ERR_LIMIT);
 }
 
 /* FastCGI 1.0, 5.5. lighttpd 1.4 does not look at the protocol status, and
@@ -96,10 +112,10 @@ void fcgi__session_reject(fcgi_session *session, uint16_t role, int keep) {
   if (role == FCGI_ROLE_AUTHORIZER) {
     size_t len;
     const char *text = fcgi__exchange_refusal(NULL, 503, &len);
-    put_record(session, FCGI_RECORD_STDOUT, id, text, len);
-    put_record(session, FCGI_RECORD_STDOUT, id, NULL, 0);
+    answer(session, FCGI_RECORD_STDOUT, id, text, len);
+    answer(session, FCGI_RECORD_STDOUT, id, NULL, 0);
   }
-  put_record(session, FCGI_RECORD_END_REQUEST, id, end, sizeof end);
+  answer(session, FCGI_RECORD_END_REQUEST, id, end, sizeof end);
   if (!keep)
     session->closing = 1;
 }
@@ -117,12 +133,12 @@ void fcgi__values_finish(fcgi_session *session) {
       len += fcgi_pair_encode(content + len, known[i], strlen(known[i]), text,
                               put_decimal(text, numbers[i]));
   }
-  answer(session, FCGI_RECORD_GET_VALUES_RESULT, content, len);
+  answer(session, FCGI_RECORD_GET_VALUES_RESULT, 0, content, len);
   session->values = (fcgi__values){.wanted = 0};
 }
 
 /* FastCGI 1.0, 4.2. */
 void fcgi__unknown_type_finish(fcgi_session *session) {
   uint8_t content[8] = {session->record.type};
-  answer(session, FCGI_RECORD_UNKNOWN_TYPE, content, sizeof content);
+  answer(session, FCGI_RECORD_UNKNOWN_TYPE, 0, content, sizeof content);
 }

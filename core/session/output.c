@@ -54,10 +54,13 @@ fcgi__item *fcgi__item_new(const fcgi_allocator *allocator, size_t room) {
 }
 
 void fcgi__item_free(fcgi__item *item, const fcgi_allocator *allocator) {
-  if (item->fixed)
+  if (item->fixed) {
     item->owner->item_free = 1;
-  else
-    fcgi__free(allocator, item);
+    return;
+  }
+  if (item->owner)
+    *item->owner->memory -= fcgi__item_held(item);
+  fcgi__free(allocator, item);
 }
 
 size_t fcgi__item_size(const fcgi__item *item) {
@@ -139,6 +142,7 @@ static int add_item(fcgi__queue *queue, const fcgi_allocator *allocator,
     item = fcgi__item_new(allocator, room);
     if (!item)
       return FCGI_ERR_NOMEM;
+    *owner->memory += fcgi__item_held(item);
   }
   item->owner = owner;
   fcgi__queue_append(queue, item);
@@ -243,6 +247,7 @@ static int refer_record(fcgi__queue *queue, const fcgi_allocator *allocator,
     return FCGI_ERR_NOMEM;
   *item = *model;
   item->owner = owner;
+  *owner->memory += fcgi__item_held(item);
   item->pad = pad_of(item->len);
   put_header(item->header, owner->id, FCGI_RECORD_STDOUT, item->len, item->pad);
   fcgi__queue_append(queue, item);
@@ -317,6 +322,7 @@ int fcgi__item_keep(fcgi__item **link, const fcgi_allocator *allocator) {
     copy->len += rest[i].iov_len;
   }
   copy->owner = lent->owner;
+  *copy->owner->memory += fcgi__item_held(copy);
   copy->next = lent->next;
   copy->kept = 1;
   copy->offset = fcgi__item_unsent(lent);

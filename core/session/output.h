@@ -33,6 +33,7 @@ typedef struct fcgi__item {
                                    Kept: where in `bytes` that starts. */
   uint8_t fixed;                /* 1: part of its exchange, never freed. */
   uint8_t kept;                 /* BYTES: 1: what was unsent of a lent one. */
+  uint8_t refusal;              /* BYTES: 1: of no owner, and no management. */
   uint8_t header[8];            /* LENT, FILE: the record header. */
 } fcgi__item;
 
@@ -75,6 +76,11 @@ fcgi__item *fcgi__queue_take(fcgi__queue *queue);
 /* A BYTES item of its own with `room` bytes, or NULL. */
 fcgi__item *fcgi__item_new(const fcgi_allocator *allocator, size_t room);
 void fcgi__item_free(fcgi__item *item, const fcgi_allocator *allocator);
+
+/* What it was allocated with; `fixed` ones are not. */
+static inline size_t fcgi__item_held(const fcgi__item *item) {
+  return item->fixed ? 0 : sizeof *item + item->cap;
+}
 
 /* All bytes of the item, sent or not. */
 size_t fcgi__item_size(const fcgi__item *item);

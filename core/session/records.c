@@ -54,7 +54,8 @@ static void params_content(fcgi_session *session, const uint8_t *data,
                             &session->limits, data, len);
   fcgi__session_count(session, exchange);
   /* One alone is held to its own limits. */
-  if (!error && session->held > session->memory && session->table.count > 1)
+  if (!error && (session->full || (session->held > session->memory &&
+                                   session->table.count > 1)))
     error = FCGI_ERR_NOMEM;
   if (error)
     fcgi__session_refuse(session, exchange, fcgi__session_status_for(error));
@@ -177,6 +178,9 @@ static const fcgi__record_ops application[FCGI_RECORD_DATA + 1] = {
 
 const fcgi__record_ops *fcgi__record_ops_of(const fcgi_session *session) {
   uint8_t type = session->record.type;
+  if (session->refusals.count > 0 && !session->current &&
+      fcgi__refusals_has(session, session->record.id))
+    return fcgi__refusals_ops(type);
   if (session->record.id != 0)
     return type <= FCGI_RECORD_DATA && application[type].begin
                ? &application[type]

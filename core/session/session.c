@@ -50,6 +50,7 @@ void fcgi_session_free(fcgi_session *session) {
   fcgi__session_drop_output(session);
   while (session->all)
     fcgi__session_forget(session, session->all);
+  fcgi__refusals_clear(session);
   fcgi__table_clear(&session->table, &allocator);
   fcgi__free(&allocator, session);
 }
@@ -296,18 +297,18 @@ int fcgi_session_write_file(fcgi_session *session, uint16_t id, int fd,
 }
 
 unsigned fcgi_session_flags(const fcgi_session *session) {
+  uint32_t open = session->table.count + session->refusals.count;
   unsigned flags = 0;
   if (session->wire.first || session->turn_first)
     flags |= FCGI_SESSION_OUTPUT;
-  if (session->table.count > 0)
+  if (open > 0)
     flags |= FCGI_SESSION_ACTIVE;
-  if (session->in_params > 0 || (session->table.count == 0 &&
-                                 (session->in_record || session->head_len > 0)))
+  if (session->in_params + session->refusals.in_params > 0 ||
+      (open == 0 && (session->in_record || session->head_len > 0)))
     flags |= FCGI_SESSION_PARAMS;
   if (session->draining > 0)
     flags |= FCGI_SESSION_DRAINING;
-  if (session->error || session->gone ||
-      (session->closing && session->table.count == 0))
+  if (session->error || session->gone || (session->closing && open == 0))
     flags |= FCGI_SESSION_CLOSE;
   if (session->unread)
     flags |= FCGI_SESSION_UNREAD;
@@ -315,7 +316,14 @@ unsigned fcgi_session_flags(const fcgi_session *session) {
 }
 
 uint32_t fcgi_session_unfinished(const fcgi_session *session) {
-  return session->unfinished;
+  uint32_t refused = session->refusals.serial;
+  return refused && (refused < session->unfinished || !session->unfinished)
+             ? refused
+             : session->unfinished;
+}
+
+void fcgi_session_set_full(fcgi_session *session, int full) {
+  session->full = full ? 1 : 0;
 }
 
 size_t fcgi_session_held(const fcgi_session *session) {

@@ -4,6 +4,7 @@
 #define FCGI_SESSION_SESSION_H
 
 #include "session/exchange.h"
+#include "session/refusals.h"
 #include "session/table.h"
 #include <fastcgi/record.h>
 #include <fastcgi/session.h>
@@ -32,7 +33,7 @@ struct fcgi_session {
   uint32_t max_requests;            /* Open at once. */
   size_t memory;                    /* What requests may hold in all. */
   size_t held;                      /* What they hold. */
-  size_t refusals;                  /* Refused ones among that. */
+  fcgi__refusals refusals;          /* Those that are none of `table`. */
   const fcgi_role_spec *roles;      /* As configured; NULL: the standard's. */
   size_t role_count;                /* How many. */
   uint32_t report_conns;            /* For GET_VALUES. */
@@ -50,6 +51,7 @@ struct fcgi_session {
   uint8_t gone;                     /* 1: the connection is lost. */
   uint8_t closing;                  /* 1: close when nothing is open. */
   uint8_t unread;                   /* 1: some input came, or comes, in vain. */
+  uint8_t full;                     /* 1: new requests are refused. */
   uint8_t padding_left;             /* Of the record. */
   uint8_t begin_len;                /* Bytes of `begin` seen. */
   uint8_t begin[8];                 /* BEGIN_REQUEST's body. */
@@ -91,6 +93,20 @@ const fcgi_role_spec *fcgi__role_find(const fcgi_session *session,
 /* Answer the current BEGIN_REQUEST, whose role nobody serves, without an
    exchange of its own (manage.c). */
 void fcgi__session_reject(fcgi_session *session, uint16_t role, int keep);
+
+/* Queue a record of an answer to a request without an exchange (manage.c). The
+   session fails when such answers fill its memory. */
+void fcgi__session_put_refusal(fcgi_session *session, fcgi_record_type type,
+                               uint16_t id, const void *content, size_t len);
+
+/* Requests that are refused as they begin (refusals.c). */
+int fcgi__refusals_has(const fcgi_session *session, uint16_t id);
+/* The current BEGIN_REQUEST, in whose role there are `spec`'s streams. */
+void fcgi__refusals_begin(fcgi_session *session, const fcgi_role_spec *spec);
+/* End those that await the end of their input. */
+void fcgi__refusals_stop_draining(fcgi_session *session);
+/* Forget them all. */
+void fcgi__refusals_clear(fcgi_session *session);
 
 /* Life of exchanges (life.c). */
 /* Count what the exchange holds. */

@@ -67,8 +67,17 @@ int fcgi_session_output_file(fcgi_session *session, int *fd, uint64_t *offset,
   return 1;
 }
 
+/* Of those without an owner, who counts theirs. */
+static void count_less(fcgi_session *session, const fcgi__item *item) {
+  size_t size = fcgi__item_held(item);
+  session->held -= size;
+  session->refusals.unread -= item->refusal ? size : 0;
+}
+
 static void pop_item(fcgi_session *session) {
   fcgi__item *item = session->wire.first;
+  if (!item->owner)
+    count_less(session, item);
   session->wire.first = item->next;
   if (!session->wire.first)
     session->wire.last = NULL;
@@ -84,7 +93,10 @@ void fcgi_session_output_done(fcgi_session *session, size_t bytes) {
     item->sent += part;
     bytes -= part;
     session->wire_bytes -= part;
-    *(owner ? &owner->queued : &session->manage_bytes) -= part;
+    if (owner)
+      owner->queued -= part;
+    else if (!item->refusal)
+      session->manage_bytes -= part;
     if (part < left)
       return;
     pop_item(session);

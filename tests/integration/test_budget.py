@@ -4,13 +4,18 @@
 import re
 import socket
 import struct
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.probe import probe_command
+from support.fcgi_client import Client, get_params, nginx_params, pairs, stream, wait_until
+from support.paths import BUILD, EXAMPLES, tool
+from support.probe import APPS, probe_command
 from support.process import Process
+from support.web_servers import Haproxy
 
 HEADER = struct.Struct("!BBHHBB")
 BEGIN, PARAMS, STDIN = 1, 4, 5
@@ -61,6 +66,12 @@ def app(language: str, directory: Path) -> Iterator[tuple[Process, str]]:
         yield running.wait_for_address(f"unix:{path}"), path
 
 
+def stalls() -> str:
+    """"1" where HAProxy is one that must not multiplex (docs/haproxy.md)."""
+    text = subprocess.run([tool("haproxy"), "-v"], capture_output=True, text=True).stdout
+    return str(int(int(re.search(r"version (\d+)", text)[1]) >= 3))
+
+
 def connect(path: str) -> socket.socket:
     peer = socket.socket(socket.AF_UNIX)
     peer.settimeout(5)
@@ -98,3 +109,86 @@ def test_bodies_of_many_requests(app: tuple[Process, str]):
         for number in range(1, 1025):
             push(peer, 4 * record(STDIN, number, b"b" * 60000))
         assert settled(process) - before < 48 * MIB
+
+
+@pytest.mark.parametrize("launcher", ["python", "fcgi-lua", "run"])
+def test_every_launcher_has_a_budget(language: str, launcher: str, directory: Path):
+    """Beyond it new requests of the connection are answered 503."""
+    if language != {"python": "python", "fcgi-lua": "lua", "run": "c"}[launcher]:
+        pytest.skip("that launcher is another language's")
+    address = f"unix:{directory}/{launcher}.sock"
+    sizes = ["--connection-memory", "64K", "--server-memory", "1M"]
+    command = {
+        "python": [sys.executable, "-m", "fastcgi", "endless:handler", "--chdir", APPS],
+        "fcgi-lua": [BUILD / "lua" / "bin" / "fcgi-lua", APPS / "endless.lua"],
+        "run": [BUILD / "tools" / "fcgi", "run"],
+    }[launcher]
+    command = [*command, "--bind", address, *sizes]
+    if launcher == "run":
+        command += ["--allow-root", "--", EXAMPLES / "hello"]
+    with Process(command, directory / f"{launcher}.log") as running:
+        running.wait_for_address(address)
+        with Client(address) as client:
+            held = 20
+            for number in range(1, held + 1):
+                client.send(begin(number), record(PARAMS, number, pair(b"A", b"v" * 4000)))
+            answer = client.ask(get_params(), request_id=held + 1)
+            assert answer.status == 503
+        with Client(address) as client:
+            assert client.ask(get_params()).status == 200
+
+
+def slow_stream(port: int, size: int) -> socket.socket:
+    """A client that has asked for so many bytes, and reads none."""
+    peer = socket.socket()
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    peer.settimeout(60)
+    peer.connect(("127.0.0.1", port))
+    peer.sendall(f"GET /big?{size} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+    return peer
+
+
+def received(peer: socket.socket) -> tuple[bytes, int]:
+    """The status line, and how many bytes of a body there are."""
+    whole = bytearray()
+    while piece := peer.recv(1 << 20):
+        whole += piece
+    head, _, body = whole.partition(b"\r\n\r\n")
+    if b"chunked" in head:
+        body = b"".join(body.split(b"\r\n")[1::2])
+    return bytes(head.split(b"\r\n")[0]), len(body)
+
+
+def test_17_slow_streams_of_haproxy(language: str, directory: Path):
+    """They share its connections, and their windows the budget."""
+    address = f"unix:{directory}/{language}-streams.sock"
+    size, streams = 3_000_000, 17
+    command = probe_command(language, address, streams + 3)
+    log = directory / f"{language}-streams.log"
+    with Process(command, log, env={"FASTCGI_NO_MULTIPLEX": stalls()}) as app:
+        app.wait_for_address(address)
+        with Haproxy(directory, address, threads=1) as front:
+            peers = [slow_stream(front.port, size) for _ in range(streams)]
+            wait_until(lambda: front.in_flight() == streams, what="the streams")
+            with slow_stream(front.port, 1000) as quick:
+                assert received(quick) == (b"HTTP/1.1 200 OK", 1000)
+            for peer in peers:
+                assert received(peer) == (b"HTTP/1.1 200 OK", size)
+                peer.close()
+
+
+def test_1024_multiplexed_small_requests(app: tuple[Process, str]):
+    """As many as may be open at once, each with the parameters nginx sends."""
+    _, path = app
+    ids = range(1, 1025)
+    with Client(f"unix:{path}") as client:
+        for number in ids:
+            client.send(begin(number))
+        for number in ids:
+            params = nginx_params("GET", f"/?{number}")
+            client.send(stream(PARAMS, number, pairs(params)))
+        for number in ids:
+            client.send(record(STDIN, number))
+        answers = client.responses(ids)
+    assert {answer.status for answer in answers.values()} == {200}
+    assert all(answers[number].body == f"{number}\n".encode() for number in ids)

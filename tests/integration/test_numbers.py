@@ -12,7 +12,8 @@ from support.tool import fcgi
 # What strtol, strtod, int() or tonumber() would make something of.
 WRONG = ["-1", "0x10", " 5", "5 ", "+5", "1e3", "5x", "nan", "inf", "99999999999999999999"]
 
-COUNTS = ["--workers", "--backlog", "--max-requests", "--max-requests-jitter", "--max-worker-rss"]
+COUNTS = ["--workers", "--backlog", "--max-requests", "--max-requests-jitter"]
+SIZES = ["--max-worker-rss", "--connection-memory", "--server-memory"]
 TIMES = [
     "--ready-after",
     "--start-timeout",
@@ -27,7 +28,7 @@ MODES = ["--socket-mode", "--umask"]
 OWNERS = ["--user", "--group", "--socket-user", "--socket-group"]
 
 
-@pytest.mark.parametrize("option", [*COUNTS, *TIMES, *MODES])
+@pytest.mark.parametrize("option", [*COUNTS, *SIZES, *TIMES, *MODES])
 def test_run_refuses(option: str):
     for text in WRONG:
         done = fcgi("run", option, text, "--", "true")
@@ -85,6 +86,8 @@ def test_status_takes_no_process_for_another():
         ("FASTCGI_REQUEST_TIMEOUT", "a number of seconds"),
         ("FASTCGI_SLOW_LOG", "a number of seconds"),
         ("FASTCGI_MAX_REQUESTS", "a number of requests"),
+        ("FASTCGI_CONNECTION_MEMORY", "a size such as 4194304 or 4M"),
+        ("FASTCGI_SERVER_MEMORY", "a size such as 4194304 or 4M"),
     ],
 )
 def test_environment_of_a_server(directory: Path, variable: str, wanted: str):

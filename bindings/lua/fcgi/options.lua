@@ -129,6 +129,8 @@ local rows = {
   { "max-connections", whole, "N", "65536, or what the system allows", "connections open at once" },
   { "max-multiplexed", whole, "N", "1024", "requests open at once on one connection" },
   { "no-multiplex", flag, "", "", "ask web servers for one request at a time on a connection" },
+  { "connection-memory", bytes, "BYTES", "4M", "what the requests of a connection may hold, more are answered 503" },
+  { "server-memory", bytes, "BYTES", "256M", "what those of all connections of a process may hold" },
   { "max-body", bytes, "BYTES", "1G", "largest body that is collected, more is answered 413" },
   { "body-memory", bytes, "BYTES", "256K", "of it in memory, the rest goes to a file" },
   { "temp-dir", text, "DIRECTORY", "$TMPDIR or /tmp", "where such files are" },

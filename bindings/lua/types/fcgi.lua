@@ -79,8 +79,8 @@ local fcgi = {}
 ---@field temp_dir? string directory of those files: $TMPDIR or /tmp
 ---@field input_window? integer unread bytes of a streamed body: 256 KiB
 ---@field output_window? integer unsent bytes of an answer: 256 KiB
----@field connection_memory? integer what requests of one connection may hold: 4 MiB
----@field server_memory? integer what those of all connections may: 256 MiB
+---@field connection_memory? integer what requests of one connection may hold: $FASTCGI_CONNECTION_MEMORY or 4 MiB
+---@field server_memory? integer what those of all connections may: $FASTCGI_SERVER_MEMORY or 256 MiB
 ---@field io_timeout? number seconds for one read or write, 0 never waits, math.huge without end: 60
 ---@field header_timeout? number seconds for the parameters of a request: 30
 ---@field idle_timeout? number seconds for a kept connection without a request: 90

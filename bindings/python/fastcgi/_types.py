@@ -35,8 +35,9 @@ class Options(TypedDict, total=False):
     temp_dir: str  # Where those files are: $TMPDIR or /tmp.
     input_window: int  # Unread bytes of a streamed body: 256 KiB.
     output_window: int  # Unsent bytes of an answer: 256 KiB.
-    connection_memory: int  # What requests of one connection may hold: 4 MiB.
-    server_memory: int  # What those of all connections may: 256 MiB.
+    connection_memory: int  # What requests of one connection may hold: 4 MiB, or
+    # $FASTCGI_CONNECTION_MEMORY.
+    server_memory: int  # What those of all connections may: 256 MiB, or $FASTCGI_SERVER_MEMORY.
     io_timeout: float | None  # One read or write of a request: 60.
     header_timeout: float | None  # To the end of a request's head: 30.
     idle_timeout: float | None  # A kept connection without a request: 90.

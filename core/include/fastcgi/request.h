@@ -128,8 +128,8 @@ FCGI_EXPORT int fcgi_request_check_answer(const fcgi_request *request,
    when the timeout has passed. When none: FCGI_ERR_TIMEOUT, or with timeout 0
    FCGI_ERR_AGAIN and a WRITABLE event later. FCGI_ERR_CLOSED when nobody
    reads the body of this answer (HEAD, 204, 304): only the end is left to do,
-   for which fcgi_request_fail will do too. FCGI_ERR_ABORTED when the connection
-   is gone. */
+   for which fcgi_request_fail will do too. FCGI_ERR_ABORTED for that a second
+   later, and when the connection is gone. */
 FCGI_EXPORT ptrdiff_t fcgi_request_write(fcgi_request *request,
                                          const void *data, size_t len);
 

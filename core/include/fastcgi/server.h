@@ -157,8 +157,10 @@ typedef struct fcgi_server_config {
   size_t connection_memory; /* What the requests open on one connection may
                                hold: 4 MiB. As it fills, windows shrink and
                                bodies go to their files; then new requests get
-                               503, as they do over server_memory. */
-  size_t server_memory;     /* The same of all connections: 256 MiB. */
+                               503, as they do over server_memory.
+                               $FASTCGI_CONNECTION_MEMORY, such as 4M. */
+  size_t server_memory;     /* The same of all connections: 256 MiB, or
+                               $FASTCGI_SERVER_MEMORY. */
 } fcgi_server_config;
 
 /* One event of a server. */

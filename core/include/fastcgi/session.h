@@ -146,7 +146,11 @@ FCGI_EXPORT int fcgi_session_output_file(fcgi_session *session, int *fd,
 /* `bytes` of the output, slices or file, have been sent. */
 FCGI_EXPORT void fcgi_session_output_done(fcgi_session *session, size_t bytes);
 
-/* Bytes that open requests hold, output aside. */
+/* 1: there is no memory for more, so new requests are answered 503, and those
+   whose PARAMS go on; 0, as at first: there is. */
+FCGI_EXPORT void fcgi_session_set_full(fcgi_session *session, int full);
+
+/* Bytes that open requests, and answers that have not left, hold. */
 FCGI_EXPORT size_t fcgi_session_held(const fcgi_session *session);
 
 /* An or of fcgi_session_flag. */

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { SHOUT = 77 }; /* The number of the custom role. */
 
@@ -94,6 +95,15 @@ static void sleep_for_a_second(void) {
     ;
 }
 
+/* Until the file that $GATE names is there. */
+static void wait_for_gate(const char *query) {
+  const struct timespec pause = {.tv_nsec = 10 * 1000 * 1000};
+  const char *gate = getenv("GATE");
+  fprintf(stderr, "probe: %s began\n", query ? query : "");
+  while (gate && access(gate, F_OK) != 0)
+    nanosleep(&pause, NULL);
+}
+
 static int is_at(fcgi_request *request, const char *path) {
   const char *script = fcgi_request_param(request, "SCRIPT_NAME");
   const char *info = fcgi_request_param(request, "PATH_INFO");
@@ -132,6 +142,8 @@ static int answer(fcgi_request *request, void *user_data) {
     fcgi_request_write_stderr(request, "a line\n", 7);
   if (is_at(request, "/complain"))
     complain(request, atoi(query ? query : "0"));
+  if (is_at(request, "/gate"))
+    wait_for_gate(query);
   if (is_at(request, "/slow"))
     sleep_for_a_second();
   if (method && strcmp(method, "POST") == 0)

@@ -41,6 +41,16 @@ local function shout(req)
   return 200, text, assert(req:read("a")):upper()
 end
 
+-- Until the file that $GATE names is there.
+local function wait_for_gate(req)
+  io.stderr:write("probe: ", req.params.QUERY_STRING, " began\n")
+  local file
+  repeat
+    file = io.open(os.getenv "GATE")
+  until file or not os.execute "sleep 0.02"
+  assert(file):close()
+end
+
 local function is_at(req, path)
   return req.params.SCRIPT_NAME == path or req.params.PATH_INFO == path
 end
@@ -52,6 +62,8 @@ local function answer(req)
     for i = 0, math.tointeger(req.params.QUERY_STRING) - 1 do
       req:log(("complaint %029d"):format(i))
     end
+  elseif is_at(req, "/gate") then
+    wait_for_gate(req)
   elseif is_at(req, "/slow") then
     os.execute("sleep 1")
   end

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What the fault tests ask: probe.py ADDRESS [THREADS]."""
 
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -36,12 +37,21 @@ def big(request: fastcgi.Request) -> None:
         left -= 16384
 
 
+def wait_for_gate(request: fastcgi.Request) -> None:
+    """Until the file that $GATE names is there."""
+    print(f"probe: {request.query} began", file=sys.stderr, flush=True)
+    while not os.path.exists(os.environ["GATE"]):
+        time.sleep(0.01)
+
+
 def shout(request: fastcgi.Request) -> tuple[int, dict[str, str], bytes]:
     return 200, TEXT, request.read().upper()
 
 
 def answer(request: fastcgi.Request) -> tuple[int, dict[str, str], str] | None:
     path = request.params.get("PATH_INFO") or request.params.get("SCRIPT_NAME", "")
+    if path == "/gate":
+        wait_for_gate(request)
     if path == "/slow":
         time.sleep(1)
     if path == "/stderr":

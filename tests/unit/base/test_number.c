@@ -86,6 +86,30 @@ static void test_seconds_may_have_a_fraction(void **state) {
     assert_seconds(wrong[i], -1, 0);
 }
 
+static void assert_bytes(const char *text, int result, uint64_t wanted) {
+  uint64_t number = 7;
+  assert_int_equal(fcgi__number_bytes(text, UINT64_MAX / 2, &number), result);
+  assert_int_equal(number, result ? 7 : wanted);
+}
+
+static void test_bytes_may_have_a_unit(void **state) {
+  (void)state;
+  assert_bytes("4096", 0, 4096);
+  assert_bytes("64K", 0, 65536);
+  assert_bytes("4M", 0, 4 << 20);
+  assert_bytes("1G", 0, 1 << 30);
+  assert_bytes("8589934591G", 0, 8589934591ull << 30);
+  assert_bytes("8589934592G", -1, 0);
+  assert_bytes("0", -1, 0);
+  assert_bytes("0M", -1, 0);
+  assert_bytes("4MB", -1, 0);
+  assert_bytes("4m", -1, 0);
+  assert_bytes("4 M", -1, 0);
+  assert_bytes("M", -1, 0);
+  for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+    assert_bytes(wrong[i], -1, 0);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_whole_numbers_are_read_whole),
@@ -93,6 +117,7 @@ int main(void) {
       cmocka_unit_test(test_digits_alone_are_a_number),
       cmocka_unit_test(test_list_has_so_many),
       cmocka_unit_test(test_seconds_may_have_a_fraction),
+      cmocka_unit_test(test_bytes_may_have_a_unit),
   };
   return cmocka_run_group_tests_name("number", tests, NULL, NULL);
 }

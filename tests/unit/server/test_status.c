@@ -344,6 +344,33 @@ static void test_multiplexing_by_setting(void **state) {
   }
 }
 
+static void test_memory_by_setting(void **state) {
+  static const struct {
+    const char *text; /* Of the variables; NULL leaves them out. */
+    size_t given;     /* In the configuration. */
+    size_t connection, server; /* What is allowed. */
+  } rows[] = {{NULL, 0, 4u << 20, 256u << 20}, {"64K", 0, 65536, 65536},
+              {"5000", 0, 5000, 5000},         {"3M", 7000, 7000, 7000},
+              {"1G", 0, 1u << 30, 1u << 30},   {"", 0, 4u << 20, 256u << 20},
+              {"0", 0, 4u << 20, 256u << 20},  {"-1", 0, 4u << 20, 256u << 20},
+              {"4m", 0, 4u << 20, 256u << 20}, {"4MB", 0, 4u << 20, 256u << 20},
+              {"99999999999G", 0, 4u << 20, 256u << 20}};
+  serving *f = *state;
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    if (rows[i].text) {
+      setenv("FASTCGI_CONNECTION_MEMORY", rows[i].text, 1);
+      setenv("FASTCGI_SERVER_MEMORY", rows[i].text, 1);
+    }
+    f->config.connection_memory = f->config.server_memory = rows[i].given;
+    serving_restart(f);
+    unsetenv("FASTCGI_CONNECTION_MEMORY");
+    unsetenv("FASTCGI_SERVER_MEMORY");
+    assert_int_equal(f->server->config.connection_memory, rows[i].connection);
+    assert_int_equal(f->server->session_config.memory, rows[i].connection);
+    assert_int_equal(f->server->config.server_memory, rows[i].server);
+  }
+}
+
 static void test_bad_settings_are_told_and_ignored(void **state) {
   serving *f = *state;
   setenv("FASTCGI_STATUS_PATH", "status", 1);
@@ -433,6 +460,7 @@ static int run(const char *group, void *kind) {
       SERVING_TEST(test_paths_that_ask_for_it),
       SERVING_TEST(test_only_where_it_is_wanted),
       SERVING_TEST(test_multiplexing_by_setting),
+      SERVING_TEST(test_memory_by_setting),
       SERVING_TEST(test_bad_settings_are_told_and_ignored),
       SERVING_TEST(test_a_supervisors_board),
       SERVING_TEST(test_connections_that_wait),
