@@ -12,8 +12,8 @@
 
 enum {
   UNREAD_MS = 1000, /* How long bytes may be written that nobody reads. */
-  GATHER = 16384,  /* Small writes leave together once this many wait. */
-  LEND_MIN = 16384 /* From here on a copy costs more than it saves. */
+  GATHER = 16384,   /* Small writes leave together once this many wait. */
+  LEND_MIN = 16384  /* From here on a copy costs more than it saves. */
 };
 
 int fcgi__request_check(const fcgi_request *request) {

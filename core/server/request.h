@@ -71,19 +71,19 @@ struct fcgi_request {
   fcgi__body data;            /* DATA of a filter. */
   fcgi__buffer errors;        /* STDERR that waits for the head, or STDOUT. */
   fcgi__buffer head;          /* Raw output up to its empty line, held. */
-  long long unread_at;   /* When a body was first written that nobody reads, or
-                            0. */
-  int64_t body_left;          /* Bytes that Content-Length still promises, or
-                                 -1 without one. */
-  int read_wake;              /* eventfd of a thread that reads, or -1. */
-  int write_wake;             /* eventfd of a thread that writes, or -1. */
-  int file_fd;                /* The file being sent, or -1. */
-  uint64_t file_offset;       /* Where it goes on. */
-  uint64_t file_left;         /* How much of it. */
-  atomic_uint held;           /* Callbacks that use the handle. */
-  uint8_t gathers;            /* 1: whoever ends it takes another one then. */
-  fcgi__tally tally;          /* What the scoreboard is told. */
-  fcgi__access *access;       /* What the access log is told, or NULL. */
+  long long unread_at;  /* When a body was first written that nobody reads, or
+                           0. */
+  int64_t body_left;    /* Bytes that Content-Length still promises, or
+                           -1 without one. */
+  int read_wake;        /* eventfd of a thread that reads, or -1. */
+  int write_wake;       /* eventfd of a thread that writes, or -1. */
+  int file_fd;          /* The file being sent, or -1. */
+  uint64_t file_offset; /* Where it goes on. */
+  uint64_t file_left;   /* How much of it. */
+  atomic_uint held;     /* Callbacks that use the handle. */
+  uint8_t gathers;      /* 1: whoever ends it takes another one then. */
+  fcgi__tally tally;    /* What the scoreboard is told. */
+  fcgi__access *access; /* What the access log is told, or NULL. */
   _Atomic(fcgi__path *) path; /* Texts of fcgi_request_path, or NULL. */
   fcgi__buffer error_line;    /* STDERR for the error log, up to a newline. */
 };

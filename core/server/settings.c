@@ -128,8 +128,8 @@ void fcgi__settings_fill(fcgi_server *server) {
   if (config->no_multiplex == 0)
     config->no_multiplex = flag_from(server, "FASTCGI_NO_MULTIPLEX");
   server->session_config.no_multiplex = config->no_multiplex > 0;
-  config->graceful_timeout_ms = seconds_from(
-      server, "FASTCGI_GRACEFUL_TIMEOUT", config->graceful_timeout_ms);
+  config->graceful_timeout_ms = seconds_from(server, "FASTCGI_GRACEFUL_TIMEOUT",
+                                             config->graceful_timeout_ms);
   set_memory(server);
   fcgi__retire_fill(server);
 }

@@ -54,8 +54,8 @@ static void params_content(fcgi_session *session, const uint8_t *data,
                             &session->limits, data, len);
   fcgi__session_count(session, exchange);
   /* One alone is held to its own limits. */
-  if (!error && (session->full || (session->held > session->memory &&
-                                   session->table.count > 1)))
+  if (!error && (session->full ||
+                 (session->held > session->memory && session->table.count > 1)))
     error = FCGI_ERR_NOMEM;
   if (error)
     fcgi__session_refuse(session, exchange, fcgi__session_status_for(error));

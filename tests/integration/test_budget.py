@@ -67,7 +67,7 @@ def app(language: str, directory: Path) -> Iterator[tuple[Process, str]]:
 
 
 def stalls() -> str:
-    """"1" where HAProxy is one that must not multiplex (docs/haproxy.md)."""
+    """ "1" where HAProxy is one that must not multiplex (docs/haproxy.md)."""
     text = subprocess.run([tool("haproxy"), "-v"], capture_output=True, text=True).stdout
     return str(int(int(re.search(r"version (\d+)", text)[1]) >= 3))
 

@@ -76,7 +76,7 @@
   X(SLOW, slow, "requests_slow", "", COUNTER,                                  \
     "Requests older than the slow log's limit.")                               \
   X(MEMORY, memory, "memory_bytes", "", GAUGE,                                 \
-    "Bytes that requests hold in memory.")              \
+    "Bytes that requests hold in memory.")                                     \
   X(STATUS_PAGES, status_pages, "status_pages", "", COUNTER,                   \
     "Status pages answered.")
 

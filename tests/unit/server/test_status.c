@@ -330,8 +330,8 @@ static void test_multiplexing_by_setting(void **state) {
     const char *text; /* Of the variable; NULL leaves it out. */
     int given;        /* In the configuration. */
     int wanted;       /* What a session is told. */
-  } rows[] = {{NULL, 0, 0}, {"1", 0, 1},   {"On", 0, 1}, {"0", 0, 0},
-              {"no", 0, 0}, {"what", 0, 0}, {"", 0, 0},  {NULL, 1, 1},
+  } rows[] = {{NULL, 0, 0}, {"1", 0, 1},    {"On", 0, 1}, {"0", 0, 0},
+              {"no", 0, 0}, {"what", 0, 0}, {"", 0, 0},   {NULL, 1, 1},
               {"0", 1, 1},  {"1", -1, 0}};
   serving *f = *state;
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -346,14 +346,19 @@ static void test_multiplexing_by_setting(void **state) {
 
 static void test_memory_by_setting(void **state) {
   static const struct {
-    const char *text; /* Of the variables; NULL leaves them out. */
-    size_t given;     /* In the configuration. */
+    const char *text;          /* Of the variables; NULL leaves them out. */
+    size_t given;              /* In the configuration. */
     size_t connection, server; /* What is allowed. */
-  } rows[] = {{NULL, 0, 4u << 20, 256u << 20}, {"64K", 0, 65536, 65536},
-              {"5000", 0, 5000, 5000},         {"3M", 7000, 7000, 7000},
-              {"1G", 0, 1u << 30, 1u << 30},   {"", 0, 4u << 20, 256u << 20},
-              {"0", 0, 4u << 20, 256u << 20},  {"-1", 0, 4u << 20, 256u << 20},
-              {"4m", 0, 4u << 20, 256u << 20}, {"4MB", 0, 4u << 20, 256u << 20},
+  } rows[] = {{NULL, 0, 4u << 20, 256u << 20},
+              {"64K", 0, 65536, 65536},
+              {"5000", 0, 5000, 5000},
+              {"3M", 7000, 7000, 7000},
+              {"1G", 0, 1u << 30, 1u << 30},
+              {"", 0, 4u << 20, 256u << 20},
+              {"0", 0, 4u << 20, 256u << 20},
+              {"-1", 0, 4u << 20, 256u << 20},
+              {"4m", 0, 4u << 20, 256u << 20},
+              {"4MB", 0, 4u << 20, 256u << 20},
               {"99999999999G", 0, 4u << 20, 256u << 20}};
   serving *f = *state;
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {

@@ -114,9 +114,8 @@ static void test_what_ends_is_counted_no_more(void **state) {
 static void test_refused_ids_hold_next_to_nothing(void **state) {
   dialogue *d = *state;
   counter counted = {0};
-  const fcgi_session_config config = {.size = sizeof config,
-                                      .max_requests = 1,
-                                      .allocator = {count, &counted}};
+  const fcgi_session_config config = {
+      .size = sizeof config, .max_requests = 1, .allocator = {count, &counted}};
   dialogue_restart(d, &config);
   for (unsigned id = 1; id <= 65535; id++)
     records_begin(&d->sent, (uint16_t)id, FCGI_ROLE_RESPONDER, FCGI_BEGIN_KEEP);
@@ -240,9 +239,9 @@ static void test_output_is_counted(void **state) {
   assert_int_equal(dialogue_feed(d), 0);
   before = fcgi_session_held(d->session);
   for (int i = 0; i < 3; i++)
-    assert_int_equal(fcgi_session_write(d->session, 1, FCGI_STREAM_STDOUT, big,
-                                        sizeof big),
-                     0);
+    assert_int_equal(
+        fcgi_session_write(d->session, 1, FCGI_STREAM_STDOUT, big, sizeof big),
+        0);
   assert_in_range(fcgi_session_held(d->session) - before, 300000, 350000);
   assert_int_equal(fcgi_session_lend(d->session, 1, big, sizeof big), 0);
   assert_in_range(fcgi_session_held(d->session) - before, 300000, 350000);
