@@ -71,17 +71,15 @@ int fcgi__number_seconds(const char *text, uint64_t most, uint64_t *ms) {
 }
 
 int fcgi__number_bytes(const char *text, uint64_t most, uint64_t *out) {
-  static const char units[] = "KMG";
+  static const char units[] = {'K', 'M', 'G'};
   uint64_t number;
-  const char *unit;
   unsigned shift = 0;
   if (take(&text, most, &number) < 0)
     return -1;
-  unit = *text ? strchr(units, *text) : NULL;
-  if (unit) {
-    shift = 10 * (unsigned)(unit - units + 1);
-    text++;
-  }
+  for (unsigned i = 0; i < sizeof units && shift == 0; i++)
+    if (*text == units[i])
+      shift = 10 * (i + 1);
+  text += shift > 0;
   if (*text || number == 0 || number > most >> shift)
     return -1;
   *out = number << shift;

@@ -11,9 +11,8 @@
 #include <unistd.h>
 
 enum {
-  UNREAD_MS = 1000, /* How long bytes may be written that nobody reads. */
-  GATHER = 16384,   /* Small writes leave together once this many wait. */
-  LEND_MIN = 16384  /* From here on a copy costs more than it saves. */
+  GATHER = 16384,  /* Small writes leave together once this many wait. */
+  LEND_MIN = 16384 /* From here on a copy costs more than it saves. */
 };
 
 int fcgi__request_check(const fcgi_request *request) {
@@ -193,20 +192,10 @@ static int is_unread(const fcgi_request *request) {
   return request->head_only && request->head_out;
 }
 
-/* Bindings take FCGI_ERR_CLOSED for written, so that programs need not know of
-   HEAD, and the first second is enough for what comes to an end. */
-static int refuse_unread(fcgi_request *request) {
-  long long now = fcgi__now();
-  if (request->unread_at == 0)
-    request->unread_at = now;
-  return now - request->unread_at < UNREAD_MS ? FCGI_ERR_CLOSED
-                                              : FCGI_ERR_ABORTED;
-}
-
 static ptrdiff_t write_read(fcgi_request *request, const void *data,
                             size_t len) {
   if (len > 0 && is_unread(request) && !fcgi__request_check(request))
-    return refuse_unread(request);
+    return fcgi__request_refuse_unread(request);
   return fcgi__request_write(request, data, len);
 }
 

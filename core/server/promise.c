@@ -76,3 +76,14 @@ int fcgi__request_conclude(fcgi_request *request) {
                      ", so the client gets 500");
   return fcgi__request_fail(request);
 }
+
+/* Bindings take FCGI_ERR_CLOSED for written, so that programs need not know of
+   HEAD, and the first second is enough for what comes to an end. */
+int fcgi__request_refuse_unread(fcgi_request *request) {
+  enum { UNREAD_MS = 1000 };
+  long long now = fcgi__now();
+  if (request->unread_at == 0)
+    request->unread_at = now;
+  return now - request->unread_at < UNREAD_MS ? FCGI_ERR_CLOSED
+                                              : FCGI_ERR_ABORTED;
+}

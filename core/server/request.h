@@ -174,6 +174,10 @@ int fcgi__raw_release(fcgi_request *request);
    FCGI_ERR_INVALID when Content-Length promised fewer. */
 int fcgi__request_spend(fcgi_request *request, uint64_t len);
 
+/* What a write gives whose bytes nobody reads: FCGI_ERR_CLOSED, and after a
+   second FCGI_ERR_ABORTED. */
+int fcgi__request_refuse_unread(fcgi_request *request);
+
 /* The program ends it: fcgi__request_end, unless the answer is not what its
    head promised. */
 int fcgi__request_finish(fcgi_request *request, uint32_t app_status);
