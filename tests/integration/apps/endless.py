@@ -37,7 +37,7 @@ def handler(request):
 
 def wsgi(environ, start_response):
     write = start_response("200 OK", [("Content-Type", "text/plain")])
-    path = environ["PATH_INFO"]
+    path = environ["SCRIPT_NAME"] + environ["PATH_INFO"]
     if path.endswith("/iterate"):
         return ticks("iterate")
     if path.endswith("/write"):
