@@ -171,14 +171,25 @@ size_t fcgi__raw_scan(fcgi_request *request, const char *data, size_t len) {
   return at;
 }
 
-/* Whether the first line is a field, or empty: 1, 0 not yet known, -1 no. */
+/* The byte before the one at `at`, or NUL. */
+static char before(const fcgi_request *request, const char *data, size_t at) {
+  const fcgi__buffer *head = &request->head;
+  if (at > 0)
+    return data[at - 1];
+  return head->len > 0 ? (char)head->data[head->len - 1] : '\0';
+}
+
+/* Whether the first line is a field, or empty: 1, 0 not yet known, -1 no.
+   Blanks before the colon are no part of a name, here as in split. */
 static int look(fcgi_request *request, const char *data, size_t len) {
   for (size_t i = 0; i < len && !request->head_named; i++) {
     int first = request->head.len + i == 0;
     if ((data[i] == ':' && !first) ||
         ((data[i] == '\r' || data[i] == '\n') && first))
       request->head_named = 1;
-    else if (!fcgi__is_token(data[i]))
+    else if (is_blank(data[i]) ? first
+                               : !fcgi__is_token(data[i]) ||
+                                     is_blank(before(request, data, i)))
       return -1;
   }
   return request->head_named;

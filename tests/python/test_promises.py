@@ -110,6 +110,32 @@ def test_a_first_piece_that_raises_is_500(serve, capfd, kind):
     assert "KeyError: 'missing'" in capfd.readouterr().err
 
 
+@pytest.mark.parametrize("cut", [None, 2, 3, 4])
+def test_a_raw_head_with_a_blank_before_its_first_colon_is_judged(serve, capfd, cut):
+    def handler(request):
+        head = b"X-A : b\r\nTransfer-Encoding: chunked\r\nStatus: 101 Switching\r\n\r\n"
+        if request.path == "/good":
+            head = head.replace(b"101", b"201")
+        request.write(head[:cut])
+        request.write(head[cut:] if cut else b"")
+
+    address = serve(handler).address
+    assert fetch(address, uri="/").status == 500
+    answer = fetch(address, uri="/good")
+    assert (answer.status, answer.ended) == (201, True)
+    assert "transfer-encoding" not in answer.headers
+    assert "status 101 is not from 200 to 599" in capfd.readouterr().err
+
+
+def test_a_raw_text_without_a_head_is_let_through(serve):
+    """It begins with two words, so that nobody waits for the end of its head."""
+
+    def handler(request):
+        request.write(b"two words")
+
+    assert fetch(serve(handler).address).ended
+
+
 @pytest.mark.parametrize("kind", [wsgi, returns])
 @pytest.mark.parametrize("length", ["0", "2"])
 def test_a_first_piece_that_is_too_long_is_500(serve, capfd, kind, length):
