@@ -96,9 +96,10 @@ def test_interleaved_requests_on_one_connection():
 
 def test_abort_and_early_close_reach_the_handler():
     reasons = []
-    came = threading.Event()
+    begun, came = threading.Event(), threading.Event()
 
     def waits(request):
+        begun.set()
         try:
             request.read()
         except fastcgi.Aborted:
@@ -111,6 +112,8 @@ def test_abort_and_early_close_reach_the_handler():
             with client.connect() as connection:
                 connection.begin(request_params("POST", "/", length=5))
                 connection.stdin(b"x", end=False)
+                assert begun.wait(60)  # Nobody works for a client that left before.
+                begun.clear()
                 if reason == "record":
                     connection.abort()
                     assert came.wait(60)
