@@ -29,6 +29,10 @@ describe("what the head of an answer promises", function()
       refused("says both 3 and '4'", 200, { ["Content-Length"] = { 3, 4 } }, body)
     end
     refused("'-1' is not a number of bytes", 200, { ["Content-Length"] = -1 }, piece)
+    for _, length in ipairs { "0", "2" } do
+      local expected = ("Content-Length says %s, the body has 3 bytes"):format(length)
+      refused(expected, 200, { ["Content-Length"] = length }, function() return "abc" end)
+    end
     for _, status in ipairs { 100, 101, 199 } do
       refused("from 200 to 599", status)
     end

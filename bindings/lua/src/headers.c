@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The headers of an answer, from a Lua table. */
 #include "lua_fcgi.h"
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -106,6 +107,14 @@ static size_t digits(char *out, lua_Integer number) {
   for (size_t i = 0; i < len; i++)
     out[i] = backwards[len - 1 - i];
   return len;
+}
+
+lua_Integer fcgi_lua_headers_length(const fcgi_lua_headers *list) {
+  lua_Integer length = LUA_MAXINTEGER;
+  for (size_t i = 0; list->has_length && i < list->count; i++)
+    if (is_length(&list->items[i]))
+      length = strtoll(list->items[i].value, NULL, 10);
+  return length;
 }
 
 void fcgi_lua_headers_add_length(lua_State *L, fcgi_lua_headers *list,

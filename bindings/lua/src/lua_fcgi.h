@@ -176,6 +176,9 @@ typedef struct fcgi_lua_headers {
    afterwards anchors texts. Raises when the core would refuse one. */
 void fcgi_lua_headers_collect(lua_State *L, int index, fcgi_lua_headers *list);
 
+/* What Content-Length says; the largest number where it is not there. */
+lua_Integer fcgi_lua_headers_length(const fcgi_lua_headers *list);
+
 /* Add Content-Length, which must not be negative, unless it is there. */
 void fcgi_lua_headers_add_length(lua_State *L, fcgi_lua_headers *list,
                                  lua_Integer length);
@@ -202,7 +205,8 @@ int fcgi_lua_answer(lua_State *L, fcgi_lua_request *request);
 
 /* Begin the answer with the status at 2 and the headers at 3; raises when they
    are wrong. `length` is added as Content-Length unless negative, not allowed
-   for the status or given already. Returns the core's result. */
+   for the status or given already; below 0 it is -1 less the bytes of a first
+   piece, more of which may follow. Returns the core's result. */
 int fcgi_lua_begin(lua_State *L, fcgi_lua_request *request, lua_Integer length);
 
 /* params.c */

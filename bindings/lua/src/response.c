@@ -22,10 +22,14 @@ static int fail_answer(lua_State *L, int code) {
 }
 
 /* Raises unless the core lets an answer begin so, whose body has `length`
-   bytes or, with -1, any. */
+   bytes or, below 0, at least -1 - `length`. */
 static void judge(lua_State *L, const fcgi_lua_request *request, int status,
                   const fcgi_lua_headers *list, lua_Integer length) {
   char why[256];
+  if (length < 0) {
+    lua_Integer first = -1 - length;
+    length = first > fcgi_lua_headers_length(list) ? first : -1;
+  }
   if (list->has_length &&
       fcgi_request_check_answer(request->handle, status, list->items,
                                 list->count, length, why, sizeof why) < 0)
@@ -100,8 +104,9 @@ int fcgi_lua_start(lua_State *L) {
   return 1;
 }
 
-/* Write slices; 0, or 1 where nobody reads them, or an error. With timeout 0 a part may be taken only: that
-   is an error as well, and `*taken` says how much. */
+/* Write slices; 0, or 1 where nobody reads them, or an error. With timeout 0 a
+   part may be taken only: that is an error as well, and `*taken` says how much.
+ */
 static int send_slices(fcgi_lua_request *request, const struct iovec *slices,
                        int count, size_t *taken) {
   size_t want = 0;
@@ -322,7 +327,7 @@ static int send_pieces(lua_State *L, int status, lua_KContext context) {
       return luaL_error(L, "the body's iterator finished the request");
     check_piece(L);
     if (!request->answered)
-      code = fcgi_lua_begin(L, request, -1);
+      code = fcgi_lua_begin(L, request, -1 - (lua_Integer)lua_rawlen(L, -1));
     if (code >= 0)
       code = send_piece(L, request);
     lua_settop(L, 4);
