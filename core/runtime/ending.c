@@ -8,6 +8,7 @@
 enum {
   MERCY_MS = 500,  /* For handlers, after they were told to stop at once. */
   WRITING_MS = 50, /* For the line that says so. */
+  SAME_MS = 100,   /* Two signals that are no further apart are one wish. */
   FAILED = 1       /* The exit status where no signal can end us. */
 };
 
@@ -30,14 +31,25 @@ static void hurry(fcgi__ending *ending) {
   stop(ending, FCGI_STOP_NOW, fcgi__now() + MERCY_MS);
 }
 
+/* A supervisor that is killed has several threads, and the kernel sends its
+   workers the signal of a parent's death for each of them. */
+static int is_same(const fcgi__ending *ending, int number, long long now) {
+  return ending->number == number && now - ending->at < SAME_MS &&
+         atomic_load(&ending->server->orphan.parent) > 0;
+}
+
 void fcgi__ending_signal(fcgi__ending *ending, int number) {
+  long long now = fcgi__now();
   int again = ending->number != 0, most = ending->most_ms;
+  if (is_same(ending, number, now))
+    return;
   ending->number = number;
+  ending->at = now;
   if (again || number == SIGQUIT) {
     hurry(ending);
     return;
   }
-  stop(ending, FCGI_STOP_GRACEFUL, most > 0 ? fcgi__now() + most : LLONG_MAX);
+  stop(ending, FCGI_STOP_GRACEFUL, most > 0 ? now + most : LLONG_MAX);
 }
 
 int fcgi__ending_wait_ms(const fcgi__ending *ending) {

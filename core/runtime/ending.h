@@ -11,6 +11,7 @@
 typedef struct fcgi__ending {
   fcgi_server *server; /* What is to stop. */
   int number;          /* The last signal; 0: none has come. */
+  long long at;        /* When it came. */
   int most_ms;         /* For a graceful stop; 0: without end. */
   int hurried;         /* 1: it was told to stop at once. */
   long long due;       /* When the next step is, or LLONG_MAX. */

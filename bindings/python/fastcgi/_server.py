@@ -88,8 +88,15 @@ class Server(_core.Server):
         self._roles = collect(roles)
         if self._roles:
             self.set_roles(self._roles.rows(responder=True))
+        self._listening = False
         for address in _addresses(bind):
             self.listen(address)
+
+    def listen(self, address: str | None, /) -> None:
+        super().listen(address)
+        self._listening = True
+
+    listen.__doc__ = _core.Server.listen.__doc__
 
     def __enter__(self) -> Self:
         return self
@@ -135,7 +142,7 @@ class Server(_core.Server):
         handler of a signal raises, KeyboardInterrupt on SIGINT, is raised here.
         """
         chosen = self._choose(app, interface)
-        if not self.addresses and not self.stopped:
+        if not self._listening:
             self.listen(None)
         if self.threads == 1:
             self.run(app, interface=chosen)
