@@ -179,9 +179,10 @@ void fcgi__server_accept_waiting(fcgi_server *server, int most) {
 
 /* Clients that have connected already are served: what we listen on ourselves
    goes away, and they would be reset. Of what is inherited others accept too,
-   but for those that each of our threads may have been woken for. */
-static void accept_last(fcgi_server *server) {
-  int woken = 1 + (int)atomic_load(&server->sleepers);
+   but for those that each of our threads may have been woken for; where all of
+   them are inside handlers, nobody here would serve one soon. */
+static void accept_last(fcgi_server *server, int own) {
+  int woken = own + (int)atomic_load(&server->sleepers);
   for (size_t i = 0; i < server->listener_count; i++)
     accept_some(server, &server->listeners[i],
                 server->listeners[i].own ? server->config.backlog : woken);
@@ -199,14 +200,14 @@ static void close_listeners(fcgi_server *server) {
     close(nothing);
 }
 
-void fcgi__server_carry_out_stop(fcgi_server *server) {
+void fcgi__server_carry_out_stop(fcgi_server *server, int own) {
   int wanted = atomic_load(&server->stop_wanted);
   if (atomic_exchange(&server->stopping, wanted) == wanted)
     return;
   fcgi__notify_stopping(server);
   fcgi__server_accept_off(server);
   if (wanted == FCGI__STOPPING)
-    accept_last(server);
+    accept_last(server, own);
   else
     fcgi__handover_tell(server);
   fcgi__handover_leave(server);
@@ -279,7 +280,7 @@ void fcgi__server_serve_waiting(fcgi_server *server, int accept) {
       }
   }
   if (atomic_load(&server->stop_wanted) != atomic_load(&server->stopping))
-    fcgi__server_carry_out_stop(server);
+    fcgi__server_carry_out_stop(server, 0);
   if (atomic_load(&server->ready_count) > 0 || is_over(server) ||
       atomic_load(&server->sleepers) > 0)
     fcgi__server_nudge(server);
@@ -411,7 +412,7 @@ int fcgi__server_take_event(fcgi_server *server, fcgi_server_event *event,
     if (atomic_load_explicit(&server->offered, memory_order_relaxed) >= 0)
       serve_offered(server);
     if (atomic_load(&server->stop_wanted) != atomic_load(&server->stopping))
-      fcgi__server_carry_out_stop(server);
+      fcgi__server_carry_out_stop(server, 1);
     fcgi__gather_flush(server);
     if (pop_ready(server, event, hold, looked)) {
       if (event->type == FCGI_EVENT_REQUEST)

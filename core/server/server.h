@@ -200,8 +200,9 @@ void fcgi__server_rest_from_accepting(fcgi_server *server);
 /* 1 when there was a connection to accept. */
 int fcgi__server_accept(fcgi_server *server, fcgi__listener *listener);
 
-/* Carry out a stop that was asked for. */
-void fcgi__server_carry_out_stop(fcgi_server *server);
+/* Carries out a stop that was asked for; `own` is 1 in a thread that takes
+   events, which may have been woken for a connection. */
+void fcgi__server_carry_out_stop(fcgi_server *server, int own);
 /* Serve what the poller has to report now, without waiting; take no events.
    Listeners only with `accept`. */
 void fcgi__server_serve_waiting(fcgi_server *server, int accept);
