@@ -190,7 +190,9 @@ def test_who_is_kept_out_by_the_kernel_is_told_and_counted(directory: Path):
     ) as supervisor:
         supervisor.ready()
         assert not reaches(address)
-        wait_until(lambda: "dropped at TCP listeners" in Path(supervisor.log).read_text(), 30, "the line")
+        wait_until(
+            lambda: "dropped at TCP listeners" in Path(supervisor.log).read_text(), 30, "the line"
+        )
         seen = json.loads(fcgi("status", supervisor.pid, "--json").stdout)["fastcgi"]
         assert seen["events"]["dropped_packets"] >= 1
 

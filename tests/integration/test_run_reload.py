@@ -35,7 +35,7 @@ def test_reload_under_load_loses_nothing(directory: Path, kind: str, language: s
 
 
 @pytest.mark.parametrize(
-    "language, kind",
+    ("language", "kind"),
     [("python", "nginx kept"), ("lua", "nginx kept"), ("python", "haproxy shared")],
 )
 def test_nobody_waits_for_ever_after_a_reload(directory: Path, kind: str, language: str):
