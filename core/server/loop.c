@@ -200,7 +200,7 @@ static void close_listeners(fcgi_server *server) {
     close(nothing);
 }
 
-void fcgi__server_carry_out_stop(fcgi_server *server, int own) {
+static void carry_out(fcgi_server *server, int own) {
   int wanted = atomic_load(&server->stop_wanted);
   if (atomic_exchange(&server->stopping, wanted) == wanted)
     return;
@@ -218,9 +218,18 @@ void fcgi__server_carry_out_stop(fcgi_server *server, int own) {
     fcgi__poller_wake_all(server->poller);
 }
 
+/* Until it is carried out no thread may leave: connections are accepted and
+   taken meanwhile, perhaps by a thread that serves no requests. */
+void fcgi__server_carry_out_stop(fcgi_server *server, int own) {
+  atomic_fetch_add(&server->carrying, 1);
+  carry_out(server, own);
+  atomic_fetch_sub(&server->carrying, 1);
+}
+
 static int is_over(fcgi_server *server) {
   int stopping = atomic_load(&server->stopping);
-  return stopping && atomic_load(&server->ready_count) == 0 &&
+  return stopping && atomic_load(&server->carrying) == 0 &&
+         atomic_load(&server->ready_count) == 0 &&
          (stopping == FCGI__ABORTING || (atomic_load(&server->open) == 0 &&
                                          fcgi__handover_is_through(server)));
 }

@@ -86,6 +86,7 @@ struct fcgi_server {
   atomic_uint sleepers;                  /* Threads waiting in the poller. */
   atomic_int stop_wanted;                /* What fcgi_server_stop asked. */
   atomic_int stopping;                   /* What has been carried out. */
+  atomic_int carrying;                   /* Threads that carry it out. */
   atomic_int accepting;                  /* 1: listeners are polled. */
   atomic_llong next_sweep;               /* When some deadline may be due. */
   atomic_llong idle_at;                  /* When the poller last had nothing. */
