@@ -54,7 +54,16 @@ static int open_descriptor(int shared) {
   snprintf(path, sizeof path, "/proc/self/fd/%d", shared);
   if (S_ISFIFO(found.st_mode) || S_ISCHR(found.st_mode))
     fd = open(path, flags);
-  return fd >= 0 ? fd : fcntl(shared, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+  if (fd < 0)
+    fd = fcntl(shared, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+  /* The line that says so must get out where no descriptor is left. */
+  return fd < 0 && errno == EMFILE && shared <= STDERR_FILENO ? shared : fd;
+}
+
+/* Standard output and error are lent. */
+static void close_own(int fd) {
+  if (fd > STDERR_FILENO)
+    close(fd);
 }
 
 static int open_either(const fcgi__logfile *file) {
@@ -94,7 +103,7 @@ int fcgi__logfile_open(fcgi__logfile *file) {
 
 void fcgi__logfile_close(fcgi__logfile *file) {
   if (file->fd >= 0)
-    close(file->fd);
+    close_own(file->fd);
   file->fd = -1;
 }
 
