@@ -46,7 +46,7 @@ typedef struct search {
   mapping mappings[MAPPINGS]; /* The code there is. */
   size_t mapping_count;       /* How much of that. */
   frame frames[FRAMES];       /* What was found, the innermost first. */
-  size_t frame_count;         /* How many. */
+  size_t frame_count;         /* Frames that were found. */
 } search;
 
 /* proc(5): a thread that sleeps says where its stack and its code are. */

@@ -58,9 +58,9 @@ typedef struct fcgi__connection {
   atomic_uint waiting;       /* Those in the server's ready list. */
   fcgi_request *ready_first; /* They, guarded by the server's lock, as is
                                 what follows up to `looked_at`. */
-  fcgi_request *ready_last;  /* Likewise. */
+  fcgi_request *ready_last;  /* The last of that list. */
   struct fcgi__connection *turn_next; /* Others with such, in turn. */
-  struct fcgi__connection *turn_prev; /* Likewise. */
+  struct fcgi__connection *turn_prev; /* The one before it. */
   uint64_t turn_us;                   /* When its turn began, or 0. */
   long long looked_at;       /* When its socket was asked whether the peer
                                 has hung up. */

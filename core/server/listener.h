@@ -15,7 +15,7 @@ typedef struct fcgi__socket_file {
   char name[108]; /* The last component of the path; "": there is none. */
   int directory;  /* What holds it, open; nothing when there is no name. */
   dev_t device;   /* With `inode`, which file it is. */
-  ino_t inode;    /* See above. */
+  ino_t inode;    /* Its number on that device. */
   pid_t maker;    /* The process that made it, not one forked later. */
 } fcgi__socket_file;
 

@@ -18,8 +18,8 @@ typedef struct fcgi__logfile {
                             one of them is quicker, the write waits. */
   unsigned char regular; /* 1: a file on a disk. */
   long long again;       /* When to look for a reader of a pipe again. */
-  dev_t device;          /* What `fd` is. */
-  ino_t inode;           /* Likewise. */
+  dev_t device;          /* The device of the file behind `fd`. */
+  ino_t inode;           /* Its number on that device. */
 } fcgi__logfile;
 
 /* Open it: 0, or errno with `file` as it was. A pipe without a reader is fine:

@@ -77,7 +77,7 @@ struct fcgi_server {
   atomic_size_t memory;                  /* What requests hold. */
   fcgi__connection *turn_first;          /* Those whose requests have events to
                                             give, whose turn it is first. */
-  fcgi__connection *turn_last;           /* Likewise. */
+  fcgi__connection *turn_last;           /* The last of them. */
   fcgi_request *late;                    /* Requests that are over, and that the
                                             program has not ended. */
   atomic_uint ready_count;               /* How many, for a look without
@@ -108,7 +108,7 @@ struct fcgi_server {
   fcgi__logs *logs;                       /* Of lines. */
   char status_path[FCGI__STATUS_PATH];    /* Copied. */
   char ping_path[FCGI__STATUS_PATH];      /* Copied. */
-  char root_path[FCGI__STATUS_PATH];      /* Likewise. */
+  char root_path[FCGI__STATUS_PATH];      /* The mount point, copied. */
   char temp_dir[256];                     /* Copied. */
   unsigned char temp_named;    /* 1: by the program, not the environment. */
   char message[FCGI__MESSAGE]; /* For fcgi_server_message. */

@@ -16,8 +16,8 @@ enum {
   STDIN = 2,     /* its END_REQUEST waits for STDIN's end, */
   DATA = 3,      /* or for that of DATA. */
   KEEP = 4,      /* The flag of its BEGIN_REQUEST. */
-  HAS_STDIN = 8, /* Its role has that stream. */
-  HAS_DATA = 16  /* Likewise. */
+  HAS_STDIN = 8, /* Its role has STDIN. */
+  HAS_DATA = 16  /* Its role has DATA. */
 };
 
 static uint8_t *find(const fcgi_session *session, uint16_t id) {
