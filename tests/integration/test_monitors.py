@@ -215,7 +215,10 @@ def test_a_browser_gets_a_page(ours: str):
     assert "<title>fastcgi status</title>" in text
 
 
-@pytest.mark.skipif("FASTCGI_EXPORTER" not in os.environ, reason="see ./dev monitors")
+@pytest.mark.skipif(
+    "FASTCGI_EXPORTER" not in os.environ,
+    reason="neither Debian nor PyPI has the exporter; ./dev monitors takes its program",
+)
 def test_the_exporter_itself(ours: str):
     """What the real program makes of the page."""
     path = ours.removeprefix("unix:")

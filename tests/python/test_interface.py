@@ -189,7 +189,7 @@ def needy(request, *, db):
 )
 def test_what_is_not_clear_is_refused_in_one_line(app, complaint):
     if app is getattr and sys.version_info >= (3, 13):
-        pytest.skip("this Python tells")
+        pytest.skip("this Python can tell the interface of a builtin")
     with pytest.raises(TypeError, match=complaint) as caught:
         fastcgi.detect_interface(app)
     assert "\n" not in str(caught.value)
