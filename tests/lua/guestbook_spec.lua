@@ -15,12 +15,12 @@ local function launch(options, database)
   return server
 end
 
-local function get(server, uri)
-  return server:ask { params = { REQUEST_URI = uri or "/book/" } }
+local function get(server, path)
+  return server:ask { params = { PATH_INFO = path or "/book/" } }
 end
 
 local function post(server, body)
-  return server:ask { body = body, params = { REQUEST_URI = "/book/?from=form" } }
+  return server:ask { body = body, params = { PATH_INFO = "/book/", REQUEST_URI = "/old/status" } }
 end
 
 local function status(server)
@@ -59,6 +59,16 @@ describe("the guestbook", function()
     assert.matches("1 entry", body, 1, true)
   end)
 
+  it("has the path that the web server has judged, in links too", function()
+    local server <close> = launch()
+    local params = { SCRIPT_NAME = "/new", PATH_INFO = "/a \xe9%/", REQUEST_URI = "/old/status" }
+    local body = server:ask({ params = params }).body
+    assert.matches('action="/new/a%20%E9%25/"', body, 1, true)
+    assert.matches('href="/new/a%20%E9%25/status"', body, 1, true)
+    params = { SCRIPT_NAME = "/new", PATH_INFO = "//x/", REQUEST_URI = "/" }
+    assert.matches('action="/new//x/"', server:ask({ params = params }).body, 1, true)
+  end)
+
   it("keeps what it is told exactly, whatever the quotes", function()
     local server <close> = launch()
     assert.equal(303, post(server, "name=x&message=%27%29%3B+DROP+TABLE+entries%3B--").status)
@@ -82,7 +92,7 @@ describe("the guestbook", function()
     response = post(server, "name=a&message=" .. ("x"):rep(2001))
     assert.matches("longer than 2,000 characters.", response.body, 1, true)
     assert.equal(413, post(server, "name=a&message=" .. ("x"):rep(70000)).status)
-    response = server:ask { method = "DELETE", params = { REQUEST_URI = "/book/" } }
+    response = server:ask { method = "DELETE", params = { PATH_INFO = "/book/" } }
     assert.equal(405, response.status)
     assert.equal("GET, HEAD, POST", response.headers.allow)
     assert.equal("", server:log())
@@ -102,7 +112,7 @@ describe("the guestbook", function()
     for round = 1, 10 do
       for i = 1, 8 do
         peers[i] = server:connect()
-        peers[i]:request { body = ("name=n%d&message=m%d"):format(i, round), params = { REQUEST_URI = "/" } }
+        peers[i]:request { body = ("name=n%d&message=m%d"):format(i, round), params = { PATH_INFO = "/" } }
       end
       for i = 1, 8 do
         local response = peers[i]:response()

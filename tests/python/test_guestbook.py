@@ -101,3 +101,10 @@ def test_a_hostile_path_cannot_redirect_elsewhere(client):
     assert answer.headers["location"] == "/evil.example/"
     page = client.request(uri='/"><script>/').body.decode()
     assert "<script>" not in page
+
+
+def test_the_path_is_what_the_web_server_judged(client):
+    uri = "/old/status"
+    page = client.request(uri=uri, SCRIPT_NAME="/new", PATH_INFO="/a \xe9%/").body.decode()
+    assert 'action="/new/a%20%E9%25/"' in page
+    assert 'href="/new/a%20%E9%25/status"' in page

@@ -36,12 +36,13 @@ class Guestbook(Process):
         )
         self.wait_for_address(self.address)
 
-    def get(self, uri: str = "/book/", **params: str):
+    def get(self, path: str = "/book/", **params: str):
         with Client(self.address) as client:
-            return client.ask(get_params(REQUEST_URI=uri, **params), keep=False)
+            return client.ask(get_params(path, **params), keep=False)
 
-    def post(self, body: bytes, uri: str = "/book/?from=form"):
-        params = post_params(len(body), content_type=FORM) | {"REQUEST_URI": uri}
+    def post(self, body: bytes, path: str = "/book/"):
+        params = post_params(len(body), path, content_type=FORM)
+        params |= {"REQUEST_URI": "/old/book?from=form"}
         with Client(self.address) as client:
             return client.ask(params, body, keep=False)
 
@@ -107,6 +108,13 @@ def test_other_methods(book):
 def test_a_hostile_path(book):
     assert book.post(b"name=a&message=b", "//evil.example/").headers["location"] == "/evil.example/"
     assert "<script>" not in book.get('/"><script>/').body.decode()
+
+
+def test_the_path_is_what_the_web_server_judged(book):
+    page = book.get("/a \xe9%/", SCRIPT_NAME="/new", REQUEST_URI="/old/status").body.decode()
+    assert 'action="/new/a%20%E9%25/"' in page
+    assert 'href="/new/a%20%E9%25/status"' in page
+    assert json.loads(book.get("/new/status", REQUEST_URI="/old/").body)["requests"] == 2
 
 
 def test_a_locked_database_is_a_page(book):

@@ -233,13 +233,10 @@ local function answer_with(status, content_type, body, more)
   return status, headers, body
 end
 
--- The path of this page as the visitor's browser has it.
-local function own_path(params)
-  local raw = params.REQUEST_URI
-  if not raw or raw == "" then
-    raw = (params.SCRIPT_NAME or "") .. (params.PATH_INFO or "")
-  end
-  return "/" .. raw:match "^/*([^?]*)"
+-- The path of this page, which the web server has judged, as a link has it.
+local function own_path(req)
+  local path = "/" .. req.path:match "^/*(.*)"
+  return (path:gsub("[^%w/._~-]", function(byte) return ("%%%02X"):format(byte:byte()) end))
 end
 
 local function status(conn)
@@ -280,7 +277,7 @@ local function answer(req, path)
 end
 
 return function(req)
-  local path = own_path(req.params)
+  local path = own_path(req)
   local results = table.pack(pcall(answer, req, path))
   if results[1] then
     return table.unpack(results, 2, results.n)

@@ -170,12 +170,11 @@ sub answer {
     $request->reply($status, $type, Encode::encode('UTF-8', $body));
 }
 
-# The path of this page as the visitor's browser has it.
+# The path of this page, which the web server has judged, as a link has it.
 sub own_path {
     my ($request) = @_;
-    my $raw = $request->param('REQUEST_URI') // '';
-    $raw = join '', map { $request->param($_) // '' } qw(SCRIPT_NAME PATH_INFO) if $raw eq '';
-    return '/' . $raw =~ s{\A/*([^?]*).*\z}{$1}sr;
+    my $path = $request->path =~ s{\A/*}{/}r;
+    return $path =~ s{([^A-Za-z0-9/._~-])}{sprintf '%%%02X', ord $1}ger;
 }
 
 sub status {

@@ -225,14 +225,10 @@ function answer($request, $status, $type, $body)
     $request->reply($status, $type, $body);
 }
 
-/** The path of this page as the visitor's browser has it. */
+/** The path of this page, which the web server has judged, as a link has it. */
 function own_path($request)
 {
-    $uri = $request->param('REQUEST_URI') ?? '';
-    if ($uri === '') {
-        $uri = $request->param('SCRIPT_NAME') . $request->param('PATH_INFO');
-    }
-    return '/' . ltrim(explode('?', $uri, 2)[0], '/');
+    return '/' . strtr(rawurlencode(ltrim($request->path(), '/')), ['%2F' => '/']);
 }
 
 function answer_status($request, $connection)

@@ -20,7 +20,7 @@ import threading
 import time
 from collections.abc import Iterable
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote
 
 DATABASE = os.environ.get("GUESTBOOK_DB", "guestbook.db")
 FOLDER = pathlib.Path(__file__).resolve().parent.parent
@@ -153,10 +153,9 @@ def check_form(form: dict[str, str]) -> None:
 
 
 def own_path(environ: dict[str, Any]) -> str:
-    """The path of this page as the visitor's browser has it."""
-    raw = environ.get("REQUEST_URI") or environ["SCRIPT_NAME"] + environ["PATH_INFO"]
-    path: str = raw.partition("?")[0]
-    return "/" + path.lstrip("/")
+    """The path of this page, which the web server has judged, as a link has it."""
+    path: str = environ["SCRIPT_NAME"] + environ["PATH_INFO"]
+    return quote("/" + path.lstrip("/"), encoding="latin-1")
 
 
 def answer(environ: dict[str, Any], kept: Connection) -> tuple[str, list[tuple[str, str]], bytes]:

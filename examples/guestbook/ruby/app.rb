@@ -176,11 +176,10 @@ def answer(request, status, type, body)
   request.reply(status, type, body)
 end
 
-# The path of this page as the visitor's browser has it.
+# The path of this page, which the web server has judged, as a link has it.
 def own_path(request)
-  uri = request.param("REQUEST_URI").to_s
-  uri = "#{request.param('SCRIPT_NAME')}#{request.param('PATH_INFO')}" if uri.empty?
-  "/#{uri.dup.force_encoding('UTF-8').scrub.sub(%r{\A/+}, '').sub(/\?.*\z/m, '')}"
+  path = request.path.b.sub(%r{\A/*}, "/")
+  path.gsub(%r{[^A-Za-z0-9/._~-]}n) { |byte| format("%%%02X", byte.ord) }.force_encoding("UTF-8")
 end
 
 def answer_status(request, connection)

@@ -226,13 +226,17 @@ proc answer {request status type body} {
     $request reply $status $type [encoding convertto utf-8 $body]
 }
 
-# The path of this page as the visitor's browser has it.
+# The path of this page, which the web server has judged, as a link has it.
 proc own_path {request} {
-    set uri [$request param REQUEST_URI]
-    if {$uri eq ""} {
-        set uri [$request param SCRIPT_NAME][$request param PATH_INFO]
+    set link /
+    foreach byte [split [string trimleft [$request path] /] ""] {
+        if {[regexp {[A-Za-z0-9/._~-]} $byte]} {
+            append link $byte
+        } else {
+            append link %[format %02X [scan $byte %c]]
+        }
     }
-    return /[regsub {\?.*$} [string trimleft $uri /] ""]
+    return $link
 }
 
 proc answer_status {request} {
