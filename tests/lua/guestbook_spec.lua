@@ -15,8 +15,8 @@ local function launch(options, database)
   return server
 end
 
-local function get(server, path)
-  return server:ask { params = { PATH_INFO = path or "/book/" } }
+local function get(server, of)
+  return server:ask { params = { PATH_INFO = of or "/book/" } }
 end
 
 local function post(server, body)

@@ -342,9 +342,9 @@ static const luaL_Reg metamethods[] = {
 
 static void add_fields(lua_State *L) {
   static const char *const names[] = {
-      "params",         "method",   "path",           "script_name",
-      "path_info",      "raw_path", "id",             "role",
-      "content_length", "aborted",  "data_length",    "data_modified"};
+      "params",         "method",   "path",        "script_name",
+      "path_info",      "raw_path", "id",          "role",
+      "content_length", "aborted",  "data_length", "data_modified"};
   for (int i = 0; i < (int)(sizeof names / sizeof *names); i++) {
     lua_pushinteger(L, i);
     lua_setfield(L, -2, names[i]);

@@ -84,7 +84,7 @@ local fcgi = {}
 ---@field io_timeout? number seconds for one read or write, 0 never waits, math.huge without end: 60
 ---@field header_timeout? number seconds for the parameters of a request: 30
 ---@field idle_timeout? number seconds for a kept connection without a request: 90
----@field root_path? string where the application is mounted, "" for nowhere: $FASTCGI_ROOT_PATH or as the web server says
+---@field root_path? string where the application is mounted, "" for nowhere: $FASTCGI_ROOT_PATH or the web server's
 ---@field status_path? string path at which the server answers with its status: $FASTCGI_STATUS_PATH or none
 ---@field ping_path? string path at which the server answers "pong": $FASTCGI_PING_PATH or none
 ---@field request_timeout? number seconds a request may take, then 504: $FASTCGI_REQUEST_TIMEOUT or no limit
@@ -111,7 +111,7 @@ local fcgi = {}
 ---@field app? string a file that returns the handler, or {handler = function?, roles = fcgi.roles?, stream = boolean?}
 ---@field args? string[] arguments of that file
 ---@field threads? integer threads; above 1 each loads `app` in a state of its own: 1
----@field listening? fun(addresses: string[]): string? called before it serves, with where it listens; what it returns goes to the log
+---@field listening? fun(addresses: string[]): string? called before it serves; what it returns is logged
 ---@field workers? integer processes that serve, each this program executed again: docs/processes.md
 ---@field user? string become this user once everything is opened; this and all below need `workers`
 ---@field group? string likewise this group: the user's
@@ -235,7 +235,7 @@ function server:close() end
 ---@field raw_path string? the path as the client wrote it, not decoded; nil after a rewriting
 ---@field id integer its number on the connection
 ---@field role string "responder", "authorizer", "filter" or a custom role's name
----@field content_length integer? CONTENT_LENGTH; without one that of a collected body, nil for a streamed or an empty one
+---@field content_length integer? CONTENT_LENGTH or that of a collected body, nil for a streamed or an empty one
 ---@field data_length integer? bytes of a filter's file, FCGI_DATA_LENGTH
 ---@field data_modified integer? when it was modified, in seconds since 1970
 ---@field aborted false|fcgi.abort_reason whether it is aborted, and why; looks at the connection

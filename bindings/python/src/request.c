@@ -312,8 +312,8 @@ static PyGetSetDef request_getset[] = {
      "has\nled the request to another path.",
      NULL},
     {"content_length", get_content_length, NULL,
-     "CONTENT_LENGTH. Where none was sent, the length of a collected body, None "
-     "for a\nstreamed or an empty one.",
+     "CONTENT_LENGTH. Where none was sent, the length of a collected body,\n"
+     "None for a streamed or an empty one.",
      NULL},
     {"aborted", abort_get_reason, NULL,
      "None, or why nobody waits any more: 'record', 'connection', 'protocol', "

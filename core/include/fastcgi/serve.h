@@ -39,8 +39,8 @@ typedef struct fcgi_stopper fcgi_stopper;
 /* For programs with signal handlers of their own: stop `server` likewise, on a
    thread, by the numbers of signals that come as bytes from the descriptor
    `signals`, which stays yours; of a socket with SO_PASSCRED only those of
-   this process count, as a fork may have a copy; `graceful_timeout_ms` 0 is the server's. 0,
-   FCGI_ERR_NOMEM, or FCGI_ERR_SYSTEM with errno. */
+   this process count, as a fork may have a copy; `graceful_timeout_ms` 0 is
+   the server's. 0, FCGI_ERR_NOMEM, or FCGI_ERR_SYSTEM with errno. */
 FCGI_EXPORT int fcgi_stopper_new(fcgi_stopper **out, fcgi_server *server,
                                  int signals, int graceful_timeout_ms);
 

@@ -326,7 +326,9 @@ static void test_params_content_length_of_minus_one_is_none(void **state) {
 
 static void test_params_refuses_a_bad_content_length(void **state) {
   dialogue *d = *state;
-  const char *bad[] = {"-2", "-", "-10", "--1", "-01", "1x", " 1", "0x1", "9223372036854775808", "+1"};
+  const char *bad[] = {
+      "-2", "-", "-10", "--1", "-01", "1x", " 1", "0x1", "9223372036854775808",
+      "+1"};
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
     begin(d);
     records_param(&d->sent, 1, "CONTENT_LENGTH", bad[i]);
