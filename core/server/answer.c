@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Output of a request: bytes, files, and its end. */
-#include "server/file.h"
+#include "os/clock.h"
+#include "os/file.h"
 #include "server/request.h"
 #include "server/server.h"
 #include <errno.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/body.h"
+#include "os/file.h"
 #include <errno.h>
 #include <fastcgi/error.h>
 #include <fcntl.h>
@@ -8,21 +9,6 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
-
-int fcgi__temporary_open(const char *dir) {
-  char path[512];
-  int fd = -1;
-#ifdef O_TMPFILE
-  fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-#endif
-  if (fd >= 0 ||
-      snprintf(path, sizeof path, "%s/fastcgi-XXXXXX", dir) >= (int)sizeof path)
-    return fd;
-  fd = mkostemp(path, O_CLOEXEC);
-  if (fd >= 0)
-    unlink(path);
-  return fd;
-}
 
 /* Writing past RLIMIT_FSIZE raises SIGXFSZ, which ends the program. */
 static int is_within_limit(uint64_t end) {
@@ -37,7 +23,7 @@ static int is_within_limit(uint64_t end) {
 static int append_file(fcgi__body *body, const uint8_t *data, size_t len,
                        const char *dir) {
   if (body->fd < 0)
-    body->fd = fcgi__temporary_open(dir);
+    body->fd = fcgi__file_temporary(dir);
   if (body->fd < 0 || !is_within_limit(body->file_len + len))
     return FCGI_ERR_SYSTEM;
   while (len > 0) {

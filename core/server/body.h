@@ -14,10 +14,6 @@ typedef struct fcgi__body {
   uint64_t file_head;  /* Bytes of it read already. */
 } fcgi__body;
 
-/* A file without a name in `dir` where the file system has such, else one whose
-   name goes at once: its descriptor, or -1 with errno. */
-int fcgi__temporary_open(const char *dir);
-
 /* Append; with `limit` above 0, bytes beyond it in memory go to a file in
    `dir`, as all do after such. 0, FCGI_ERR_NOMEM, or FCGI_ERR_SYSTEM with
    errno. */

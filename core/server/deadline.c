@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* How long a connection may stay as it is, and what happens after that. */
+#include "os/clock.h"
 #include "server/connection.h"
 #include "server/parting.h"
 #include "server/request.h"

@@ -5,6 +5,7 @@
    that is slow all the same delays those that wait, as it delays the requests
    behind it; then each answer leaves by itself again. */
 #include "server/gather.h"
+#include "os/clock.h"
 #include "server/server.h"
 
 enum {
@@ -37,7 +38,7 @@ void fcgi__gather_begin(fcgi__connection *connection) {
   uint64_t before = given(connection), now;
   if (before == 0 && waiting(connection) == 0)
     return;
-  now = fcgi__board_now();
+  now = fcgi__now_us();
   if (before > 0)
     measure(&connection->server->gather, before, now);
   atomic_store_explicit(&connection->given_us,
@@ -61,7 +62,7 @@ static int is_worthwhile(fcgi__connection *connection) {
 }
 
 static int is_within_limits(fcgi__connection *connection) {
-  uint64_t now = fcgi__board_now();
+  uint64_t now = fcgi__now_us();
   if (connection->gathered == 0)
     connection->gathered_us = now;
   if (connection->gathered >= HOLD_MOST ||

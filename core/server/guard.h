@@ -3,8 +3,8 @@
 #ifndef FCGI_SERVER_GUARD_H
 #define FCGI_SERVER_GUARD_H
 
-#include "server/allow.h"
-#include "server/listener.h"
+#include "os/allow.h"
+#include "os/listener.h"
 #include <fastcgi/server.h>
 #include <stdatomic.h>
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/handover.h"
 #include "base/number.h"
+#include "os/clock.h"
 #include "server/server.h"
 #include <errno.h>
 #include <fastcgi/error.h>

@@ -14,27 +14,6 @@
 #include <sys/eventfd.h>
 #endif
 
-long long fcgi__now(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (long long)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
-int fcgi__wake_new(void) {
-#ifdef __linux__
-  return eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-#else
-  return -1;
-#endif
-}
-
-/* open(2) gives the lowest number that is free. */
-void fcgi_standard_hold(void) {
-  for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
-    if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) < 0)
-      return;
-}
-
 /* 0, or errno: no files can be made there. */
 static int check_directory(const char *path) {
   struct stat found;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What a serving thread does between two requests. */
+#include "os/clock.h"
 #include "server/server.h"
 #include <errno.h>
 #include <fastcgi/error.h>

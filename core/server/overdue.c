@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/overdue.h"
-#include "server/backtrace.h"
+#include "os/backtrace.h"
+#include "os/clock.h"
 #include "server/server.h"
 #include <fastcgi/session.h>
 #include <limits.h>
@@ -212,7 +213,7 @@ static void trace(fcgi_server *server, fcgi_request *request,
                   const char *what) {
   const fcgi__tally *tally = &request->tally;
   char text[TRACE] = "";
-  uint64_t age_us = fcgi__board_now() - tally->started_us;
+  uint64_t age_us = fcgi__now_us() - tally->started_us;
   fcgi__server_log(server, FCGI_LOG_WARNING, "slow request: %s, for %.1f s%s",
                    what, (double)age_us / 1e6,
                    tally->phase == FCGI_PHASE_QUEUED ? ", waiting for a handler"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/parting.h"
+#include "os/clock.h"
 #include "server/server.h"
 #include <sys/socket.h>
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Whether an answer is what its head has promised, up to its end. */
-#include "server/head.h"
+#include "gateway/head.h"
+#include "os/clock.h"
 #include "server/overdue.h"
 #include "server/request.h"
 #include "server/server.h"

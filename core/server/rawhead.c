@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The head of raw CGI output (RFC 3875, 6.2): it is held until its empty line
    has come, and judged as the headers of fcgi_request_start are. */
-#include "server/head.h"
+#include "gateway/head.h"
 #include "server/request.h"
 #include "server/server.h"
 #include <fastcgi/error.h>

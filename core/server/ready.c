@@ -2,6 +2,7 @@
 /* The list of requests that have events to give out: each connection has its
    own, and connections take turns, so that no request waits behind all those of
    another connection. */
+#include "os/clock.h"
 #include "server/server.h"
 
 enum {
@@ -38,7 +39,7 @@ fcgi__connection *fcgi__server_turn(fcgi_server *server) {
   uint64_t now;
   if (!connection || !connection->turn_next)
     return connection;
-  now = fcgi__board_now();
+  now = fcgi__now_us();
   if (connection->turn_us > 0 && now - connection->turn_us > TURN_US) {
     leave_turns(server, connection);
     enter_turns(server, connection);

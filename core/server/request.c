@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The life of a request, and its input. */
 #include "server/request.h"
+#include "os/clock.h"
 #include "server/server.h"
 #include <errno.h>
 #include <fastcgi/error.h>

@@ -3,11 +3,11 @@
 #ifndef FCGI_SERVER_REQUEST_H
 #define FCGI_SERVER_REQUEST_H
 
-#include "server/access.h"
+#include "gateway/path.h"
+#include "observe/access.h"
+#include "observe/tally.h"
 #include "server/body.h"
 #include "server/connection.h"
-#include "server/path.h"
-#include "server/tally.h"
 #include <fastcgi/request.h>
 
 /* Where the answer stands. */

@@ -2,7 +2,7 @@
 /* What fcgi_request_path gives: texts with a NUL each, of the parameters where
    they have them, else of a block that the request owns. */
 #include "base/alloc.h"
-#include "server/path.h"
+#include "gateway/path.h"
 #include "server/server.h"
 #include <fastcgi/error.h>
 

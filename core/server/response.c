@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The head of an answer, as CGI has it (RFC 3875, 6.3). */
-#include "server/head.h"
+#include "gateway/head.h"
 #include "server/request.h"
 #include "server/server.h"
 #include <fastcgi/error.h>

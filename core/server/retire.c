@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/retire.h"
 #include "base/number.h"
+#include "os/clock.h"
 #include "server/server.h"
 #include <limits.h>
 #include <stdlib.h>

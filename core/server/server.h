@@ -7,26 +7,27 @@
 #ifndef FCGI_SERVER_SERVER_H
 #define FCGI_SERVER_SERVER_H
 
-#include "server/cgi.h"
+#include "board/status.h"
+#include "cgi/cgi.h"
+#include "observe/logs.h"
+#include "observe/trouble.h"
+#include "os/clock.h"
+#include "os/listener.h"
+#include "os/poller.h"
+#include "os/process.h"
+#include "parent/lifeline.h"
+#include "parent/notify.h"
+#include "parent/orphan.h"
+#include "parent/starter.h"
 #include "server/connection.h"
 #include "server/gather.h"
 #include "server/guard.h"
 #include "server/handover.h"
-#include "server/lifeline.h"
-#include "server/listener.h"
-#include "server/logs.h"
-#include "server/notify.h"
-#include "server/orphan.h"
 #include "server/overdue.h"
 #include "server/parting.h"
-#include "server/poller.h"
-#include "server/process.h"
 #include "server/request.h"
 #include "server/retire.h"
 #include "server/spare.h"
-#include "server/starter.h"
-#include "server/status.h"
-#include "server/trouble.h"
 #include <fastcgi/server.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -113,12 +114,6 @@ struct fcgi_server {
   unsigned char temp_named;    /* 1: by the program, not the environment. */
   char message[FCGI__MESSAGE]; /* For fcgi_server_message. */
 };
-
-/* Milliseconds of the monotonic clock. */
-long long fcgi__now(void);
-
-/* A descriptor to wake a waiting thread with, or -1 if there is none. */
-int fcgi__wake_new(void);
 
 /* Whether bodies can go to the temporary directory: 0, also with a line in the
    log where the program has not named it; else an error with a message. */

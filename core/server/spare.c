@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/spare.h"
+#include "os/clock.h"
 #include "server/server.h"
 #include <errno.h>
 #include <limits.h>
@@ -116,7 +117,7 @@ static int may_accept(const fcgi_server *server, uint64_t now) {
 static int look(watch *w) {
   fcgi_server *server = w->server;
   fcgi__board_slot *slot = atomic_load(&server->slot);
-  uint64_t now = fcgi__board_now();
+  uint64_t now = fcgi__now_us();
   int needed = is_needed(w);
   if (!needed)
     w->busy_us = 0;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Which requests ask for the status or for a sign of life, and the answers. */
 #include "base/alloc.h"
-#include "server/queue.h"
+#include "board/status.h"
+#include "os/backlog.h"
 #include "server/server.h"
-#include "server/status.h"
 #include <fastcgi/error.h>
 #include <stdlib.h>
 #include <string.h>
@@ -99,10 +99,10 @@ static void respond(fcgi_request *request, const char *type, const char *body,
 }
 
 static void note_queues(const fcgi_server *server, fcgi__board *board) {
-  fcgi__queue_state all = {-1, -1};
+  fcgi__backlog all = {-1, -1};
   for (size_t i = 0; i < server->listener_count; i++)
-    fcgi__queue_add(&all, server->listeners[i].fd);
-  fcgi__queue_note(board, all);
+    fcgi__backlog_add(&all, server->listeners[i].fd);
+  fcgi__board_note_backlog(board, all);
 }
 
 static void answer_status(fcgi_request *request) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Threads that wait for one connection, and serve it meanwhile. */
+#include "os/clock.h"
 #include "server/connection.h"
 #include "server/server.h"
 #include <fastcgi/error.h>

@@ -5,9 +5,9 @@
 #include "fuzz/counting.h"
 #include "fuzz/fuzz.h"
 
+#include "cgi/cgi.h"
 #include <errno.h>
 #include <fastcgi/session.h>
-#include <server/cgi.h>
 
 enum {
   MOST_PARAMS = 2000, /* Bytes of variables. */

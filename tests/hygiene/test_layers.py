@@ -33,8 +33,16 @@ LAYERS = {
     "base": {"base"},
     "wire": {"base", "wire"},
     "session": {"base", "wire", "session"},
-    "server": {"base", "server"},
-    "runtime": {"base", "server", "runtime"},
+    "gateway": {"base", "gateway"},
+    "os": {"base", "os"},
+    "board": {"base", "os", "board"},
+    "parent": {"base", "os", "parent", "server"},
+    "observe": {"base", "gateway", "os", "board", "observe", "server"},
+    "client": {"base", "os", "client"},
+    "cgi": {"base", "os", "cgi", "server"},
+    "server": {"base", "gateway", "os", "board", "parent", "observe", "cgi", "server"},
+    "serve": {"base", "os", "server", "serve"},
+    "supervisor": {"base", "os", "board", "parent", "observe", "server", "supervisor"},
 }
 PURE_LAYERS = {"base", "wire", "session", "include"}
 

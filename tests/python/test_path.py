@@ -25,7 +25,7 @@ MAPPED = {"REQUEST_URI": URI, "SCRIPT_NAME": "/pre", "PATH_INFO": "/a b/d"}
 ALONE = {"REQUEST_URI": "/pre", "SCRIPT_NAME": "/pre", "PATH_INFO": ""}
 
 # The configured mount point, what is sent; script_name, path_info, raw_path. All cases are in
-# tests/unit/server/test_path.c; here is what shows that the bindings use that.
+# tests/unit/gateway/test_path.c; here is what shows that the bindings use that.
 ROWS = [
     (None, NGINX, "", PATH, "/pre/a%20b/d"),
     (None, H2O, "", PATH, "/pre/a%20b/d"),

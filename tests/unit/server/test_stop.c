@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Stopping, descriptors running out, and children of a fork. */
-#include "server/poller.h"
+#include "os/poller.h"
 #include "support/serving.h"
 
 #include <signal.h>

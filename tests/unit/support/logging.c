@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "support/logging.h"
 
-#include "server/logs.h"
+#include "observe/logs.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -3,7 +3,7 @@
 #ifndef UNIT_SUPPORT_POLLING_H
 #define UNIT_SUPPORT_POLLING_H
 
-#include "server/poller.h"
+#include "os/poller.h"
 #include "support/unit.h"
 
 enum {

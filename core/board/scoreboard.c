@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: MIT */
+#include "board/scoreboard.h"
+#include "os/clock.h"
+#include <errno.h>
+#include <fastcgi/error.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+static const char magic[8] = "fcgi-sb";
+
+static int64_t unix_ms(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* A memory file whose size can no more be changed, so that no process can make
+   another one's look at it fail; elsewhere a file without a name. */
+static int open_memory(size_t size) {
+#ifdef __linux__
+  int fd = memfd_create("fastcgi-scoreboard", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+#else
+  char path[] = "/tmp/fastcgi-scoreboard.XXXXXX";
+  int fd = mkstemp(path);
+  if (fd >= 0) {
+    unlink(path);
+    fcntl(fd, F_SETFD, FD_CLOEXEC);
+  }
+#endif
+  if (fd >= 0 && ftruncate(fd, (off_t)size) != 0) {
+    int saved = errno;
+    close(fd);
+    errno = saved;
+    return -1;
+  }
+#ifdef __linux__
+  if (fd >= 0)
+    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+#endif
+  return fd;
+}
+
+static int map(fcgi__board *out, int fd, size_t size) {
+  void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  if (memory == MAP_FAILED)
+    return FCGI_ERR_SYSTEM;
+  *out = (fcgi__board){.head = memory, .size = size, .fd = fd};
+  return 0;
+}
+
+static void begin(fcgi__board_head *head, unsigned slots) {
+  memcpy(head->magic, magic, sizeof magic);
+  head->version = FCGI__BOARD_VERSION;
+  head->head_size = sizeof(fcgi__board_head);
+  head->slot_size = sizeof(fcgi__board_slot);
+  head->slot_count = slots;
+  head->started_ms = unix_ms();
+  head->started_us = fcgi__now_us();
+  head->listen_queue = head->listen_queue_max = head->listen_queue_limit = -1;
+}
+
+int fcgi__board_new(fcgi__board *out, unsigned slots) {
+  size_t size =
+      sizeof(fcgi__board_head) + (size_t)slots * sizeof(fcgi__board_slot);
+  int fd, error;
+  *out = (fcgi__board){.fd = -1};
+  if (slots == 0 || slots > FCGI__BOARD_SLOTS)
+    return FCGI_ERR_INVALID;
+  fd = open_memory(size);
+  if (fd < 0)
+    return FCGI_ERR_SYSTEM;
+  error = map(out, fd, size);
+  if (error)
+    close(fd);
+  else
+    begin(out->head, slots);
+  return error;
+}
+
+/* A word of the memory, whatever lies there. */
+typedef uint64_t __attribute__((may_alias)) word;
+
+void fcgi__board_load(void *to, const void *from, size_t len) {
+  const word *source = from;
+  word *target = to;
+  for (size_t i = 0; i < len / sizeof(word); i++)
+    target[i] = __atomic_load_n(&source[i], __ATOMIC_RELAXED);
+}
+
+int fcgi__board_is_one(const fcgi__board_head *head, size_t size) {
+  return size >= sizeof *head &&
+         memcmp(head->magic, magic, sizeof magic) == 0 &&
+         head->version == FCGI__BOARD_VERSION &&
+         head->head_size == sizeof(fcgi__board_head) &&
+         head->slot_size == sizeof(fcgi__board_slot) && head->slot_count > 0 &&
+         head->slot_count <= (size - sizeof *head) / sizeof(fcgi__board_slot);
+}
+
+/* Whoever made it may still have it open: it could be cut while we look. */
+static int keeps_its_size(int fd) {
+#ifdef __linux__
+  int seals = fcntl(fd, F_GET_SEALS);
+  return seals >= 0 && seals & F_SEAL_SHRINK;
+#else
+  (void)fd;
+  return 1;
+#endif
+}
+
+int fcgi__board_attach(fcgi__board *out, int fd) {
+  struct stat found;
+  int error;
+  *out = (fcgi__board){.fd = -1};
+  if (fstat(fd, &found) != 0)
+    return FCGI_ERR_SYSTEM;
+  if (!S_ISREG(found.st_mode) || !keeps_its_size(fd) ||
+      found.st_size < (off_t)sizeof(fcgi__board_head))
+    return FCGI_ERR_PROTOCOL;
+  error = map(out, fd, (size_t)found.st_size);
+  if (error)
+    return error;
+  if (fcgi__board_is_one(out->head, out->size)) {
+    fcntl(fd, F_SETFD, FD_CLOEXEC);
+    return 0;
+  }
+  out->fd = -1;
+  fcgi__board_free(out);
+  return FCGI_ERR_PROTOCOL;
+}
+
+void fcgi__board_free(fcgi__board *board) {
+  if (board->head)
+    munmap(board->head, board->size);
+  if (board->fd >= 0)
+    close(board->fd);
+  *board = (fcgi__board){.fd = -1};
+}
+
+unsigned fcgi__board_slots(const fcgi__board *board) {
+  size_t held;
+  if (!board->head)
+    return 0;
+  held = (board->size - sizeof *board->head) / sizeof(fcgi__board_slot);
+  return board->head->slot_count < held ? board->head->slot_count
+                                        : (unsigned)held;
+}
+
+fcgi__board_slot *fcgi__board_slot_at(const fcgi__board *board, int slot) {
+  if (slot < 0 || (unsigned)slot >= fcgi__board_slots(board))
+    return NULL;
+  return (fcgi__board_slot *)(void *)(board->head + 1) + slot;
+}
+
+int fcgi__board_take(fcgi__board *board, unsigned generation) {
+  unsigned count = fcgi__board_slots(board);
+  for (unsigned i = 0; i < count; i++) {
+    fcgi__board_slot *slot = fcgi__board_slot_at(board, (int)i);
+    if (atomic_load(&slot->state) != FCGI_WORKER_FREE)
+      continue;
+    memset(slot, 0, sizeof *slot);
+    atomic_store(&slot->generation, generation);
+    atomic_store(&slot->started_us, fcgi__now_us());
+    atomic_store(&slot->alive_us, fcgi__now_us());
+    atomic_store(&slot->state, FCGI_WORKER_STARTING);
+    return (int)i;
+  }
+  return -1;
+}
+
+void fcgi__board_set_pid(fcgi__board *board, int slot, int64_t pid) {
+  fcgi__board_slot *at = fcgi__board_slot_at(board, slot);
+  if (at)
+    atomic_store(&at->pid, pid);
+}
+
+void fcgi__board_set_state(fcgi__board *board, int slot,
+                           fcgi_worker_state state) {
+  fcgi__board_slot *at = fcgi__board_slot_at(board, slot);
+  if (at)
+    atomic_store(&at->state, state);
+}
+
+/* What only tells how things are now is nothing once the worker is gone. */
+static int is_gauge(unsigned value) {
+  static const unsigned gauges =
+      1u << FCGI_STATUS_OPEN | 1u << FCGI_STATUS_QUEUED |
+      1u << FCGI_STATUS_ACTIVE | 1u << FCGI_STATUS_ACTIVE_MAX |
+      1u << FCGI_STATUS_OVERDUE;
+  return value < 32 && (gauges & 1u << value) != 0;
+}
+
+static void move(_Atomic uint64_t *to, _Atomic uint64_t *from) {
+  atomic_fetch_add(to, atomic_exchange(from, 0));
+}
+
+void fcgi__board_leave(fcgi__board *board, int slot) {
+  fcgi__board_slot *at = fcgi__board_slot_at(board, slot);
+  fcgi__board_counts *former;
+  if (!at)
+    return;
+  former = &board->head->former;
+  for (unsigned i = 0; i < FCGI_STATUS_VALUES; i++)
+    if (!is_gauge(i))
+      move(&former->values[i], &at->counts.values[i]);
+  for (unsigned i = 0; i < FCGI_STATUS_BUCKETS; i++)
+    move(&former->latency[i], &at->counts.latency[i]);
+  move(&former->latency_sum_us, &at->counts.latency_sum_us);
+  atomic_store(&at->state, FCGI_WORKER_FREE);
+}
+
+void fcgi__board_count(fcgi__board *board, fcgi_status_event event) {
+  if (board->head && event < FCGI_STATUS_EVENTS)
+    atomic_fetch_add(&board->head->events[event], 1);
+}
+
+void fcgi__board_set_generation(fcgi__board *board, unsigned generation) {
+  if (board->head)
+    atomic_store(&board->head->generation, generation);
+}
+
+void fcgi__board_set_supervisor(fcgi__board *board, int64_t pid) {
+  if (board->head)
+    atomic_store(&board->head->supervisor, pid);
+}
+
+uint64_t fcgi__board_requests(const fcgi__board *board, int slot) {
+  fcgi__board_slot *at = fcgi__board_slot_at(board, slot);
+  return at ? atomic_load(&at->counts.values[FCGI_STATUS_REQUESTS]) : 0;
+}
+
+int64_t fcgi__board_overdue_ms(const fcgi__board *board, int slot) {
+  fcgi__board_slot *at = fcgi__board_slot_at(board, slot);
+  uint64_t now = fcgi__now_us(), oldest = now + 1;
+  for (unsigned i = 0; at && i < FCGI__BOARD_ENTRIES; i++) {
+    uint64_t since = atomic_load(&at->entries[i].overdue_us);
+    if (atomic_load(&at->entries[i].phase) == FCGI_PHASE_OVERDUE &&
+        since < oldest)
+      oldest = since;
+  }
+  return oldest > now ? -1 : (int64_t)((now - oldest) / 1000);
+}
+
+int fcgi__board_only_overdue(const fcgi__board *board, int slot) {
+  fcgi__board_slot *at = fcgi__board_slot_at(board, slot);
+  uint64_t overdue, active, queued;
+  if (!at)
+    return 0;
+  overdue = atomic_load(&at->counts.values[FCGI_STATUS_OVERDUE]);
+  active = atomic_load(&at->counts.values[FCGI_STATUS_ACTIVE]);
+  queued = atomic_load(&at->counts.values[FCGI_STATUS_QUEUED]);
+  return overdue > 0 && active <= overdue && queued == 0;
+}
+
+int64_t fcgi__board_silent_ms(const fcgi__board *board, int slot) {
+  fcgi__board_slot *at = fcgi__board_slot_at(board, slot);
+  uint64_t now = fcgi__now_us(), then;
+  if (!at)
+    return -1;
+  then = atomic_load(&at->alive_us);
+  return then < now ? (int64_t)((now - then) / 1000) : 0;
+}
+
+unsigned fcgi__board_bucket(uint64_t us) {
+  uint64_t last = us ? us - 1 : 0;
+  unsigned doublings, bucket;
+  if (us <= 16)
+    return 0;
+  doublings = 59 - (unsigned)__builtin_clzll(last);
+  bucket = 1 + 4 * doublings + ((last >> (doublings + 2)) & 3);
+  return bucket < FCGI_STATUS_BUCKETS ? bucket : FCGI_STATUS_BUCKETS - 1;
+}
+
+uint64_t fcgi__board_bucket_end(unsigned bucket) {
+  if (bucket == 0)
+    return 16;
+  if (bucket >= FCGI_STATUS_BUCKETS - 1)
+    return UINT64_MAX;
+  return ((uint64_t)4 << (bucket - 1) / 4) * (5 + (bucket - 1) % 4);
+}
+
+void fcgi__board_note_backlog(fcgi__board *board, fcgi__backlog all) {
+  _Atomic int64_t *most = &board->head->listen_queue_max;
+  int64_t before = atomic_load(most);
+  atomic_store(&board->head->listen_queue, all.length);
+  atomic_store(&board->head->listen_queue_limit, all.limit);
+  while (all.length > before &&
+         !atomic_compare_exchange_weak(most, &before, all.length))
+    ;
+}

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT */
+/* Shared memory in which workers keep what they do: a head, then slots of one
+   size, each with entries for open requests. No pointers; every number is an
+   atomic; whoever reads trusts nothing in it. */
+#ifndef FCGI_BOARD_SCOREBOARD_H
+#define FCGI_BOARD_SCOREBOARD_H
+
+#include "os/backlog.h"
+#include <fastcgi/status.h>
+#include <stdatomic.h>
+#include <stdint.h>
+
+enum {
+  FCGI__BOARD_VERSION = 1,
+  FCGI__BOARD_ENTRIES = 64,  /* Open requests that a worker shows. */
+  FCGI__BOARD_SLOTS = 16384, /* At most. */
+  FCGI__METHOD_WORDS = FCGI_STATUS_METHOD / 8,
+  FCGI__PATH_WORDS = FCGI_STATUS_PATH / 8
+};
+
+/* An open request. The texts may be read while they change: `version` is odd
+   then, and another one afterwards. */
+typedef struct fcgi__board_entry {
+  _Atomic uint32_t version;                    /* See above. */
+  _Atomic uint32_t phase;                      /* A fcgi_phase. */
+  _Atomic uint64_t started_us;                 /* When it was ready. */
+  _Atomic uint64_t overdue_us;                 /* OVERDUE: since when. */
+  _Atomic uint64_t thread;                     /* Of its handler. */
+  _Atomic uint64_t method[FCGI__METHOD_WORDS]; /* Bytes, a NUL at the end. */
+  _Atomic uint64_t path[FCGI__PATH_WORDS];     /* Likewise. */
+} fcgi__board_entry;
+
+/* What is counted; also kept for all workers that were. */
+typedef struct fcgi__board_counts {
+  _Atomic uint64_t values[FCGI_STATUS_VALUES];   /* By fcgi_status_value. */
+  _Atomic uint64_t latency_sum_us;               /* Of finished requests. */
+  _Atomic uint64_t latency[FCGI_STATUS_BUCKETS]; /* Their histogram. */
+} fcgi__board_counts;
+
+typedef struct fcgi__board_slot {
+  _Atomic int64_t pid;         /* The worker; 0: not known yet. */
+  _Atomic uint32_t state;      /* A fcgi_worker_state. */
+  _Atomic uint32_t generation; /* Which it belongs to. */
+  _Atomic uint64_t started_us; /* When it was started. */
+  _Atomic uint64_t alive_us;   /* When it last did something. */
+  _Atomic uint64_t busy_us;    /* Since when no thread of it takes events; 0:
+                                  some does. */
+  fcgi__board_counts counts;   /* See above. */
+  fcgi__board_entry entries[FCGI__BOARD_ENTRIES]; /* Open requests. */
+} fcgi__board_slot;
+
+typedef struct fcgi__board_head {
+  char magic[8];                      /* "fcgi-sb\0". */
+  uint32_t version;                   /* FCGI__BOARD_VERSION. */
+  uint32_t head_size;                 /* Bytes of this structure. */
+  uint32_t slot_size;                 /* And of a slot. */
+  uint32_t slot_count;                /* How many slots follow. */
+  _Atomic uint64_t now_us;            /* When it was copied; 0 in memory that
+                                         lives. */
+  _Atomic int64_t supervisor;         /* Its process id, or 0. */
+  _Atomic int64_t started_ms;         /* Since 1970. */
+  _Atomic uint64_t started_us;        /* The same moment, monotonic. */
+  _Atomic uint32_t generation;        /* The one that serves. */
+  _Atomic uint32_t unused;            /* Fills the word. */
+  _Atomic int64_t listen_queue;       /* Connections not accepted, -1: not
+                                         known. */
+  _Atomic int64_t listen_queue_max;   /* Most that were seen. */
+  _Atomic int64_t listen_queue_limit; /* Most that the kernel lets wait, -1:
+                                         not known. */
+  _Atomic uint64_t events[FCGI_STATUS_EVENTS]; /* By fcgi_status_event. */
+  fcgi__board_counts former;                   /* Of workers that are gone. */
+} fcgi__board_head;
+
+typedef struct fcgi__board {
+  fcgi__board_head *head; /* NULL: there is none. */
+  size_t size;            /* Bytes mapped. */
+  int fd;                 /* To pass on, or -1. */
+} fcgi__board;
+
+/* Make one with room for `slots` workers; its descriptor is close-on-exec. 0,
+   FCGI_ERR_INVALID, or FCGI_ERR_SYSTEM with errno. */
+int fcgi__board_new(fcgi__board *out, unsigned slots);
+
+/* Map the one behind `fd`, which then belongs to the board. FCGI_ERR_PROTOCOL
+   when it is none, or of another version: `fd` stays the caller's then. */
+int fcgi__board_attach(fcgi__board *out, int fd);
+
+/* Whether `len` bytes are one, aligned as memory of malloc is. */
+int fcgi__board_is_one(const fcgi__board_head *head, size_t len);
+
+/* Copy `len` bytes, a multiple of eight, of memory that may change. */
+void fcgi__board_load(void *to, const void *from, size_t len);
+
+/* Unmap and close; what others have mapped stays. */
+void fcgi__board_free(fcgi__board *board);
+
+/* How many slots there are: what the mapping holds, at most. */
+unsigned fcgi__board_slots(const fcgi__board *board);
+
+/* One slot, or NULL. */
+fcgi__board_slot *fcgi__board_slot_at(const fcgi__board *board, int slot);
+
+/* For whoever starts workers; a `slot` that is none is ignored. Take a free
+   slot for a worker about to be started: its number, or -1. */
+int fcgi__board_take(fcgi__board *board, unsigned generation);
+/* It was started, as process `pid`. */
+void fcgi__board_set_pid(fcgi__board *board, int slot, int64_t pid);
+/* Its life goes on. (A server of the library says READY and DRAINING itself.)
+ */
+void fcgi__board_set_state(fcgi__board *board, int slot,
+                           fcgi_worker_state state);
+/* It is gone: what it counted goes to the former ones, the slot is free. */
+void fcgi__board_leave(fcgi__board *board, int slot);
+/* Count an event of the supervisor. */
+void fcgi__board_count(fcgi__board *board, fcgi_status_event event);
+/* The generation that serves, and who the supervisor is. */
+void fcgi__board_set_generation(fcgi__board *board, unsigned generation);
+void fcgi__board_set_supervisor(fcgi__board *board, int64_t pid);
+
+/* For limits: requests a worker has begun, and for how many milliseconds its
+   oldest handler has been past the deadline, -1 when none is. */
+uint64_t fcgi__board_requests(const fcgi__board *board, int slot);
+int64_t fcgi__board_overdue_ms(const fcgi__board *board, int slot);
+/* Whether it is past the deadline in every handler, so that nothing is lost
+   with it. */
+int fcgi__board_only_overdue(const fcgi__board *board, int slot);
+/* For how many milliseconds it has done nothing at all, -1 when not known. */
+int64_t fcgi__board_silent_ms(const fcgi__board *board, int slot);
+
+/* The bucket of a latency, and the most that one holds (UINT64_MAX: the last).
+   The first holds up to 16 us; from there four make a doubling. */
+unsigned fcgi__board_bucket(uint64_t us);
+uint64_t fcgi__board_bucket_end(unsigned bucket);
+
+/* Write how many connections wait at all listeners together. */
+void fcgi__board_note_backlog(fcgi__board *board, fcgi__backlog all);
+
+#endif

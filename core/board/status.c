@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: MIT */
+#include "board/status.h"
+#include "os/clock.h"
+#include <dirent.h>
+#include <errno.h>
+#include <fastcgi/error.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { COUNTER = 0, GAUGE = 1 };
+
+const fcgi__metric *fcgi__metric_at(unsigned value) {
+  static const fcgi__metric metrics[] = {
+#define METRIC(name, key, family, label, kind, help)                           \
+  {#key, family, label, kind, help},
+      FCGI_STATUS_VALUE_MAP(METRIC)
+#undef METRIC
+  };
+  return &metrics[value < FCGI_STATUS_VALUES ? value : 0];
+}
+
+#define KEY(name, key, ...)   #key,
+#define HELP(name, key, help) help,
+
+const char *fcgi__event_key(unsigned event) {
+  static const char *const keys[] = {FCGI_STATUS_EVENT_MAP(KEY)};
+  return event < FCGI_STATUS_EVENTS ? keys[event] : "unknown";
+}
+
+const char *fcgi__event_help(unsigned event) {
+  static const char *const texts[] = {FCGI_STATUS_EVENT_MAP(HELP)};
+  return event < FCGI_STATUS_EVENTS ? texts[event] : "";
+}
+
+#undef KEY
+#define KEY(name, key) #key,
+
+const char *fcgi__worker_state_key(unsigned state) {
+  static const char *const keys[] = {FCGI_WORKER_STATE_MAP(KEY)};
+  return state < FCGI_WORKER_STATES ? keys[state] : "unknown";
+}
+
+const char *fcgi__phase_key(unsigned phase) {
+  static const char *const keys[] = {FCGI_PHASE_MAP(KEY)};
+  return phase < FCGI_PHASES ? keys[phase] : "unknown";
+}
+
+/* Slots after the last one in use are left out. */
+char *fcgi__board_copy(const fcgi__board *board, size_t *len) {
+  unsigned used = 0, count = fcgi__board_slots(board);
+  fcgi__board_head *head;
+  for (unsigned i = 0; i < count; i++)
+    if (atomic_load(&fcgi__board_slot_at(board, (int)i)->state))
+      used = i + 1;
+  used = used ? used : 1;
+  *len = sizeof *head + used * sizeof(fcgi__board_slot);
+  head = malloc(*len);
+  if (!head)
+    return NULL;
+  fcgi__board_load(head, board->head, *len);
+  head->slot_count = used;
+  atomic_store(&head->now_us, fcgi__now_us());
+  return (char *)head;
+}
+
+static const fcgi__board_slot *slot_in(const char *data, size_t index) {
+  return (const fcgi__board_slot *)(const void *)(data +
+                                                  sizeof(fcgi__board_head)) +
+         index;
+}
+
+/* Whoever wrote the times may have had another clock, or none. */
+static uint64_t age_at(uint64_t now, uint64_t then) {
+  return then > 0 && then < now ? now - then : 0;
+}
+
+static void read_counts(fcgi_status_worker *out,
+                        const fcgi__board_counts *counts) {
+  for (unsigned i = 0; i < FCGI_STATUS_VALUES; i++)
+    out->values[i] += atomic_load(&counts->values[i]);
+  for (unsigned i = 0; i < FCGI_STATUS_BUCKETS; i++)
+    out->latency[i] += atomic_load(&counts->latency[i]);
+  out->latency_sum_us += atomic_load(&counts->latency_sum_us);
+}
+
+static void read_text(char *out, size_t size, const _Atomic uint64_t *words) {
+  for (size_t i = 0; i < size / sizeof(uint64_t); i++) {
+    uint64_t word = atomic_load(&words[i]);
+    memcpy(out + i * sizeof word, &word, sizeof word);
+  }
+  out[size - 1] = '\0';
+}
+
+/* A text that is being changed is left empty. */
+static void read_entry(fcgi_status_request *out, const fcgi__board_entry *entry,
+                       uint64_t now) {
+  uint32_t phase = atomic_load(&entry->phase);
+  out->phase = phase < FCGI_PHASES ? (fcgi_phase)phase : FCGI_PHASE_FREE;
+  out->age_us = age_at(now, atomic_load(&entry->started_us));
+  out->thread = atomic_load(&entry->thread);
+  read_text(out->method, sizeof out->method, entry->method);
+  read_text(out->path, sizeof out->path, entry->path);
+  if (atomic_load(&entry->version) & 1)
+    out->method[0] = out->path[0] = '\0';
+}
+
+static void read_slot(fcgi_status *status, const fcgi__board_slot *slot,
+                      uint64_t now) {
+  fcgi_status_worker *out = &status->workers[status->worker_count];
+  uint32_t state = atomic_load(&slot->state);
+  if (state == FCGI_WORKER_FREE)
+    return;
+  status->worker_count++;
+  out->pid = atomic_load(&slot->pid);
+  out->state =
+      state < FCGI_WORKER_STATES ? (fcgi_worker_state)state : FCGI_WORKER_DEAD;
+  out->generation = atomic_load(&slot->generation);
+  out->age_us = age_at(now, atomic_load(&slot->started_us));
+  out->silent_us = age_at(now, atomic_load(&slot->alive_us));
+  out->first_request = status->request_count;
+  read_counts(out, &slot->counts);
+  read_counts(&status->total, &slot->counts);
+  for (unsigned i = 0; i < FCGI__BOARD_ENTRIES; i++) {
+    fcgi_status_request *request = &status->requests[status->request_count];
+    read_entry(request, &slot->entries[i], now);
+    status->request_count += request->phase != FCGI_PHASE_FREE;
+  }
+  out->request_count = status->request_count - out->first_request;
+}
+
+static void read_head(fcgi_status *status, const fcgi__board_head *head,
+                      uint64_t now) {
+  status->supervisor = atomic_load(&head->supervisor);
+  status->started_ms = atomic_load(&head->started_ms);
+  status->age_us = age_at(now, atomic_load(&head->started_us));
+  status->generation = atomic_load(&head->generation);
+  status->listen_queue = atomic_load(&head->listen_queue);
+  status->listen_queue_max = atomic_load(&head->listen_queue_max);
+  status->listen_queue_limit = atomic_load(&head->listen_queue_limit);
+  for (unsigned i = 0; i < FCGI_STATUS_EVENTS; i++)
+    status->events[i] = atomic_load(&head->events[i]);
+  read_counts(&status->total, &head->former);
+}
+
+/* Room for one request more than there can be: each is read before it is
+   known to be one. */
+static fcgi_status *new_status(size_t slots) {
+  fcgi_status *status = calloc(1, sizeof *status);
+  if (!status)
+    return NULL;
+  status->workers = calloc(slots, sizeof *status->workers);
+  status->requests =
+      calloc(slots * FCGI__BOARD_ENTRIES + 1, sizeof *status->requests);
+  if (status->workers && status->requests)
+    return status;
+  fcgi_status_free(status);
+  return NULL;
+}
+
+/* `data` is aligned. */
+static int parse_aligned(fcgi_status **out, const char *data, size_t len) {
+  const fcgi__board_head *head = (const void *)data;
+  fcgi_status *status;
+  uint64_t now;
+  if (!fcgi__board_is_one(head, len))
+    return FCGI_ERR_PROTOCOL;
+  status = new_status(head->slot_count);
+  if (!status)
+    return FCGI_ERR_NOMEM;
+  now = atomic_load(&head->now_us);
+  read_head(status, head, now);
+  for (size_t i = 0; i < head->slot_count; i++)
+    read_slot(status, slot_in(data, i), now);
+  *out = status;
+  return 0;
+}
+
+int fcgi_status_parse(fcgi_status **out, const void *data, size_t len) {
+  char *copy = malloc(len ? len : 1);
+  int error;
+  *out = NULL;
+  if (!copy)
+    return FCGI_ERR_NOMEM;
+  memcpy(copy, data, len);
+  error = parse_aligned(out, copy, len);
+  free(copy);
+  return error;
+}
+
+int fcgi__status_of_board(fcgi_status **out, const fcgi__board *board) {
+  size_t len;
+  char *copy = fcgi__board_copy(board, &len);
+  int error = copy ? parse_aligned(out, copy, len) : FCGI_ERR_NOMEM;
+  free(copy);
+  return error;
+}
+
+/* 1: `path`, a link in /proc, leads to a scoreboard. */
+static int is_memory(const char *path) {
+  char target[64];
+  ssize_t len = readlink(path, target, sizeof target - 1);
+  target[len > 0 ? len : 0] = '\0';
+  return strncmp(target, "/memfd:fastcgi-scoreboard", 25) == 0;
+}
+
+static int open_board(DIR *folder, const char *folder_path) {
+  const struct dirent *at;
+  char path[320];
+  while ((at = readdir(folder)) != NULL) {
+    snprintf(path, sizeof path, "%s/%s", folder_path, at->d_name);
+    if (is_memory(path))
+      return open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+  }
+  errno = ENOENT;
+  return -1;
+}
+
+int fcgi_status_of_pid(fcgi_status **out, pid_t pid) {
+  char path[48];
+  fcgi__board board;
+  DIR *folder;
+  int fd, error;
+  *out = NULL;
+  snprintf(path, sizeof path, "/proc/%ld/fd", (long)pid);
+  folder = opendir(path);
+  if (!folder) {
+    errno = errno == ENOENT ? ESRCH : errno;
+    return FCGI_ERR_SYSTEM;
+  }
+  fd = open_board(folder, path);
+  error = errno;
+  closedir(folder);
+  errno = error;
+  if (fd < 0)
+    return FCGI_ERR_SYSTEM;
+  error = fcgi__board_attach(&board, fd);
+  if (error) {
+    close(fd);
+    return error;
+  }
+  error = fcgi__status_of_board(out, &board);
+  fcgi__board_free(&board);
+  return error;
+}
+
+void fcgi_status_free(fcgi_status *status) {
+  if (!status)
+    return;
+  free(status->workers);
+  free(status->requests);
+  free(status);
+}
+
+uint64_t fcgi_status_quantile(const fcgi_status_worker *worker, double share) {
+  uint64_t all = 0, below = 0, end = 0;
+  for (unsigned i = 0; i < FCGI_STATUS_BUCKETS; i++)
+    all += worker->latency[i];
+  for (unsigned i = 0; i < FCGI_STATUS_BUCKETS; i++) {
+    below += worker->latency[i];
+    if (worker->latency[i] == 0)
+      continue;
+    end = fcgi__board_bucket_end(
+        i < FCGI_STATUS_BUCKETS - 1 ? i : FCGI_STATUS_BUCKETS - 2);
+    if ((double)below >= share * (double)all)
+      break;
+  }
+  return end;
+}
+
+static int is_handled(const fcgi_status_request *request) {
+  return request->phase == FCGI_PHASE_HANDLER ||
+         request->phase == FCGI_PHASE_OVERDUE;
+}
+
+int fcgi__status_is_hung(const fcgi_status_request *request) {
+  return request->phase == FCGI_PHASE_OVERDUE ||
+         (request->phase == FCGI_PHASE_HANDLER &&
+          request->age_us >= FCGI__HUNG_US);
+}
+
+const fcgi_status_request *
+fcgi__status_oldest(const fcgi_status *status,
+                    const fcgi_status_worker *worker) {
+  const fcgi_status_request *all = status->requests + worker->first_request;
+  const fcgi_status_request *oldest = NULL;
+  for (size_t i = 0; i < worker->request_count; i++)
+    if (is_handled(&all[i]) && (!oldest || all[i].age_us > oldest->age_us))
+      oldest = &all[i];
+  return oldest;
+}

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+/* The status page, and how a scoreboard becomes text. */
+#ifndef FCGI_BOARD_STATUS_H
+#define FCGI_BOARD_STATUS_H
+
+#include "board/scoreboard.h"
+#include <fastcgi/status.h>
+
+struct fcgi_request;
+
+/* A handler that works on a request for longer is shown as hanging. It is a
+   macro because the script of the page holds it as text. */
+#define FCGI__HUNG_US 10000000
+
+/* A text that grows, of the C library's malloc. */
+typedef struct fcgi__text {
+  char *data; /* With a NUL; NULL at first. */
+  size_t len; /* Without it. */
+  size_t cap; /* Bytes there is room for. */
+  int failed; /* 1: no memory; what was to be added is lost. */
+} fcgi__text;
+
+void fcgi__text_bytes(fcgi__text *text, const char *data, size_t len);
+__attribute__((format(printf, 2, 3))) void
+fcgi__text_add(fcgi__text *text, const char *format, ...);
+/* Between quotes, escaped for JSON; and escaped for HTML. Bytes that are no
+   ASCII become U+FFFD and "?". */
+void fcgi__text_json(fcgi__text *text, const char *value);
+void fcgi__text_html(fcgi__text *text, const char *value);
+
+/* As it is, but with "?" for bytes that could move the cursor of a terminal. */
+void fcgi__text_plain(fcgi__text *text, const char *value);
+
+/* What the tables of names hold. */
+typedef struct fcgi__metric {
+  const char *key;    /* In JSON. */
+  const char *family; /* In OpenMetrics. */
+  const char *label;  /* Likewise, or "". */
+  int is_gauge;       /* 1: may go down. */
+  const char *help;   /* One sentence. */
+} fcgi__metric;
+
+const fcgi__metric *fcgi__metric_at(unsigned value);
+const char *fcgi__event_key(unsigned event);
+const char *fcgi__event_help(unsigned event);
+const char *fcgi__worker_state_key(unsigned state);
+const char *fcgi__phase_key(unsigned phase);
+
+/* Copy a scoreboard: bytes that fcgi_status_parse takes. NULL without memory.
+ */
+char *fcgi__board_copy(const fcgi__board *board, size_t *len);
+
+/* One format each. */
+void fcgi__status_text(fcgi__text *out, const fcgi_status *status);
+void fcgi__status_openmetrics(fcgi__text *out, const fcgi_status *status);
+void fcgi__status_html(fcgi__text *out, const fcgi_status *status);
+void fcgi__status_json(fcgi__text *out, const fcgi_status *status);
+void fcgi__status_json_full(fcgi__text *out, const fcgi_status *status);
+void fcgi__status_fpm(fcgi__text *out, const fcgi_status *status);
+void fcgi__status_fpm_full(fcgi__text *out, const fcgi_status *status);
+void fcgi__status_xml(fcgi__text *out, const fcgi_status *status);
+void fcgi__status_xml_full(fcgi__text *out, const fcgi_status *status);
+
+/* Everything, as one JSON object. */
+void fcgi__status_members(fcgi__text *out, const fcgi_status *status);
+
+/* Whether the handler of a request seems to hang. */
+int fcgi__status_is_hung(const fcgi_status_request *request);
+
+/* The oldest open request of a worker that a handler works on, or NULL. */
+const fcgi_status_request *
+fcgi__status_oldest(const fcgi_status *status,
+                    const fcgi_status_worker *worker);
+
+/* The page around what changes: before it, and after it. */
+const char *fcgi__status_page_head(void);
+const char *fcgi__status_page_foot(void);
+
+/* Make the status that a scoreboard holds. */
+int fcgi__status_of_board(fcgi_status **out, const fcgi__board *board);
+
+/* Answers a request for the status page or the ping path. Returns 0 for any
+   other request. The lock of its connection is held. */
+int fcgi__status_answer(struct fcgi_request *request);
+
+#endif

@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: MIT */
+/* What is asked for, and one line's way into the queue. */
+#include "observe/logs.h"
+#include "observe/access.h"
+#include "observe/logqueue.h"
+#include "os/filename.h"
+#include "server/server.h"
+#include <errno.h>
+#include <fastcgi/error.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { PIECE = 4096 }; /* Bytes of STDERR in a line. */
+
+static const char *const names[] = {"error log", "access log"};
+
+/* What the program says, else what the environment says; "" is nothing. */
+static const char *chosen(const char *given, const char *variable) {
+  const char *text = given ? given : getenv(variable);
+  return text && *text ? text : NULL;
+}
+
+static int copy_path(fcgi_server *server, fcgi__log_which which,
+                     const char *path) {
+  fcgi__log *log = &server->logs->logs[which];
+  size_t size = path ? strlen(path) + 1 : 0;
+  char *copy;
+  if (!path)
+    return 0;
+  copy = fcgi__realloc(&server->allocator, NULL, size);
+  log->room = FCGI__LOG_QUEUE;
+  log->queue = fcgi__realloc(&server->allocator, NULL, log->room);
+  if (copy)
+    memcpy(copy, path, size);
+  log->file.path = copy;
+  return copy && log->queue ? 0 : FCGI_ERR_NOMEM;
+}
+
+static void init_waiting(fcgi__logs *logs) {
+  pthread_condattr_t monotonic;
+  pthread_mutex_init(&logs->lock, NULL);
+  pthread_condattr_init(&monotonic);
+  pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+  pthread_cond_init(&logs->wake, &monotonic);
+  pthread_cond_init(&logs->rest, &monotonic);
+  pthread_condattr_destroy(&monotonic);
+}
+
+fcgi__logs *fcgi__logs_make(const fcgi_allocator *allocator,
+                            fcgi_server *server) {
+  fcgi__logs *logs = fcgi__calloc(allocator, sizeof *logs);
+  if (!logs)
+    return NULL;
+  logs->allocator = *allocator;
+  logs->server = server;
+  init_waiting(logs);
+  for (int i = 0; i < FCGI__LOG_COUNT; i++)
+    logs->logs[i].file.fd = -1;
+  logs->logs[FCGI__LOG_STDERR].file.path = "-";
+  logs->logs[FCGI__LOG_STDERR].room = FCGI__LOG_STDERR_QUEUE;
+  return logs;
+}
+
+int fcgi__logs_new(fcgi_server *server) {
+  fcgi_server_config *config = &server->config;
+  const char *errors = chosen(config->error_log, "FASTCGI_ERROR_LOG");
+  const char *access = chosen(config->access_log, "FASTCGI_ACCESS_LOG");
+  const char *format =
+      chosen(config->access_log_format, "FASTCGI_ACCESS_LOG_FORMAT");
+  int error;
+  config->error_log = config->access_log = config->access_log_format = NULL;
+  server->logs = fcgi__logs_make(&server->allocator, server);
+  if (!server->logs)
+    return FCGI_ERR_NOMEM;
+  error = copy_path(server, FCGI__LOG_ERRORS, errors);
+  if (!error)
+    error = copy_path(server, FCGI__LOG_ACCESS, access);
+  if (!error && access)
+    error = fcgi__access_new(server, format);
+  return error;
+}
+
+static int refuse(fcgi_server *server, fcgi__log_which which, int problem) {
+  const fcgi__logfile *file = &server->logs->logs[which].file;
+  int is_path = strcmp(file->path, "-") != 0;
+  snprintf(server->message, sizeof server->message,
+           "cannot open the %s %.300s: %s%s", names[which],
+           is_path ? file->path : "on standard error",
+           fcgi__filename_error(problem),
+           is_path ? "; name a file that this user can write" : "");
+  errno = problem;
+  return FCGI_ERR_SYSTEM;
+}
+
+int fcgi__logs_open(fcgi_server *server) {
+  fcgi__logs *logs = server->logs;
+  int error = fcgi__access_check(server);
+  if (error || logs->opened)
+    return error;
+  for (int i = 0; i < FCGI__LOG_STDERR; i++) {
+    int problem =
+        logs->logs[i].file.path ? fcgi__logfile_open(&logs->logs[i].file) : 0;
+    if (problem)
+      return refuse(server, (fcgi__log_which)i, problem);
+  }
+  logs->opened = 1;
+  return 0;
+}
+
+int fcgi__logs_has_errors(const fcgi_server *server) {
+  return server->logs->opened && server->logs->logs[FCGI__LOG_ERRORS].file.path;
+}
+
+/* 1: a line can be written at once: before the writer runs, and to standard
+   error, where what the program prints stands before and after it. Where others
+   have to be asked first, the answer may be wrong by the time of the write, so
+   that only the writer may wait there. */
+static int goes_at_once(fcgi__logs *logs, fcgi__log *log) {
+  int is_stderr = log == &logs->logs[FCGI__LOG_STDERR];
+  if (log->len > 0 || log->used > 0 || (logs->on && !is_stderr))
+    return 0;
+  if (is_stderr)
+    fcgi__logfile_follow(&log->file);
+  return !log->file.ask;
+}
+
+void fcgi__logs_put(fcgi__logs *logs, fcgi__log_which which, const char *data,
+                    size_t len) {
+  fcgi__log *log = &logs->logs[which];
+  pthread_mutex_lock(&logs->lock);
+  if (goes_at_once(logs, log))
+    fcgi__logqueue_write(logs, log, data, len);
+  else if (!fcgi__logqueue_push(logs, log, data, len))
+    fcgi__logqueue_dropped(logs, log, 0);
+  if (log->len + log->used > 0 && !logs->on)
+    fcgi__logqueue_start(logs);
+  if (logs->asleep)
+    pthread_cond_signal(&logs->wake);
+  logs->asleep = 0;
+  pthread_mutex_unlock(&logs->lock);
+}
+
+void fcgi__logs_add(fcgi_server *server, fcgi__log_which which,
+                    const fcgi__log_text *line) {
+  if (server->logs->opened)
+    fcgi__logs_put(server->logs, which, line->data, line->len);
+}
+
+/* How much of a text goes into one entry of the queue: whole lines, if such a
+   long one is not among them. */
+static size_t piece_of(const char *text, size_t len) {
+  const char *end;
+  if (len < FCGI__LOG_LINE)
+    return len;
+  end = memrchr(text, '\n', FCGI__LOG_LINE - 1);
+  return end ? (size_t)(end - text) + 1 : FCGI__LOG_LINE - 1;
+}
+
+void fcgi__logs_say(fcgi__logs *logs, const char *text, size_t len) {
+  char data[FCGI__LOG_LINE];
+  while (len > 0) {
+    size_t part = piece_of(text, len), used = part;
+    memcpy(data, text, part);
+    if (part == len && data[part - 1] != '\n')
+      data[used++] = '\n';
+    fcgi__logs_put(logs, FCGI__LOG_STDERR, data, used);
+    text += part;
+    len -= part;
+  }
+}
+
+/* RFC 3339, in local time. */
+static void put_time(fcgi__log_text *line) {
+  struct timespec now;
+  struct tm parts;
+  char text[32], zone[8];
+  clock_gettime(CLOCK_REALTIME, &now);
+  localtime_r(&now.tv_sec, &parts);
+  strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &parts);
+  strftime(zone, sizeof zone, "%z", &parts);
+  fcgi__log_print(line, "%s.%03ld%.3s:%s", text, now.tv_nsec / 1000000, zone,
+                  zone + 3);
+}
+
+static void add_error(fcgi_server *server, const char *kind, const char *text,
+                      size_t len) {
+  fcgi__log_text line;
+  line.len = line.cut = 0;
+  put_time(&line);
+  fcgi__log_print(&line, " [%ld] %s: ", (long)getpid(), kind);
+  fcgi__log_escape(&line, text, len, FCGI__LOG_PLAIN, FCGI__LOG_LINE);
+  fcgi__log_finish(&line);
+  fcgi__logs_add(server, FCGI__LOG_ERRORS, &line);
+}
+
+/* Call `tell` with each line that is not empty. */
+static void each_line(fcgi_server *server, fcgi_log_level level,
+                      const char *text, size_t len,
+                      void (*tell)(fcgi_server *, fcgi_log_level, const char *,
+                                   size_t)) {
+  const char *end = text + len;
+  while (text < end) {
+    const char *next = memchr(text, '\n', (size_t)(end - text));
+    const char *stop = next ? next : end;
+    if (stop > text)
+      tell(server, level, text, (size_t)(stop - text));
+    text = stop + 1;
+  }
+}
+
+static void tell_error_log(fcgi_server *server, fcgi_log_level level,
+                           const char *line, size_t len) {
+  static const char *const kinds[] = {"error", "warning", "info"};
+  if (level <= FCGI_LOG_INFO)
+    add_error(server, kinds[level], line, len);
+}
+
+static void tell_program(fcgi_server *server, fcgi_log_level level,
+                         const char *line, size_t len) {
+  char text[FCGI__MESSAGE];
+  snprintf(text, sizeof text, "%.*s", (int)(len < sizeof text ? len : 0), line);
+  if (len >= sizeof text)
+    memcpy(text, line, sizeof text - 1);
+  server->config.log(level, text, server->config.log_data);
+}
+
+/* The queue's lock may be held by a thread that this process lacks. */
+static int say_in_fork(const char *text, size_t len) {
+  ssize_t written = write(STDERR_FILENO, text, len);
+  (void)written; /* There is no other place to tell. */
+  return 0;
+}
+
+int fcgi_server_log(fcgi_server *server, fcgi_log_level level, const char *text,
+                    size_t len) {
+  if (fcgi_server_forked(server))
+    return say_in_fork(text, len);
+  if (fcgi__logs_has_errors(server)) {
+    each_line(server, level, text, len, tell_error_log);
+    return 1;
+  }
+  if (server->config.log)
+    each_line(server, level, text, len, tell_program);
+  else if (server->config.log_levels & 1u << level)
+    fcgi__logs_say(server->logs, text, len);
+  return 0;
+}
+
+/* A line ends with its message. An empty one says nothing; one that is longer
+   than a line of the log is cut into several. */
+void fcgi__logs_stderr(fcgi_request *request, const char *data, size_t len) {
+  fcgi_server *server = request->connection->server;
+  fcgi__buffer *line = &request->error_line;
+  size_t at = 0;
+  while (at < len) {
+    const char *end = memchr(data + at, '\n', len - at);
+    size_t part = end ? (size_t)(end - data) - at : len - at;
+    if (part >= PIECE - line->len) {
+      part = PIECE - line->len;
+      end = data + at + part - 1;
+    }
+    if (fcgi__buffer_append(line, &server->allocator, data + at, part))
+      return;
+    at = end ? (size_t)(end - data) + 1 : len;
+    if (end && line->len > 0)
+      add_error(server, "stderr", (const char *)line->data, line->len);
+    if (end)
+      line->len = 0;
+  }
+  if (!data && line->len > 0)
+    add_error(server, "stderr", (const char *)line->data, line->len);
+  if (!data)
+    line->len = 0;
+}
+
+/* The writer of one that hangs in its file has it for good: it is left alone,
+   and so is its memory. */
+void fcgi__logs_end(fcgi__logs *logs) {
+  fcgi_allocator allocator;
+  if (!logs || !fcgi__logqueue_end(logs))
+    return;
+  allocator = logs->allocator;
+  for (int i = 0; i < FCGI__LOG_COUNT; i++) {
+    fcgi__logfile_close(&logs->logs[i].file);
+    if (i != FCGI__LOG_STDERR)
+      fcgi__free(&allocator, (void *)(uintptr_t)logs->logs[i].file.path);
+    fcgi__free(&allocator, logs->logs[i].queue);
+  }
+  pthread_cond_destroy(&logs->rest);
+  pthread_cond_destroy(&logs->wake);
+  pthread_mutex_destroy(&logs->lock);
+  fcgi__free(&allocator, logs);
+}
+
+void fcgi__logs_free(fcgi_server *server) {
+  fcgi__logs_end(server->logs);
+  fcgi__access_free(server);
+  server->logs = NULL;
+}
+
+void fcgi_server_reopen_logs(fcgi_server *server) {
+  fcgi__logs *logs = server->logs;
+  if (!logs->opened || fcgi_server_forked(server))
+    return;
+  pthread_mutex_lock(&logs->lock);
+  for (int i = 0; i < FCGI__LOG_STDERR; i++)
+    logs->logs[i].reopen = logs->logs[i].file.path != NULL;
+  if (!logs->on)
+    fcgi__logqueue_reopen(logs);
+  pthread_cond_signal(&logs->wake);
+  logs->asleep = 0;
+  pthread_mutex_unlock(&logs->lock);
+}

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT */
+/* Files that bodies are kept in and answers are sent from. */
+#include "os/file.h"
+#include <errno.h>
+#include <fastcgi/error.h>
+#include <fastcgi/request.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+  BLOCK = 16384,       /* Bytes copied at once. */
+  COPY_MOST = 64 << 20 /* What the kernel makes up as it is read is shorter. */
+};
+
+static ssize_t read_at(int fd, void *data, size_t len, uint64_t offset) {
+  ssize_t got;
+  do
+    got = pread(fd, data, len, (off_t)offset);
+  while (got < 0 && errno == EINTR);
+  return got;
+}
+
+/* Files of /proc say that they are empty, those of /sys that they fill a
+   page. */
+static int is_size_true(int fd, uint64_t size) {
+  char byte;
+  return size > 0 ? read_at(fd, &byte, 1, size - 1) == 1
+                  : read_at(fd, &byte, 1, 0) == 0;
+}
+
+int64_t fcgi_file_rest(int fd, uint64_t offset) {
+  struct stat file;
+  if (fstat(fd, &file) < 0)
+    return FCGI_ERR_SYSTEM;
+  if (!S_ISREG(file.st_mode))
+    return FCGI_ERR_INVALID;
+  if (!is_size_true(fd, (uint64_t)file.st_size))
+    return FCGI_ERR_UNSUPPORTED;
+  return (uint64_t)file.st_size > offset
+             ? (int64_t)((uint64_t)file.st_size - offset)
+             : 0;
+}
+
+static int write_all(int fd, const char *data, size_t len) {
+  while (len > 0) {
+    ssize_t done = write(fd, data, len);
+    if (done < 0 && errno == EINTR)
+      continue;
+    if (done <= 0)
+      return FCGI_ERR_SYSTEM;
+    data += done;
+    len -= (size_t)done;
+  }
+  return 0;
+}
+
+static int64_t copy_rest(int from, uint64_t offset, int to) {
+  char block[BLOCK];
+  int64_t done = 0;
+  ssize_t got;
+  while ((got = read_at(from, block, sizeof block, offset + (uint64_t)done)) >
+         0) {
+    if (done + got > COPY_MOST)
+      return FCGI_ERR_LIMIT;
+    if (write_all(to, block, (size_t)got))
+      return FCGI_ERR_SYSTEM;
+    done += got;
+  }
+  return got < 0 ? FCGI_ERR_SYSTEM : done;
+}
+
+int fcgi__file_temporary(const char *dir) {
+  char path[512];
+  int fd = -1;
+#ifdef O_TMPFILE
+  fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+#endif
+  if (fd >= 0 ||
+      snprintf(path, sizeof path, "%s/fastcgi-XXXXXX", dir) >= (int)sizeof path)
+    return fd;
+  fd = mkostemp(path, O_CLOEXEC);
+  if (fd >= 0)
+    unlink(path);
+  return fd;
+}
+
+int64_t fcgi__file_copy(int fd, uint64_t offset, const char *dir, int *copy) {
+  int64_t len;
+  int saved;
+  *copy = fcgi__file_temporary(dir);
+  if (*copy < 0)
+    return FCGI_ERR_SYSTEM;
+  len = copy_rest(fd, offset, *copy);
+  saved = errno;
+  if (len < 0)
+    close(*copy);
+  errno = saved;
+  return len;
+}
+
+int fcgi__file_has(int fd, uint64_t end) {
+  struct stat file;
+  return fstat(fd, &file) == 0 && (uint64_t)file.st_size >= end;
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/* The file with our process id. A lock on it tells a second supervisor that
+   the first one lives, whatever number stands there. */
+#ifndef FCGI_SUPERVISOR_PIDFILE_H
+#define FCGI_SUPERVISOR_PIDFILE_H
+
+#include <stddef.h>
+
+typedef struct fcgi__pidfile {
+  int fd;           /* Open and locked, or -1. */
+  const char *path; /* Its name. */
+} fcgi__pidfile;
+
+/* Make and lock the file: 0, or -1 with one line in `why`. */
+int fcgi__pidfile_open(fcgi__pidfile *file, const char *path, char *why,
+                       size_t why_len);
+
+/* Write our process id. */
+void fcgi__pidfile_write(const fcgi__pidfile *file);
+
+/* Remove it; where the directory is no longer ours to change, empty it. */
+void fcgi__pidfile_remove(fcgi__pidfile *file);
+
+/* Close it and leave it as it is: a successor holds it too. */
+void fcgi__pidfile_leave(fcgi__pidfile *file);
+
+#endif
