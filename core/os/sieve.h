@@ -12,8 +12,7 @@
 int fcgi__sieve_attach(int fd, const fcgi__allow *allow);
 
 /* How many packets the kernel has dropped at this socket: those of others, and
-   those that came while its queue was full. 0 where the system does not tell.
- */
+   those that came while its queue was full. 0 where the system is silent. */
 uint32_t fcgi__sieve_dropped(int fd);
 
 /* Let everybody in again. */

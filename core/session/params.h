@@ -44,8 +44,8 @@ int fcgi__params_feed(fcgi_params *params, const fcgi_allocator *allocator,
    inside a pair, FCGI_ERR_NOMEM. */
 int fcgi__params_finish(fcgi_params *params, const fcgi_allocator *allocator);
 
-/* Read CONTENT_LENGTH into `out`, -1 when absent, empty or "-1". FCGI_ERR_PROTOCOL
-   when it is no number or two differ. */
+/* Read CONTENT_LENGTH into `out`, -1 when absent, empty or "-1".
+   FCGI_ERR_PROTOCOL when it is no number or two differ. */
 int fcgi__params_content_length(const fcgi_params *params, int64_t *out);
 
 /* Bytes allocated for them. */
