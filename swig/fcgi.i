@@ -64,6 +64,7 @@ typedef struct shim_request {} shim_request;
   shim_text script_name(shim_error *error);
   shim_text path_info(shim_error *error);
   shim_text raw_path(shim_error *error);
+  shim_text script_filename(shim_error *error);
   int64_t content_length(shim_error *error);
   int64_t data_length(shim_error *error);
   int64_t data_modified(shim_error *error);

@@ -137,11 +137,13 @@ shim_pairs shim_request_params(shim_request *request, shim_error *error);
 shim_text shim_request_param_name(shim_request *request, shim_error *error,
                                   int index);
 
-/* Texts of fcgi_request_path; and fcgi_request_raw_path, or no value. */
+/* Texts of fcgi_request_path; and the other two functions', or no value. */
 shim_text shim_request_path(shim_request *request, shim_error *error);
 shim_text shim_request_script_name(shim_request *request, shim_error *error);
 shim_text shim_request_path_info(shim_request *request, shim_error *error);
 shim_text shim_request_raw_path(shim_request *request, shim_error *error);
+shim_text shim_request_script_filename(shim_request *request,
+                                       shim_error *error);
 
 /* -1 for none. */
 int64_t shim_request_content_length(shim_request *request, shim_error *error);

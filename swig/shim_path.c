@@ -50,3 +50,17 @@ shim_text shim_request_raw_path(shim_request *request, shim_error *error) {
   shim_request_release(request);
   return found;
 }
+
+shim_text shim_request_script_filename(shim_request *request,
+                                       shim_error *error) {
+  shim_text found = {0};
+  size_t len;
+  fcgi_request *core = shim_request_claim(request, error);
+  if (!core)
+    return found;
+  const char *file = fcgi_request_script_filename(core, &len);
+  if (file)
+    found = copied(error, file, len);
+  shim_request_release(request);
+  return found;
+}

@@ -15,6 +15,8 @@
 #include "base/alloc.h"
 #include <fastcgi/error.h>
 
+#define SCHEME "proxy:fcgi://" /* Before a host. */
+
 #define GET(params, name) get(params, name, sizeof(name) - 1)
 
 static fcgi__span get(const fcgi_params *params, const char *name, size_t len) {
@@ -111,11 +113,34 @@ static int is_file(const fcgi_params *params, fcgi__span path) {
   return 0;
 }
 
+/* As PHP-FPM reads it: what is left begins with the slash behind the host, and
+   a SetHandler whose address ends in one gives another. The query is there
+   after a RewriteRule; a file's name may have a question mark of its own. */
+fcgi__span fcgi__path_file(const fcgi_params *params) {
+  fcgi__span file = GET(params, "SCRIPT_FILENAME"), query;
+  const char *path;
+  if (!begins(file, SCHEME, sizeof SCHEME - 1))
+    return file;
+  path =
+      memchr(file.data + sizeof SCHEME - 1, '/', file.len + 1 - sizeof SCHEME);
+  if (!path)
+    return file;
+  file.len -= (size_t)(path - file.data);
+  file.data = path;
+  for (; file.len > 1 && file.data[1] == '/'; file.len--)
+    file.data++;
+  query = GET(params, "QUERY_STRING");
+  if (query.len && query.len < file.len && ends(file, query) &&
+      file.data[file.len - query.len - 1] == '?')
+    file.len -= query.len + 1;
+  return file;
+}
+
 /* The path of mod_proxy_fcgi's request, not decoded: behind "proxy:fcgi://" and
    the host or, with ProxyFCGIBackendType GENERIC, alone. */
 static fcgi__span proxy_path(const fcgi_params *params) {
   fcgi__span file = GET(params, "SCRIPT_FILENAME");
-  if (begins(file, "proxy:fcgi://", 13))
+  if (begins(file, SCHEME, sizeof SCHEME - 1))
     return fcgi__url_path((fcgi__span){file.data + 6, file.len - 6});
   if (begins(file, "/", 1) &&
       begins(GET(params, "SERVER_SOFTWARE"), "Apache", 6))
@@ -183,7 +208,7 @@ static int names_script(const fcgi_params *params,
     return 1;
   software = GET(params, "SERVER_SOFTWARE");
   return begins(software, "lighttpd", 8) || begins(software, "Apache", 6) ||
-         begins(GET(params, "SCRIPT_FILENAME"), "proxy:fcgi://", 13);
+         begins(GET(params, "SCRIPT_FILENAME"), SCHEME, sizeof SCHEME - 1);
 }
 
 static size_t whole_len(const fcgi__path_parts *parts) {

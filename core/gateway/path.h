@@ -55,4 +55,8 @@ fcgi__path_setting fcgi__path_setting_of(const fcgi_server *server);
 fcgi__span fcgi__path_raw(fcgi__span uri, fcgi__span path,
                           const fcgi_allocator *allocator);
 
+/* SCRIPT_FILENAME without what Apache's mod_proxy_fcgi puts around the file's
+   name; without data where there is none. */
+fcgi__span fcgi__path_file(const fcgi_params *params);
+
 #endif

@@ -153,3 +153,10 @@ const char *fcgi_request_raw_path(fcgi_request *request, size_t *len) {
   *len = raw.len;
   return raw.data;
 }
+
+const char *fcgi_request_script_filename(const fcgi_request *request,
+                                         size_t *len) {
+  fcgi__span file = fcgi__path_file(request->params);
+  *len = file.len;
+  return file.data;
+}

@@ -70,6 +70,7 @@ static void look(fcgi_request *r, script *s) {
   if (fcgi_request_path(r, &path) == 0)
     fuzz_require(path.script_name_len + path.path_info_len >= path.path_len);
   fcgi_request_raw_path(r, &len);
+  fcgi_request_script_filename(r, &len);
   fcgi_request_check_answer(r, status(s), some, count, script_byte(s) - 1, why,
                             sizeof why);
   fcgi_request_set_user_data(r, r);

@@ -19,6 +19,8 @@ def tell():
         info=environ["PATH_INFO"],
         path=native.path,
         raw=native.raw_path,
+        file=environ.get("SCRIPT_FILENAME"),
+        native_file=native.script_filename,
         link=url_for("index"),
     )
     answer.status_code = 500 if environ["PATH_INFO"] == "/fail" else 200

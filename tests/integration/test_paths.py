@@ -110,6 +110,15 @@ ROWS = [
     ("apache", "/admin/x", 403),
     ("apache", "/admin/../same/x", ("", "/same/x")),
     ("apache", "/admin/%2e%2e/same/x", ("", "/same/x")),
+    ("apache-nodecode", "/p/x", ("", "/new/x")),
+    ("apache-nodecode", "/p/admin/secret", 403),
+    ("apache-nodecode", "/p/admin%2Fsecret", ("", "/new/admin%2Fsecret")),
+    ("apache-nodecode", "/p/admin%2fsecret%20x", ("", "/new/admin%2fsecret x")),
+    ("apache-nodecode", "/p/admin%252Fsecret", ("", "/new/admin%2Fsecret")),
+    ("apache-nodecode", "/p/x%2F..%2Fadmin%2Fsecret", ("", "/new/x%2F..%2Fadmin%2Fsecret")),
+    ("apache-nodecode", "/p/x/..%2Fadmin%2Fsecret", ("", "/new/x/..%2Fadmin%2Fsecret")),
+    ("apache-nodecode", "/same/a%2Fb", ("", "/same/a%2Fb")),
+    ("apache-nodecode", "/pre/a%2Fb", ("/pre", "/a%2Fb")),
     ("fcgid", "/fcgid/a%20b", ("/fcgid", "/a b")),
     ("fcgid", "/fcgid", ("/fcgid", "")),
     ("fcgid", "/fcgid/a//b", ("/fcgid", "/a/b")),
@@ -164,6 +173,7 @@ class Sites:
         self.directory = directory
         self.stack = stack
         self.running: dict = {}
+        self.folders: dict = {}
 
     def application(self, root: str | None) -> str:
         if ("app", root) not in self.running:
@@ -177,11 +187,17 @@ class Sites:
             self.running["app", root] = str(socket_path)
         return self.running["app", root]
 
+    def folder(self, server: str, root: str | None) -> Path:
+        """Its document root."""
+        self.port(server, root)
+        return self.folders[server, root]
+
     def port(self, server: str, root: str | None) -> int:
         if (server, root) not in self.running:
             folder = self.directory / f"{server}-{len(self.running)}"
             folder.mkdir()
             folder.chmod(0o777)
+            self.folders[server, root] = folder
             application = "" if server == "fcgid" else self.application(root)
             started = SERVERS[server](folder, application)
             self.running[server, root] = self.stack.enter_context(started)
@@ -253,3 +269,22 @@ RAW = [
 def test_the_path_as_the_client_wrote_it(sites: Sites, server: str, target: str, raw):
     seen = json.loads(ask(sites.port(server, None), target)[1])
     assert seen["raw"] == raw
+
+
+# What Apache's proxies put around a file's name is not there; {} is the document root.
+FILES = [
+    ("apache", "/handler/a%20b?q", "{}/handler"),
+    ("apache", "/files/a%20b?q=1", "/srv/files/a%20b"),
+    ("apache", "/gen/x?q=1", "/gen/x"),
+    ("apache", "/p/x?q=1", "/new/x"),
+    ("fcgid", "/fcgid/a", "{}/program.fcgi"),
+    ("caddy", "/pre/a", None),
+]
+
+
+@pytest.mark.parametrize(("server", "target", "file"), FILES)
+def test_the_name_of_the_file(sites: Sites, server: str, target: str, file: str | None):
+    seen = json.loads(ask(sites.port(server, None), target)[1])
+    assert seen["file"] == seen["native_file"]
+    if file:
+        assert seen["file"] == file.format(sites.folder(server, None)), seen

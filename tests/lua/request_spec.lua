@@ -115,6 +115,14 @@ describe("a request", function()
     support.pull({ params = { SCRIPT_NAME = "/auth", REQUEST_URI = "/guarded" } }, function(req)
       assert.same({ "/auth", "", "/auth" }, { req.path, req.script_name, req.path_info })
       assert.is_nil(req.raw_path)
+      assert.is_nil(req.script_filename)
+    end)
+  end)
+
+  it("has the name of the script's file, without what Apache's proxy puts around it", function()
+    local file = "proxy:fcgi://localhost:9000//srv/a.lua?q"
+    support.pull({ params = { SCRIPT_FILENAME = file, QUERY_STRING = "q" } }, function(req)
+      assert.same({ "/srv/a.lua", file }, { req.script_filename, req.params.SCRIPT_FILENAME })
     end)
   end)
 

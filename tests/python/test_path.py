@@ -109,3 +109,25 @@ def test_the_environ_follows_each_parameter_that_the_path_is_made_of(serve):
             for turn in range(2 * len(chosen)):
                 at = turn * 7 % len(chosen)
                 assert client.request(params=chosen[at]).body == alone[at], chosen[at]
+
+
+def test_the_file_without_what_the_proxy_of_apache_puts_around_it(serve):
+    """One connection again: nothing of one request stays for the next."""
+    proxied = "proxy:fcgi://localhost//srv/a.py?q"
+    rows = [
+        ({"SCRIPT_FILENAME": proxied, "QUERY_STRING": "q"}, ("/srv/a.py", proxied)),
+        ({"SCRIPT_FILENAME": "/srv/b.py", "QUERY_STRING": "q"}, ("/srv/b.py", None)),
+        ({"SCRIPT_FILENAME": proxied, "QUERY_STRING": ""}, ("/srv/a.py?q", proxied)),
+        ({"SCRIPT_FILENAME": proxied, "QUERY_STRING": "", "MORE": "x"}, ("/srv/a.py?q", proxied)),
+        ({}, (None, None)),
+    ]
+
+    def app(environ, start_response):
+        start_response("200 OK", [])
+        file = environ.get("SCRIPT_FILENAME")
+        assert environ["fastcgi.request"].script_filename == file
+        return [repr((file, environ.get("fastcgi.orig.SCRIPT_FILENAME"))).encode()]
+
+    with Client(serve(app).address) as client:
+        for sent, expected in [*rows, *rows[::-1], *rows]:
+            assert client.request(params=sent_as(sent)).body.decode() == repr(expected)

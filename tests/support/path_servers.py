@@ -104,12 +104,20 @@ ProxyPass "/same/" "{proxy}/same/"
 ProxyPass "/gen/" "{proxy}/gen/"
 ProxyPass "/pre/" "{proxy}/"
 ProxyPass "/pre" "{proxy}"
+ProxyPassMatch "^/files/(.*)$" "{proxy}/srv/files/$1"
 <Location /handler>
   SetHandler "proxy:{proxy}"
 </Location>
 RewriteRule ^/old/(.*)$ /same/new/$1 [PT]
 RewriteRule ^/p/(.*)$ {proxy}/new/$1 [P]
 RewriteRule ^/all/(.*)$ {proxy}/all/$1 [P]
+"""
+# Apache takes no %2F for a slash here, in its rules neither.
+NODECODE = """
+AllowEncodedSlashes NoDecode
+<Location /p/admin/>
+  Require all denied
+</Location>
 """
 FCGID = """
 FcgidIPCDir "{directory}/fcgid"
@@ -266,11 +274,18 @@ class PathApache(Apache):
     """mod_proxy_fcgi in all its ways, and what leads to it."""
 
     modules = ("alias", "dir", "rewrite", "proxy", "proxy_fcgi", "include", "filter", "mime")
+    more = ""
 
     def __init__(self, directory: Path, application: str):
         (directory / "page.shtml").write_text('<!--#include virtual="/same/part" -->')
         values = {"directory": directory, "proxy": f"unix:{application}|fcgi://localhost"}
-        super().__init__(directory, filled(APACHE + PROXY, values))
+        super().__init__(directory, filled(APACHE + PROXY + self.more, values))
+
+
+class PathApacheNoDecode(PathApache):
+    """The same where escaped slashes stay escaped."""
+
+    more = NODECODE
 
 
 class PathFcgid(Apache):
@@ -325,6 +340,7 @@ SERVERS = {
     "lighttpd-root": LighttpdRoot,
     "lighttpd-fixed": LighttpdFixed,
     "apache": PathApache,
+    "apache-nodecode": PathApacheNoDecode,
     "fcgid": PathFcgid,
     "caddy": PathCaddy,
     "haproxy": PathHaproxy,

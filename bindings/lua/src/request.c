@@ -13,6 +13,7 @@ typedef enum field {
   FIELD_SCRIPT_NAME,
   FIELD_PATH_INFO,
   FIELD_RAW_PATH,
+  FIELD_SCRIPT_FILENAME,
   FIELD_ID,
   FIELD_ROLE,
   FIELD_CONTENT_LENGTH,
@@ -246,15 +247,19 @@ static int push_known(lua_State *L, int64_t number) {
   return 1;
 }
 
+static int push_known_text(lua_State *L, const char *text, size_t len) {
+  if (text)
+    lua_pushlstring(L, text, len);
+  else
+    lua_pushnil(L);
+  return 1;
+}
+
 static int push_method(lua_State *L, const fcgi_request *request) {
   size_t len;
   const char *method =
       fcgi_params_get(fcgi_request_params(request), "REQUEST_METHOD", 14, &len);
-  if (method)
-    lua_pushlstring(L, method, len);
-  else
-    lua_pushnil(L);
-  return 1;
+  return push_known_text(L, method, len);
 }
 
 static int push_path(lua_State *L, fcgi_request *request, field which) {
@@ -273,11 +278,13 @@ static int push_path(lua_State *L, fcgi_request *request, field which) {
 static int push_raw_path(lua_State *L, fcgi_request *request) {
   size_t len;
   const char *raw = fcgi_request_raw_path(request, &len);
-  if (raw)
-    lua_pushlstring(L, raw, len);
-  else
-    lua_pushnil(L);
-  return 1;
+  return push_known_text(L, raw, len);
+}
+
+static int push_script_filename(lua_State *L, const fcgi_request *request) {
+  size_t len;
+  const char *file = fcgi_request_script_filename(request, &len);
+  return push_known_text(L, file, len);
 }
 
 static int push_field(lua_State *L, field which) {
@@ -295,6 +302,8 @@ static int push_field(lua_State *L, field which) {
     return push_path(L, request, which);
   case FIELD_RAW_PATH:
     return push_raw_path(L, request);
+  case FIELD_SCRIPT_FILENAME:
+    return push_script_filename(L, request);
   case FIELD_ID:
     lua_pushinteger(L, fcgi_request_id(request));
     return 1;
@@ -342,9 +351,11 @@ static const luaL_Reg metamethods[] = {
 
 static void add_fields(lua_State *L) {
   static const char *const names[] = {
-      "params",         "method",   "path",        "script_name",
-      "path_info",      "raw_path", "id",          "role",
-      "content_length", "aborted",  "data_length", "data_modified"};
+      "params",          "method",    "path",
+      "script_name",     "path_info", "raw_path",
+      "script_filename", "id",        "role",
+      "content_length",  "aborted",   "data_length",
+      "data_modified"};
   for (int i = 0; i < (int)(sizeof names / sizeof *names); i++) {
     lua_pushinteger(L, i);
     lua_setfield(L, -2, names[i]);

@@ -233,6 +233,7 @@ function server:close() end
 ---@field script_name string the part of it at which the application is mounted, or ""
 ---@field path_info string the part of it below that
 ---@field raw_path string? the path as the client wrote it, not decoded; nil after a rewriting
+---@field script_filename string? SCRIPT_FILENAME without Apache's "proxy:fcgi://host" and query
 ---@field id integer its number on the connection
 ---@field role string "responder", "authorizer", "filter" or a custom role's name
 ---@field content_length integer? CONTENT_LENGTH or that of a collected body, nil for a streamed or an empty one

@@ -104,6 +104,26 @@ static int derive_path(const request_object *request, PyObject *dict,
   return failed ? -1 : 0;
 }
 
+/* The name of a file; the web server's own is that, unless it is Apache's
+ * proxy. */
+static int derive_file(const request_object *request, PyObject *dict,
+                       const derive_sources *from) {
+  const core_state *state = request->state;
+  const params_text *sent = &from->at[DERIVE_SCRIPT_FILENAME];
+  size_t len = 0;
+  if (sent->len < 6 || memcmp(sent->data, "proxy:", 6) != 0)
+    return PyDict_Contains(dict, state->orig_script_filename) == 1
+               ? PyDict_DelItem(dict, state->orig_script_filename)
+               : 0;
+  const char *file = fcgi_request_script_filename(request->handle, &len);
+  PyObject *value = params_value(file, len);
+  int failed =
+      value == NULL || set_path(dict, state->script_filename,
+                                state->orig_script_filename, *sent, value) < 0;
+  Py_XDECREF(value);
+  return failed ? -1 : 0;
+}
+
 int derive_drop(PyObject *dict, const char *name) {
   if (PyDict_DelItemString(dict, name) == 0)
     return 0;
@@ -147,7 +167,9 @@ int derive_keys(const request_object *request, PyObject *dict,
   int https = is_https(from);
   if (PyDict_SetItem(dict, state->wsgi_url_scheme,
                      https ? state->https : state->http) < 0 ||
-      fill_empty(dict, from, https) < 0 || drop_unknown_length(dict, from) < 0)
+      fill_empty(dict, from, https) < 0 ||
+      drop_unknown_length(dict, from) < 0 ||
+      derive_file(request, dict, from) < 0)
     return -1;
   return derive_path(request, dict, from);
 }

@@ -252,6 +252,19 @@ static PyObject *get_raw_path(PyObject *object, void *unused) {
   return made;
 }
 
+static PyObject *get_script_filename(PyObject *object, void *unused) {
+  request_object *self = (request_object *)object;
+  (void)unused;
+  fcgi_request *handle = request_enter(self);
+  if (handle == NULL)
+    return NULL;
+  size_t len;
+  const char *file = fcgi_request_script_filename(handle, &len);
+  PyObject *made = file != NULL ? params_value(file, len) : Py_NewRef(Py_None);
+  request_leave(self);
+  return made;
+}
+
 static PyObject *get_role(PyObject *object, void *unused) {
   request_object *self = (request_object *)object;
   (void)unused;
@@ -310,6 +323,11 @@ static PyGetSetDef request_getset[] = {
     {"raw_path", get_raw_path, NULL,
      "The path as the client wrote it, not decoded; None when the web server "
      "has\nled the request to another path.",
+     NULL},
+    {"script_filename", get_script_filename, NULL,
+     "SCRIPT_FILENAME as the name of a file, without the 'proxy:fcgi://host' "
+     "and the\nquery that Apache's mod_proxy_fcgi puts around it; None when "
+     "there is none.",
      NULL},
     {"content_length", get_content_length, NULL,
      "CONTENT_LENGTH. Where none was sent, the length of a collected body,\n"

@@ -13,6 +13,8 @@
   X(path_info, "PATH_INFO")                                                    \
   X(orig_script_name, "fastcgi.orig.SCRIPT_NAME")                              \
   X(orig_path_info, "fastcgi.orig.PATH_INFO")                                  \
+  X(script_filename, "SCRIPT_FILENAME")                                        \
+  X(orig_script_filename, "fastcgi.orig.SCRIPT_FILENAME")                      \
   X(wsgi_input, "wsgi.input")                                                  \
   X(wsgi_url_scheme, "wsgi.url_scheme")                                        \
   X(fastcgi_request, "fastcgi.request")                                        \

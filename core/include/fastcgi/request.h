@@ -74,6 +74,12 @@ FCGI_EXPORT int fcgi_request_path(fcgi_request *request, fcgi_path *out);
 FCGI_EXPORT const char *fcgi_request_raw_path(fcgi_request *request,
                                               size_t *len);
 
+/* SCRIPT_FILENAME as the name of a file: without "proxy:fcgi://host:port"
+   before it and the query behind it, which Apache's mod_proxy_fcgi sends. NULL
+   where none was sent. Lent until the request ends; no NUL ends it. */
+FCGI_EXPORT const char *
+fcgi_request_script_filename(const fcgi_request *request, size_t *len);
+
 /* CONTENT_LENGTH. Where the web server sent none, or "-1" (a chunked upload):
    the length of a collected body, and -1 for a streamed or an empty one. The
    body ends at STDIN's end all the same. */

@@ -442,11 +442,50 @@ static void test_no_memory(void **state) {
   }
 }
 
+/* What was sent; the file's name, NULL for none. */
+static const struct {
+  const char *sent; /* NAME=value, a line each. */
+  const char *file; /* What is expected. */
+} files[] = {
+    {"SCRIPT_NAME=/a\n", NULL},
+    {"SCRIPT_FILENAME=\n", ""},
+    {"SCRIPT_FILENAME=/srv/a.php\n", "/srv/a.php"},
+    {"SCRIPT_FILENAME=/srv/a?b\nQUERY_STRING=b\n", "/srv/a?b"},
+    {HANDLER, "/srv/www/pre"},
+    {"SCRIPT_FILENAME=proxy:fcgi://localhost/srv/a.php\n", "/srv/a.php"},
+    {PROXY "/srv/a%20b.php?q=1\nQUERY_STRING=q=1\n", "/srv/a%20b.php"},
+    {PROXY "/srv/a?b?q\nQUERY_STRING=q\n", "/srv/a?b"},
+    {PROXY "/srv/a?q\nQUERY_STRING=\n", "/srv/a?q"},
+    {PROXY "/srv/axq\nQUERY_STRING=q\n", "/srv/axq"},
+    {PROXY "///\n", "/"},
+    {PROXY "/q\nQUERY_STRING=/q\n", "/q"},
+    {"SCRIPT_FILENAME=proxy:fcgi://[::1]:9000/x\n", "/x"},
+    {"SCRIPT_FILENAME=proxy:fcgi://\n", "proxy:fcgi://"},
+    {"SCRIPT_FILENAME=proxy:fcgi://host\n", "proxy:fcgi://host"},
+    {"SCRIPT_FILENAME=proxy:fcgi:/\n", "proxy:fcgi:/"},
+};
+
+static void test_files(void **state) {
+  const fcgi_allocator allocator = fcgi__allocator(NULL);
+  (void)state;
+  for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+    fcgi_params params = {.total = 0};
+    fcgi__span got;
+    feed(&params, files[i].sent);
+    got = fcgi__path_file(&params);
+    if (!got.data != !files[i].file ||
+        (got.data && (got.len != strlen(files[i].file) ||
+                      memcmp(got.data, files[i].file, got.len) != 0)))
+      fail_msg("%s: the file is \"%.*s\"", files[i].sent, (int)got.len,
+               got.data ? got.data : "");
+    fcgi__params_clear(&params, &allocator);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_table),
-      cmocka_unit_test(test_cgi),
-      cmocka_unit_test(test_long_paths),
+      cmocka_unit_test(test_table),     cmocka_unit_test(test_files),
+      cmocka_unit_test(test_cgi),       cmocka_unit_test(test_long_paths),
       cmocka_unit_test(test_no_memory),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
