@@ -64,6 +64,7 @@ build = {
         "core/observe/logqueue.c",
         "core/observe/logs.c",
         "core/observe/logtext.c",
+        "core/observe/stranger.c",
         "core/observe/tally.c",
         "core/observe/trouble.c",
         "core/os/address.c",

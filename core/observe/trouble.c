@@ -4,12 +4,11 @@
 #include "server/server.h"
 #include <fastcgi/error.h>
 #include <limits.h>
-#include <netdb.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { PAUSE_MS = 10000 }; /* Between two lines of one kind. */
+enum { PAUSE_MS = 10000 }; /* Between two lines of one cause. */
 
 static const struct {
   fcgi_status_value value; /* Counts them on the scoreboard. */
@@ -20,24 +19,67 @@ static const struct {
 #undef KIND
 };
 
-/* Whether this one is told: then the next ones of its kind are not, for a
-   while. */
-static int is_told(fcgi_server *server, fcgi__trouble *at) {
-  long long now = fcgi__now(), quiet = atomic_load(&at->quiet);
-  if (now >= quiet &&
-      atomic_compare_exchange_strong(&at->quiet, &quiet, now + PAUSE_MS))
+void fcgi__troubles_init(fcgi__troubles *troubles) {
+  pthread_mutex_init(&troubles->lock, NULL);
+}
+
+void fcgi__troubles_clear(fcgi__troubles *troubles) {
+  pthread_mutex_destroy(&troubles->lock);
+}
+
+/* A cause that is neither quiet nor owes a line leaves its place. */
+static int is_free(const fcgi__cause *cause, long long now) {
+  return cause->quiet <= now && cause->untold == 0;
+}
+
+/* Where `name` is held, or may be: the last place is that of all others. */
+static fcgi__cause *place_of(fcgi__trouble *kind, const char *name,
+                             long long now) {
+  fcgi__cause *place = &kind->causes[FCGI__CAUSES];
+  for (fcgi__cause *at = kind->causes; at < &kind->causes[FCGI__CAUSES]; at++) {
+    int is_same = strncmp(at->name, name, sizeof at->name - 1) == 0;
+    if (is_same && !at->given_up)
+      return at;
+    if (!is_same && is_free(at, now))
+      place = at;
+  }
+  return place;
+}
+
+/* Whether this one is told: then the next ones of its cause are not, for a
+   while. Else `*due` is when the rest is, if nobody waits for that yet. */
+static int is_told(fcgi__trouble *kind, const char *name, long long *due) {
+  long long now = fcgi__now();
+  fcgi__cause *cause = place_of(kind, name, now);
+  int is_other = cause == &kind->causes[FCGI__CAUSES];
+  if (!is_other && cause->quiet <= now) {
+    cause->quiet = now + PAUSE_MS;
+    cause->given_up = 0;
+    snprintf(cause->name, sizeof cause->name, "%s", name);
     return 1;
-  if (atomic_fetch_add(&at->untold, 1) == 0)
-    fcgi__server_deadline(server, atomic_load(&at->quiet));
+  }
+  if (is_other && is_free(cause, now))
+    cause->quiet = now + PAUSE_MS;
+  if (cause->untold++ == 0)
+    *due = cause->quiet;
   return 0;
 }
 
 void fcgi__trouble_note(fcgi_server *server, fcgi__trouble_kind kind,
-                        fcgi_log_level level, const char *format, ...) {
+                        const char *cause, fcgi_log_level level,
+                        const char *format, ...) {
+  fcgi__troubles *troubles = &server->troubles;
+  long long due = LLONG_MAX;
   char line[FCGI__MESSAGE];
   va_list arguments;
+  int told;
   fcgi__tally_add(server, kinds[kind].value, 1);
-  if (!is_told(server, &server->troubles[kind]))
+  pthread_mutex_lock(&troubles->lock);
+  told = is_told(&troubles->kinds[kind], cause, &due);
+  pthread_mutex_unlock(&troubles->lock);
+  if (due != LLONG_MAX)
+    fcgi__server_deadline(server, due);
+  if (!told)
     return;
   va_start(arguments, format);
   vsnprintf(line, sizeof line, format, arguments);
@@ -45,107 +87,57 @@ void fcgi__trouble_note(fcgi_server *server, fcgi__trouble_kind kind,
   fcgi__server_log(server, level, "%s", line);
 }
 
+/* Others have been counted only. One of the causes held gives its place up to
+   the next of them, so that each of many has its line some time. */
+static void make_room(fcgi__trouble *kind) {
+  fcgi__cause *cause = &kind->causes[kind->next];
+  kind->next = (kind->next + 1) % FCGI__CAUSES;
+  kind->causes[FCGI__CAUSES].untold += cause->untold;
+  cause->quiet = 0;
+  cause->untold = 0;
+  cause->given_up = 1;
+}
+
+/* How many are to be told now; `*next` is when, at the latest, where it lies
+   ahead. */
+static unsigned take_untold(fcgi__trouble *kind, unsigned which, long long now,
+                            long long *next) {
+  fcgi__cause *cause = &kind->causes[which];
+  unsigned untold;
+  if (cause->untold == 0)
+    return 0;
+  if (cause->quiet > now) {
+    *next = cause->quiet < *next ? cause->quiet : *next;
+    return 0;
+  }
+  if (which == FCGI__CAUSES)
+    make_room(kind);
+  untold = cause->untold;
+  cause->untold = 0;
+  cause->quiet = fcgi__now() + PAUSE_MS;
+  return untold;
+}
+
+static void tell_rest(fcgi_server *server, unsigned kind, unsigned which,
+                      long long now, long long *next) {
+  fcgi__troubles *troubles = &server->troubles;
+  fcgi__trouble *at = &troubles->kinds[kind];
+  char name[FCGI__CAUSE_NAME];
+  unsigned untold;
+  pthread_mutex_lock(&troubles->lock);
+  untold = take_untold(at, which, now, next);
+  memcpy(name, at->causes[which].name, sizeof name);
+  pthread_mutex_unlock(&troubles->lock);
+  if (untold > 0)
+    fcgi__server_log(server, FCGI_LOG_WARNING, "%u more %s (%s)", untold,
+                     kinds[kind].plural,
+                     which == FCGI__CAUSES ? "of other causes" : name);
+}
+
 long long fcgi__trouble_tell(fcgi_server *server, long long now) {
   long long next = LLONG_MAX;
-  for (unsigned i = 0; i < FCGI__TROUBLES; i++) {
-    fcgi__trouble *at = &server->troubles[i];
-    long long quiet = atomic_load(&at->quiet);
-    unsigned untold;
-    if (atomic_load(&at->untold) == 0)
-      continue;
-    if (quiet > now) {
-      next = quiet < next ? quiet : next;
-      continue;
-    }
-    untold = atomic_exchange(&at->untold, 0);
-    atomic_store(&at->quiet, fcgi__now() + PAUSE_MS);
-    fcgi__server_log(server, FCGI_LOG_WARNING, "%u more %s", untold,
-                     kinds[i].plural);
-  }
+  for (unsigned kind = 0; kind < FCGI__TROUBLES; kind++)
+    for (unsigned which = 0; which <= FCGI__CAUSES; which++)
+      tell_rest(server, kind, which, now, &next);
   return next;
-}
-
-static void name_process(int fd, char out[FCGI__PEER_NAME]) {
-#ifdef SO_PEERCRED
-  struct ucred peer;
-  socklen_t len = sizeof peer;
-  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0)
-    snprintf(out, FCGI__PEER_NAME, "process %ld of user %lu", (long)peer.pid,
-             (unsigned long)peer.uid);
-#else
-  (void)fd;
-  (void)out;
-#endif
-}
-
-void fcgi__peer_name(int fd, char out[FCGI__PEER_NAME]) {
-  struct sockaddr_storage peer = {0};
-  socklen_t len = sizeof peer;
-  char host[64], port[8];
-  snprintf(out, FCGI__PEER_NAME, "an unknown peer");
-  if (getpeername(fd, (struct sockaddr *)&peer, &len) != 0)
-    return;
-  if (peer.ss_family == AF_UNIX)
-    name_process(fd, out);
-  else if (getnameinfo((struct sockaddr *)&peer, len, host, sizeof host, port,
-                       sizeof port, NI_NUMERICHOST | NI_NUMERICSERV) == 0)
-    snprintf(out, FCGI__PEER_NAME, "%s port %s", host, port);
-}
-
-/* What speaks to us instead of a web server's FastCGI, by its first bytes. */
-static const struct {
-  const char *bytes;  /* What it begins with. */
-  size_t len;         /* How many of them. */
-  const char *what;   /* Its name. */
-  const char *advice; /* What to do. */
-} strangers[] = {
-#define HTTP(method)                                                           \
-  {                                                                            \
-    method, sizeof method - 1, "an HTTP request",                              \
-        "; in nginx use fastcgi_pass, not proxy_pass"                          \
-  }
-    HTTP("GET "),
-    HTTP("POST "),
-    HTTP("HEAD "),
-    HTTP("PUT "),
-    HTTP("DELETE "),
-    HTTP("OPTIONS "),
-    HTTP("PATCH "),
-    HTTP("CONNECT "),
-    HTTP("TRACE "),
-    HTTP("PRI * HTTP/2"),
-#undef HTTP
-    {"\x16\x03", 2, "TLS", "; FastCGI is spoken without it"},
-    {"PROXY ", 6, "a PROXY protocol header", "; switch that off"},
-    {"\r\n\r\n\0\r\nQUIT", 10, "a PROXY protocol header", "; switch that off"},
-};
-
-static void name_bytes(char *out, size_t size, const uint8_t *data,
-                       size_t len) {
-  size_t at = (size_t)snprintf(out, size, "bytes that are no FastCGI:");
-  for (size_t i = 0; i < len && i < 8; i++)
-    at += (size_t)snprintf(out + at, size - at, " %02x", data[i]);
-}
-
-void fcgi__trouble_broken(fcgi_server *server, int fd, const uint8_t *data,
-                          size_t len, int error) {
-  const char *what = "what breaks the FastCGI protocol", *advice = "";
-  char who[FCGI__PEER_NAME], bytes[64];
-  size_t i = 0, count = sizeof strangers / sizeof *strangers;
-  while (data && i < count &&
-         (len < strangers[i].len ||
-          memcmp(data, strangers[i].bytes, strangers[i].len) != 0))
-    i++;
-  if (data && i < count) {
-    what = strangers[i].what;
-    advice = strangers[i].advice;
-  } else if (data) {
-    name_bytes(bytes, sizeof bytes, data, len);
-    what = bytes;
-  } else if (error != FCGI_ERR_PROTOCOL)
-    what = fcgi_error_text(error);
-  fcgi__peer_name(fd, who);
-  fcgi__trouble_note(server, FCGI__TROUBLE_PROTOCOL, FCGI_LOG_WARNING,
-                     "closed the connection of %s, from which came %s%s", who,
-                     what, advice);
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* What others do wrong: each kind is counted, and told in a few lines however
-   often it happens. */
+/* What others do wrong: each kind is counted, and each cause is told in a few
+   lines however often it happens. */
 #ifndef FCGI_OBSERVE_TROUBLE_H
 #define FCGI_OBSERVE_TROUBLE_H
 
 #include <fastcgi/server.h>
-#include <stdatomic.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <sys/socket.h>
 
@@ -27,27 +27,56 @@ typedef enum fcgi__trouble_kind {
       FCGI__TROUBLES /* The number of kinds. */
 } fcgi__trouble_kind;
 
+enum {
+  FCGI__CAUSES = 8, /* Of one kind, held at a time; more are counted only. */
+  FCGI__CAUSE_NAME = 128,
+  FCGI__PEER_NAME = 96,
+  FCGI__PEER_PLACE = 72
+};
+
+/* What happened, and through whom. */
+typedef struct fcgi__cause {
+  long long quiet;             /* Until when it is only counted. */
+  unsigned untold;             /* How often it has been, and not told. */
+  int given_up;                /* 1: its place is for another cause. */
+  char name[FCGI__CAUSE_NAME]; /* What tells it from others. */
+} fcgi__cause;
+
 /* One kind. Zero-initialised it has never happened. */
 typedef struct fcgi__trouble {
-  atomic_llong quiet; /* Until when it is only counted. */
-  atomic_uint untold; /* How often it has been counted and not told. */
+  fcgi__cause causes[FCGI__CAUSES + 1]; /* The last counts all others. */
+  unsigned next;                        /* Which gives its place up next. */
 } fcgi__trouble;
 
-/* Counts one, and logs it as a line of `level` unless a line of its kind was
-   logged within the last ten seconds. Any thread. */
-void fcgi__trouble_note(fcgi_server *server, fcgi__trouble_kind kind,
-                        fcgi_log_level level, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
+typedef struct fcgi__troubles {
+  pthread_mutex_t lock; /* Guards the kinds; no other is taken inside. */
+  fcgi__trouble kinds[FCGI__TROUBLES]; /* By fcgi__trouble_kind. */
+} fcgi__troubles;
 
-/* Logs how many were not told of each kind that was quiet until `now`. Returns
+/* Make them, of zeroes, and end them. */
+void fcgi__troubles_init(fcgi__troubles *troubles);
+void fcgi__troubles_clear(fcgi__troubles *troubles);
+
+/* Counts one, and logs it as a line of `level` unless a line of its kind and
+   `cause` was logged within the last ten seconds, or too many others were. Any
+   thread, under any lock. */
+void fcgi__trouble_note(fcgi_server *server, fcgi__trouble_kind kind,
+                        const char *cause, fcgi_log_level level,
+                        const char *format, ...)
+    __attribute__((format(printf, 5, 6)));
+
+/* Logs how many were not told of each cause that was quiet until `now`. Returns
    when the next one is due, LLONG_MAX for never. */
 long long fcgi__trouble_tell(fcgi_server *server, long long now);
 
-enum { FCGI__PEER_NAME = 96 };
+/* Who is at the other end of a connected socket. */
+typedef struct fcgi__peer {
+  char name[FCGI__PEER_NAME];   /* An address with its port, or a process and
+                                   its user. */
+  char place[FCGI__PEER_PLACE]; /* The address or the user alone. */
+} fcgi__peer;
 
-/* Writes who is at the other end of a connected socket to `out`: an address
-   with its port, or a process and its user. */
-void fcgi__peer_name(int fd, char out[FCGI__PEER_NAME]);
+void fcgi__peer_of(int fd, fcgi__peer *out);
 
 /* Notes that a peer broke the protocol. `data` are the bytes that it began
    with, or NULL when it began well; `error` tells the rest. */

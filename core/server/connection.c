@@ -284,12 +284,20 @@ static void take_bytes(fcgi__connection *connection, const uint8_t *data,
   connection->flush = 1;
 }
 
-static void lose_by_reset(fcgi__connection *connection) {
-  char who[FCGI__PEER_NAME];
-  if (connection->requests > 0) {
-    fcgi__peer_name(connection->fd, who);
-    fcgi__trouble_note(connection->server, FCGI__TROUBLE_RESET, FCGI_LOG_INFO,
-                       "%s reset its connection while requests were open", who);
+/* A request whose PARAMS go on is open, too. */
+static int has_open(const fcgi__connection *connection) {
+  const unsigned begun = FCGI_SESSION_ACTIVE | FCGI_SESSION_PARAMS;
+  return connection->requests > 0 ||
+         (fcgi_session_flags(connection->session) & begun) == begun;
+}
+
+void fcgi__connection_lost_by_reset(fcgi__connection *connection) {
+  fcgi__peer who;
+  if (!connection->lost && has_open(connection)) {
+    fcgi__peer_of(connection->fd, &who);
+    fcgi__trouble_note(
+        connection->server, FCGI__TROUBLE_RESET, who.place, FCGI_LOG_INFO,
+        "%s reset its connection while requests were open", who.name);
   }
   fcgi__connection_lost(connection, FCGI_ABORT_CONNECTION);
 }
@@ -308,7 +316,7 @@ static int receive_once(fcgi__connection *connection) {
   } else if (len == 0)
     half_close(connection);
   else if (errno != EAGAIN && errno != EWOULDBLOCK)
-    lose_by_reset(connection);
+    fcgi__connection_lost_by_reset(connection);
   return len == (ssize_t)sizeof data || (len > 0 && connection->ending);
 }
 
@@ -341,9 +349,23 @@ void fcgi__connection_spill(fcgi__connection *connection) {
   fcgi__connection_resume(connection);
 }
 
+int fcgi__connection_was_reset(const fcgi__connection *connection) {
+  int why = 0;
+  socklen_t len = sizeof why;
+  return getsockopt(connection->fd, SOL_SOCKET, SO_ERROR, &why, &len) == 0 &&
+         why == ECONNRESET;
+}
+
+static void lose_hung_up(fcgi__connection *connection) {
+  if (fcgi__connection_was_reset(connection))
+    fcgi__connection_lost_by_reset(connection);
+  else
+    fcgi__connection_lost(connection, FCGI_ABORT_CONNECTION);
+}
+
 void fcgi__connection_look(fcgi__connection *connection) {
   if (connection->fd >= 0 && !connection->lost && is_hung_up(connection->fd))
-    fcgi__connection_lost(connection, FCGI_ABORT_CONNECTION);
+    lose_hung_up(connection);
 }
 
 /* The report may be about the socket that had this memory before, so the
@@ -351,7 +373,7 @@ void fcgi__connection_look(fcgi__connection *connection) {
 void fcgi__connection_hang_up(fcgi__connection *connection) {
   if (!connection->lost && !can_receive(connection) &&
       is_hung_up(connection->fd))
-    fcgi__connection_lost(connection, FCGI_ABORT_CONNECTION);
+    lose_hung_up(connection);
 }
 
 void fcgi__connection_ready(fcgi__connection *connection, unsigned events) {

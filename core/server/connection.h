@@ -145,6 +145,10 @@ void fcgi__connection_close(fcgi__connection *connection);
 /* The connection is of no use any more. */
 void fcgi__connection_lost(fcgi__connection *connection,
                            fcgi_abort_reason reason);
+/* The same, because its peer has reset it: told where requests are open. */
+void fcgi__connection_lost_by_reset(fcgi__connection *connection);
+/* 1: the socket says now that its peer has, which it does once. */
+int fcgi__connection_was_reset(const fcgi__connection *connection);
 
 /* Release the lock, wait until something may have changed for this
    connection, `*wake` is written to, or `until` passes, and serve the socket

@@ -233,18 +233,19 @@ static void expire_wait(fcgi__connection *connection) {
 }
 
 static void note_timeouts(const fcgi__connection *connection, long long now) {
-  char who[FCGI__PEER_NAME];
+  fcgi__peer who;
   if (connection->due[FCGI__DUE_HEADER] > now &&
       connection->due[FCGI__DUE_OUTPUT] > now)
     return;
-  fcgi__peer_name(connection->fd, who);
+  fcgi__peer_of(connection->fd, &who);
   if (connection->due[FCGI__DUE_HEADER] <= now)
-    fcgi__trouble_note(connection->server, FCGI__TROUBLE_HEADER, FCGI_LOG_INFO,
-                       "a request's parameters stopped coming from %s: closed",
-                       who);
+    fcgi__trouble_note(
+        connection->server, FCGI__TROUBLE_HEADER, who.place, FCGI_LOG_INFO,
+        "a request's parameters stopped coming from %s: closed", who.name);
   else
-    fcgi__trouble_note(connection->server, FCGI__TROUBLE_OUTPUT, FCGI_LOG_INFO,
-                       "%s took no more of an answer: closed", who);
+    fcgi__trouble_note(connection->server, FCGI__TROUBLE_OUTPUT, who.place,
+                       FCGI_LOG_INFO, "%s took no more of an answer: closed",
+                       who.name);
 }
 
 void fcgi__connection_expire(fcgi__connection *connection, long long now) {

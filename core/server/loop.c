@@ -81,9 +81,10 @@ int fcgi__server_has_waiting(fcgi_server *server) {
    and other processes may have room. */
 void fcgi__server_rest_from_accepting(fcgi_server *server) {
   long long again = fcgi__now() + ACCEPT_PAUSE_MS;
-  fcgi__trouble_note(server, FCGI__TROUBLE_ACCEPT, FCGI_LOG_WARNING,
+  const char *why = strerror(errno);
+  fcgi__trouble_note(server, FCGI__TROUBLE_ACCEPT, why, FCGI_LOG_WARNING,
                      "cannot accept a connection: %s; trying again in %d ms",
-                     strerror(errno), ACCEPT_PAUSE_MS);
+                     why, ACCEPT_PAUSE_MS);
   fcgi__server_accept_off(server);
   fcgi__handover_tell(server);
   lower_to(&server->accept_again, again);

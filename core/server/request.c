@@ -141,11 +141,13 @@ long long fcgi__request_body_due(fcgi_request *request, long long now,
 }
 
 void fcgi__request_expire(fcgi_request *request, long long now) {
+  fcgi__peer who;
   if (!is_collecting(request) || request->body_due > now)
     return;
-  fcgi__trouble_note(request->connection->server, FCGI__TROUBLE_BODY,
-                     FCGI_LOG_INFO,
-                     "a request body stopped coming: answered 408");
+  fcgi__peer_of(request->connection->fd, &who);
+  fcgi__trouble_note(
+      request->connection->server, FCGI__TROUBLE_BODY, who.place, FCGI_LOG_INFO,
+      "a request body stopped coming from %s: answered 408", who.name);
   answer_alone(request, 408);
 }
 

@@ -94,9 +94,14 @@ static int pump_files(fcgi__connection *connection) {
   return error;
 }
 
-/* After END, EPIPE and ECONNRESET are how some web servers hang up; before, the
-   requests learn of it as an abort. Neither is worth a log line. */
+/* After END, EPIPE and ECONNRESET are how some web servers hang up, and not
+   worth a log line. A unix socket says EPIPE here and keeps the reset. */
 static void send_failed(fcgi__connection *connection) {
+  if (errno == ECONNRESET ||
+      (errno == EPIPE && fcgi__connection_was_reset(connection))) {
+    fcgi__connection_lost_by_reset(connection);
+    return;
+  }
   if (errno == EIO) {
     fcgi__server_log(connection->server, FCGI_LOG_ERROR,
                      "a file got shorter while it was sent: connection reset");

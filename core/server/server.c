@@ -96,6 +96,7 @@ static void init_server(fcgi_server *server, const fcgi_server_config *config) {
   fcgi__handover_init(&server->handover);
   server->board.fd = -1;
   pthread_mutex_init(&server->lock, NULL);
+  fcgi__troubles_init(&server->troubles);
   atomic_init(&server->offered, -1);
   atomic_init(&server->next_sweep, LLONG_MAX);
   atomic_init(&server->accept_again, LLONG_MAX);
@@ -191,6 +192,7 @@ void fcgi_server_free(fcgi_server *server) {
   fcgi__poller_free(server->poller);
   fcgi__guard_clear(&server->guard, &allocator);
   fcgi__free(&allocator, server->roles);
+  fcgi__troubles_clear(&server->troubles);
   pthread_mutex_destroy(&server->lock);
   fcgi__process_clear(&server->process);
   fcgi__free(&allocator, server);

@@ -102,15 +102,15 @@ struct fcgi_server {
   _Atomic(fcgi__board_slot *) slot;      /* Where we count; NULL: nowhere. */
   fcgi__board board;                     /* Where that is. */
   fcgi__spare spare;                     /* Serves when all are busy. */
-  fcgi__trouble troubles[FCGI__TROUBLES]; /* What others did wrong. */
-  _Atomic(fcgi_trace_fn) tracer;          /* For the slow log, or NULL. */
-  _Atomic(void *) tracer_data;            /* For it. */
-  struct fcgi__access_format *access;     /* Of the access log, or NULL. */
-  fcgi__logs *logs;                       /* Of lines. */
-  char status_path[FCGI__STATUS_PATH];    /* Copied. */
-  char ping_path[FCGI__STATUS_PATH];      /* Copied. */
-  char root_path[FCGI__STATUS_PATH];      /* The mount point, copied. */
-  char temp_dir[256];                     /* Copied. */
+  fcgi__troubles troubles;               /* What others did wrong. */
+  _Atomic(fcgi_trace_fn) tracer;         /* For the slow log, or NULL. */
+  _Atomic(void *) tracer_data;           /* For it. */
+  struct fcgi__access_format *access;    /* Of the access log, or NULL. */
+  fcgi__logs *logs;                      /* Of lines. */
+  char status_path[FCGI__STATUS_PATH];   /* Copied. */
+  char ping_path[FCGI__STATUS_PATH];     /* Copied. */
+  char root_path[FCGI__STATUS_PATH];     /* The mount point, copied. */
+  char temp_dir[256];                    /* Copied. */
   unsigned char temp_named;    /* 1: by the program, not the environment. */
   char message[FCGI__MESSAGE]; /* For fcgi_server_message. */
 };

@@ -215,16 +215,9 @@ static void test_stalled_body_harms_no_neighbour(void **state) {
                     "end 1 app=0 status=0\n");
 }
 
-static void count_lines(fcgi_log_level level, const char *line, void *data) {
-  (void)level;
-  *(int *)data += strstr(line, "protocol") != NULL;
-}
-
 static void test_broken_protocol_is_logged_once(void **state) {
   serving *f = *state;
-  int lines = 0;
-  f->config.log = count_lines;
-  f->config.log_data = &lines;
+  lines_begin(&f->log, &f->config);
   serving_restart(f);
   records_open(&f->text->sent, 1);
   records_begin(&f->text->sent, 1, FCGI_ROLE_RESPONDER, 1);
@@ -232,7 +225,7 @@ static void test_broken_protocol_is_logged_once(void **state) {
   serving_send(f);
   serving_idle(f, 20);
   assert_true(serving_is_closed(f, 0));
-  assert_int_equal(lines, 1);
+  assert_int_equal(lines_count(&f->log, "protocol"), 1);
 }
 
 static void *read_body(void *data) {

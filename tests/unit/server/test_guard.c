@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Who may connect to a server, over real sockets. */
 #include "support/failing.h"
+#include "support/lines.h"
 #include "support/unit.h"
 
 #include <arpa/inet.h>
@@ -21,21 +22,14 @@ static const char variable[] = "FCGI_WEB_SERVER_ADDRS";
 typedef struct guarded {
   fcgi_server *server;       /* Under test, or NULL. */
   fcgi_server_config config; /* For open_server. */
-  char log[2048];            /* Its lines, each with a newline. */
+  log_lines log;             /* What it logs. */
 } guarded;
-
-static void keep_line(fcgi_log_level level, const char *line, void *data) {
-  guarded *g = data;
-  size_t len = strlen(g->log);
-  (void)level;
-  snprintf(g->log + len, sizeof g->log - len, "%s\n", line);
-}
 
 static int set_up(void **state) {
   guarded *g = calloc(1, sizeof *g);
   unsetenv(variable);
-  g->config = (fcgi_server_config){
-      .size = sizeof g->config, .log = keep_line, .log_data = g};
+  g->config = (fcgi_server_config){.size = sizeof g->config};
+  lines_begin(&g->log, &g->config);
   *state = g;
   return 0;
 }
@@ -119,7 +113,7 @@ static void test_guard_lets_in_who_is_listed(void **state) {
   g->config.allow = "10.0.0.0/8, 127.0.0.1";
   assert_int_equal(open_server(g, "127.0.0.1:0"), 0);
   assert_true(is_served(g, connect_tcp(g)));
-  assert_string_equal(g->log, "");
+  assert_string_equal(lines_text(&g->log), "");
 }
 
 static void test_guard_copies_the_list(void **state) {
@@ -141,8 +135,9 @@ static void test_guard_closes_on_others(void **state) {
   g->config.allow = "127.0.0.2, ::1";
   assert_int_equal(open_server(g, "127.0.0.1:0"), 0);
   assert_false(is_served(g, connect_tcp(g)));
-  assert_string_equal(g->log, "refused a connection from 127.0.0.1: not in "
-                              "the allow list\n");
+  assert_string_equal(lines_text(&g->log),
+                      "refused a connection from 127.0.0.1: not in "
+                      "the allow list\n");
 }
 
 static void test_guard_knows_v6_peers(void **state) {
@@ -153,7 +148,8 @@ static void test_guard_knows_v6_peers(void **state) {
   g->config.allow = "::2/127, 127.0.0.1";
   assert_int_equal(open_server(g, "[::1]:0"), 0);
   assert_false(is_served(g, connect_tcp6(g)));
-  assert_non_null(strstr(g->log, "from ::1: not in the allow list\n"));
+  assert_non_null(
+      strstr(lines_text(&g->log), "from ::1: not in the allow list\n"));
 }
 
 static void test_guard_logs_a_flood_once(void **state) {
@@ -162,7 +158,7 @@ static void test_guard_logs_a_flood_once(void **state) {
   assert_int_equal(open_server(g, "127.0.0.1:0"), 0);
   for (int i = 0; i < 5; i++)
     assert_false(is_served(g, connect_tcp(g)));
-  assert_ptr_equal(strchr(g->log, '\n') + 1, g->log + strlen(g->log));
+  assert_int_equal(lines_count(&g->log, ""), 1);
 }
 
 static void test_guard_obeys_the_environment(void **state) {
@@ -170,7 +166,8 @@ static void test_guard_obeys_the_environment(void **state) {
   setenv(variable, "127.0.0.2,127.0.0.3", 1);
   assert_int_equal(open_server(g, "127.0.0.1:0"), 0);
   assert_false(is_served(g, connect_tcp(g)));
-  assert_non_null(strstr(g->log, "not in FCGI_WEB_SERVER_ADDRS\n"));
+  assert_non_null(
+      strstr(lines_text(&g->log), "not in FCGI_WEB_SERVER_ADDRS\n"));
   setenv(variable, "127.0.0.2,127.0.0.1", 1);
   assert_int_equal(open_server(g, "127.0.0.1:0"), 0);
   assert_true(is_served(g, connect_tcp(g)));
@@ -190,12 +187,13 @@ static void test_guard_wants_both_lists(void **state) {
 
 static void assert_variable_shuts(guarded *g, const char *value) {
   char line[120];
-  g->log[0] = '\0';
+  lines_forget(&g->log);
   setenv(variable, value, 1);
   assert_int_equal(open_server(g, "127.0.0.1:0"), 0);
   snprintf(line, sizeof line, "FCGI_WEB_SERVER_ADDRS \"%s\": ", value);
-  assert_memory_equal(g->log, line, strlen(line));
-  assert_non_null(strstr(g->log, "every TCP connection is refused\n"));
+  assert_memory_equal(lines_text(&g->log), line, strlen(line));
+  assert_non_null(
+      strstr(lines_text(&g->log), "every TCP connection is refused\n"));
   assert_false(is_served(g, connect_tcp(g)));
 }
 
@@ -273,7 +271,7 @@ static void test_guard_knows_users(void **state) {
            "refused a connection from user %lu: not among the users who may "
            "connect\n",
            (unsigned long)getuid());
-  assert_string_equal(g->log, line);
+  assert_string_equal(lines_text(&g->log), line);
 }
 
 static void test_guard_serves_on_after_a_refusal(void **state) {

@@ -15,33 +15,9 @@ static const char refused[] = "stdout 1 Content-Type: text/plain\r\n"
                               "500 Internal Server Error\n\n"
                               "stdout_end 1\nend 1 app=0 status=0\n";
 
-/* The lines of the log, joined. */
-typedef struct lines {
-  char text[2048];
-  size_t len;
-} lines;
-
-static void keep_line(fcgi_log_level level, const char *line, void *data) {
-  lines *all = data;
-  int len =
-      snprintf(all->text + all->len, sizeof all->text - all->len, "%s\n", line);
-  (void)level;
-  if (len > 0 && all->len + (size_t)len < sizeof all->text)
-    all->len += (size_t)len;
-}
-
-static void log_to(serving *f, lines *all) {
-  *all = (lines){.len = 0};
-  f->config.log = keep_line;
-  f->config.log_data = all;
+static void log_to(serving *f) {
+  lines_begin(&f->log, &f->config);
   serving_restart(f);
-}
-
-static size_t count_of(const lines *all, const char *part) {
-  size_t count = 0;
-  for (const char *at = strstr(all->text, part); at; at = strstr(at + 1, part))
-    count++;
-  return count;
 }
 
 static fcgi_request *take(serving *f, uint16_t role, const char *method) {
@@ -68,16 +44,15 @@ static void test_impossible_heads_give_500(void **state) {
   static const char *const lengths[] = {
       "50", "0",    "-3",  "3x", "x",
       "",   "3, 3", "0x3", "+3", "99999999999999999999"};
-  lines all;
-  log_to(f, &all);
+  log_to(f);
   for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
     const fcgi_header length = header("content-Length", lengths[i]);
-    all.len = 0;
+    lines_forget(&f->log);
     assert_int_equal(
         fcgi_request_respond(take_get(f), 200, &length, 1, "abc", 3),
         FCGI_ERR_INVALID);
     serving_expect(f, refused);
-    assert_int_equal(count_of(&all, "GET /x: Content-Length"), 1);
+    assert_int_equal(lines_count(&f->log, "GET /x: Content-Length"), 1);
   }
   const fcgi_header two[] = {header("Content-Length", "3"),
                              header("Content-Length", "4")};
@@ -154,8 +129,7 @@ static void test_headers_of_the_connection_are_left_out(void **state) {
                                  header("Proxy-Connection", "x"),
                                  header("Set-Cookie", "a=b"),
                                  header("X-Upgrade", "1")};
-  lines all;
-  log_to(f, &all);
+  log_to(f);
   for (int i = 0; i < 2; i++) {
     assert_int_equal(fcgi_request_respond(take_get(f), 200, headers, 10, "", 0),
                      0);
@@ -163,9 +137,9 @@ static void test_headers_of_the_connection_are_left_out(void **state) {
                       "Content-Length: 0\r\nStatus: 200 OK\r\n\r\n\n"
                       "stdout_end 1\nend 1 app=0 status=0\n");
   }
-  assert_int_equal(count_of(&all, "header Transfer-Encoding,"), 1);
-  assert_int_equal(count_of(&all, "header Connection,"), 1);
-  assert_int_equal(count_of(&all, "\n"), 8);
+  assert_int_equal(lines_count(&f->log, "header Transfer-Encoding,"), 1);
+  assert_int_equal(lines_count(&f->log, "header Connection,"), 1);
+  assert_int_equal(lines_count(&f->log, ""), 8);
 }
 
 /* The same of raw output, in one piece and byte by byte. */
@@ -183,8 +157,7 @@ static void expect_raw(serving *f, const char *text, const char *expected) {
 
 static void test_raw_heads_are_judged(void **state) {
   serving *f = *state;
-  lines all;
-  log_to(f, &all);
+  log_to(f);
   expect_raw(f,
              "Connection: close\r\nX: y\nTransfer-Encoding:\n chunked\n"
              "Content-Length: 2\nContent-Length: 2\r\n\r\nhi",
@@ -198,7 +171,7 @@ static void test_raw_heads_are_judged(void **state) {
   expect_raw(f, "Status: 101 Switching\r\n\r\nabc", refused);
   expect_raw(f, "Status: fine\r\n\r\nabc", refused);
   expect_raw(f, "Content-Type: text/plain\r\nno empty line", refused);
-  assert_int_equal(count_of(&all, "GET /x: "), 10);
+  assert_int_equal(lines_count(&f->log, "GET /x: "), 10);
   expect_raw(f, "no head\n",
              "stdout 1 no head\n\nstdout_end 1\n"
              "end 1 app=0 status=0\n");
@@ -211,8 +184,7 @@ static void test_endless_raw_head_gives_500(void **state) {
   memset(line, 'a', sizeof line - 1);
   line[1] = ':';
   line[sizeof line - 2] = '\n';
-  lines all;
-  log_to(f, &all);
+  log_to(f);
   fcgi_request *request = take_get(f);
   int rounds = 0;
   while (rounds < 1000 && fcgi_request_write(request, line, 1024) == 1024)
@@ -220,7 +192,7 @@ static void test_endless_raw_head_gives_500(void **state) {
   assert_int_equal(rounds, 256);
   assert_int_equal(fcgi_request_end(request, 0), FCGI_ERR_INVALID);
   serving_expect(f, refused);
-  assert_int_equal(count_of(&all, "longer than 262144 bytes"), 1);
+  assert_int_equal(lines_count(&f->log, "longer than 262144 bytes"), 1);
 }
 
 static void test_held_head_leaves_no_trace_of_a_failure(void **state) {
@@ -273,21 +245,19 @@ static void test_broken_promises_cut_the_answer(void **state) {
   serving *f = *state;
   static int (*const breaks[])(fcgi_request *) = {too_few, too_many,
                                                   raw_too_few, file_too_long};
-  lines all;
   for (size_t i = 0; i < sizeof breaks / sizeof *breaks; i++) {
-    log_to(f, &all);
+    log_to(f);
     assert_int_equal(breaks[i](take_get(f)), FCGI_ERR_INVALID);
     serving_idle(f, 5);
     assert_true(serving_is_closed(f, 5000));
-    assert_int_equal(count_of(&all, "GET /x: "), 1);
-    assert_int_equal(count_of(&all, "than Content-Length"), 1);
+    assert_int_equal(lines_count(&f->log, "GET /x: "), 1);
+    assert_int_equal(lines_count(&f->log, "than Content-Length"), 1);
   }
 }
 
 static void test_broken_promises_spare_other_requests(void **state) {
   serving *f = *state;
-  lines all;
-  log_to(f, &all);
+  log_to(f);
   records_get(&f->text->sent, 1);
   records_get(&f->text->sent, 3);
   serving_send(f);
@@ -356,9 +326,8 @@ static void test_files_without_a_size_are_read(void **state) {
 /* Its file is read record by record: the others of the connection go on. */
 static void test_file_that_shrinks_spares_other_requests(void **state) {
   serving *f = *state;
-  lines all;
   f->config.io_timeout_ms = FCGI_WAIT_NEVER;
-  log_to(f, &all);
+  log_to(f);
   FILE *file = tmpfile();
   enum { LONG = 8 << 20 };
   static char sink[1 << 16];
@@ -379,13 +348,13 @@ static void test_file_that_shrinks_spares_other_requests(void **state) {
     total += got > 0 ? (size_t)got : 0;
   }
   assert_int_equal(ftruncate(fileno(file), LONG - 4096), 0);
-  while (total < LONG - (1 << 20) || count_of(&all, "shorter") == 0) {
+  while (total < LONG - (1 << 20) || lines_count(&f->log, "shorter") == 0) {
     serving_idle(f, 1);
     got = recv(f->client, sink, sizeof sink, MSG_DONTWAIT);
     assert_true(got != 0);
     total += got > 0 ? (size_t)got : 0;
   }
-  assert_int_equal(count_of(&all, "a file got shorter"), 1);
+  assert_int_equal(lines_count(&f->log, "a file got shorter"), 1);
   assert_int_equal(fcgi_request_reply(second, 200, NULL, "b", 1), 0);
   char last[16] = "";
   do {

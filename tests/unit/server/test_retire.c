@@ -29,11 +29,6 @@ static void answer_one(serving *f) {
   serving_expect(f, "stdout_end 1\nend 1 app=0 status=0\n");
 }
 
-static void keep_line(fcgi_log_level level, const char *text, void *data) {
-  (void)level;
-  snprintf(data, 256, "%s", text);
-}
-
 /* The last one is answered, and then the process has nothing more to do. */
 static void expect_end_after(serving *f, int requests) {
   fcgi_server_event event;
@@ -44,15 +39,13 @@ static void expect_end_after(serving *f, int requests) {
 
 static void test_stops_after_so_many(void **state) {
   serving *f = *state;
-  char line[256] = "";
   f->config.retire_after = 3;
-  f->config.log = keep_line;
-  f->config.log_data = line;
+  lines_begin(&f->log, &f->config);
   f->config.drain_silence_ms = 50;
   serving_restart(f);
   expect_end_after(f, 3);
-  assert_string_equal(line,
-                      "as many requests as a process may serve; stopping");
+  assert_string_equal(lines_text(&f->log),
+                      "as many requests as a process may serve; stopping\n");
 }
 
 static void
@@ -70,17 +63,16 @@ test_environment_counts_where_the_program_says_nothing(void **state) {
 static void test_wrong_environment_is_ignored(void **state) {
   static const char *const wrong[] = {"x", "-1", "1x", "9223372036854775807"};
   serving *f = *state;
-  f->config.log = keep_line;
   for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
-    char line[256] = "", expected[256];
-    f->config.log_data = line;
+    char expected[256];
+    lines_begin(&f->log, &f->config);
     setenv(after, wrong[i], 1);
     serving_restart(f);
     snprintf(expected, sizeof expected,
              "FASTCGI_MAX_REQUESTS=\"%s\" is ignored: it must be a number of "
-             "requests",
+             "requests\n",
              wrong[i]);
-    assert_string_equal(line, expected);
+    assert_string_equal(lines_text(&f->log), expected);
     assert_int_equal(f->server->retire.on, 0);
   }
 }

@@ -4,6 +4,7 @@
 #define UNIT_SUPPORT_SERVING_H
 
 #include "support/dialogue.h"
+#include "support/lines.h"
 
 #include <fastcgi/fastcgi.h>
 
@@ -14,6 +15,7 @@ typedef struct serving {
   int client;                /* The web server's end of a connection. */
   dialogue *text;            /* `text->sent` goes to the server; decodes. */
   records got;               /* What came from the server. */
+  log_lines log;             /* What it logs, after lines_begin. */
 } serving;
 
 /* cmocka's fixture: a server with every default, and a client connected. */
