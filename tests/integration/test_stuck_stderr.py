@@ -9,69 +9,17 @@ import signal
 import socket
 import stat
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support.fcgi_client import Client, connect, get_params, wait_until
-from support.paths import BUILD, EXAMPLES
+from support.paths import EXAMPLES
 from support.supervisor import children, copy_for_all
+from support.told import NAMES, SUPERVISED, TOOL, command, started
 
 FAILURES = 150  # Each a traceback or a line: more than a small pipe holds.
-LAUNCHER = BUILD / "lua" / "bin" / "fcgi-lua"
-
-PYTHON = """
-import sys
-import fastcgi
-
-def app(request):
-    if request.params.get("QUERY_STRING") == "fail":
-        raise RuntimeError("x" * 500)
-    return 200, {"Content-Type": "text/plain"}, b"fine\\n"
-
-if __name__ == "__main__":
-    fastcgi.serve(app, bind=sys.argv[1])
-"""
-LUA = """
-return function(req)
-  if req.params.QUERY_STRING == "fail" then
-    error(("x"):rep(500))
-  end
-  return 200, {["Content-Type"] = "text/plain"}, "fine\\n"
-end
-"""
-
-
-def programs(directory: Path) -> dict[str, list]:
-    """By name: a command that serves at the address which follows."""
-    python, lua = directory / "app.py", directory / "app.lua"
-    python.write_text(PYTHON)
-    lua.write_text(LUA)
-    module = [sys.executable, "-m", "fastcgi", "app:app", "--pythonpath", directory]
-    launcher = [LAUNCHER, lua]
-    run = [BUILD / "tools" / "fcgi", "run", "--allow-root", "--workers", "2"]
-    return {
-        "c": [EXAMPLES / "hello"],
-        "python": [sys.executable, python],
-        "python-module": [*module, "--threads", "2", "--bind"],
-        "python-workers": [*module, "--workers", "2", "--allow-root", "--bind"],
-        "lua": [*launcher, "--bind"],
-        "lua-threads": [*launcher, "--threads", "2", "--bind"],
-        "lua-workers": [*launcher, "--workers", "2", "--allow-root", "--bind"],
-        "run": [*run, "--", EXAMPLES / "hello"],
-    }
-
-
-NAMES = list(programs(Path("/tmp")) if os.access("/tmp", os.W_OK) else ())
-SUPERVISED = [name for name in NAMES if "workers" in name or name == "run"]
-
-
-def command(directory: Path, name: str, address: str) -> list[str]:
-    words = programs(directory)[name]
-    words = [*words[:5], "--bind", address, *words[5:]] if name == "run" else [*words, address]
-    return [str(word) for word in words]
 
 
 class Unread:
@@ -114,27 +62,6 @@ def unread() -> Iterator[Unread]:
     pipe.close()
 
 
-@contextlib.contextmanager
-def started(words: list[str], address: str, **options) -> Iterator[subprocess.Popen]:
-    child = subprocess.Popen(words, stdin=subprocess.DEVNULL, start_new_session=True, **options)
-    try:
-        wait_until(lambda: accepts(child, address), 40, f"{words} listening")
-        yield child
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
-
-
-def accepts(child: subprocess.Popen, address: str) -> bool:
-    assert child.poll() is None, f"{child.args} ended"
-    try:
-        connect(address).close()
-    except OSError:
-        return False
-    return True
-
-
 def ask(address: str, query: str = "") -> int:
     with Client(address, timeout=60) as client:
         return client.ask(get_params(query=query)).status
@@ -160,7 +87,7 @@ def name(request: pytest.FixtureRequest) -> str:
 def test_nobody_reads(name: str, directory: Path, unread: Unread):
     """Requests are answered, and the stop is one, before and after that."""
     address = f"unix:{directory}/{name}.sock"
-    with started(command(directory, name, address), address, stderr=unread.writer) as child:
+    with started(command(name, address), address, stderr=unread.writer) as child:
         for _ in range(FAILURES):
             break_protocol(address)
             ask(address, "fail")
@@ -178,7 +105,7 @@ def reload(child: subprocess.Popen) -> None:
 @pytest.mark.parametrize("supervised", SUPERVISED)
 def test_the_supervisor_goes_on(supervised: str, directory: Path, unread: Unread):
     address = f"unix:{directory}/{supervised}-super.sock"
-    words = command(directory, supervised, address)
+    words = command(supervised, address)
     with started(words, address, stderr=unread.writer) as child:
         wait_until(lambda: len(children(child.pid)) == 2, 40, "two workers")
         assert ask(address) == 200
@@ -196,7 +123,7 @@ def test_the_supervisor_goes_on(supervised: str, directory: Path, unread: Unread
 def test_lines_come_when_it_is_read_again(directory: Path, unread: Unread):
     """Those that the queue held, and how many it did not."""
     address = f"unix:{directory}/again.sock"
-    words = command(directory, "python", address)
+    words = command("python", address)
     with started(words, address, stderr=unread.writer) as child:
         for _ in range(600):
             ask(address, "fail")
@@ -219,7 +146,7 @@ def is_socket(pid: int, fd: int) -> bool:
 def test_closed_descriptors(name: str, directory: Path):
     """No socket becomes one of them, and gets what is printed."""
     address = f"unix:{directory}/{name}-closed.sock"
-    words = ["sh", "-c", SHELL, "sh", *command(directory, name, address)]
+    words = ["sh", "-c", SHELL, "sh", *command(name, address)]
     with started(words, address) as child:
         for _ in range(5):
             break_protocol(address)
@@ -278,7 +205,7 @@ def test_logs_of_another_user(kind: str, where: str, directory: Path, open_direc
             copy_for_all(open_directory, EXAMPLES / program)
     name = f"{kind}{where.replace('/', '-')}"
     address = f"unix:{open_directory}/{name}.sock"
-    words = [BUILD / "tools" / "fcgi", "run", "--user", "nobody", "--bind", address, "--"]
+    words = [TOOL, "run", "--user", "nobody", "--bind", address, "--"]
     env = {**os.environ, "FASTCGI_ACCESS_LOG": where, "FASTCGI_ERROR_LOG": where}
     with standard(kind, directory) as (output, read):
         words = [str(word) for word in (*words, open_directory / "hello")]

@@ -1,0 +1,20 @@
+-- SPDX-License-Identifier: MIT
+-- A program over the SWIG module that does as told.c says.
+local fcgi = require "fcgi_swig"
+
+local server = fcgi.Server()
+if arg[1] then
+  server:listen(arg[1])
+else
+  server:listen_inherited()
+end
+server:serve(function(request)
+  local told = request:param "QUERY_STRING"
+  if told == "fail" then
+    error(("x"):rep(500))
+  elseif told == "loop" then
+    io.open(os.getenv "MARK", "w"):close()
+  end
+  while told == "loop" do end
+  request:reply(200, "text/plain", "fine\n")
+end)

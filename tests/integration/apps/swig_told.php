@@ -1,0 +1,17 @@
+<?php
+// SPDX-License-Identifier: MIT
+// A program over the SWIG module that does as told.c says.
+$server = new FastCGIServer();
+isset($argv[1]) ? $server->listen($argv[1]) : $server->listen_inherited();
+$server->serve(function ($request) {
+    $told = $request->param('QUERY_STRING');
+    if ($told === 'fail') {
+        throw new RuntimeException(str_repeat('x', 500));
+    }
+    if ($told === 'loop') {
+        touch(getenv('MARK'));
+    }
+    while ($told === 'loop') {
+    }
+    $request->reply(200, 'text/plain', "fine\n");
+});

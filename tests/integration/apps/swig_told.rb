@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: MIT
+# A program over the SWIG module that does as told.c says.
+require "fastcgi_swig"
+
+server = FastCGI::Swig::Server.new
+ARGV[0] ? server.listen(ARGV[0]) : server.listen_inherited
+server.serve do |request|
+  told = request.param("QUERY_STRING")
+  raise "x" * 500 if told == "fail"
+
+  if told == "loop"
+    File.write(ENV.fetch("MARK"), "")
+    loop {}
+  end
+  request.reply(200, "text/plain", "fine\n")
+end
