@@ -167,7 +167,7 @@ static int take_flag(bench_plan *plan, int option, char *const *argv) {
   case 'H':
     return plan->histogram = 1, 0;
   default:
-    return tool_bad_option("bench", option, argv);
+    return tool_bad_option("bench", option, argv, options);
   }
 }
 

@@ -197,7 +197,7 @@ static int take_option(call *c, int option, char *const *argv) {
   case OPTION_TIMEOUT:
     return take_number(c, option, optarg);
   default:
-    return tool_bad_option("call", option, argv);
+    return tool_bad_option("call", option, argv, options);
   }
 }
 

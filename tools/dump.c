@@ -290,7 +290,7 @@ int tool_dump(int argc, char **argv) {
     if (option == 'h')
       return help();
     if (option != 'a')
-      return tool_bad_option("dump", option, argv);
+      return tool_bad_option("dump", option, argv, options);
     all = 1;
   }
   if (argc - optind > 1)

@@ -3,7 +3,6 @@
 #include "tool.h"
 #include <fastcgi/server.h>
 #include <fastcgi/version.h>
-#include <getopt.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,18 +32,6 @@ int tool_complain(int status, const char *format, ...) {
   va_end(arguments);
   fputc('\n', stderr);
   return status;
-}
-
-int tool_bad_option(const char *command, int found, char *const *argv) {
-  const char *word = argv[optind - 1];
-  if (found == ':')
-    return tool_complain(TOOL_USAGE, "%s: %s needs a value; see fcgi %s --help",
-                         command, word, command);
-  if (optopt && word[0] == '-' && word[1] != '-')
-    return tool_complain(TOOL_USAGE, "%s: no option -%c; see fcgi %s --help",
-                         command, optopt, command);
-  return tool_complain(TOOL_USAGE, "%s: no option %s; see fcgi %s --help",
-                       command, word, command);
 }
 
 void *tool_realloc(void *ptr, size_t size) {

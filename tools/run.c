@@ -393,7 +393,7 @@ static int read_options(command_line *line, int argc, char **argv) {
     if (found == 'h')
       return help();
     if (which < 0)
-      return tool_bad_option("run", found, argv);
+      return tool_bad_option("run", found, argv, options);
     if (settings[which].take(line, &settings[which], optarg))
       return tool_complain(TOOL_USAGE, "run: --%s %s: not %s",
                            settings[which].name, optarg, settings[which].hint);

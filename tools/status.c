@@ -74,7 +74,7 @@ static int take_option(line *l, int option, char *const *argv) {
                                "status: --timeout %s: not a number of seconds",
                                optarg);
   default:
-    return tool_bad_option("status", option, argv);
+    return tool_bad_option("status", option, argv, options);
   }
 }
 

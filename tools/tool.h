@@ -19,9 +19,12 @@ enum {
 __attribute__((format(printf, 2, 3))) int
 tool_complain(int status, const char *format, ...);
 
-/* The complaint for what getopt_long gave back, with a pointer to the help of
-   `command`. Returns TOOL_USAGE. */
-int tool_bad_option(const char *command, int found, char *const *argv);
+struct option;
+
+/* The complaint for what getopt_long gave back: what was meant, or a pointer to
+   the help of `command`. Returns TOOL_USAGE. */
+int tool_bad_option(const char *command, int found, char *const *argv,
+                    const struct option *options);
 
 /* Memory, or the end of the program after a complaint. */
 void *tool_realloc(void *ptr, size_t size);

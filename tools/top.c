@@ -65,7 +65,7 @@ static int take_option(top *t, int option, char *const *argv) {
                : tool_complain(TOOL_USAGE, "top: --path %s: must start with /",
                                optarg);
   default:
-    return tool_bad_option("top", option, argv);
+    return tool_bad_option("top", option, argv, options);
   }
 }
 

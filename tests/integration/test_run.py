@@ -173,6 +173,17 @@ ROOT = os.geteuid() == 0
         (["--max-worker-rss", "1X", "--", "x"], 2,
          "run: --max-worker-rss 1X: not a size such as 200M"),
         (["--nothing", "--", "x"], 2, "run: no option --nothing; see fcgi run --help"),
+        (["--wrokers", "2"], 2, "run: no option --wrokers; did you mean --workers?"),
+        (["--wrokers=2"], 2, "run: no option --wrokers=2; did you mean --workers?"),
+        (["--max-request", "2"], 2, "run: no option --max-request; did you mean --max-requests?"),
+        (["--status_path", "/s"], 2, "run: no option --status_path; did you mean --status-path?"),
+        (["--preload", "--", "x"], 2, "run: no option --preload: programs load what they need "
+         "themselves, and a reload needs no preloading"),
+        (["--reload", "--", "x"], 2, "run: no option --reload: SIGHUP replaces the workers"),
+        (["--threads=4", "--", "x"], 2, "run: no option --threads: it is the program's own, "
+         "behind --"),
+        (["--allow-root=yes", "--", "x"], 2, "run: --allow-root takes no value"),
+        (["--allow-root", "-Z", "--", "x"], 2, "run: no option -Z; see fcgi run --help"),
         (["--bind"], 2, "run: --bind needs a value; see fcgi run --help"),
         (["--", "/nonexistent/app"], 1, "cannot run /nonexistent/app: No such file or directory"),
         (["--chdir", "/nonexistent", "--", "true"], 1, "/nonexistent: No such file or directory"),

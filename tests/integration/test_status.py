@@ -158,6 +158,7 @@ def test_mistakes_are_one_line(hello, tool: str):
         ([], 2, "one address or process id is needed"),
         (["1", "2"], 2, "one address or process id is needed"),
         (["x.sock", "--nope"], 2, "no option --nope"),
+        (["x.sock", "--pth", "/s"], 2, "no option --pth; did you mean --path?"),
         ([hello[1], "--path", "x"], 2, "must start with /"),
         ([hello[1], "--path", "/other"], 4, "does not answer /other with its status"),
         (["unix:/nowhere/x.sock"], 3, "/nowhere/x.sock"),

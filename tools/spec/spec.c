@@ -207,7 +207,7 @@ static int take_option(command *c, int option, char *const *argv) {
     c->report.verbose = 1;
     return 0;
   default:
-    return tool_bad_option("spec", option, argv);
+    return tool_bad_option("spec", option, argv, options);
   }
 }
 

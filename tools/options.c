@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT */
+/* What is said to who errs in an option. */
+#include "tool.h"
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { LONGEST = 32 };
+
+/* What servers of other kinds have, and what `fcgi run` has instead. */
+static const struct {
+  const char *name;    /* The option. */
+  const char *instead; /* What to do. */
+} elsewhere[] = {
+    {"preload", "programs load what they need themselves, and a reload needs "
+                "no preloading"},
+    {"reload", "SIGHUP replaces the workers"},
+    {"daemon", "let a service manager such as systemd start it"},
+    {"threads", "it is the program's own, behind --"},
+    {"config", "it has no file; options are words, or lines of a unit"},
+    {"env", "set variables in the environment"},
+    {"access-log", "FASTCGI_ACCESS_LOG of the environment is the file"},
+    {"error-log", "FASTCGI_ERROR_LOG of the environment is the file"},
+};
+
+static size_t least(size_t a, size_t b, size_t c) {
+  size_t two = a < b ? a : b;
+  return two < c ? two : c;
+}
+
+/* How many letters must change to turn one into the other (Levenshtein). */
+static size_t distance(const char *a, size_t len, const char *b) {
+  size_t row[LONGEST + 1], width = strlen(b);
+  if (len > LONGEST || width > LONGEST)
+    return LONGEST;
+  for (size_t j = 0; j <= width; j++)
+    row[j] = j;
+  for (size_t i = 1; i <= len; i++) {
+    size_t corner = row[0];
+    row[0] = i;
+    for (size_t j = 1; j <= width; j++) {
+      size_t above = row[j], change = corner + (a[i - 1] != b[j - 1]);
+      row[j] = least(above + 1, row[j - 1] + 1, change);
+      corner = above;
+    }
+  }
+  return row[width];
+}
+
+/* The option that is meant, or NULL: one that begins so, which is then not the
+   only one, or the nearest. Who errs in a letter seldom errs in the first. */
+static const char *nearest(const char *name, size_t len,
+                           const struct option *options) {
+  const char *best = NULL;
+  size_t smallest = len / 3 + 2;
+  for (; options->name && len > 0; options++) {
+    size_t far = strncmp(options->name, name, len) == 0
+                     ? 0
+                     : distance(name, len, options->name);
+    if (far < smallest && *options->name == *name) {
+      best = options->name;
+      smallest = far;
+    }
+  }
+  return best;
+}
+
+static int complain_of_name(const char *command, const char *word,
+                            const struct option *options) {
+  const char *name = word + strspn(word, "-"), *near;
+  size_t len = strcspn(name, "=");
+  for (size_t i = 0; i < sizeof elsewhere / sizeof *elsewhere; i++)
+    if (strcmp(command, "run") == 0 && strlen(elsewhere[i].name) == len &&
+        strncmp(elsewhere[i].name, name, len) == 0)
+      return tool_complain(TOOL_USAGE, "run: no option --%s: %s",
+                           elsewhere[i].name, elsewhere[i].instead);
+  near = nearest(name, len, options);
+  if (near)
+    return tool_complain(TOOL_USAGE, "%s: no option %s; did you mean --%s?",
+                         command, word, near);
+  return tool_complain(TOOL_USAGE, "%s: no option %s; see fcgi %s --help",
+                       command, word, command);
+}
+
+/* A flag that was given a value, or NULL: getopt_long then has its letter. */
+static const char *flag_of(const char *word, const struct option *options) {
+  size_t len = strcspn(word, "=");
+  for (; options->name && len > 2; options++)
+    if (word[len] && options->has_arg == no_argument &&
+        options->val == optopt && strncmp(word, "--", 2) == 0 &&
+        strncmp(options->name, word + 2, len - 2) == 0)
+      return options->name;
+  return NULL;
+}
+
+/* A long option that is not known has no letter; of short ones in one word,
+   the word may not be the last that was taken. */
+int tool_bad_option(const char *command, int found, char *const *argv,
+                    const struct option *options) {
+  const char *word = argv[optind - 1], *flag = flag_of(word, options);
+  if (found == ':')
+    return tool_complain(TOOL_USAGE, "%s: %s needs a value; see fcgi %s --help",
+                         command, word, command);
+  if (optopt == 0)
+    return complain_of_name(command, word, options);
+  if (flag)
+    return tool_complain(TOOL_USAGE, "%s: --%s takes no value", command, flag);
+  return tool_complain(TOOL_USAGE, "%s: no option -%c; see fcgi %s --help",
+                       command, optopt, command);
+}
