@@ -86,6 +86,54 @@ describe("fcgi-lua", function()
     fails(2, "--threads needs a whole number, not '0x10'", "good.lua --threads 0x10")
   end)
 
+  describe("finds modules beside the application", function()
+    -- It loads and says what it has found; nothing of it is in the directories of LUA_PATH.
+    local found = "error(require('beside') .. ' ' .. require('pack') .. ' ' .. #package.cpath:match('^[^;]*'), 0)\n"
+    local place, elsewhere
+
+    -- Started in `from`, with a LUA_PATH that has no "./?.lua".
+    local function says(from, arguments)
+      local command = "cd '%s'; LUA_PATH='%s/?.lua;%s/?/init.lua' timeout 20 %s %s 2>&1 </dev/null"
+      local tree = support.launcher:match "^(.*)/bin/"
+      return (support.shell(command:format(from, tree, tree, support.launcher, arguments)))
+    end
+
+    setup(function()
+      elsewhere = directory .. "/elsewhere"
+      place = directory .. "/the place"
+      os.execute(("mkdir -p '%s/pack' '%s'; ln -s 'the place' '%s/link'"):format(place, elsewhere, directory))
+      support.write_file(place .. "/app.lua", found)
+      support.write_file(place .. "/beside.lua", "return 'beside'\n")
+      support.write_file(place .. "/pack/init.lua", "return 'pack'\n")
+    end)
+
+    for _, options in ipairs { "", " --threads 2", " --workers 1 --allow-root" } do
+      options = options .. " --bind unix:y.sock"
+      it("with" .. options, function()
+        local ways = {
+          { place, "app.lua" }, { place, "./app.lua" }, { place, "'../the place/app.lua'" },
+          { directory, "'the place/app.lua'" }, { directory, "link/app.lua" },
+          { elsewhere, ("'%s/app.lua'"):format(place) },
+          { elsewhere, ("--chdir '%s' app.lua"):format(place) },
+          { directory, "--chdir elsewhere '../the place/app.lua'" },
+        }
+        for _, way in ipairs(ways) do
+          assert.matches("beside pack %d+\n", says(way[1], way[2] .. options))
+        end
+      end)
+    end
+
+    it("and serves with them on threads, and in fcgi.serve", function()
+      support.write_file(place .. "/serves.lua", "return function() return 200, {}, require 'beside' end\n")
+      for _, options in ipairs { "", "--threads 3", "--workers 2 --allow-root" } do
+        local server <close> = support.launch(directory .. "/link/serves.lua", options)
+        for _ = 1, 4 do
+          assert.equal("beside", server:ask().body)
+        end
+      end
+    end)
+  end)
+
   for _, threads in ipairs { "1", "2" } do
     local options = " --bind unix:x.sock --threads " .. threads
 

@@ -63,7 +63,7 @@ static int take_handler(lua_State *L, const char *app, int *stream) {
 }
 
 /* Put `directory` in front of the field `name` of the table at the top, in each
-   form, unless it is there: a path is no pattern and has no ";" or "?". */
+   form: a path is no pattern and has no ";" or "?". */
 static void add_place(lua_State *L, const char *name, const char *directory,
                       const char *forms) {
   const char *old;
@@ -83,12 +83,13 @@ static void add_place(lua_State *L, const char *name, const char *directory,
 }
 
 /* require() finds what stands beside the application, wherever it was started
-   from, as Python does. */
+   from and whatever LUA_PATH says, as Python does. */
 static void add_places(lua_State *L, const char *app) {
   const char *slash = strrchr(app, '/');
-  if (!slash || strpbrk(app, ";?"))
+  if (strpbrk(app, ";?"))
     return;
-  const char *directory = lua_pushlstring(L, app, (size_t)(slash - app));
+  const char *directory = slash ? lua_pushlstring(L, app, (size_t)(slash - app))
+                                : lua_pushliteral(L, ".");
   if (lua_getglobal(L, "package") == LUA_TTABLE) {
     add_place(L, "path", directory, "/?.lua\0/?/init.lua\0");
     add_place(L, "cpath", directory, "/?.so\0");
