@@ -5,16 +5,29 @@ limits, variables of another process."""
 import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from support.fcgi_client import wait_until
+from support.fcgi_client import fetch, wait_until
 from support.paths import BUILD, EXAMPLES
 from support.process import Process
 from support.supervisor import Supervisor
 from support.tool import fcgi
 
 TOOL = BUILD / "tools" / "fcgi"
+
+PYTHON = """
+with open("{seen}", "a") as seen:
+    print("{name}", file=seen)
+def app(request):
+    return 200, {{}}, b"{name}"
+"""
+LUA = """
+local seen <close> = io.open("{seen}", "a")
+seen:write("{name}\\n")
+return function() return 200, {{}}, "{name}" end
+"""
 
 
 def releases(directory: Path) -> Path:
@@ -33,22 +46,42 @@ def switch(link: Path) -> None:
     fresh.rename(link)
 
 
+def started_in_a_release(directory: Path, kind: str) -> tuple[list, dict]:
+    """Words and variables; each worker writes its release into the file "seen"."""
+    seen, link = directory / "seen", directory / "current"
+    for name in ("one", "two"):
+        (directory / name / "app.py").write_text(PYTHON.format(name=name, seen=seen))
+        (directory / name / "app.lua").write_text(LUA.format(name=name, seen=seen))
+    options = ["--allow-root", "--pid", directory / "pid", "--bind", f"unix:{directory}/s"]
+    workers = [*options, "--workers", "1"]
+    shell = f"cat release >> {seen}; echo >> {seen}; exec {EXAMPLES / 'hello'}"
+    launcher = BUILD / "lua" / "bin" / "fcgi-lua"
+    words = {
+        "run": [TOOL, "run", *options, "--", "sh", "-c", shell],
+        "python": [sys.executable, "-m", "fastcgi", "app:app", *workers],
+        "lua": [launcher, "app.lua", *workers],
+        "lua-absolute": [launcher, link / "app.lua", *workers],
+    }
+    return words[kind], {"PWD": str(link)}
+
+
+@pytest.mark.parametrize("kind", ["run", "python", "lua", "lua-absolute"])
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR2])
-def test_release_behind_a_link(directory: Path, number: signal.Signals):
-    directory = directory / number.name
+def test_release_behind_a_link(directory: Path, number: signal.Signals, kind: str):
+    directory = directory / f"{number.name}-{kind}"
     directory.mkdir()
     link, seen, pid_file = releases(directory), directory / "seen", directory / "pid"
-    program = f"cat release >> {seen}; echo >> {seen}; exec {EXAMPLES / 'hello'}"
-    words = [TOOL, "run", "--allow-root", "--pid", pid_file, "--bind", f"unix:{directory}/s"]
-    command = [*words, "--", "sh", "-c", program]
-    with Process(command, directory / "log", cwd=link, env={"PWD": str(link)}) as process:
+    command, env = started_in_a_release(directory, kind)
+    with Process(command, directory / "log", cwd=link, env=env) as process:
         wait_until(pid_file.exists, 30, "the pid file")
         wait_until(lambda: "ready after" in process.output(), 30, "readiness")
         assert seen.read_text().split() == ["one"]
         switch(link)
         first = process.pid
         os.kill(first, number)
-        wait_until(lambda: seen.read_text().split() == ["one", "two"], 30, "the new release")
+        wait_until(lambda: seen.read_text().split() == ["one", "two"], 30, process.output())
+        if kind != "run":
+            wait_until(lambda: fetch(f"unix:{directory}/s").body == b"two", 30, "its answers")
         if number == signal.SIGUSR2:
             wait_until(lambda: pid_file.read_text() not in ("", f"{first}\n"), 30, "a successor")
             os.kill(int(pid_file.read_text()), signal.SIGTERM)
