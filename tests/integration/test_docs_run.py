@@ -10,10 +10,11 @@ import signal
 import socket
 from pathlib import Path
 
-from support.fcgi_client import connect, wait_until
+from support.fcgi_client import Client, connect, get_params, wait_until
 from support.paths import BUILD, EXAMPLES, SOURCE
 from support.process import Process
 from support.supervisor import Supervisor, children
+from support.told import TOLD, started
 from support.tool import fcgi
 
 PAGE = (SOURCE / "docs" / "run.md").read_text()
@@ -142,6 +143,29 @@ def test_container_command(directory: Path):
         assert outer.wait(60) == 0
 
 
+def test_health_checks(directory: Path):
+    """One handler hangs, which is the only one."""
+    (ping, *_), (ready, *_) = rows("Health checks")[1:]
+    assert [ping, ready] == ["`fcgi call ADDRESS --ping`", "`fcgi call ADDRESS --ready`"]
+    address, mark = f"unix:{directory}/health.sock", directory / "mark"
+    nobody = f"unix:{directory}/nobody.sock"
+
+    def statuses(asked: str) -> list[int]:
+        check = [fcgi("call", asked, word, "--timeout", "2") for word in ("--ping", "--ready")]
+        return [done.returncode for done in check]
+
+    assert statuses(nobody) == [3, 3]
+    for status_path, busy in (("", [5, 5]), ("/status", [0, 5])):
+        mark.unlink(missing_ok=True)
+        env = {**os.environ, "MARK": str(mark), "FASTCGI_STATUS_PATH": status_path}
+        with started([str(TOLD), address], address, env=env), Client(address) as client:
+            assert statuses(address) == [0, 0]
+            client.send_request(params=get_params(query="loop"))
+            wait_until(mark.exists, 30, "the handler")
+            assert statuses(address) == busy
+        os.unlink(address.removeprefix("unix:"))
+
+
 def test_links_lead_somewhere():
-    for target in re.findall(r"\]\(([^)]+)\)", PAGE):
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", PAGE):
         assert (SOURCE / "docs" / target).exists(), target

@@ -172,6 +172,33 @@ def test_no_multiplex_is_told_and_kept_to(language: str, directory: Path):
             assert reused > made, "they are kept"
 
 
+def settings_of_the_page() -> list[str]:
+    """Each block of docs/haproxy.md, without its first line."""
+    page = (SOURCE / "docs" / "haproxy.md").read_text()
+    blocks = re.findall(r"^( *)fcgi-app app\n((?:\1 .*\n)+)", page, re.M)
+    return [text for _, text in blocks]
+
+
+@pytest.mark.parametrize(("which", "connections"), [(0, 1), (1, 2)])
+def test_the_settings_of_the_page(directory: Path, which: int, connections: int):
+    """The first multiplex, the second send one request at a time on a connection."""
+    address, gate = f"unix:{directory}/page-{which}.sock", directory / f"gate-{which}"
+    command = probe_command("c", address, 8)
+    options = settings_of_the_page()[which]
+    with Process(command, directory / "page.log", env={"GATE": str(gate)}) as app:
+        app.wait_for_address(address)
+        with (
+            Haproxy(directory, address, threads=1, options=options) as running,
+            ThreadPoolExecutor(2) as pool,
+        ):
+            assert ask(running.port, "GET", "/?first")[1] == b"first\n"
+            asked = [pool.submit(ask, running.port, "GET", f"/gate?{i}") for i in range(2)]
+            wait_until(lambda: running.in_flight() == 2, 30, "both requests")
+            assert connections_at(address) == connections
+            gate.touch()
+            assert [one.result() for one in asked] == [(200, b"0\n"), (200, b"1\n")]
+
+
 def test_the_reproduction_runs():
     """Whether this HAProxy stalls is its own business."""
     script = SOURCE / "tests" / "support" / "haproxy_stall.py"

@@ -86,13 +86,24 @@ ErrorLog "{directory}/apache-errors.log"
 
 
 class Haproxy(WebServer):
-    """HAProxy that multiplexes all its clients over one connection a thread."""
+    """HAProxy that multiplexes all its clients over one connection a thread, unless
+    the options of its application say else."""
 
     program = "haproxy"
     arguments = ("-W", "-db")
+    options = """
+  docroot /
+  option keep-conn
+  option mpxs-conns
+  option max-reqs 1000
+  option get-values
+"""
 
-    def __init__(self, directory: Path, application: str, threads: int = 2):
+    def __init__(
+        self, directory: Path, application: str, threads: int = 2, options: str | None = None
+    ):
         self.threads = threads
+        self.options = options or self.options
         path = application.removeprefix("unix:")
         self._admin = directory / f"haproxy-{id(self)}.sock"
         super().__init__(directory, f"  server app unix@{path} proto fcgi\n")
@@ -104,12 +115,8 @@ global
   stats socket {self._admin}
   log stdout format raw daemon
 fcgi-app app
-  docroot /
+{self.options}
   log-stderr global
-  option keep-conn
-  option mpxs-conns
-  option max-reqs 1000
-  option get-values
 defaults
   mode http
   timeout client 30s
