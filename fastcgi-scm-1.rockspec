@@ -84,6 +84,7 @@ build = {
         "core/os/socket_file.c",
         "core/os/standard.c",
         "core/os/symbols.c",
+        "core/os/users.c",
         "core/parent/lifeline.c",
         "core/parent/notify.c",
         "core/parent/orphan.c",

@@ -33,12 +33,12 @@ typedef struct field {
 static const field fields[] = {
     FIELD(poller, FIELD_UINT32, 0, FCGI_POLLER_POLL),
     FIELD(body, FIELD_UINT32, 0, FCGI_BODY_STREAM),
-    SIZE(params_bytes),
-    FIELD(params_pairs, FIELD_UINT32, 1, UINT32_MAX),
-    FIELD(max_requests, FIELD_UINT32, 1, UINT32_MAX),
-    FIELD(max_connections, FIELD_UINT32, 1, UINT32_MAX),
+    SIZE(limit_params_size),
+    FIELD(limit_params, FIELD_UINT32, 1, UINT32_MAX),
+    FIELD(max_multiplexed, FIELD_UINT32, 1, UINT32_MAX),
+    FIELD(limit_connections, FIELD_UINT32, 1, UINT32_MAX),
     SIZE(body_memory),
-    FIELD(max_body, FIELD_UINT64, 1, INT64_MAX),
+    FIELD(limit_request_body, FIELD_UINT64, 1, INT64_MAX),
     SIZE(input_window),
     SIZE(output_window),
     SIZE(connection_memory),
@@ -52,7 +52,7 @@ static const field fields[] = {
     FIELD(backlog, FIELD_INT, 1, INT_MAX),
     FIELD(socket_mode, FIELD_UINT32, 0, 0777),
     FIELD(request_timeout_ms, FIELD_INT, -1, INT_MAX),
-    FIELD(request_slow_ms, FIELD_INT, -1, INT_MAX),
+    FIELD(slow_log_ms, FIELD_INT, -1, INT_MAX),
     FIELD(graceful_timeout_ms, FIELD_INT, -1, INT_MAX),
     FIELD(no_multiplex, FIELD_INT, -1, 1),
 };
@@ -117,7 +117,7 @@ static char **text_field(shim_server *server, const char *name, size_t len,
     const char **lent; /* Of the config. */
   } texts[] = {
       {"temp_dir", &server->temp_dir, &server->config.temp_dir},
-      {"allow", &server->allow, &server->config.allow},
+      {"allow_from", &server->allow, &server->config.allow_from},
       {"root_path", &server->root_path, &server->config.root_path},
   };
   for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)

@@ -241,22 +241,23 @@ static const setting settings[] = {
     {"socket-mode", take_socket_mode, AT(socket_mode), a_mode},
     {"socket-user", take_text, AT(socket_user), a_name},
     {"socket-group", take_text, AT(socket_group), a_name},
-    {"allow-from", take_text, AT(allow), "a list of addresses"},
+    {"allow-from", take_text, AT(allow_from), "a list of addresses"},
     {"user", take_text, AT(user), a_name},
     {"group", take_text, AT(group), a_name},
     {"umask", take_umask, AT(umask), a_mode},
-    {"chdir", take_text, AT(directory), "a directory"},
-    {"pid", take_text, AT(pid_file), "a file"},
+    {"chdir", take_text, AT(chdir), "a directory"},
+    {"pid", take_text, AT(pid), "a file"},
     {"ready-after", take_ready_after, AT(ready_after_ms),
      "a time such as 30, 0.5 or 5m, or \"never\""},
     {"start-timeout", take_time, AT(start_timeout_ms), a_time},
     {"graceful-timeout", take_time, AT(graceful_timeout_ms), a_time},
-    {"timeout", take_time, AT(watchdog_ms), a_time},
+    {"timeout", take_time, AT(timeout_ms), a_time},
     {"max-requests", take_requests, AT(max_requests), a_count},
     {"max-requests-jitter", take_requests, AT(max_requests_jitter), a_count},
-    {"max-worker-age", take_long_time, AT(max_age_ms), a_time},
-    {"max-worker-age-jitter", take_long_time, AT(max_age_jitter_ms), a_time},
-    {"max-worker-rss", take_bytes, AT(max_rss), a_size},
+    {"max-worker-age", take_long_time, AT(max_worker_age_ms), a_time},
+    {"max-worker-age-jitter", take_long_time, AT(max_worker_age_jitter_ms),
+     a_time},
+    {"max-worker-rss", take_bytes, AT(max_worker_rss), a_size},
     {"status-path", take_worker_path, 0, a_path},
     {"ping-path", take_worker_path, 0, a_path},
     {"root-path", take_worker_root, 0, a_path},
@@ -413,7 +414,7 @@ int tool_run(int argc, char **argv) {
   /* The words before are "fcgi" and "run": the program again, as it was. */
   line.config.self = (const char *const *)argv - 1;
   if (line.address_count > 0)
-    line.config.addresses = line.addresses;
+    line.config.bind = line.addresses;
   line.config.log_name = "fcgi";
   line.config.log_levels = (2u << line.level) - 1;
   return fcgi_supervisor_run(&line.config);

@@ -66,12 +66,13 @@ fcgi__logs *fcgi__logs_make(const fcgi_allocator *allocator,
 
 int fcgi__logs_new(fcgi_server *server) {
   fcgi_server_config *config = &server->config;
-  const char *errors = chosen(config->error_log, "FASTCGI_ERROR_LOG");
-  const char *access = chosen(config->access_log, "FASTCGI_ACCESS_LOG");
+  const char *errors = chosen(config->error_logfile, "FASTCGI_ERROR_LOGFILE");
+  const char *access = chosen(config->access_logfile, "FASTCGI_ACCESS_LOGFILE");
   const char *format =
-      chosen(config->access_log_format, "FASTCGI_ACCESS_LOG_FORMAT");
+      chosen(config->access_logformat, "FASTCGI_ACCESS_LOGFORMAT");
   int error;
-  config->error_log = config->access_log = config->access_log_format = NULL;
+  config->error_logfile = config->access_logfile = config->access_logformat =
+      NULL;
   server->logs = fcgi__logs_make(&server->allocator, server);
   if (!server->logs)
     return FCGI_ERR_NOMEM;

@@ -20,7 +20,7 @@ static const char variable[] = "FASTCGI_SCOREBOARD"; /* PID:FD:SLOT */
 static int wants_board(const fcgi_server *server) {
   return server->config.status_path || server->config.ping_path ||
          server->config.request_timeout_ms > 0 ||
-         server->config.request_slow_ms > 0;
+         server->config.slow_log_ms > 0;
 }
 
 /* The process that the variable is for is named in it, as LISTEN_PID does.
@@ -170,13 +170,13 @@ static void set_dues(fcgi_request *request) {
   fcgi__tally *tally = &request->tally;
   long long now, first;
   tally->slow_due = tally->deadline = LLONG_MAX;
-  if (config->request_timeout_ms <= 0 && config->request_slow_ms <= 0)
+  if (config->request_timeout_ms <= 0 && config->slow_log_ms <= 0)
     return;
   now = fcgi__now();
   if (config->request_timeout_ms > 0)
     tally->deadline = now + config->request_timeout_ms;
-  if (config->request_slow_ms > 0)
-    tally->slow_due = now + config->request_slow_ms;
+  if (config->slow_log_ms > 0)
+    tally->slow_due = now + config->slow_log_ms;
   first = tally->deadline < tally->slow_due ? tally->deadline : tally->slow_due;
   if (first < atomic_load(&connection->request_due))
     atomic_store(&connection->request_due, first);
@@ -235,7 +235,7 @@ void fcgi__tally_given(fcgi_request *request) {
   if (request->tally.entry)
     atomic_store(&request->tally.entry->thread, number);
 #ifdef __linux__
-  if (server->config.request_slow_ms > 0)
+  if (server->config.slow_log_ms > 0)
     request->tally.thread_id = syscall(SYS_gettid);
 #endif
 }

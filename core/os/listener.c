@@ -110,7 +110,7 @@ static int check_reach(const fcgi__opening *o, const struct sockaddr *address) {
   return fcgi__opening_refuse(
       o, FCGI_ERR_INVALID,
       "%sother machines could connect; name the addresses of the "
-      "web servers in an allow list (allow, --allow-from), or "
+      "web servers in an allow list (allow_from, --allow-from), or "
       "listen on 127.0.0.1",
       o->text ? "" : "the inherited listener: ");
 }

@@ -11,29 +11,23 @@
 
 static const char variable[] = "FCGI_WEB_SERVER_ADDRS";
 
-static int copy_text(fcgi__guard *guard, const fcgi_server_config *config) {
-  size_t size = strlen(config->allow) + 1;
-  guard->text = fcgi__realloc(&config->allocator, NULL, size);
-  if (!guard->text)
+/* A copy of `text`, or NULL for NULL. */
+static int copy_text(char **out, const char *text,
+                     const fcgi_allocator *allocator) {
+  if (!text)
+    return 0;
+  size_t size = strlen(text) + 1;
+  *out = fcgi__realloc(allocator, NULL, size);
+  if (!*out)
     return FCGI_ERR_NOMEM;
-  memcpy(guard->text, config->allow, size);
-  return 0;
-}
-
-static int copy_uids(fcgi__guard *guard, const fcgi_server_config *config) {
-  size_t size = config->peer_uid_count * sizeof *guard->uids;
-  guard->uids = fcgi__realloc(&config->allocator, NULL, size);
-  if (!guard->uids)
-    return FCGI_ERR_NOMEM;
-  memcpy(guard->uids, config->peer_uids, size);
-  guard->uid_count = config->peer_uid_count;
+  memcpy(*out, text, size);
   return 0;
 }
 
 int fcgi__guard_init(fcgi__guard *guard, const fcgi_server_config *config) {
-  int error = config->allow ? copy_text(guard, config) : 0;
-  if (!error && config->peer_uid_count > 0)
-    error = copy_uids(guard, config);
+  int error = copy_text(&guard->text, config->allow_from, &config->allocator);
+  if (!error)
+    error = copy_text(&guard->names, config->peer_users, &config->allocator);
   if (error)
     fcgi__guard_clear(guard, &config->allocator);
   return error;
@@ -43,9 +37,9 @@ void fcgi__guard_clear(fcgi__guard *guard, const fcgi_allocator *allocator) {
   fcgi__allow_clear(&guard->configured, allocator);
   fcgi__allow_clear(&guard->environment, allocator);
   fcgi__free(allocator, guard->text);
-  fcgi__free(allocator, guard->uids);
-  guard->text = NULL;
-  guard->uids = NULL;
+  fcgi__free(allocator, guard->names);
+  fcgi__users_clear(&guard->users, allocator);
+  guard->text = guard->names = NULL;
 }
 
 /* A mistake in the program's own list is told to whoever calls listen. */
@@ -62,6 +56,23 @@ static int read_configured(fcgi_server *server) {
              "cannot listen: allow list \"%.128s\": %s", guard->text, why);
   else
     guard->has_configured = 1;
+  return error;
+}
+
+static int read_users(fcgi_server *server) {
+  fcgi__guard *guard = &server->guard;
+  char why[FCGI__MESSAGE / 2];
+  int error;
+  if (!guard->names || guard->has_users)
+    return 0;
+  error = fcgi__users_parse(&guard->users, &server->allocator, guard->names,
+                            why, sizeof why);
+  if (error)
+    snprintf(server->message, sizeof server->message,
+             "cannot listen: users who may connect \"%.128s\": %s",
+             guard->names, why);
+  else
+    guard->has_users = 1;
   return error;
 }
 
@@ -83,6 +94,8 @@ static void read_environment(fcgi_server *server) {
 
 int fcgi__guard_prepare(fcgi_server *server) {
   int error = read_configured(server);
+  if (!error)
+    error = read_users(server);
   if (!error)
     read_environment(server);
   return error;
@@ -136,9 +149,8 @@ static int is_user_good(fcgi_server *server, int fd) {
   char who[48] = "an unknown user";
   uid_t uid;
   if (peer_uid(fd, &uid) == 0) {
-    for (size_t i = 0; i < guard->uid_count; i++)
-      if (guard->uids[i] == uid)
-        return 1;
+    if (fcgi__users_has(&guard->users, uid))
+      return 1;
     snprintf(who, sizeof who, "user %lu", (unsigned long)uid);
   }
   report(server, who, "among the users who may connect");
@@ -172,7 +184,7 @@ int fcgi__guard_accept(fcgi_server *server, const fcgi__listener *listener) {
       (guard->has_configured || guard->has_environment))
     return accept_tcp(server, listener->fd);
   fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-  if (fd < 0 || listener->family != AF_UNIX || guard->uid_count == 0 ||
+  if (fd < 0 || listener->family != AF_UNIX || !guard->has_users ||
       is_user_good(server, fd))
     return fd;
   return close_refused(fd);

@@ -5,6 +5,7 @@
 
 #include "os/allow.h"
 #include "os/listener.h"
+#include "os/users.h"
 #include <fastcgi/server.h>
 #include <stdatomic.h>
 
@@ -13,10 +14,11 @@ typedef struct fcgi__guard {
   fcgi__allow configured;  /* From the configuration. */
   fcgi__allow environment; /* From FCGI_WEB_SERVER_ADDRS. */
   char *text;              /* The configured list as given, or NULL. */
-  uid_t *uids;             /* Users let in over unix sockets. */
-  size_t uid_count;        /* How many; 0 lets in all. */
+  char *names;             /* The list of users as given, or NULL. */
+  fcgi__users users;       /* Users let in over unix sockets. */
   uint8_t has_configured;  /* 1: the first list applies. */
   uint8_t has_environment; /* 1: the second one does. */
+  uint8_t has_users;       /* 1: `users` applies. */
 } fcgi__guard;
 
 /* Copy what `config` says. 0 or FCGI_ERR_NOMEM. */

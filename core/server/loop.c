@@ -169,7 +169,7 @@ static void stop_one(fcgi__connection *connection, void *data) {
 static void accept_some(fcgi_server *server, fcgi__listener *listener,
                         int most) {
   while (most-- > 0 &&
-         atomic_load(&server->open) < server->config.max_connections &&
+         atomic_load(&server->open) < server->config.limit_connections &&
          fcgi__server_accept(server, listener))
     ;
 }

@@ -39,10 +39,10 @@ fcgi__connection *fcgi__server_take(fcgi_server *server) {
   }
   pthread_mutex_unlock(&server->lock);
   if (connection &&
-      atomic_load(&server->open) >= server->config.max_connections) {
+      atomic_load(&server->open) >= server->config.limit_connections) {
     fcgi__server_accept_off(server);
     /* One that was closed meanwhile has found nothing to switch on. */
-    if (atomic_load(&server->open) < server->config.max_connections)
+    if (atomic_load(&server->open) < server->config.limit_connections)
       fcgi__server_accept_on(server);
     else if (atomic_load(&server->sleepers) > 0 &&
              fcgi__server_has_waiting(server))
@@ -59,7 +59,8 @@ void fcgi__server_give_back(fcgi_server *server, fcgi__connection *connection) {
   open = atomic_fetch_sub(&server->open, 1) - 1;
   pthread_mutex_unlock(&server->lock);
   fcgi__tally_add(server, FCGI_STATUS_OPEN, 0);
-  if (!atomic_load(&server->accepting) && open < server->config.max_connections)
+  if (!atomic_load(&server->accepting) &&
+      open < server->config.limit_connections)
     fcgi__server_accept_on(server);
   if (open == 0 && atomic_load(&server->stopping))
     fcgi__poller_wake(server->poller);

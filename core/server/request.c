@@ -154,7 +154,7 @@ void fcgi__request_expire(fcgi_request *request, long long now) {
 static int over_limit(const fcgi_request *request, size_t len) {
   uint64_t held = request->body.memory.len + request->body.file_len +
                   request->data.memory.len + request->data.file_len;
-  return held + len > request->connection->server->config.max_body;
+  return held + len > request->connection->server->config.limit_request_body;
 }
 
 /* Hold the event's bytes; more than `limit` of them in a file. */
@@ -204,7 +204,7 @@ static void queue_input(fcgi_request *request, fcgi__body *body,
   fcgi_server *server = connection->server;
   size_t limit =
       fcgi__connection_share(connection, server->config.input_window);
-  uint64_t most = connection->spill ? server->config.max_body : limit;
+  uint64_t most = connection->spill ? server->config.limit_request_body : limit;
   if (hold(request, body, event, connection->spill ? limit : 0))
     cut_input(request);
   else if (fcgi__body_unread(body) >= most)

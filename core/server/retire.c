@@ -36,9 +36,9 @@ static uint64_t spread(uint64_t jitter) {
 void fcgi__retire_fill(fcgi_server *server) {
   const fcgi_server_config *config = &server->config;
   uint64_t after =
-      count_from(server, "FASTCGI_MAX_REQUESTS", config->retire_after);
-  uint64_t jitter =
-      count_from(server, "FASTCGI_MAX_REQUESTS_JITTER", config->retire_jitter);
+      count_from(server, "FASTCGI_MAX_REQUESTS", config->max_requests);
+  uint64_t jitter = count_from(server, "FASTCGI_MAX_REQUESTS_JITTER",
+                               config->max_requests_jitter);
   server->retire.on = after > 0;
   atomic_init(&server->retire.left, (long long)(after + spread(jitter)));
 }

@@ -29,17 +29,17 @@ static unsigned files_allow(void) {
 #define DEFAULT(field, value) ((field) = (field) ? (field) : (value))
 
 static void fill_sizes(fcgi_server_config *config) {
-  DEFAULT(config->params_bytes, 256 * 1024);
-  DEFAULT(config->params_pairs, 1024);
-  DEFAULT(config->max_requests, 1024);
-  DEFAULT(config->max_connections, files_allow());
+  DEFAULT(config->limit_params_size, 256 * 1024);
+  DEFAULT(config->limit_params, 1024);
+  DEFAULT(config->max_multiplexed, 1024);
+  DEFAULT(config->limit_connections, files_allow());
   DEFAULT(config->body_memory, 256 * 1024);
-  DEFAULT(config->max_body, 1024 * (uint64_t)MIB);
+  DEFAULT(config->limit_request_body, 1024 * (uint64_t)MIB);
   DEFAULT(config->input_window, 256 * 1024);
   DEFAULT(config->output_window, 256 * 1024);
   DEFAULT(config->drain_bytes, 4096 * (uint64_t)MIB);
-  if (config->max_connections > CONNECTIONS_MAX)
-    config->max_connections = CONNECTIONS_MAX;
+  if (config->limit_connections > CONNECTIONS_MAX)
+    config->limit_connections = CONNECTIONS_MAX;
 }
 
 static void fill_rest(fcgi_server_config *config) {
@@ -87,10 +87,10 @@ static void init_server(fcgi_server *server, const fcgi_server_config *config) {
   server->session_config = (fcgi_session_config){
       .size = sizeof server->session_config,
       .allocator = config->allocator,
-      .params_bytes = config->params_bytes,
-      .params_pairs = config->params_pairs,
-      .max_requests = config->max_requests,
-      .report_conns = config->max_connections,
+      .limit_params_size = config->limit_params_size,
+      .limit_params = config->limit_params,
+      .max_multiplexed = config->max_multiplexed,
+      .report_conns = config->limit_connections,
   };
   fcgi__process_init(&server->process);
   fcgi__handover_init(&server->handover);

@@ -123,8 +123,8 @@ void fcgi__settings_fill(fcgi_server *server) {
   set_root_path(server);
   config->request_timeout_ms = seconds_from(server, "FASTCGI_REQUEST_TIMEOUT",
                                             config->request_timeout_ms);
-  config->request_slow_ms =
-      seconds_from(server, "FASTCGI_SLOW_LOG", config->request_slow_ms);
+  config->slow_log_ms =
+      seconds_from(server, "FASTCGI_SLOW_LOG", config->slow_log_ms);
   if (config->no_multiplex == 0)
     config->no_multiplex = flag_from(server, "FASTCGI_NO_MULTIPLEX");
   server->session_config.no_multiplex = config->no_multiplex > 0;
@@ -136,7 +136,7 @@ void fcgi__settings_fill(fcgi_server *server) {
 
 void fcgi_server_set_tracer(fcgi_server *server, fcgi_trace_fn tracer,
                             void *user_data) {
-  if (server->config.request_slow_ms <= 0)
+  if (server->config.slow_log_ms <= 0)
     return;
   atomic_store(&server->tracer_data, user_data);
   atomic_store(&server->tracer, tracer);

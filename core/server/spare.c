@@ -212,7 +212,7 @@ static int start_threads(fcgi_server *server, int looks) {
   pthread_sigmask(SIG_SETMASK, &all, &before);
   error =
       pthread_create(&spare->thread, NULL, looks ? run : run_limits, server);
-  if (!error && looks && server->config.request_slow_ms > 0)
+  if (!error && looks && server->config.slow_log_ms > 0)
     atomic_store(&spare->traces,
                  pthread_create(&spare->tracer, NULL, run_tracer, server) == 0);
   pthread_sigmask(SIG_SETMASK, &before, NULL);

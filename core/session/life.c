@@ -75,7 +75,7 @@ void fcgi__session_begin(fcgi_session *session) {
   const uint8_t *body = session->begin;
   uint16_t role = (uint16_t)(body[0] << 8 | body[1]);
   const fcgi_role_spec *spec = fcgi__role_find(session, role);
-  int refuse = session->table.count >= session->max_requests ||
+  int refuse = session->table.count >= session->max_multiplexed ||
                session->held >= session->memory || session->full;
   fcgi__exchange *exchange;
   if (!spec) {

@@ -20,7 +20,7 @@ int fcgi_peer_new(fcgi_peer **out, const fcgi_peer_config *config) {
   if (!peer)
     return FCGI_ERR_NOMEM;
   peer->allocator = given.allocator;
-  peer->max_requests = or_default(given.max_requests, 1024);
+  peer->max_multiplexed = or_default(given.max_multiplexed, 1024);
   peer->output_bytes =
       given.output_bytes ? given.output_bytes : (size_t)16 * 1024 * 1024;
   peer->limits.bytes = FCGI_RECORD_CONTENT;

@@ -28,7 +28,7 @@ typedef struct fcgi__call {
 struct fcgi_peer {
   fcgi_allocator allocator;         /* As configured. */
   fcgi__params_limits limits;       /* Of GET_VALUES_RESULT. */
-  uint32_t max_requests;            /* Open at once. */
+  uint32_t max_multiplexed;         /* Open at once. */
   size_t output_bytes;              /* Queued at once. */
   int error;                        /* Sticky; 0 while all is well. */
   const char *reason;               /* Why, for a person. */

@@ -123,7 +123,7 @@ int fcgi_peer_begin(fcgi_peer *peer, uint16_t id, uint16_t role, int flags) {
   int error = id ? 0 : FCGI_ERR_INVALID;
   if (!error && fcgi__peer_call(peer, id))
     error = FCGI_ERR_STATE;
-  if (!error && peer->open >= peer->max_requests)
+  if (!error && peer->open >= peer->max_multiplexed)
     error = FCGI_ERR_LIMIT;
   if (!error)
     error = grow_calls(peer, id);

@@ -24,20 +24,20 @@ int fcgi_session_new(fcgi_session **out, const fcgi_session_config *config) {
     return FCGI_ERR_NOMEM;
   session->allocator = given.allocator;
   session->limits.bytes =
-      given.params_bytes ? given.params_bytes : (size_t)256 * 1024;
-  session->limits.pairs = or_default(given.params_pairs, 1024);
+      given.limit_params_size ? given.limit_params_size : (size_t)256 * 1024;
+  session->limits.pairs = or_default(given.limit_params, 1024);
   session->limits.keep_http_proxy = given.keep_http_proxy;
   session->roles = given.roles;
   session->role_count = given.role_count;
   session->greeted = given.in_use ? 1 : 0;
-  session->max_requests = or_default(given.max_requests, 1024);
+  session->max_multiplexed = or_default(given.max_multiplexed, 1024);
   session->memory = given.memory ? given.memory : (size_t)4 * 1024 * 1024;
   session->report_conns = or_default(given.report_conns, 1024);
   session->report_mpxs = given.no_multiplex ? 0 : 1;
   session->report_reqs =
       or_default(given.report_reqs,
                  product(session->report_conns,
-                         given.no_multiplex ? 1 : session->max_requests));
+                         given.no_multiplex ? 1 : session->max_multiplexed));
   *out = session;
   return 0;
 }

@@ -30,7 +30,7 @@ typedef struct fcgi__record_ops {
 struct fcgi_session {
   fcgi_allocator allocator;         /* As configured. */
   fcgi__params_limits limits;       /* Of each request's PARAMS. */
-  uint32_t max_requests;            /* Open at once. */
+  uint32_t max_multiplexed;         /* Open at once. */
   size_t memory;                    /* What requests may hold in all. */
   size_t held;                      /* What they hold. */
   fcgi__refusals refusals;          /* Those that are none of `table`. */

@@ -26,7 +26,8 @@ static uint64_t spread(uint64_t seed, uint64_t below) {
 
 long long fcgi__limits_age_due(const fcgi__supervisor *s, long long now,
                                pid_t pid) {
-  int64_t age = s->config.max_age_ms, jitter = s->config.max_age_jitter_ms;
+  int64_t age = s->config.max_worker_age_ms,
+          jitter = s->config.max_worker_age_jitter_ms;
   uint64_t seed = (uint64_t)now << 22 ^ (uint64_t)pid;
   if (age <= 0)
     return LLONG_MAX;
@@ -71,7 +72,7 @@ static int is_over(fcgi__supervisor *s, const fcgi__worker *w, long long now,
     return 1;
   }
   rss = measure ? fcgi__limits_rss(w->pid) : -1;
-  if (rss < 0 || (uint64_t)rss <= s->config.max_rss)
+  if (rss < 0 || (uint64_t)rss <= s->config.max_worker_rss)
     return 0;
   fcgi__supervisor_log(s, FCGI_LOG_INFO,
                        "worker %ld uses %lld KiB of memory, and is replaced",
@@ -104,10 +105,10 @@ int fcgi__limits_is_busy(fcgi__supervisor *s, fcgi__worker *w, long long now) {
   int64_t silent = fcgi__board_silent_ms(&s->board, w->slot);
   if (s->phase != FCGI__PHASE_SERVING || silent < 0 || silent > LIVING_MS)
     return 0;
-  w->alive_due = now + s->config.watchdog_ms;
+  w->alive_due = now + s->config.timeout_ms;
   if (!w->retiring)
     retire_hung(s, w, "has been busy in every handler for",
-                s->config.watchdog_ms / 1000.0);
+                s->config.timeout_ms / 1000.0);
   return 1;
 }
 
@@ -133,7 +134,7 @@ static void look(fcgi__supervisor *s, long long now) {
 
 void fcgi__limits_tick(fcgi__supervisor *s, long long now) {
   int due = s->phase != FCGI__PHASE_STARTING && s->measure_due <= now;
-  int measure = due && s->config.max_rss > 0;
+  int measure = due && s->config.max_worker_rss > 0;
   if (due)
     look(s, now);
   if (!is_free(s))

@@ -55,10 +55,11 @@ static int check(const fcgi_supervisor_config *c, char *why, size_t why_len) {
                   "a worker that tells nothing would be late before it counts "
                   "as ready; make the start timeout longer than the time "
                   "after which it is ready");
-  if (c->max_age_jitter_ms > 0 && c->max_age_jitter_ms >= c->max_age_ms)
+  if (c->max_worker_age_jitter_ms > 0 &&
+      c->max_worker_age_jitter_ms >= c->max_worker_age_ms)
     return refuse(why, why_len,
                   "the jitter of a worker's age is not below the age itself");
-  if (c->max_rss > 0 && fcgi__limits_rss(getpid()) < 0)
+  if (c->max_worker_rss > 0 && fcgi__limits_rss(getpid()) < 0)
     return refuse(why, why_len,
                   "there is no /proc here to read a worker's memory from; "
                   "leave out the limit of memory");

@@ -33,7 +33,7 @@ static int settle(fcgi__listener *listener) {
 int fcgi__sockets_read_allow(fcgi__supervisor *s, char *why, size_t why_len) {
   const fcgi_allocator allocator = fcgi__allocator(NULL);
   const char *environment = getenv("FCGI_WEB_SERVER_ADDRS");
-  const char *text = s->config.allow ? s->config.allow : environment;
+  const char *text = s->config.allow_from ? s->config.allow_from : environment;
   char reason[256];
   if (!text)
     return 0;
@@ -42,7 +42,7 @@ int fcgi__sockets_read_allow(fcgi__supervisor *s, char *why, size_t why_len) {
       0)
     return 0;
   snprintf(why, why_len, "%s \"%.128s\": %s",
-           s->config.allow ? "allow list" : "FCGI_WEB_SERVER_ADDRS", text,
+           s->config.allow_from ? "allow list" : "FCGI_WEB_SERVER_ADDRS", text,
            reason);
   return -1;
 }
@@ -85,7 +85,7 @@ static int find_owner(const fcgi__supervisor *s, fcgi__identity *owner,
 }
 
 int fcgi__sockets_check(const fcgi__supervisor *s, char *why, size_t why_len) {
-  const char *const *address = s->config.addresses;
+  const char *const *address = s->config.bind;
   fcgi__identity owner;
   if (find_owner(s, &owner, why, why_len))
     return -1;
@@ -122,7 +122,7 @@ static int open_one(fcgi__supervisor *s, const char *address, char *why,
 }
 
 int fcgi__sockets_open(fcgi__supervisor *s, char *why, size_t why_len) {
-  const char *const *address = s->config.addresses;
+  const char *const *address = s->config.bind;
   const char *names = getenv("LISTEN_FDNAMES");
   if (!address || !*address) {
     if (open_one(s, NULL, why, why_len))

@@ -202,7 +202,7 @@ int fcgi__supervisor_start_directory(const fcgi__supervisor *s) {
 }
 
 static int go_to_directory(fcgi__supervisor *s, char *why, size_t len) {
-  const char *directory = s->config.directory;
+  const char *directory = s->config.chdir;
   find_start(s);
   if (s->config.has_umask)
     umask((mode_t)s->config.umask);
@@ -246,7 +246,7 @@ static int open_pair(fcgi__supervisor *s, char *why, size_t len) {
 }
 
 static int open_new(fcgi__supervisor *s, char *why, size_t len) {
-  const char *pid_file = s->config.pid_file;
+  const char *pid_file = s->config.pid;
   s->owns = 1;
   if (pid_file && fcgi__pidfile_open(&s->pidfile, pid_file, why, len))
     return -1;

@@ -218,8 +218,8 @@ int fcgi__upgrade_inherit(fcgi__supervisor *s) {
   s->handover[1] = fcgi__spawn_lift(next + 1);
   next += 2;
   if (said[3])
-    s->pidfile = (fcgi__pidfile){.fd = fcgi__spawn_lift(next++),
-                                 .path = s->config.pid_file};
+    s->pidfile =
+        (fcgi__pidfile){.fd = fcgi__spawn_lift(next++), .path = s->config.pid};
   if (s->handover[0] < 0 || s->handover[1] < 0)
     return -1;
   return take_directories(s, next) < 0 ? -1 : 1;

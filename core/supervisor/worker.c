@@ -71,12 +71,12 @@ static int describe(const fcgi__supervisor *s, fcgi__environment *e) {
   if (!failed && s->listener_names[0])
     failed =
         fcgi__environment_set(e, "LISTEN_FDNAMES", "%s", s->listener_names);
-  if (!failed && s->config.allow)
+  if (!failed && s->config.allow_from)
     failed = fcgi__environment_set(e, "FCGI_WEB_SERVER_ADDRS", "%s",
-                                   s->config.allow);
-  if (!failed && s->config.watchdog_ms > 0)
+                                   s->config.allow_from);
+  if (!failed && s->config.timeout_ms > 0)
     failed = fcgi__environment_set(e, "WATCHDOG_USEC", "%lld",
-                                   1000LL * s->config.watchdog_ms) ||
+                                   1000LL * s->config.timeout_ms) ||
              fcgi__environment_set_pid(e, "WATCHDOG_PID", "");
   if (!failed && s->identity.name[0])
     failed = fcgi__environment_set(e, "USER", "%s", s->identity.name) ||
@@ -98,7 +98,7 @@ static size_t list_passed(const fcgi__supervisor *s, int *passed,
 /* The directory by its name, which may lead elsewhere than at the last reload:
    a descriptor, -1 when none is wanted, or -2 with errno. */
 static int open_directory(const fcgi__supervisor *s) {
-  const char *name = s->config.directory;
+  const char *name = s->config.chdir;
   int start = fcgi__supervisor_start_directory(s), fd, saved;
   if (start < 0 || !name)
     return start < 0 ? -2 : start;
@@ -272,8 +272,8 @@ void fcgi__worker_is_stopping(fcgi__supervisor *s, fcgi__worker *worker) {
 }
 
 void fcgi__worker_is_alive(fcgi__supervisor *s, fcgi__worker *worker) {
-  if (s->config.watchdog_ms > 0)
-    worker->alive_due = fcgi__now() + s->config.watchdog_ms;
+  if (s->config.timeout_ms > 0)
+    worker->alive_due = fcgi__now() + s->config.timeout_ms;
 }
 
 /* It says so before it is ready. */
@@ -359,7 +359,7 @@ static void bite(fcgi__supervisor *s, fcgi__worker *worker) {
   fcgi__worker copy = *worker;
   char what[96];
   snprintf(what, sizeof what, "has been silent for %.1f s, and is killed",
-           s->config.watchdog_ms / 1000.0);
+           s->config.timeout_ms / 1000.0);
   fcgi__board_count(&s->board, FCGI_STATUS_HUNG);
   fcgi__worker_kill(s, worker);
   fcgi__generation_lost(s, &copy, what, 0);

@@ -238,12 +238,12 @@ static int set_limit(fcgi_server_config *config, const char *limit) {
   const char *equals = strchr(limit, '=');
   size_t len = equals ? (size_t)(equals - limit) : 0;
   unsigned long value = equals ? strtoul(equals + 1, NULL, 10) : 0;
-  if (len == 12 && memcmp(limit, "params_bytes", len) == 0)
-    config->params_bytes = value;
-  else if (len == 12 && memcmp(limit, "params_pairs", len) == 0)
-    config->params_pairs = (uint32_t)value;
-  else if (len == 12 && memcmp(limit, "max_requests", len) == 0)
-    config->max_requests = (uint32_t)value;
+  if (len == 17 && memcmp(limit, "limit_params_size", len) == 0)
+    config->limit_params_size = value;
+  else if (len == 12 && memcmp(limit, "limit_params", len) == 0)
+    config->limit_params = (uint32_t)value;
+  else if (len == 15 && memcmp(limit, "max_multiplexed", len) == 0)
+    config->max_multiplexed = (uint32_t)value;
   else if (len == 17 && memcmp(limit, "header_timeout_ms", len) == 0)
     config->header_timeout_ms = (int)value;
   else

@@ -109,8 +109,6 @@ for i = 3, #arg do
   local key, value = arg[i]:match("^([%w_]+)=(%d+)$")
   if key == "header_timeout_ms" then
     options.header_timeout = value / 1000
-  elseif key == "max_requests" then
-    options.max_multiplexed = math.tointeger(value)
   else
     options[key] = math.tointeger(value)
   end

@@ -15,9 +15,9 @@ import fastcgi
 
 HEAD = b"Content-Type: text/plain\r\n\r\n"
 LIMITS = {
-    "params_bytes": ("limit_params_size", int),
-    "params_pairs": ("limit_params", int),
-    "max_requests": ("limit_multiplexed", int),
+    "limit_params_size": ("limit_params_size", int),
+    "limit_params": ("limit_params", int),
+    "max_multiplexed": ("max_multiplexed", int),
     "header_timeout_ms": ("header_timeout", lambda text: int(text) / 1000),
 }
 

@@ -49,13 +49,13 @@ static void set_limit(fcgi_session_config *config, char *word) {
   assert_non_null(equals);
   *equals = '\0';
   value = strtoul(equals + 1, NULL, 10);
-  if (strcmp(word, "params_bytes") == 0)
-    config->params_bytes = value;
-  else if (strcmp(word, "params_pairs") == 0)
-    config->params_pairs = (uint32_t)value;
-  else if (strcmp(word, "max_requests") == 0)
-    config->max_requests = (uint32_t)value;
-  else if (strcmp(word, "max_connections") == 0)
+  if (strcmp(word, "limit_params_size") == 0)
+    config->limit_params_size = value;
+  else if (strcmp(word, "limit_params") == 0)
+    config->limit_params = (uint32_t)value;
+  else if (strcmp(word, "max_multiplexed") == 0)
+    config->max_multiplexed = (uint32_t)value;
+  else if (strcmp(word, "limit_connections") == 0)
     config->report_conns = (uint32_t)value;
   else if (strcmp(word, "header_timeout_ms") != 0) /* A server's. */
     fail_msg("unknown limit '%s'", word);

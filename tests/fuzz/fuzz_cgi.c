@@ -150,8 +150,8 @@ static void try_environment(char *const *environment, size_t chunk) {
   counting memory = {.until_failure = -1};
   const fcgi_session_config limits = {.size = sizeof limits,
                                       .allocator = counting_allocator(&memory),
-                                      .params_bytes = MOST_PARAMS,
-                                      .params_pairs = MOST_PAIRS};
+                                      .limit_params_size = MOST_PARAMS,
+                                      .limit_params = MOST_PAIRS};
   meaning m = {.length = -1};
   result r = {.all = &m};
   fcgi_session *session;

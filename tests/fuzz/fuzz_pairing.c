@@ -231,9 +231,9 @@ static int start(run *r) {
   fcgi_session_config application = {
       .size = sizeof application,
       .allocator = counting_allocator(&r->session_memory),
-      .max_requests = r->options & FEW_REQUESTS ? 3 : 0,
-      .params_bytes = r->options & FEW_PARAMS ? 300 : 0,
-      .params_pairs = r->options & FEW_PARAMS ? 4 : 0,
+      .max_multiplexed = r->options & FEW_REQUESTS ? 3 : 0,
+      .limit_params_size = r->options & FEW_PARAMS ? 300 : 0,
+      .limit_params = r->options & FEW_PARAMS ? 4 : 0,
       .keep_http_proxy = 1,
       .roles = roles,
       .role_count = sizeof roles / sizeof *roles};

@@ -187,7 +187,7 @@ static void (*const calls[])(run *r) = {
 static void start(run *r) {
   const fcgi_peer_config config = {.size = sizeof config,
                                    .allocator = counting_allocator(&r->memory),
-                                   .max_requests = MOST_OPEN,
+                                   .max_multiplexed = MOST_OPEN,
                                    .output_bytes = MOST_OUT,
                                    .values_pairs = MOST_VALUES};
   int error = fcgi_peer_new(&r->peer, &config);

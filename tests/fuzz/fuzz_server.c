@@ -40,25 +40,25 @@ static fcgi_server_config settings(world *w, uint8_t options, uint8_t more) {
       .io_timeout_ms = FCGI_WAIT_NEVER,
       .drain_silence_ms = options & 64 ? 1 : 60000,
       .log = say_nothing,
-      .max_requests = 4,
+      .max_multiplexed = 4,
       .no_multiplex = more & 1 ? 1 : 0};
   if (options & 4)
     config.events = ~0u;
   if (options & 8) {
     config.input_window = config.output_window = 256;
     config.body_memory = 64;
-    config.max_body = 100000;
-    config.params_bytes = 300;
-    config.params_pairs = 6;
+    config.limit_request_body = 100000;
+    config.limit_params_size = 300;
+    config.limit_params = 6;
   }
   if (options & 16)
     config.status_path = "/s";
   if (more & 2)
-    config.retire_after = 3;
+    config.max_requests = 3;
   if (more & 8) {
-    config.access_log = "/dev/null";
-    config.access_log_format = more & 16 ? "json" : "%(h)s %(r)s %({x-y}i)s";
-    config.error_log = "/dev/null";
+    config.access_logfile = "/dev/null";
+    config.access_logformat = more & 16 ? "json" : "%(h)s %(r)s %({x-y}i)s";
+    config.error_logfile = "/dev/null";
   }
   if (more & 32) {
     config.ping_path = "/a/b";

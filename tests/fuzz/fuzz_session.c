@@ -128,9 +128,9 @@ static void run_all(run *r, const uint8_t *data, size_t size, size_t chunk) {
   const fcgi_session_config config = {.size = sizeof config,
                                       .allocator =
                                           counting_allocator(&r->memory),
-                                      .params_bytes = MOST_PARAMS,
-                                      .params_pairs = MOST_PAIRS,
-                                      .max_requests = MOST_OPEN};
+                                      .limit_params_size = MOST_PARAMS,
+                                      .limit_params = MOST_PAIRS,
+                                      .max_multiplexed = MOST_OPEN};
   if (fcgi_session_new(&r->session, &config)) {
     fuzz_require(r->memory.until_failure == 0 && r->memory.blocks == 0);
     return;

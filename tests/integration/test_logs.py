@@ -39,7 +39,7 @@ class Logged(Process):
         self.address = f"unix:{self.directory}/app.sock"
         self.access = self.directory / "access"
         self.errors = self.directory / "errors"
-        logs = {"FASTCGI_ACCESS_LOG": str(self.access), "FASTCGI_ERROR_LOG": str(self.errors)}
+        logs = {"FASTCGI_ACCESS_LOGFILE": str(self.access), "FASTCGI_ERROR_LOGFILE": str(self.errors)}
         log = self.directory / "output"
         super().__init__(command(self.address), log, env={**logs, **variables})
 
@@ -70,7 +70,7 @@ def test_lines_behind_nginx(language: str, directory: Path):
     folder.mkdir()
     address = f"unix:{folder}/app.sock"
     access, errors = folder / "access", folder / "errors"
-    env = {"FASTCGI_ACCESS_LOG": str(access), "FASTCGI_ERROR_LOG": str(errors)}
+    env = {"FASTCGI_ACCESS_LOGFILE": str(access), "FASTCGI_ERROR_LOGFILE": str(errors)}
     command = probe_command(language, address, 2)
     with serve_behind_nginx(folder, command, address, env=env) as site:
         answer = site.request("/kept/stderr?a=1")
@@ -114,7 +114,7 @@ def test_usr1_means_nothing_without_logs(language: str, directory: Path):
 
 
 def test_json_is_json(directory: Path):
-    with Logged(directory, "json", hello, FASTCGI_ACCESS_LOG_FORMAT="json") as app:
+    with Logged(directory, "json", hello, FASTCGI_ACCESS_LOGFORMAT="json") as app:
         app.ask('/"\\\x01\xff', HTTP_USER_AGENT="\xc3\xa9" * 5000, REMOTE_USER="ann")
         line = app.await_line(app.access, "\n")
     entry = json.loads(line)
@@ -129,7 +129,7 @@ def test_gunicorn_atoms(directory: Path):
     atoms = "%(m)s|%(U)s|%(q)s|%(s)s|%(B)s|%({user-agent}i)s|%({content-type}o)s|%(p)s|%(x)s"
     wrong = subprocess.run(
         [HELLO, f"unix:{directory}/wrong.sock"],
-        env={"FASTCGI_ACCESS_LOG": "-", "FASTCGI_ACCESS_LOG_FORMAT": atoms},
+        env={"FASTCGI_ACCESS_LOGFILE": "-", "FASTCGI_ACCESS_LOGFORMAT": atoms},
         capture_output=True,
         timeout=60,
     )
@@ -138,7 +138,7 @@ def test_gunicorn_atoms(directory: Path):
     assert said.startswith('fastcgi: access log format: there is no atom "%(x)s"; known are')
     assert said.count("\n") == 1
     right = atoms.removesuffix("|%(x)s")
-    with Logged(directory, "atoms", hello, FASTCGI_ACCESS_LOG_FORMAT=right) as app:
+    with Logged(directory, "atoms", hello, FASTCGI_ACCESS_LOGFORMAT=right) as app:
         app.ask("/a%20b?c=d")
         line = app.await_line(app.access, "\n")
     assert line == f"GET|/a%20b|c=d|200|6|test|text/plain|<{app.pid}>\n"
@@ -182,7 +182,7 @@ def test_full_disk(language: str, directory: Path):
         directory,
         f"full-{language}",
         lambda address: [*command, *probe_command(language, address, 2)],
-        FASTCGI_ACCESS_LOG=str(access),
+        FASTCGI_ACCESS_LOGFILE=str(access),
         FASTCGI_STATUS_PATH="/status",
     ) as app:
         seen = Path(f"/proc/{app.pid}/root{access}")
@@ -198,7 +198,7 @@ def test_largest_file(language: str, directory: Path):
         directory,
         f"large-{language}",
         lambda address: probe_command(language, address, 2),
-        FASTCGI_ACCESS_LOG=str(access),
+        FASTCGI_ACCESS_LOGFILE=str(access),
         FASTCGI_STATUS_PATH="/status",
     ) as app:
         before = resource.prlimit(app.pid, resource.RLIMIT_FSIZE, (16384, resource.RLIM_INFINITY))
@@ -218,7 +218,7 @@ def test_dead_reader_of_a_pipe(language: str, directory: Path):
         directory,
         f"pipe-{language}",
         lambda address: probe_command(language, address, 2),
-        FASTCGI_ACCESS_LOG=str(fifo),
+        FASTCGI_ACCESS_LOGFILE=str(fifo),
         FASTCGI_STATUS_PATH="/status",
     ) as app:
         app.ask("/read")
@@ -255,7 +255,7 @@ def test_stderr_that_nobody_reads(language: str, directory: Path):
     and the pipe, which others use too, still waits for those."""
     reader, writer = os.pipe()
     address = f"unix:{directory}/stuck-{language}.sock"
-    env = {**os.environ, "FASTCGI_ACCESS_LOG": "-", "FASTCGI_STATUS_PATH": "/status"}
+    env = {**os.environ, "FASTCGI_ACCESS_LOGFILE": "-", "FASTCGI_STATUS_PATH": "/status"}
     command = probe_command(language, address, 2)
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=writer, env=env) as app:
         try:
@@ -297,7 +297,7 @@ def files(pid: int) -> list[Path]:
 def test_workers_share_a_file(directory: Path):
     """Whole lines of two processes at once, and USR1 passed on by their supervisor."""
     access = directory / "shared-access"
-    env = {"FASTCGI_ACCESS_LOG": str(access), "FASTCGI_ACCESS_LOG_FORMAT": "%(p)s %(q)s"}
+    env = {"FASTCGI_ACCESS_LOGFILE": str(access), "FASTCGI_ACCESS_LOGFORMAT": "%(p)s %(q)s"}
     with Supervisor(directory, [HELLO], env=env, name="shared").ready() as supervisor:
         workers = children(supervisor.pid)
         clients = [client_of(worker, workers, supervisor.address) for worker in workers]
@@ -331,7 +331,7 @@ def test_workers_share_a_file(directory: Path):
         [sys.executable, "-m", "fastcgi", "probe:answer", "--chdir", APPS,
          "--access-logfile", "access", "--access-logformat", "%(U)s", "--error-logfile", "errors"],
         [BUILD / "lua" / "bin" / "fcgi-lua", APPS / "probe.lua",
-         "--access-log", "access", "--access-log-format", "%(U)s", "--error-log", "errors"],
+         "--access-logfile", "access", "--access-logformat", "%(U)s", "--error-logfile", "errors"],
     ],
     ids=["python", "lua"],
 )  # fmt: skip

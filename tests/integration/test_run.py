@@ -192,7 +192,7 @@ ROOT = os.geteuid() == 0
         (["--", "true"], 1, "no listener inherited: give an address such as unix:/run/app.sock or "
          "127.0.0.1:9000, or start it with systemd socket activation, spawn-fcgi or mod_fcgid"),
         (["--bind", "0.0.0.0:0", "--", "true"], 1, "cannot listen on 0.0.0.0:0: other machines "
-         "could connect; name the addresses of the web servers in an allow list (allow, "
+         "could connect; name the addresses of the web servers in an allow list (allow_from, "
          "--allow-from), or listen on 127.0.0.1"),
         (["--start-timeout", "1", "--ready-after", "2", "--", "true"], 1, "a worker that tells "
          "nothing would be late before it counts as ready; make the start timeout longer than the "
@@ -439,7 +439,7 @@ def test_as_process_1(directory: Path):
     address = f"unix:{directory}/pid1.sock"
     log = directory / "pid1-errors.log"
     command = as_process_1("--workers", 2, "--bind", address, "--", *HELLO)
-    env = {"FASTCGI_ERROR_LOG": str(log)}
+    env = {"FASTCGI_ERROR_LOGFILE": str(log)}
     with Process(command, directory / "pid1.log", env=env) as outer:
         wait_until(lambda: "are ready after" in outer.output(), 20, "it to be ready")
         assert "pid 1\n" in outer.output()

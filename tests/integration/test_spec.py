@@ -194,7 +194,7 @@ def test_a_run_without_a_case_is_no_success(good: str):
         (["unix:/x", "--timeout", "soon"], 2, "--timeout soon"),
         (["unix:/x", "--timeout", "0"], 2, "--timeout 0"),
         (["unix:/x", "--json", "--junit"], 2, "exclude each other"),
-        (["unix:/x", "--limits", "params_pairs=3"], 2, "--limits needs --echo"),
+        (["unix:/x", "--limits", "limit_params=3"], 2, "--limits needs --echo"),
         (["unix:/x", "-p", "=x"], 2, "not NAME=VALUE"),
         (["unix:/x", "-p", "X=" + "y" * 70000], 2, "60000 bytes of parameters"),
         (["unix:/nowhere/at/all"], 3, "No such file"),

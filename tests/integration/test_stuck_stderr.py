@@ -206,7 +206,7 @@ def test_logs_of_another_user(kind: str, where: str, directory: Path, open_direc
     name = f"{kind}{where.replace('/', '-')}"
     address = f"unix:{open_directory}/{name}.sock"
     words = [TOOL, "run", "--user", "nobody", "--bind", address, "--"]
-    env = {**os.environ, "FASTCGI_ACCESS_LOG": where, "FASTCGI_ERROR_LOG": where}
+    env = {**os.environ, "FASTCGI_ACCESS_LOGFILE": where, "FASTCGI_ERROR_LOGFILE": where}
     with standard(kind, directory) as (output, read):
         words = [str(word) for word in (*words, open_directory / "hello")]
         with started(words, address, stdout=output, stderr=output, env=env) as child:

@@ -68,7 +68,7 @@ describe("options", function()
 
   it("of a wrong kind are refused", function()
     refused("option 'backlog' must be a whole number from 1 to 2147483647 (got many)", { backlog = "many" })
-    refused("option 'max_body' must be a whole number", { max_body = 1.5 })
+    refused("option 'limit_request_body' must be a whole number", { limit_request_body = 1.5 })
     refused("option 'io_timeout' must be a number of seconds (got -1)", { io_timeout = -1 })
     refused("option 'idle_timeout' must be a number of seconds (got 0)", { idle_timeout = 0 })
     refused("option 'slow_log' must be a number of seconds (got -1)", { slow_log = -1 })
@@ -97,12 +97,12 @@ describe("options", function()
 
   it("of every kind are taken", function()
     local server <close> = assert(fcgi.server {
-      stream = true, poller = "poll", params_bytes = 4096, params_pairs = 10, max_multiplexed = 2,
-      no_multiplex = true, max_connections = 5, body_memory = 1024, max_body = 1 << 40, temp_dir = "/tmp",
+      stream = true, poller = "poll", limit_params_size = 4096, limit_params = 10, max_multiplexed = 2,
+      no_multiplex = true, limit_connections = 5, body_memory = 1024, limit_request_body = 1 << 40, temp_dir = "/tmp",
       input_window = 4096, output_window = 4096, connection_memory = 1 << 20, server_memory = 1 << 22,
       io_timeout = math.huge, header_timeout = 0.5, idle_timeout = 10, drain_silence = 0.1, drain_timeout = 1,
-      drain_bytes = 1 << 20, backlog = 16, socket_mode = "0666", access_log = "", access_log_format = "json",
-      error_log = "", status_path = "/status", ping_path = "/ping", request_timeout = 30, slow_log = 5 })
+      drain_bytes = 1 << 20, backlog = 16, socket_mode = "0666", access_logfile = "", access_logformat = "json",
+      error_logfile = "", status_path = "/status", ping_path = "/ping", request_timeout = 30, slow_log = 5 })
     assert.matches("^fcgi.server: 0x", tostring(server))
   end)
 end)

@@ -277,7 +277,7 @@ describe("the options of fcgi-lua", function()
     assert.equal(0, status)
     for _, line in ipairs { 'app = "app.lua", -- conf.lua', 'threads = "2", -- conf.lua',
       'backlog = "4", -- $FASTCGI_BACKLOG', 'workers = "5", -- command line', "stream = true, -- conf.lua",
-      'bind = { "unix:a", "unix:b" }, -- conf.lua', "-- max_body: 1G  (built-in)" } do
+      'bind = { "unix:a", "unix:b" }, -- conf.lua', "-- limit_request_body: 1G  (built-in)" } do
       assert.matches("\n  " .. line .. "\n", output, 1, true)
     end
     file(output)
@@ -326,8 +326,8 @@ describe("the options of fcgi-lua", function()
     fails(1, "user no-such-user: there is none", "app.lua --user no-such-user --check-config")
     fails(1, "group no-such: there is none", "app.lua --socket-group no-such --check-config")
     fails(1, "the jitter", "app.lua --max-worker-age 5 --max-worker-age-jitter 9 --check-config")
-    fails(1, "the error log /nowhere/x", "app.lua --error-log /nowhere/x --check-config")
-    fails(1, "there is no atom", "app.lua --access-log - --access-log-format '%(y)s' --check-config")
+    fails(1, "the error log /nowhere/x", "app.lua --error-logfile /nowhere/x --check-config")
+    fails(1, "there is no atom", "app.lua --access-logfile - --access-logformat '%(y)s' --check-config")
   end)
 
   it("are fine when nothing is wrong, and nothing is served", function()

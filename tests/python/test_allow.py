@@ -36,42 +36,42 @@ def tcp(serve):
 
 @pytest.mark.parametrize("allow", ["127.0.0.1", "10.0.0.0/8, 127.0.0.0/8", ["::1", "127.0.0.1"]])
 def test_who_is_listed_is_served(tcp, allow):
-    assert is_served(tcp(allow=allow))
+    assert is_served(tcp(allow_from=allow))
 
 
 @pytest.mark.parametrize("allow", ["127.0.0.2", "10.0.0.0/8,::1", ["::/0"]])
 def test_who_is_not_listed_is_not_served(tcp, capfd, allow):
-    assert not is_served(tcp(allow=allow))
+    assert not is_served(tcp(allow_from=allow))
     assert "refused a connection from 127.0.0.1: not in the allow list" in capfd.readouterr().err
 
 
 def test_the_network_needs_a_list(tcp):
     with pytest.raises(ValueError, match=r"0\.0\.0\.0:0: other machines could connect.*allow"):
         tcp("0.0.0.0:0")
-    port = tcp("0.0.0.0:0", allow="127.0.0.1").rpartition(":")[2]
+    port = tcp("0.0.0.0:0", allow_from="127.0.0.1").rpartition(":")[2]
     assert is_served(f"127.0.0.1:{port}")
 
 
 @pytest.mark.parametrize("allow", ["", [], "nonsense", "127.0.0.1,", "127.0.0.1/33"])
 def test_a_list_with_a_mistake_is_refused(allow):
     with pytest.raises(ValueError, match="cannot listen: allow list"):
-        fastcgi.Server("127.0.0.1:0", allow=allow)
+        fastcgi.Server("127.0.0.1:0", allow_from=allow)
 
 
 def test_a_list_is_text():
     with pytest.raises(TypeError):
-        fastcgi.Server("127.0.0.1:0", allow=5)
+        fastcgi.Server("127.0.0.1:0", allow_from=5)
 
 
 def test_the_environment_has_a_list_too(tcp, capfd, monkeypatch):
     monkeypatch.setenv("FCGI_WEB_SERVER_ADDRS", "127.0.0.2")
-    assert not is_served(tcp(allow="127.0.0.1"))
+    assert not is_served(tcp(allow_from="127.0.0.1"))
     assert "not in FCGI_WEB_SERVER_ADDRS" in capfd.readouterr().err
 
 
 def test_lists_are_not_for_unix_sockets(serve, monkeypatch):
     monkeypatch.setenv("FCGI_WEB_SERVER_ADDRS", "10.0.0.1")
-    assert is_served(serve(hello, allow="10.0.0.1").address)
+    assert is_served(serve(hello, allow_from="10.0.0.1").address)
 
 
 @pytest.mark.parametrize("own", [os.getuid(), pwd.getpwuid(os.getuid()).pw_name])
@@ -86,11 +86,15 @@ def test_other_users_are_refused(serve, capfd):
 
 @pytest.mark.parametrize(
     ("users", "text"),
-    [([], "empty"), (["no-such-user"], "no user 'no-such-user'"), ([2**40], "large")],
+    [
+        ([], "no user between"),
+        (["no-such-user"], "no user of this machine"),
+        ([2**40], "number of no user"),
+    ],
 )
 def test_users_that_are_none_are_refused(users, text):
-    with pytest.raises((ValueError, OverflowError), match=text):
-        fastcgi.Server(peer_users=users)
+    with pytest.raises(ValueError, match=text):
+        fastcgi.Server("unix:@fastcgi-no-users", peer_users=users)
 
 
 def test_the_command_takes_both(command, tmp_path):

@@ -178,7 +178,7 @@ end
 -- Logs that are not there; a check makes them, to see whether it can.
 local function missing_logs(settings)
   local list = {}
-  for _, word in ipairs { "access_log", "error_log" } do
+  for _, word in ipairs { "access_logfile", "error_logfile" } do
     local path = settings[word] and settings[word].value or "-"
     if path ~= "-" and path ~= "" and not exists(path) then
       list[#list + 1] = path

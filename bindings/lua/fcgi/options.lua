@@ -6,7 +6,6 @@ local options = {}
 -- How the text of an option is read: nil when it is wrong.
 local kinds = {}
 local MOST_SECONDS = 1e11 -- Some 3,000 years.
-local MOST_ID = (1 << 32) - 2 -- Of users; -1 is nobody.
 
 -- Digits and nothing else: tonumber takes signs, spaces, exponents and 0x too.
 -- What does not fit is no integer.
@@ -33,18 +32,6 @@ kinds["a number of seconds"] = function(text)
     return math.huge
   end
   return number and number <= MOST_SECONDS and number or nil
-end
-
-kinds["a list of user ids"] = function(text)
-  local list = {}
-  for word in (text .. ","):gmatch("%s*(.-)%s*,") do
-    local uid = whole_number(word)
-    if not uid or uid > MOST_ID then
-      return nil, ("'%s' is no user id"):format(word)
-    end
-    list[#list + 1] = uid
-  end
-  return list
 end
 
 kinds["true or false"] = function(text)
@@ -124,14 +111,14 @@ local rows = {
     several = true, shared = true },
   { "backlog", whole, "N", "4096", "connections that may wait to be accepted" },
   { "socket-mode", text, "MODE", "0660", "mode of a unix socket, in octal" },
-  { "allow-from", text, "LIST", "loopback", "addresses and blocks that may connect over TCP", key = "allow" },
-  { "peer-uids", "a list of user ids", "LIST", "by its mode", "users who may connect over unix sockets" },
-  { "max-connections", whole, "N", "65536, or what the system allows", "connections open at once" },
+  { "allow-from", text, "LIST", "loopback", "addresses and blocks that may connect over TCP" },
+  { "peer-users", text, "LIST", "by its mode", "users who may connect over unix sockets" },
+  { "limit-connections", whole, "N", "65536, or what the system allows", "connections open at once" },
   { "max-multiplexed", whole, "N", "1024", "requests open at once on one connection" },
   { "no-multiplex", flag, "", "", "ask web servers for one request at a time on a connection" },
   { "connection-memory", bytes, "BYTES", "4M", "what the requests of a connection may hold, more are answered 503" },
   { "server-memory", bytes, "BYTES", "256M", "what those of all connections of a process may hold" },
-  { "max-body", bytes, "BYTES", "1G", "largest body that is collected, more is answered 413" },
+  { "limit-request-body", bytes, "BYTES", "1G", "largest body that is collected, more is answered 413" },
   { "body-memory", bytes, "BYTES", "256K", "of it in memory, the rest goes to a file" },
   { "temp-dir", text, "DIRECTORY", "$TMPDIR or /tmp", "where such files are" },
   { "io-timeout", seconds, "TIME", "60s", "for one read or write" },
@@ -142,9 +129,9 @@ local rows = {
   { "ping-path", text, "PATH", "none", "where the server answers \"pong\"" },
   { "request-timeout", seconds, "TIME", "no limit", "a request may take, then the client gets 504" },
   { "slow-log", seconds, "TIME", "never", "after which a request gets into the log" },
-  { "access-log", text, "FILE", "none", "a line for each request; - is stderr" },
-  { "access-log-format", text, "FORMAT", "combined", "common, combined, json, or a text with atoms" },
-  { "error-log", text, "FILE", "stderr", "the server's messages and what requests log" },
+  { "access-logfile", text, "FILE", "none", "a line for each request; - is stderr" },
+  { "access-logformat", text, "FORMAT", "combined", "common, combined, json, or a text with atoms" },
+  { "error-logfile", text, "FILE", "stderr", "the server's messages and what requests log" },
   { "config", text, "FILE", "", "a Lua file that returns a table of options", command = true, short = "-c" },
   { "check-config", flag, "", "", "load everything, say whether it is fine, and exit", command = true },
   { "print-config", flag, "", "", "print every option with where it comes from, and exit", command = true },
@@ -187,9 +174,9 @@ local elsewhere = {
   ["keep-alive"] = "--idle-timeout is how long an idle connection is kept",
   ["worker-class"] = "--threads says how many requests a worker serves at once",
   ["worker-tmp-dir"] = "--temp-dir is where bodies go",
-  ["limit-request-body"] = "--max-body limits it",
-  ["access-logfile"] = "--access-log is the file",
-  ["error-logfile"] = "--error-log is the file",
+  ["limit-request-body"] = "--limit-request-body limits it",
+  ["access-logfile"] = "--access-logfile is the file",
+  ["error-logfile"] = "--error-logfile is the file",
   env = "set variables in the environment",
 }
 

@@ -55,7 +55,6 @@ typedef struct fcgi_lua_value {
 
 /* What the options tables of fcgi.serve and fcgi.server say. The texts are
    lent by the table, which stays on the stack. */
-enum { FCGI_LUA_UIDS = 32 };
 
 typedef struct fcgi_lua_options {
   fcgi_server_config config; /* The core's part. */
@@ -64,7 +63,6 @@ typedef struct fcgi_lua_options {
   int inherit;               /* Without `bind`, serve what was inherited. */
   int roles;                 /* Where on the stack the roles are; 0: none. */
   int responder; /* 1: responders are served, whatever `roles` is. */
-  uid_t uids[FCGI_LUA_UIDS]; /* Option `peer_uids`. */
 } fcgi_lua_options;
 
 /* error.c */

@@ -40,13 +40,13 @@ static const known_option options_known[] = {
     {"threads", OPTION_OTHER, 1, 0},
     {"listening", OPTION_OTHER, 1, 0},
     {"poller", OPTION_POLLER, 0, AT(config.poller)},
-    {"params_bytes", OPTION_SIZE, 0, AT(config.params_bytes)},
-    {"params_pairs", OPTION_UINT32, 0, AT(config.params_pairs)},
-    {"max_multiplexed", OPTION_UINT32, 0, AT(config.max_requests)},
+    {"limit_params_size", OPTION_SIZE, 0, AT(config.limit_params_size)},
+    {"limit_params", OPTION_UINT32, 0, AT(config.limit_params)},
+    {"max_multiplexed", OPTION_UINT32, 0, AT(config.max_multiplexed)},
     {"no_multiplex", OPTION_FLAG, 0, AT(config.no_multiplex)},
-    {"max_connections", OPTION_UINT32, 0, AT(config.max_connections)},
+    {"limit_connections", OPTION_UINT32, 0, AT(config.limit_connections)},
     {"body_memory", OPTION_SIZE, 0, AT(config.body_memory)},
-    {"max_body", OPTION_UINT64, 0, AT(config.max_body)},
+    {"limit_request_body", OPTION_UINT64, 0, AT(config.limit_request_body)},
     {"temp_dir", OPTION_TEXT, 0, AT(config.temp_dir)},
     {"input_window", OPTION_SIZE, 0, AT(config.input_window)},
     {"output_window", OPTION_SIZE, 0, AT(config.output_window)},
@@ -60,14 +60,14 @@ static const known_option options_known[] = {
     {"drain_bytes", OPTION_UINT64, 0, AT(config.drain_bytes)},
     {"backlog", OPTION_INT, 0, AT(config.backlog)},
     {"socket_mode", OPTION_MODE, 0, AT(config.socket_mode)},
-    {"allow", OPTION_TEXT, 0, AT(config.allow)},
+    {"allow_from", OPTION_TEXT, 0, AT(config.allow_from)},
     {"status_path", OPTION_PATH, 0, AT(config.status_path)},
     {"ping_path", OPTION_PATH, 0, AT(config.ping_path)},
     {"root_path", OPTION_PATH, 0, AT(config.root_path)},
     {"request_timeout", OPTION_SECONDS, 0, AT(config.request_timeout_ms)},
-    {"slow_log", OPTION_SECONDS, 0, AT(config.request_slow_ms)},
-    {"max_requests", OPTION_UINT64, 0, AT(config.retire_after)},
-    {"max_requests_jitter", OPTION_UINT64, 0, AT(config.retire_jitter)},
+    {"slow_log", OPTION_SECONDS, 0, AT(config.slow_log_ms)},
+    {"max_requests", OPTION_UINT64, 0, AT(config.max_requests)},
+    {"max_requests_jitter", OPTION_UINT64, 0, AT(config.max_requests_jitter)},
     {"workers", OPTION_OTHER, 1, 0},
     {"user", OPTION_OTHER, 1, 0},
     {"group", OPTION_OTHER, 1, 0},
@@ -84,10 +84,10 @@ static const known_option options_known[] = {
     {"max_worker_age_jitter", OPTION_OTHER, 1, 0},
     {"max_worker_rss", OPTION_OTHER, 1, 0},
     {"watch", OPTION_OTHER, 1, 0},
-    {"access_log", OPTION_TEXT, 0, AT(config.access_log)},
-    {"access_log_format", OPTION_TEXT, 0, AT(config.access_log_format)},
-    {"error_log", OPTION_TEXT, 0, AT(config.error_log)},
-    {"peer_uids", OPTION_OTHER, 0, 0},
+    {"access_logfile", OPTION_TEXT, 0, AT(config.access_logfile)},
+    {"access_logformat", OPTION_TEXT, 0, AT(config.access_logformat)},
+    {"error_logfile", OPTION_TEXT, 0, AT(config.error_logfile)},
+    {"peer_users", OPTION_TEXT, 0, AT(config.peer_users)},
     {"roles", OPTION_OTHER, 0, 0},
 };
 
@@ -282,27 +282,6 @@ static void store(lua_State *L, const known_option *option, void *field) {
   }
 }
 
-/* The list of user ids at the top. */
-static void read_uids(lua_State *L, fcgi_lua_options *options) {
-  lua_Integer count = lua_istable(L, -1) ? (lua_Integer)lua_rawlen(L, -1) : 0;
-  if (count < 1 || count > FCGI_LUA_UIDS)
-    luaL_error(L, "option 'peer_uids' must be a list of 1 to %d user ids",
-               (int)FCGI_LUA_UIDS);
-  for (lua_Integer i = 0; i < count; i++) {
-    int exact;
-    lua_rawgeti(L, -1, i + 1);
-    lua_Integer uid = lua_tointegerx(L, -1, &exact);
-    if (!exact || lua_type(L, -1) != LUA_TNUMBER || uid < 0 ||
-        uid >= (lua_Integer)(uid_t)-1)
-      luaL_error(L, "option 'peer_uids' has %s, which is no user id",
-                 luaL_tolstring(L, -1, NULL));
-    options->uids[i] = (uid_t)uid;
-    lua_pop(L, 1);
-  }
-  options->config.peer_uids = options->uids;
-  options->config.peer_uid_count = (size_t)count;
-}
-
 static void read_one(lua_State *L, int serve, fcgi_lua_options *options) {
   if (lua_type(L, -2) != LUA_TSTRING)
     luaL_error(L, "options are named: found a %s as a key",
@@ -318,8 +297,6 @@ static void read_one(lua_State *L, int serve, fcgi_lua_options *options) {
         flag(L, name) > 0 ? FCGI_BODY_STREAM : FCGI_BODY_COLLECT;
   else if (!strcmp(name, "threads"))
     options->threads = positive(L, name, 1024);
-  else if (!strcmp(name, "peer_uids"))
-    read_uids(L, options);
   else
     store(L, option, (char *)options + option->offset);
 }

@@ -102,7 +102,7 @@ static int params_next(lua_State *L) {
   return 2;
 }
 
-static int params_pairs(lua_State *L) {
+static int limit_params(lua_State *L) {
   check(L);
   lua_pushinteger(L, 0);
   lua_pushcclosure(L, params_next, 1);
@@ -139,7 +139,7 @@ static int params_tostring(lua_State *L) {
 static const luaL_Reg methods[] = {{"copy", params_copy}, {NULL, NULL}};
 
 static const luaL_Reg metamethods[] = {{"__len", params_len},
-                                       {"__pairs", params_pairs},
+                                       {"__pairs", limit_params},
                                        {"__tostring", params_tostring},
                                        {NULL, NULL}};
 

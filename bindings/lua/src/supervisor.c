@@ -40,25 +40,25 @@ typedef struct setting {
 
 static const setting settings[] = {
     {"command", SETTING_LIST, AT(command)},
-    {"bind", SETTING_LIST, AT(addresses)},
+    {"bind", SETTING_LIST, AT(bind)},
     {"workers", SETTING_COUNT, AT(workers)},
     {"backlog", SETTING_COUNT, AT(backlog)},
     {"socket_mode", SETTING_MODE, AT(socket_mode)},
     {"socket_user", SETTING_TEXT, AT(socket_user)},
     {"socket_group", SETTING_TEXT, AT(socket_group)},
-    {"allow", SETTING_TEXT, AT(allow)},
+    {"allow_from", SETTING_TEXT, AT(allow_from)},
     {"user", SETTING_TEXT, AT(user)},
     {"group", SETTING_TEXT, AT(group)},
     {"allow_root", SETTING_FLAG, AT(allow_root)},
     {"umask", SETTING_MODE, AT(umask)},
-    {"chdir", SETTING_TEXT, AT(directory)},
-    {"pid", SETTING_TEXT, AT(pid_file)},
+    {"chdir", SETTING_TEXT, AT(chdir)},
+    {"pid", SETTING_TEXT, AT(pid)},
     {"start_timeout", SETTING_SECONDS, AT(start_timeout_ms)},
     {"graceful_timeout", SETTING_SECONDS, AT(graceful_timeout_ms)},
-    {"timeout", SETTING_SECONDS, AT(watchdog_ms)},
-    {"max_worker_age", SETTING_LONG, AT(max_age_ms)},
-    {"max_worker_age_jitter", SETTING_LONG, AT(max_age_jitter_ms)},
-    {"max_worker_rss", SETTING_BYTES, AT(max_rss)},
+    {"timeout", SETTING_SECONDS, AT(timeout_ms)},
+    {"max_worker_age", SETTING_LONG, AT(max_worker_age_ms)},
+    {"max_worker_age_jitter", SETTING_LONG, AT(max_worker_age_jitter_ms)},
+    {"max_worker_rss", SETTING_BYTES, AT(max_worker_rss)},
     {"check_only", SETTING_FLAG, AT(check_only)},
 };
 enum { SETTINGS = sizeof settings / sizeof *settings };
@@ -123,9 +123,9 @@ static int64_t read_seconds(lua_State *L, const setting *row) {
 
 static int read_short_seconds(lua_State *L, const setting *row) {
   int64_t ms = read_seconds(L, row);
-  return ms == 0 && row->offset != AT(watchdog_ms) ? INT_MAX
-         : ms > INT_MAX                            ? INT_MAX
-                                                   : (int)ms;
+  return ms == 0 && row->offset != AT(timeout_ms) ? INT_MAX
+         : ms > INT_MAX                           ? INT_MAX
+                                                  : (int)ms;
 }
 
 static int read_flag(lua_State *L, const setting *row) {

@@ -69,13 +69,13 @@ local fcgi = {}
 ---@field bind? string|string[] unix:/path, unix:@name, host:port, [::1]:port, :port, fd:N
 ---@field stream? boolean a request starts before its body is whole: false
 ---@field poller? "best"|"epoll"|"poll" how to wait: "best"
----@field params_bytes? integer parameters of a request, in bytes: 256 KiB
----@field params_pairs? integer parameters of a request: 1024
+---@field limit_params_size? integer parameters of a request, in bytes: 256 KiB
+---@field limit_params? integer parameters of a request: 1024
 ---@field max_multiplexed? integer requests open at once on a connection: 1024
 ---@field no_multiplex? boolean ask web servers for one request at a time on a connection: $FASTCGI_NO_MULTIPLEX or no
----@field max_connections? integer connections open at once: what open files leave, at most 65536
+---@field limit_connections? integer connections open at once: what open files leave, at most 65536
 ---@field body_memory? integer bytes of a collected body in memory, the rest goes to a file: 256 KiB
----@field max_body? integer bytes of a collected body, more is answered 413: 1 GiB
+---@field limit_request_body? integer bytes of a collected body, more is answered 413: 1 GiB
 ---@field temp_dir? string directory of those files: $TMPDIR or /tmp
 ---@field input_window? integer unread bytes of a streamed body: 256 KiB
 ---@field output_window? integer unsent bytes of an answer: 256 KiB
@@ -91,16 +91,16 @@ local fcgi = {}
 ---@field max_requests? integer requests of a worker, or of a server that then stops: $FASTCGI_MAX_REQUESTS or any
 ---@field max_requests_jitter? integer up to so many more, at random: $FASTCGI_MAX_REQUESTS_JITTER or 0
 ---@field slow_log? number seconds after which a request gets into the log: $FASTCGI_SLOW_LOG or never
----@field access_log? string file for a line for each request, "-" is stderr, "" none: $FASTCGI_ACCESS_LOG or none
----@field access_log_format? string "common", "json", "%(h)s %(s)s": $FASTCGI_ACCESS_LOG_FORMAT or "combined"
----@field error_log? string file for the server's lines and those of request:log: $FASTCGI_ERROR_LOG or stderr
+---@field access_logfile? string file for a line for each request, "-" is stderr, "" none: $FASTCGI_ACCESS_LOGFILE or none
+---@field access_logformat? string "common", "json", "%(h)s %(s)s": $FASTCGI_ACCESS_LOGFORMAT or "combined"
+---@field error_logfile? string file for the server's lines and those of request:log: $FASTCGI_ERROR_LOGFILE or stderr
 ---@field drain_silence? number seconds of silence that end the draining of an unread body: 0.5
 ---@field drain_timeout? number seconds for draining one: 30
 ---@field drain_bytes? integer bytes of it: 4 GiB
 ---@field backlog? integer connections that wait to be accepted: 4096
 ---@field socket_mode? string mode of a unix socket in octal digits: "0660"
----@field allow? string who may connect over TCP, "127.0.0.1, 10.0.0.0/8, ::1": anyone, but only loopback is listened on
----@field peer_uids? integer[] whose processes may connect over unix sockets: whoever the socket's mode lets
+---@field allow_from? string who may connect over TCP, "127.0.0.1, 10.0.0.0/8, ::1": anyone, but only loopback is listened on
+---@field peer_users? string whose processes may connect over unix sockets: whoever the socket's mode lets
 ---@field roles? fcgi.roles other roles than the responder's: all three standard ones go to the handler
 
 --- One of `handler`, `roles` and `app` is needed. Without `bind` it serves what

@@ -13,7 +13,7 @@ from typing import Any
 from . import _core
 from ._app import AppError, add_path, load_app
 from ._config import USAGE, ConfigError, Settings, load, make_parser, show
-from ._config_table import PROCESSES, SERVER, SERVER_NAMES, keys
+from ._config_table import PROCESSES, SERVER, keys
 from ._config_types import RoleArgument
 from ._config_types import workers as read_workers
 from ._interface import detect_interface
@@ -88,9 +88,7 @@ def make_server(settings: Settings, roles: dict[str, Any]) -> Server:
         given["max_requests"] = NEVER
     if given.get("max_requests_jitter") == 0:
         del given["max_requests_jitter"]
-    return Server(
-        roles=roles, **{SERVER_NAMES.get(key, key): value for key, value in given.items()}
-    )
+    return Server(roles=roles, **given)
 
 
 def go_to_directory(settings: Settings) -> None:

@@ -98,7 +98,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("limit-request-body", types.positive, "BYTES", "1G", "body of a request"),
     Option("limit-connections", types.positive, "N", "what the system allows",
            "connections at once"),
-    Option("limit-multiplexed", types.positive, "N", "1024", "requests at once on a connection"),
+    Option("max-multiplexed", types.positive, "N", "1024", "requests at once on a connection"),
     _flag("no-multiplex", "ask web servers for one request at a time on a connection", SERVER),
     Option("connection-memory", types.positive, "BYTES", "4M",
            "what the requests of a connection may hold, more are answered 503"),
@@ -111,7 +111,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("header-timeout", types.seconds, "TIME", "30s", "for the head of a request"),
     Option("allow-from", str, "LIST", "loopback",
            "addresses and blocks that may connect over TCP"),
-    Option("peer-users", types.users, "LIST", "by its mode",
+    Option("peer-users", str, "LIST", "by its mode",
            "users who may connect over unix sockets"),
     Option("idle-timeout", types.seconds, "TIME", "90s",
            "of a kept connection without a request"),
@@ -135,8 +135,6 @@ APP = Option(
     "the application: module:name, module:factory(); none where --role is enough", WORKER,
 )  # fmt: skip
 
-# What Server and the supervisor call an option, where it is another name.
-SERVER_NAMES = {"allow_from": "allow"}
 BY_KEY = {option.key: option for option in (APP, *OPTIONS)}
 
 

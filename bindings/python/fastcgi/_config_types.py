@@ -6,7 +6,6 @@ from __future__ import annotations
 import argparse
 import os
 import pathlib
-import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -14,7 +13,6 @@ from ._roles import STANDARD, STREAMS
 
 MOST_WORKERS = 4096
 MOST = (1 << 62) - 1  # What a count may be.
-MOST_ID = (1 << 32) - 2  # Of users and groups; -1 is nobody.
 MOST_SECONDS = 1e11  # Some 3,000 years.
 
 
@@ -74,16 +72,6 @@ def octal(text: str) -> int:
 def octal_or_none(text: str) -> int:
     """The same for a mask, which may be 0."""
     return _octal(text, 0)
-
-
-def users(text: str) -> list[int | str]:
-    """Users by number or name, with commas between."""
-    found: list[int | str] = []
-    for user in re.split(r"\s*,\s*", text.strip()):
-        if is_digits(user) and int(user) > MOST_ID:
-            raise refuse(user, f"the number of a user; they end at {MOST_ID}")
-        found.append(int(user) if is_digits(user) else user)
-    return found
 
 
 def mount(text: str) -> str:

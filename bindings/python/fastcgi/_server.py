@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pwd
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -28,24 +27,12 @@ F = TypeVar("F", bound="Handler")
 SIGNAL_SECONDS = 0.5  # From one look for signals to the next.
 
 
-def _uid_of(user: int | str) -> int:
-    if isinstance(user, int):
-        return user
-    try:
-        return pwd.getpwnam(user).pw_uid
-    except KeyError:
-        raise ValueError(f"peer_users: this machine has no user '{user}'") from None
-
-
 def _core_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """Options as the core's Server takes them."""
     core = dict(options)
-    users = core.pop("peer_users", None)
-    if users is not None:
-        names = [users] if isinstance(users, str) else users
-        core["peer_uids"] = [_uid_of(user) for user in names]
-    if not isinstance(core.get("allow"), str | None):
-        core["allow"] = ",".join(core["allow"])
+    for name in ("allow_from", "peer_users"):
+        if not isinstance(core.get(name), str | None):
+            core[name] = ",".join(map(str, core[name]))
     return core
 
 

@@ -18,7 +18,6 @@ from ._reload import Watcher
 # An option of ours, and of fcgi_supervisor_config.
 NAMES = {
     "pid": "pid_file",
-    "allow_from": "allow",
     "timeout": "watchdog",
     "max_worker_age": "max_age",
     "max_worker_age_jitter": "max_age_jitter",
@@ -103,7 +102,7 @@ def run_program(
         raise ValueError(f"workers must be from 1 to {MOST_WORKERS}, or 'auto'")
     options = dict(processes) | {"workers": number}
     options |= {key: rest[key] for key in ("backlog", "socket_mode") if rest.get(key)}
-    allow = rest.get("allow")
+    allow = rest.get("allow_from")
     if allow is not None:
         options["allow_from"] = allow if isinstance(allow, str) else ",".join(allow)
     if graceful_timeout is not None:

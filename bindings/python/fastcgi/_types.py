@@ -28,7 +28,7 @@ class Options(TypedDict, total=False):
     limit_params: int  # Parameters of a request: 1,024.
     limit_request_body: int  # Bytes of a collected body: 1 GiB.
     limit_connections: int  # Open at once: what the limit of files leaves.
-    limit_multiplexed: int  # Requests at once on a connection: 1,024.
+    max_multiplexed: int  # Requests at once on a connection: 1,024.
     no_multiplex: bool | None  # Web servers that ask are told to send one request at a time
     # over a connection: they are not, or $FASTCGI_NO_MULTIPLEX.
     body_memory: int  # Of a collected body, the rest goes to a file: 256 KiB.
@@ -46,7 +46,7 @@ class Options(TypedDict, total=False):
     drain_bytes: int  # All the bytes of it: 4 GiB.
     backlog: int  # Connections that wait to be accepted: 4,096.
     socket_mode: int  # Mode of a unix socket: 0o660.
-    allow: str | Iterable[str] | None  # Addresses and CIDR blocks that may connect over
+    allow_from: str | Iterable[str] | None  # Addresses and CIDR blocks that may connect over
     # TCP. Without it anyone may, but only loopback is listened on.
     peer_users: Iterable[int | str] | None  # Users, by number or name, whose processes may
     # connect over unix sockets: whoever the socket's mode lets.
@@ -61,11 +61,11 @@ class Options(TypedDict, total=False):
     slow_log: float | None  # A request that takes longer gets into the log: never, or
     # $FASTCGI_SLOW_LOG.
     access_logfile: str  # A line for each request goes there; "-" is stderr, "" nowhere:
-    # $FASTCGI_ACCESS_LOG.
+    # $FASTCGI_ACCESS_LOGFILE.
     access_logformat: str  # "common", "combined", "json" or gunicorn's atoms: combined, or
-    # $FASTCGI_ACCESS_LOG_FORMAT.
+    # $FASTCGI_ACCESS_LOGFORMAT.
     error_logfile: str  # The server's lines go there, and write_stderr's; "-" is stderr:
-    # $FASTCGI_ERROR_LOG.
+    # $FASTCGI_ERROR_LOGFILE.
 
 
 class ServeOptions(Options, total=False):

@@ -26,11 +26,11 @@ typedef struct option {
 #define FIELD(name) offsetof(fcgi_server_config, name)
 
 static const option options[] = {
-    {"limit_params_size", OPTION_SIZE, FIELD(params_bytes)},
-    {"limit_params", OPTION_U32, FIELD(params_pairs)},
-    {"limit_request_body", OPTION_U64, FIELD(max_body)},
-    {"limit_connections", OPTION_U32, FIELD(max_connections)},
-    {"limit_multiplexed", OPTION_U32, FIELD(max_requests)},
+    {"limit_params_size", OPTION_SIZE, FIELD(limit_params_size)},
+    {"limit_params", OPTION_U32, FIELD(limit_params)},
+    {"limit_request_body", OPTION_U64, FIELD(limit_request_body)},
+    {"limit_connections", OPTION_U32, FIELD(limit_connections)},
+    {"max_multiplexed", OPTION_U32, FIELD(max_multiplexed)},
     {"body_memory", OPTION_SIZE, FIELD(body_memory)},
     {"temp_dir", OPTION_PATH, FIELD(temp_dir)},
     {"input_window", OPTION_SIZE, FIELD(input_window)},
@@ -45,17 +45,18 @@ static const option options[] = {
     {"drain_bytes", OPTION_U64, FIELD(drain_bytes)},
     {"backlog", OPTION_INT, FIELD(backlog)},
     {"socket_mode", OPTION_MODE, FIELD(socket_mode)},
-    {"allow", OPTION_TEXT, FIELD(allow)},
+    {"allow_from", OPTION_TEXT, FIELD(allow_from)},
+    {"peer_users", OPTION_TEXT, FIELD(peer_users)},
     {"status_path", OPTION_URL_PATH, FIELD(status_path)},
     {"ping_path", OPTION_URL_PATH, FIELD(ping_path)},
     {"root_path", OPTION_URL_PATH, FIELD(root_path)},
     {"request_timeout", OPTION_SECONDS, FIELD(request_timeout_ms)},
-    {"slow_log", OPTION_SECONDS, FIELD(request_slow_ms)},
-    {"access_logfile", OPTION_PATH, FIELD(access_log)},
-    {"access_logformat", OPTION_TEXT, FIELD(access_log_format)},
-    {"error_logfile", OPTION_PATH, FIELD(error_log)},
-    {"max_requests", OPTION_U64, FIELD(retire_after)},
-    {"max_requests_jitter", OPTION_U64, FIELD(retire_jitter)},
+    {"slow_log", OPTION_SECONDS, FIELD(slow_log_ms)},
+    {"access_logfile", OPTION_PATH, FIELD(access_logfile)},
+    {"access_logformat", OPTION_TEXT, FIELD(access_logformat)},
+    {"error_logfile", OPTION_PATH, FIELD(error_logfile)},
+    {"max_requests", OPTION_U64, FIELD(max_requests)},
+    {"max_requests_jitter", OPTION_U64, FIELD(max_requests_jitter)},
     {"no_multiplex", OPTION_FLAG, FIELD(no_multiplex)},
 };
 
@@ -116,29 +117,6 @@ static int set_url_path(const option *row, PyObject *value, const char **out) {
     return -1;
   return **out && (**out != '/' || strlen(*out) > 255) ? refuse(row, wanted)
                                                        : 0;
-}
-
-/* A list of user ids, kept by the server object until it is made. */
-static int set_uids(PyObject *value, server_object *self,
-                    fcgi_server_config *config) {
-  PyObject *all = PySequence_Tuple(value);
-  Py_ssize_t count = all == NULL ? 0 : PyTuple_GET_SIZE(all);
-  if (count > 0)
-    self->uids = PyMem_Calloc((size_t)count, sizeof *self->uids);
-  if (count > 0 && self->uids == NULL)
-    PyErr_NoMemory();
-  for (Py_ssize_t i = 0; i < count && self->uids != NULL; i++) {
-    unsigned long uid = PyLong_AsUnsignedLong(PyTuple_GET_ITEM(all, i));
-    if (uid >= (uid_t)-1 && !PyErr_Occurred())
-      PyErr_SetString(PyExc_ValueError, "peer_uids: a user id is too large");
-    self->uids[i] = (uid_t)uid;
-  }
-  Py_XDECREF(all);
-  if (all != NULL && count == 0)
-    PyErr_SetString(PyExc_ValueError, "peer_uids must not be empty");
-  config->peer_uids = self->uids;
-  config->peer_uid_count = (size_t)count;
-  return PyErr_Occurred() ? -1 : 0;
 }
 
 static int set_option(const option *row, PyObject *value, char *config) {
@@ -222,7 +200,7 @@ static int set_stream(PyObject *value, fcgi_body_mode *out) {
   return 0;
 }
 
-static int set_named(const char *name, PyObject *value, server_object *self,
+static int set_named(const char *name, PyObject *value,
                      fcgi_server_config *config) {
   if (strcmp(name, "stream") == 0)
     return set_stream(value, &config->body);
@@ -230,8 +208,6 @@ static int set_named(const char *name, PyObject *value, server_object *self,
     return set_poller(value, &config->poller);
   if (strcmp(name, "log_level") == 0)
     return set_log_level(value, &config->log_levels);
-  if (strcmp(name, "peer_uids") == 0)
-    return value == Py_None ? 0 : set_uids(value, self, config);
   for (size_t i = 0; i < sizeof options / sizeof *options; i++)
     if (strcmp(name, options[i].name) == 0)
       return value == Py_None && options[i].kind != OPTION_SECONDS
@@ -241,13 +217,12 @@ static int set_named(const char *name, PyObject *value, server_object *self,
   return -1;
 }
 
-int options_parse(PyObject *kwargs, server_object *self,
-                  fcgi_server_config *config) {
+int options_parse(PyObject *kwargs, fcgi_server_config *config) {
   PyObject *key, *value;
   Py_ssize_t at = 0;
   while (kwargs != NULL && PyDict_Next(kwargs, &at, &key, &value)) {
     const char *name = PyUnicode_AsUTF8(key);
-    if (name == NULL || set_named(name, value, self, config) < 0)
+    if (name == NULL || set_named(name, value, config) < 0)
       return -1;
   }
   return 0;

@@ -48,11 +48,9 @@ static int server_init(PyObject *object, PyObject *args, PyObject *kwargs) {
     return -1;
   }
   config.log_levels = (2u << FCGI_LOG_INFO) - 1;
-  int parsed = options_parse(kwargs, self, &config);
+  int parsed = options_parse(kwargs, &config);
   self->collects = config.body == FCGI_BODY_COLLECT;
   int code = parsed < 0 ? 0 : fcgi_server_new(&self->core, &config);
-  PyMem_Free(self->uids);
-  self->uids = NULL;
   if (parsed < 0)
     return -1;
   if (code < 0) {

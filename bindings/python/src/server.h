@@ -20,7 +20,6 @@ typedef struct server_object {
   atomic_int stopped;    /* 1 once the core said that all is finished. */
   atomic_int hurried;    /* 1 once stopped at once: what runs is aborted. */
   PyObject *roles;       /* Names by number, a dict, or NULL: the standard's. */
-  uid_t *uids;           /* Option peer_uids while __init__ runs. */
   int inherits;          /* 1: a listener of its is another process's too. */
   int collects;          /* 1: a request begins when its body is whole. */
 } server_object;
@@ -44,8 +43,7 @@ int server_take(server_object *self, fcgi_request **out, int timeout_ms);
 
 /* Fill `config` from the keyword arguments of Server(); those not known raise
    TypeError. Texts are lent by `kwargs`. */
-int options_parse(PyObject *kwargs, server_object *self,
-                  fcgi_server_config *config);
+int options_parse(PyObject *kwargs, fcgi_server_config *config);
 
 /* Have the slow log show Python's stack, once the core server is there; and
    free that, with the GIL or without it. */

@@ -55,7 +55,7 @@ typedef struct fcgi_peer_event {
 typedef struct fcgi_peer_config {
   size_t size;              /* sizeof(fcgi_peer_config). */
   fcgi_allocator allocator; /* The C library's. */
-  uint32_t max_requests;    /* Requests open at once: 1,024. */
+  uint32_t max_multiplexed; /* Requests open at once: 1,024. */
   size_t output_bytes;      /* Bytes queued and not yet sent: 16 MiB. */
   uint32_t values_pairs;    /* Pairs of one GET_VALUES_RESULT: 1,024. */
 } fcgi_peer_config;
@@ -98,7 +98,7 @@ FCGI_EXPORT const char *fcgi_peer_reason(const fcgi_peer *peer);
 /* Begin request `id` (1 to 65535, chosen by you, free again after END) with an
    fcgi_role or a custom number; `flags` is 0 or FCGI_BEGIN_KEEP. Memory grows
    with the highest id, 16 bytes each. FCGI_ERR_STATE when the id is open,
-   FCGI_ERR_LIMIT beyond max_requests. As every call that queues output:
+   FCGI_ERR_LIMIT beyond max_multiplexed. As every call that queues output:
    FCGI_ERR_LIMIT beyond output_bytes and FCGI_ERR_NOMEM queue nothing,
    FCGI_ERR_CLOSED after an error or fcgi_peer_close. */
 FCGI_EXPORT int fcgi_peer_begin(fcgi_peer *peer, uint16_t id, uint16_t role,

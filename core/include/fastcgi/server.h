@@ -65,85 +65,85 @@ typedef void (*fcgi_log_fn)(fcgi_log_level level, const char *line,
 
 /* A field left 0 takes the default named beside it. Copied by _new. */
 typedef struct fcgi_server_config {
-  size_t size;              /* sizeof(fcgi_server_config). */
-  fcgi_allocator allocator; /* The C library's. */
-  fcgi_poller_kind poller;  /* FCGI_POLLER_BEST. */
-  fcgi_body_mode body;      /* FCGI_BODY_COLLECT. */
-  unsigned events;          /* fcgi_server_next: an or of 1u << type to be
-                               told of beside REQUEST: none. */
-  size_t params_bytes;      /* Per request: 256 KiB. */
-  uint32_t params_pairs;    /* Per request: 1,024. */
-  uint32_t max_requests;    /* Open at once per connection: 1,024. */
-  uint32_t max_connections; /* Open at once: what the limit of open files
-                               leaves, at most 65,536. */
-  size_t body_memory;       /* Of a collected body in memory, the rest goes
-                               to a temporary file: 256 KiB. */
-  uint64_t max_body;        /* Of a collected body, more is answered 413:
-                               1 GiB. */
-  const char *temp_dir;     /* Directory of those files; listen refuses a wrong
-                               one, or warns of the default: $TMPDIR or
-                               /tmp. */
-  size_t input_window;      /* Unread bytes of a streamed body, before the
-                               connection is no longer read: 256 KiB. */
-  size_t output_window;     /* Unsent bytes of an answer, before writes
-                               wait: 256 KiB. */
-  int io_timeout_ms;        /* One read or write of a request: 60,000;
-                               or FCGI_WAIT_FOREVER, FCGI_WAIT_NEVER. A
-                               collected body silent as long gets 408. */
-  int header_timeout_ms;    /* From a record's first byte to the end of
-                               PARAMS: 30,000. */
-  int idle_timeout_ms;      /* A kept connection without a request:
-                               90,000. */
-  int drain_silence_ms;     /* Silence after which the unread rest of a body
-                               is given up: 500. */
-  int drain_timeout_ms;     /* All the time for draining one: 30,000. */
-  uint64_t drain_bytes;     /* All the bytes of it: 4 GiB. */
-  int backlog;              /* listen(2): 4,096. */
-  unsigned socket_mode;     /* Mode of a unix socket made: 0660. */
-  fcgi_log_fn log;          /* stderr, which nobody waits for. */
-  void *log_data;           /* Handed to `log`. */
-  const char *allow;        /* Who may connect over TCP: addresses and CIDR
-                               blocks with commas between, "127.0.0.1,
-                               10.0.0.0/8, fd00::/8". NULL: anyone, but then
-                               only loopback is listened on. */
-  const uid_t *peer_uids;   /* Whose processes may connect over unix sockets,
-                               by SO_PEERCRED: whoever the socket's mode
-                               lets. */
-  size_t peer_uid_count;    /* How many. */
-  const char *status_path;  /* A request for this path is answered by the
-                               server itself, with its status; "" for none.
-                               $FASTCGI_STATUS_PATH, or none. */
-  const char *ping_path;    /* A request for this path is answered "pong" by
-                               the server itself; "" for none.
-                               $FASTCGI_PING_PATH, or none. */
-  int request_timeout_ms;   /* From the moment a request is ready for a handler
-                               to its end; then the client gets 504.
-                               $FASTCGI_REQUEST_TIMEOUT seconds, or none; -1
-                               for none. */
-  int request_slow_ms;      /* A request that is older gets into the log, with
-                               what its handler does. $FASTCGI_SLOW_LOG
-                               seconds, or none; -1 for none. */
-  uint64_t retire_after;    /* Requests after which the process asks its
-                               supervisor for another one in its place or,
-                               without one, stops gracefully.
-                               $FASTCGI_MAX_REQUESTS, or never. */
-  uint64_t retire_jitter;   /* Up to so many more, at random.
-                               $FASTCGI_MAX_REQUESTS_JITTER, or 0. */
-  const char *access_log;   /* A line for each request goes to this file, which
-                               may be a named pipe; "-" is stderr, "" none,
+  size_t size;                 /* sizeof(fcgi_server_config). */
+  fcgi_allocator allocator;    /* The C library's. */
+  fcgi_poller_kind poller;     /* FCGI_POLLER_BEST. */
+  fcgi_body_mode body;         /* FCGI_BODY_COLLECT. */
+  unsigned events;             /* fcgi_server_next: an or of 1u << type to be
+                                  told of beside REQUEST: none. */
+  size_t limit_params_size;    /* Per request: 256 KiB. */
+  uint32_t limit_params;       /* Per request: 1,024. */
+  uint32_t max_multiplexed;    /* Open at once per connection: 1,024. */
+  uint32_t limit_connections;  /* Open at once: what the limit of open files
+                                leaves, at most 65,536. */
+  size_t body_memory;          /* Of a collected body in memory, the rest goes
+                                  to a temporary file: 256 KiB. */
+  uint64_t limit_request_body; /* Of a collected body, more is answered 413:
+                        1 GiB. */
+  const char *temp_dir;    /* Directory of those files; listen refuses a wrong
+                              one, or warns of the default: $TMPDIR or
+                              /tmp. */
+  size_t input_window;     /* Unread bytes of a streamed body, before the
+                              connection is no longer read: 256 KiB. */
+  size_t output_window;    /* Unsent bytes of an answer, before writes
+                              wait: 256 KiB. */
+  int io_timeout_ms;       /* One read or write of a request: 60,000;
+                              or FCGI_WAIT_FOREVER, FCGI_WAIT_NEVER. A
+                              collected body silent as long gets 408. */
+  int header_timeout_ms;   /* From a record's first byte to the end of
+                              PARAMS: 30,000. */
+  int idle_timeout_ms;     /* A kept connection without a request:
+                              90,000. */
+  int drain_silence_ms;    /* Silence after which the unread rest of a body
+                              is given up: 500. */
+  int drain_timeout_ms;    /* All the time for draining one: 30,000. */
+  uint64_t drain_bytes;    /* All the bytes of it: 4 GiB. */
+  int backlog;             /* listen(2): 4,096. */
+  unsigned socket_mode;    /* Mode of a unix socket made: 0660. */
+  fcgi_log_fn log;         /* stderr, which nobody waits for. */
+  void *log_data;          /* Handed to `log`. */
+  const char *allow_from;  /* Who may connect over TCP: addresses and CIDR
+                         blocks with commas between, "127.0.0.1,
+                         10.0.0.0/8, fd00::/8". NULL: anyone, but then
+                         only loopback is listened on. */
+  const char *peer_users;  /* Whose processes may connect over unix sockets
+                              (SO_PEERCRED): users by name or number, with
+                              commas between. NULL: anyone whom the socket's
+                              mode allows. */
+  const char *status_path; /* A request for this path is answered by the
+                              server itself, with its status; "" for none.
+                              $FASTCGI_STATUS_PATH, or none. */
+  const char *ping_path;   /* A request for this path is answered "pong" by
+                              the server itself; "" for none.
+                              $FASTCGI_PING_PATH, or none. */
+  int request_timeout_ms;  /* From the moment a request is ready for a handler
+                              to its end; then the client gets 504.
+                              $FASTCGI_REQUEST_TIMEOUT seconds, or none; -1
+                              for none. */
+  int slow_log_ms;         /* A request that is older gets into the log, with
+                                  what its handler does. $FASTCGI_SLOW_LOG
+                                  seconds, or none; -1 for none. */
+  uint64_t max_requests;   /* Requests after which the process asks its
+                              supervisor for another one in its place or,
+                              without one, stops gracefully.
+                              $FASTCGI_MAX_REQUESTS, or never. */
+  uint64_t max_requests_jitter; /* Up to so many more, at random.
+                             $FASTCGI_MAX_REQUESTS_JITTER, or 0. */
+  const char *access_logfile;   /* A line for each request goes to this file,
+                              which   may be a named pipe; "-" is stderr, "" none,
                               /dev/stdout a copy of that descriptor.
-                               $FASTCGI_ACCESS_LOG, or none. */
+                               $FASTCGI_ACCESS_LOGFILE, or none. */
   const char
-      *access_log_format;   /* "common", "combined", "json", or a text with
-                          atoms, "%(h)s %(r)s %(s)s"; listen refuses others.
-                          $FASTCGI_ACCESS_LOG_FORMAT, or combined. */
-  const char *error_log;    /* The server's lines and what requests write to
-                               STDERR go to this file, likewise, and no longer
-                               to `log`. $FASTCGI_ERROR_LOG, or none. */
-  int graceful_timeout_ms;  /* How long a graceful stop may take that a signal
-                               asks of fcgi_serve_signals; then it stops at once.
-                               $FASTCGI_GRACEFUL_TIMEOUT seconds, or without
-                               end; -1 for that. */
+      *access_logformat;     /* "common", "combined", "json", or a text with
+                            atoms, "%(h)s %(r)s %(s)s"; listen refuses others.
+                            $FASTCGI_ACCESS_LOGFORMAT, or combined. */
+  const char *error_logfile; /* The server's lines and what requests write to
+                            STDERR go to this file, likewise, and no longer
+                            to `log`. $FASTCGI_ERROR_LOGFILE, or none. */
+  int graceful_timeout_ms;   /* How long a graceful stop may take that a signal
+                                asks of fcgi_serve_signals; then it stops at once.
+                                $FASTCGI_GRACEFUL_TIMEOUT seconds, or without
+                                end; -1 for that. */
   unsigned log_levels;      /* What of the server's goes to stderr where neither
                                `log` nor an error log is: an or of 1u << level,
                                ERROR and WARNING. */

@@ -19,12 +19,12 @@ typedef struct fcgi_session fcgi_session;
 typedef struct fcgi_session_config {
   size_t size;              /* sizeof(fcgi_session_config). */
   fcgi_allocator allocator; /* The C library's. */
-  size_t params_bytes;      /* Names plus values of a request: 256 KiB; more
-                               than 2 GiB are never taken. */
-  uint32_t params_pairs;    /* Parameters of a request: 1,024. */
-  uint32_t max_requests;    /* Requests open at once: 1,024. */
+  size_t limit_params_size; /* Names plus values of a request: 256 KiB; more
+                          than 2 GiB are never taken. */
+  uint32_t limit_params;    /* Parameters of a request: 1,024. */
+  uint32_t max_multiplexed; /* Requests open at once: 1,024. */
   uint32_t report_conns;    /* FCGI_MAX_CONNS that GET_VALUES reports: 1,024. */
-  uint32_t report_reqs;     /* FCGI_MAX_REQS: report_conns * max_requests. */
+  uint32_t report_reqs;     /* FCGI_MAX_REQS: report_conns * max_multiplexed. */
   int keep_http_proxy;      /* Pass HTTP_PROXY on (CVE-2016-5385): no. */
   const fcgi_role_spec *roles; /* Those served, others get UNKNOWN_ROLE; lent
                                   until _free: FCGI_ROLE_SPECS. */

@@ -32,43 +32,43 @@ enum { FCGI_READY_WHEN_TOLD = -1 };
 
 /* A field left 0 takes the default named beside it. Times are milliseconds. */
 typedef struct fcgi_supervisor_config {
-  size_t size;                  /* sizeof(fcgi_supervisor_config). */
-  const char *const *command;   /* What a worker executes, NULL at its end;
-                                   found by PATH. */
-  const char *const *self;      /* The program's own command line, executed
-                                   on SIGUSR2; NULL: that is refused. */
-  const char *const *addresses; /* Where to listen, NULL at its end, as for
-                                   fcgi_server_listen; NULL: inherited. */
-  unsigned workers;             /* How many: 1. */
-  int backlog;                  /* listen(2): 4,096. */
-  unsigned socket_mode;         /* Of unix sockets: 0660. */
-  const char *socket_user;      /* Owner of them, name or number: ours. */
-  const char *socket_group;     /* Group of them: ours. */
-  const char *allow;            /* Who may connect over TCP, as in
-                                   fcgi_server_config; on Linux the kernel
-                                   sees to it, and the workers get it as
-                                   FCGI_WEB_SERVER_ADDRS. NULL: that of our
-                                   environment, or loopback. */
-  const char *user;             /* Become this user, name or number, once
-                                   everything is opened; as root only. */
-  const char *group;            /* Likewise this group: the user's. */
-  int allow_root;               /* 1: workers may run as root. */
-  int has_umask;                /* 1: `umask` is to be set. */
-  unsigned umask;               /* umask(2). */
-  const char *directory;        /* chdir(2) to it first. */
-  const char *pid_file;         /* Holds our process id, and a lock. */
-  int ready_after_ms;           /* A worker that never told counts as ready
-                                   then: 10,000; or FCGI_READY_WHEN_TOLD. */
-  int start_timeout_ms;         /* To become ready: 60,000. */
-  int graceful_timeout_ms;      /* To finish after SIGTERM, before SIGKILL:
-                                   30,000. */
-  int watchdog_ms;              /* Longest silence of a worker that has sent
-                                   WATCHDOG=1: no watchdog. It is killed, or
-                                   replaced when it is seen to live. */
-  int64_t max_age_ms;           /* Replace a worker then: never. */
-  int64_t max_age_jitter_ms;    /* Up to so much earlier, at random: 0. */
-  uint64_t max_rss;             /* Replace a worker with more bytes in memory:
-                                   never. Needs /proc. */
+  size_t size;                      /* sizeof(fcgi_supervisor_config). */
+  const char *const *command;       /* What a worker executes, NULL at its end;
+                                       found by PATH. */
+  const char *const *self;          /* The program's own command line, executed
+                                       on SIGUSR2; NULL: that is refused. */
+  const char *const *bind;          /* Where to listen, NULL at its end, as for
+                                            fcgi_server_listen; NULL: inherited. */
+  unsigned workers;                 /* How many: 1. */
+  int backlog;                      /* listen(2): 4,096. */
+  unsigned socket_mode;             /* Of unix sockets: 0660. */
+  const char *socket_user;          /* Owner of them, name or number: ours. */
+  const char *socket_group;         /* Group of them: ours. */
+  const char *allow_from;           /* Who may connect over TCP, as in
+                                  fcgi_server_config; on Linux the kernel
+                                  sees to it, and the workers get it as
+                                  FCGI_WEB_SERVER_ADDRS. NULL: that of our
+                                  environment, or loopback. */
+  const char *user;                 /* Become this user, name or number, once
+                                       everything is opened; as root only. */
+  const char *group;                /* Likewise this group: the user's. */
+  int allow_root;                   /* 1: workers may run as root. */
+  int has_umask;                    /* 1: `umask` is to be set. */
+  unsigned umask;                   /* umask(2). */
+  const char *chdir;                /* chdir(2) to it first. */
+  const char *pid;                  /* Holds our process id, and a lock. */
+  int ready_after_ms;               /* A worker that never told counts as ready
+                                       then: 10,000; or FCGI_READY_WHEN_TOLD. */
+  int start_timeout_ms;             /* To become ready: 60,000. */
+  int graceful_timeout_ms;          /* To finish after SIGTERM, before SIGKILL:
+                                       30,000. */
+  int timeout_ms;                   /* Longest silence of a worker that has sent
+                                        WATCHDOG=1: no watchdog. It is killed, or
+                                        replaced when it is seen to live. */
+  int64_t max_worker_age_ms;        /* Replace a worker then: never. */
+  int64_t max_worker_age_jitter_ms; /* Up to so much earlier, at random: 0. */
+  uint64_t max_worker_rss;      /* Replace a worker with more bytes in memory:
+                            never. Needs /proc. */
   fcgi_log_fn log;              /* stderr, which nobody waits for. */
   void *log_data;               /* Handed to `log`. */
   uint64_t max_requests;        /* Replace a worker then; it counts them itself

@@ -387,7 +387,7 @@ static void test_bad_settings_are_told_and_ignored(void **state) {
   unsetenv("FASTCGI_SLOW_LOG");
   assert_null(f->server->config.status_path);
   assert_int_equal(f->server->config.request_timeout_ms, 0);
-  assert_int_equal(f->server->config.request_slow_ms, 0);
+  assert_int_equal(f->server->config.slow_log_ms, 0);
   setenv("FASTCGI_REQUEST_TIMEOUT", "1.5", 1);
   serving_restart(f);
   unsetenv("FASTCGI_REQUEST_TIMEOUT");

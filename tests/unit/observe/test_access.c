@@ -174,7 +174,7 @@ static void test_wrong_formats_are_refused(void **state) {
   logs_begin(&l, f, NULL);
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     fcgi_server *server;
-    f->config.access_log_format = cases[i].format;
+    f->config.access_logformat = cases[i].format;
     assert_int_equal(fcgi_server_new(&server, &f->config), 0);
     assert_int_equal(fcgi_server_listen(server, "unix:@fastcgi-unit-format"),
                      FCGI_ERR_INVALID);
@@ -193,7 +193,7 @@ static void test_unwritable_files_are_refused(void **state) {
   serving *f = *state;
   fcgi_server *server;
   logs_begin(&l, f, NULL);
-  f->config.access_log = "/nowhere/access";
+  f->config.access_logfile = "/nowhere/access";
   assert_int_equal(fcgi_server_new(&server, &f->config), 0);
   assert_int_equal(fcgi_server_listen(server, "unix:@fastcgi-unit-file"),
                    FCGI_ERR_SYSTEM);
@@ -370,7 +370,7 @@ static void test_requests_beyond_the_limit_have_a_line(void **state) {
   logs l;
   records *to;
   logs_begin(&l, *state, "json");
-  l.f->config.max_requests = 1;
+  l.f->config.max_multiplexed = 1;
   serving_restart(l.f);
   to = &l.f->text->sent;
   records_open(to, 2);

@@ -230,20 +230,20 @@ static void test_many_threads(void **state) {
 static void test_the_environment(void **state) {
   logs l;
   logs_begin(&l, *state, NULL);
-  setenv("FASTCGI_ACCESS_LOG", l.access, 1);
-  setenv("FASTCGI_ACCESS_LOG_FORMAT", "%(U)s", 1);
-  setenv("FASTCGI_ERROR_LOG", l.errors, 1);
-  l.f->config.access_log = l.f->config.error_log = NULL;
+  setenv("FASTCGI_ACCESS_LOGFILE", l.access, 1);
+  setenv("FASTCGI_ACCESS_LOGFORMAT", "%(U)s", 1);
+  setenv("FASTCGI_ERROR_LOGFILE", l.errors, 1);
+  l.f->config.access_logfile = l.f->config.error_logfile = NULL;
   serving_restart(l.f);
   logs_ask(&l, "/env");
   logs_expect(&l, "/env\n");
   assert_int_equal(access(l.errors, F_OK), 0);
-  l.f->config.access_log = l.f->config.error_log = "";
+  l.f->config.access_logfile = l.f->config.error_logfile = "";
   serving_restart(l.f);
   assert_false(fcgi__logs_has_errors(l.f->server));
-  unsetenv("FASTCGI_ACCESS_LOG");
-  unsetenv("FASTCGI_ACCESS_LOG_FORMAT");
-  unsetenv("FASTCGI_ERROR_LOG");
+  unsetenv("FASTCGI_ACCESS_LOGFILE");
+  unsetenv("FASTCGI_ACCESS_LOGFORMAT");
+  unsetenv("FASTCGI_ERROR_LOGFILE");
   logs_finish(&l);
 }
 

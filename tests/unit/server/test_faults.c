@@ -142,7 +142,7 @@ static void test_file_is_ended_once(void **state) {
 static void test_busy_connection_outlives_the_header_timeout(void **state) {
   serving *f = *state;
   f->config.header_timeout_ms = 250;
-  f->config.max_requests = 2;
+  f->config.max_multiplexed = 2;
   serving_restart(f);
   records_begin(&f->text->sent, 1, FCGI_ROLE_RESPONDER, 1);
   for (uint16_t id = 1; id <= 10; id++) {

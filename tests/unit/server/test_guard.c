@@ -9,6 +9,7 @@
 #include <fastcgi/fastcgi.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -110,7 +111,7 @@ static char *abstract(void) {
 
 static void test_guard_lets_in_who_is_listed(void **state) {
   guarded *g = *state;
-  g->config.allow = "10.0.0.0/8, 127.0.0.1";
+  g->config.allow_from = "10.0.0.0/8, 127.0.0.1";
   assert_int_equal(open_server(g, "127.0.0.1:0"), 0);
   assert_true(is_served(g, connect_tcp(g)));
   assert_string_equal(lines_text(&g->log), "");
@@ -119,20 +120,20 @@ static void test_guard_lets_in_who_is_listed(void **state) {
 static void test_guard_copies_the_list(void **state) {
   guarded *g = *state;
   char list[] = "127.0.0.1";
-  uid_t users[] = {getuid()};
-  g->config.allow = list;
-  g->config.peer_uids = users;
-  g->config.peer_uid_count = 1;
+  char users[16];
+  snprintf(users, sizeof users, "%u", (unsigned)getuid());
+  g->config.allow_from = list;
+  g->config.peer_users = users;
   assert_int_equal(fcgi_server_new(&g->server, &g->config), 0);
   list[0] = 'x';
-  users[0]++;
+  users[0] = 'x';
   assert_int_equal(fcgi_server_listen(g->server, "127.0.0.1:0"), 0);
   assert_true(is_served(g, connect_tcp(g)));
 }
 
 static void test_guard_closes_on_others(void **state) {
   guarded *g = *state;
-  g->config.allow = "127.0.0.2, ::1";
+  g->config.allow_from = "127.0.0.2, ::1";
   assert_int_equal(open_server(g, "127.0.0.1:0"), 0);
   assert_false(is_served(g, connect_tcp(g)));
   assert_string_equal(lines_text(&g->log),
@@ -142,10 +143,10 @@ static void test_guard_closes_on_others(void **state) {
 
 static void test_guard_knows_v6_peers(void **state) {
   guarded *g = *state;
-  g->config.allow = "::1";
+  g->config.allow_from = "::1";
   assert_int_equal(open_server(g, "[::1]:0"), 0);
   assert_true(is_served(g, connect_tcp6(g)));
-  g->config.allow = "::2/127, 127.0.0.1";
+  g->config.allow_from = "::2/127, 127.0.0.1";
   assert_int_equal(open_server(g, "[::1]:0"), 0);
   assert_false(is_served(g, connect_tcp6(g)));
   assert_non_null(
@@ -154,7 +155,7 @@ static void test_guard_knows_v6_peers(void **state) {
 
 static void test_guard_logs_a_flood_once(void **state) {
   guarded *g = *state;
-  g->config.allow = "127.0.0.2";
+  g->config.allow_from = "127.0.0.2";
   assert_int_equal(open_server(g, "127.0.0.1:0"), 0);
   for (int i = 0; i < 5; i++)
     assert_false(is_served(g, connect_tcp(g)));
@@ -175,11 +176,11 @@ static void test_guard_obeys_the_environment(void **state) {
 
 static void test_guard_wants_both_lists(void **state) {
   guarded *g = *state;
-  g->config.allow = "127.0.0.1";
+  g->config.allow_from = "127.0.0.1";
   setenv(variable, "127.0.0.2", 1);
   assert_int_equal(open_server(g, "127.0.0.1:0"), 0);
   assert_false(is_served(g, connect_tcp(g)));
-  g->config.allow = "127.0.0.2";
+  g->config.allow_from = "127.0.0.2";
   setenv(variable, "127.0.0.1", 1);
   assert_int_equal(open_server(g, "127.0.0.1:0"), 0);
   assert_false(is_served(g, connect_tcp(g)));
@@ -207,7 +208,7 @@ static void test_guard_malformed_list_is_not_listened_with(void **state) {
   guarded *g = *state;
   static const char *const wrong[] = {"", "127.0.0.1, nonsense", "10/8"};
   for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
-    g->config.allow = wrong[i];
+    g->config.allow_from = wrong[i];
     assert_int_equal(open_server(g, "127.0.0.1:0"), FCGI_ERR_INVALID);
     const char *message = fcgi_server_message(g->server);
     assert_non_null(strstr(message, "cannot listen: allow list"));
@@ -223,9 +224,9 @@ static void test_guard_needs_a_list_beyond_loopback(void **state) {
     const char *message = fcgi_server_message(g->server);
     assert_non_null(strstr(message, open[i]));
     assert_non_null(strstr(message, "--allow-from"));
-    g->config.allow = "127.0.0.1";
+    g->config.allow_from = "127.0.0.1";
     assert_int_equal(open_server(g, open[i]), 0);
-    g->config.allow = NULL;
+    g->config.allow_from = NULL;
   }
   setenv(variable, "127.0.0.1", 1);
   assert_int_equal(open_server(g, "0.0.0.0:0"), 0);
@@ -241,7 +242,7 @@ static void test_guard_needs_a_list_for_descriptors_too(void **state) {
   assert_int_equal(listen(fd, 5), 0);
   snprintf(text, sizeof text, "fd:%d", fd);
   assert_int_equal(open_server(g, text), FCGI_ERR_INVALID);
-  g->config.allow = "127.0.0.1";
+  g->config.allow_from = "127.0.0.1";
   assert_int_equal(open_server(g, text), 0);
   assert_true(is_served(g, connect_tcp(g)));
   close(fd);
@@ -249,7 +250,7 @@ static void test_guard_needs_a_list_for_descriptors_too(void **state) {
 
 static void test_guard_lists_are_not_for_unix_sockets(void **state) {
   guarded *g = *state;
-  g->config.allow = "10.0.0.1";
+  g->config.allow_from = "10.0.0.1";
   setenv(variable, "nonsense", 1);
   assert_int_equal(open_server(g, abstract()), 0);
   assert_true(is_served(g, connect_unix(g)));
@@ -257,14 +258,15 @@ static void test_guard_lists_are_not_for_unix_sockets(void **state) {
 
 static void test_guard_knows_users(void **state) {
   guarded *g = *state;
-  const uid_t ours[] = {getuid() + 1, getuid()};
-  const uid_t others[] = {getuid() + 1, getuid() + 2};
+  unsigned own = (unsigned)getuid();
+  char ours[40], others[40];
   char line[120];
-  g->config.peer_uids = ours;
-  g->config.peer_uid_count = 2;
+  snprintf(ours, sizeof ours, "%u, %u", own + 1, own);
+  snprintf(others, sizeof others, "%u,%u", own + 1, own + 2);
+  g->config.peer_users = ours;
   assert_int_equal(open_server(g, abstract()), 0);
   assert_true(is_served(g, connect_unix(g)));
-  g->config.peer_uids = others;
+  g->config.peer_users = others;
   assert_int_equal(open_server(g, abstract()), 0);
   assert_false(is_served(g, connect_unix(g)));
   snprintf(line, sizeof line,
@@ -274,9 +276,30 @@ static void test_guard_knows_users(void **state) {
   assert_string_equal(lines_text(&g->log), line);
 }
 
+static void test_guard_knows_users_by_name(void **state) {
+  guarded *g = *state;
+  const struct passwd *own = getpwuid(getuid());
+  assert_non_null(own);
+  g->config.peer_users = own->pw_name;
+  assert_int_equal(open_server(g, abstract()), 0);
+  assert_true(is_served(g, connect_unix(g)));
+}
+
+static void test_guard_refuses_users_that_are_none(void **state) {
+  guarded *g = *state;
+  static const char *const wrong[] = {
+      "", "no-such-user", "1,", ",1", "-1", "4294967295", "1099511627776"};
+  for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+    g->config.peer_users = wrong[i];
+    assert_int_equal(open_server(g, abstract()), FCGI_ERR_INVALID);
+    assert_non_null(strstr(fcgi_server_message(g->server),
+                           "cannot listen: users who may connect \""));
+  }
+}
+
 static void test_guard_serves_on_after_a_refusal(void **state) {
   guarded *g = *state;
-  g->config.allow = "127.0.0.2";
+  g->config.allow_from = "127.0.0.2";
   assert_int_equal(open_server(g, "127.0.0.1:0"), 0);
   assert_int_equal(fcgi_server_listen(g->server, abstract()), 0);
   assert_false(is_served(g, connect_tcp(g)));
@@ -286,12 +309,10 @@ static void test_guard_serves_on_after_a_refusal(void **state) {
 /* Whichever allocation fails, making and listening say so and nothing leaks. */
 static void test_guard_survives_lack_of_memory(void **state) {
   guarded *g = *state;
-  const uid_t users[] = {1, 2};
   const fcgi_role_spec roles[] = {FCGI_ROLE_SPECS, {9, FCGI_STREAMS_NONE, "x"}};
   int error = FCGI_ERR_NOMEM;
-  g->config.allow = "127.0.0.1";
-  g->config.peer_uids = users;
-  g->config.peer_uid_count = 2;
+  g->config.allow_from = "127.0.0.1";
+  g->config.peer_users = "1, 2";
   for (long n = 0; error; n++) {
     failing memory = {.until_failure = n};
     g->config.allocator = failing_allocator(&memory);
@@ -326,6 +347,8 @@ int main(void) {
       GUARD_TEST(test_guard_needs_a_list_for_descriptors_too),
       GUARD_TEST(test_guard_lists_are_not_for_unix_sockets),
       GUARD_TEST(test_guard_knows_users),
+      GUARD_TEST(test_guard_knows_users_by_name),
+      GUARD_TEST(test_guard_refuses_users_that_are_none),
       GUARD_TEST(test_guard_serves_on_after_a_refusal),
       GUARD_TEST(test_guard_survives_lack_of_memory),
   };

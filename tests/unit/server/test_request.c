@@ -95,7 +95,7 @@ static void test_missing_spill_directory_gives_500(void **state) {
 
 static void test_too_large_body_gives_413(void **state) {
   serving *f = *state;
-  f->config.max_body = 10;
+  f->config.limit_request_body = 10;
   serving_restart(f);
   records_open(&f->text->sent, 1);
   put_body(f, 11);

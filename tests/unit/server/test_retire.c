@@ -39,7 +39,7 @@ static void expect_end_after(serving *f, int requests) {
 
 static void test_stops_after_so_many(void **state) {
   serving *f = *state;
-  f->config.retire_after = 3;
+  f->config.max_requests = 3;
   lines_begin(&f->log, &f->config);
   f->config.drain_silence_ms = 50;
   serving_restart(f);
@@ -55,7 +55,7 @@ test_environment_counts_where_the_program_says_nothing(void **state) {
   setenv(after, "2", 1);
   serving_restart(f);
   expect_end_after(f, 2);
-  f->config.retire_after = 1;
+  f->config.max_requests = 1;
   serving_restart(f);
   expect_end_after(f, 1);
 }
@@ -92,7 +92,7 @@ static void test_no_limit(void **state) {
 static void test_jitter_spreads(void **state) {
   serving *f = *state;
   long long least = 1000, most = 0;
-  f->config.retire_after = 100;
+  f->config.max_requests = 100;
   setenv(jitter, "50", 1);
   for (int i = 0; i < 40; i++) {
     serving_restart(f);
@@ -103,7 +103,7 @@ static void test_jitter_spreads(void **state) {
     usleep(1000); /* The clock is what spreads. */
   }
   assert_true(most - least > 10);
-  f->config.retire_after = f->config.retire_jitter = UINT64_MAX;
+  f->config.max_requests = f->config.max_requests_jitter = UINT64_MAX;
   serving_restart(f);
   assert_true(atomic_load(&f->server->retire.left) > 0);
 }
@@ -125,7 +125,7 @@ static void test_supervisor_is_asked(void **state) {
   assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair),
                    0);
   setenv("NOTIFY_SOCKET", address, 1);
-  f->config.retire_after = 2;
+  f->config.max_requests = 2;
   serving_restart(f);
   assert_int_equal(fcgi_server_hand_over(f->server, pair[0]), 0);
   for (int i = 0; i < 4; i++)
@@ -147,7 +147,7 @@ static void test_supervisor_that_is_gone(void **state) {
   assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair),
                    0);
   setenv("NOTIFY_SOCKET", "@fastcgi-nobody-listens-here", 1);
-  f->config.retire_after = 1;
+  f->config.max_requests = 1;
   serving_restart(f);
   assert_int_equal(fcgi_server_hand_over(f->server, pair[0]), 0);
   expect_end_after(f, 1);

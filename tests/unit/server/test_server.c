@@ -368,7 +368,7 @@ static void test_status_without_a_body_drops_it(void **state) {
 
 static void test_connections_are_limited(void **state) {
   serving *f = *state;
-  f->config.max_connections = 1;
+  f->config.limit_connections = 1;
   serving_restart(f);
   int second = serving_connect(f);
   records_get(&f->text->sent, 1);

@@ -340,7 +340,7 @@ static void test_client_gone_before_the_deadline(void **state) {
 static void test_slow_log_has_the_stack_once(void **state) {
   busy b;
   serving *f = *state;
-  f->config.request_slow_ms = 50;
+  f->config.slow_log_ms = 50;
   begin(&b, f, THREADS);
   fcgi_server_set_tracer(f->server, tell_stack, &b);
   start(&b);
@@ -364,7 +364,7 @@ static void tell_late(uintptr_t thread, fcgi_request *request, char *out,
 static void test_slow_log_does_not_wait_for_an_interpreter(void **state) {
   busy b;
   serving *f = *state;
-  f->config.request_slow_ms = 50;
+  f->config.slow_log_ms = 50;
   begin(&b, f, THREADS);
   fcgi_server_set_tracer(f->server, tell_late, &b);
   start(&b);
@@ -389,7 +389,7 @@ static void test_races_of_deadline_and_end(void **state) {
   serving *f = *state;
   enum { REQUESTS = 400 };
   f->config.request_timeout_ms = 30;
-  f->config.request_slow_ms = 20;
+  f->config.slow_log_ms = 20;
   f->config.status_path = "/status";
   begin(&b, f, THREADS);
   b.handler.on_request = take_a_while;

@@ -84,7 +84,7 @@ static void add_thread(process *p) {
 static void begin(scene *s, process *p, unsigned most_connections) {
   fcgi_server_config config = s->f->config;
   char address[32];
-  config.max_connections = most_connections;
+  config.limit_connections = most_connections;
   config.drain_silence_ms = 50;
   assert_int_equal(fcgi_server_new(&p->server, &config), 0);
   snprintf(address, sizeof address, "fd:%d", s->listener);

@@ -114,8 +114,9 @@ static void test_what_ends_is_counted_no_more(void **state) {
 static void test_refused_ids_hold_next_to_nothing(void **state) {
   dialogue *d = *state;
   counter counted = {0};
-  const fcgi_session_config config = {
-      .size = sizeof config, .max_requests = 1, .allocator = {count, &counted}};
+  const fcgi_session_config config = {.size = sizeof config,
+                                      .max_multiplexed = 1,
+                                      .allocator = {count, &counted}};
   dialogue_restart(d, &config);
   for (unsigned id = 1; id <= 65535; id++)
     records_begin(&d->sent, (uint16_t)id, FCGI_ROLE_RESPONDER, FCGI_BEGIN_KEEP);
@@ -129,7 +130,8 @@ static void test_refused_ids_hold_next_to_nothing(void **state) {
 
 /* One request is open; `id` and role begin over the limit. */
 static void overload(dialogue *d, uint16_t id, uint16_t role, int flags) {
-  const fcgi_session_config config = {.size = sizeof config, .max_requests = 1};
+  const fcgi_session_config config = {.size = sizeof config,
+                                      .max_multiplexed = 1};
   dialogue_restart(d, &config);
   records_begin(&d->sent, 1, FCGI_ROLE_RESPONDER, FCGI_BEGIN_KEEP);
   records_begin(&d->sent, id, role, flags);

@@ -40,7 +40,7 @@ static void test_manage_reports_what_is_configured(void **state) {
 static void test_manage_reports_no_more_than_32_bits(void **state) {
   dialogue *d = *state;
   const fcgi_session_config config = {
-      .size = sizeof config, .report_conns = 70000, .max_requests = 70000};
+      .size = sizeof config, .report_conns = 70000, .max_multiplexed = 70000};
   dialogue_restart(d, &config);
   ask(d, all, 3);
   assert_int_equal(dialogue_feed(d), 0);

@@ -271,7 +271,7 @@ static void test_no_to_an_authorizer_needs_memory(void **state) {
   failing memory = {.until_failure = -1};
   const fcgi_session_config config = {.size = sizeof config,
                                       .allocator = failing_allocator(&memory),
-                                      .max_requests = 1,
+                                      .max_multiplexed = 1,
                                       .roles = roles,
                                       .role_count = 1};
   dialogue_restart(d, &config);
@@ -300,7 +300,7 @@ static void test_refused_requests_take_little_memory(void **state) {
   dialogue *d = *state;
   size_t bytes = 0;
   const fcgi_session_config config = {.size = sizeof config,
-                                      .max_requests = 1,
+                                      .max_multiplexed = 1,
                                       .memory = 1 << 28,
                                       .allocator = {measure, &bytes}};
   dialogue_restart(d, &config);

@@ -260,7 +260,7 @@ static void test_params_takes_as_many_pairs_as_allowed(void **state) {
 static void test_params_limits_are_configurable(void **state) {
   dialogue *d = *state;
   const fcgi_session_config config = {
-      .size = sizeof config, .params_bytes = 4, .params_pairs = 2};
+      .size = sizeof config, .limit_params_size = 4, .limit_params = 2};
   dialogue_restart(d, &config);
   begin(d);
   records_param(&d->sent, 1, "AB", "cd");

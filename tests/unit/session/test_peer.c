@@ -148,7 +148,7 @@ static void test_peer_splits_what_is_long(void **state) {
   enum { BIG = 200000 };
   peering *p = *state;
   const fcgi_session_config config = {.size = sizeof config,
-                                      .params_bytes = 1000000};
+                                      .limit_params_size = 1000000};
   const fcgi_event *event;
   fcgi_session *session = NULL;
   char *big = malloc(BIG);
@@ -203,7 +203,7 @@ static void test_peer_keeps_to_its_limits(void **state) {
   static const char big[5000];
   const char *const long_names[] = {big, big};
   const fcgi_peer_config config = {
-      .size = sizeof config, .max_requests = 1, .output_bytes = 1000};
+      .size = sizeof config, .max_multiplexed = 1, .output_bytes = 1000};
   peering_restart(p, &config);
   assert_int_equal(fcgi_peer_begin(p->peer, 1, 1, 0), 0);
   assert_int_equal(fcgi_peer_begin(p->peer, 2, 1, 0), FCGI_ERR_LIMIT);

@@ -271,7 +271,8 @@ static void test_session_rejects_an_unknown_role(void **state) {
 
 static void test_session_refuses_more_requests_than_allowed(void **state) {
   dialogue *d = *state;
-  const fcgi_session_config config = {.size = sizeof config, .max_requests = 2};
+  const fcgi_session_config config = {.size = sizeof config,
+                                      .max_multiplexed = 2};
   dialogue_restart(d, &config);
   for (uint16_t id = 1; id <= 3; id++)
     records_get(&d->sent, id);

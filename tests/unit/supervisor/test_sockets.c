@@ -43,7 +43,7 @@ static void guard_for(fcgi__supervisor *s, const char *list, int fd) {
   char why[256] = "";
   fcgi__allow_clear(&s->allow, &allocator);
   s->guarded = 0;
-  s->config.allow = list;
+  s->config.allow_from = list;
   assert_int_equal(fcgi__sockets_read_allow(s, why, sizeof why), 0);
   assert_int_equal(s->guarded, list != NULL);
   assert_int_equal(fcgi__sockets_guard(s, fd), 0);
@@ -88,7 +88,7 @@ static void test_a_wrong_list_is_explained(void **state) {
   static fcgi__supervisor s;
   char why[256] = "";
   (void)state;
-  s.config.allow = "10.0.0.0/8,web";
+  s.config.allow_from = "10.0.0.0/8,web";
   assert_int_equal(fcgi__sockets_read_allow(&s, why, sizeof why), -1);
   assert_non_null(strstr(why, "web"));
 }

@@ -17,9 +17,9 @@ void logs_begin(logs *l, serving *f, const char *format) {
   assert_non_null(mkdtemp(l->directory));
   snprintf(l->access, sizeof l->access, "%s/access", l->directory);
   snprintf(l->errors, sizeof l->errors, "%s/errors", l->directory);
-  f->config.access_log = l->access;
-  f->config.access_log_format = format;
-  f->config.error_log = l->errors;
+  f->config.access_logfile = l->access;
+  f->config.access_logformat = format;
+  f->config.error_logfile = l->errors;
 }
 
 void logs_finish(logs *l) {
