@@ -19,8 +19,8 @@ static const struct {
     {"threads", "it is the program's own, behind --"},
     {"config", "it has no file; options are words, or lines of a unit"},
     {"env", "set variables in the environment"},
-    {"access-log", "FASTCGI_ACCESS_LOG of the environment is the file"},
-    {"error-log", "FASTCGI_ERROR_LOG of the environment is the file"},
+    {"access-logfile", "FASTCGI_ACCESS_LOGFILE of the environment is the file"},
+    {"error-logfile", "FASTCGI_ERROR_LOGFILE of the environment is the file"},
 };
 
 static size_t least(size_t a, size_t b, size_t c) {
