@@ -137,14 +137,30 @@ static const mapping *code_at(const search *s, uintptr_t address) {
   return NULL;
 }
 
+/* 1: the word is the address of a function, which a stack has many of. What is
+   right before one may well be a call, of something that does not return. */
+static int is_function(const mapping *code, uintptr_t word) {
+  char name[FCGI__SYMBOL];
+  uint64_t into;
+  return fcgi__symbol_find(code->path, word - code->start + code->offset, name,
+                           &into) &&
+         into == 0;
+}
+
+static int is_return(const search *s, uintptr_t word) {
+  const mapping *code = code_at(s, word);
+  return code && follows_call(word) && !is_function(code, word);
+}
+
 /* 1: go on. What has called the server's loop is of no interest. */
 static int add_frame(search *s, uintptr_t address) {
   const mapping *code = code_at(s, address);
   frame *next = &s->frames[s->frame_count];
+  uint64_t into;
   if (!code)
     return 1;
   *next = (frame){.code = code, .offset = address - code->start + code->offset};
-  fcgi__symbol_find(code->path, next->offset, next->name);
+  fcgi__symbol_find(code->path, next->offset, next->name, &into);
   if (strncmp(next->name, "fcgi_serve", 10) == 0)
     return 0;
   s->frame_count++;
@@ -160,7 +176,7 @@ static void find_frames(search *s) {
     if (count == 0)
       return;
     for (size_t i = 0; i < count && go_on; i++)
-      if (code_at(s, words[i]) && follows_call(words[i]))
+      if (is_return(s, words[i]))
         go_on = add_frame(s, words[i] - 1);
     at += count * sizeof *words;
   }

@@ -4,10 +4,11 @@
 #ifndef __linux__
 
 int fcgi__symbol_find(const char *path, uint64_t offset,
-                      char name[FCGI__SYMBOL]) {
+                      char name[FCGI__SYMBOL], uint64_t *into) {
   (void)path;
   (void)offset;
   (void)name;
+  (void)into;
   return 0;
 }
 
@@ -83,7 +84,7 @@ static int read_name(const file *of, uint64_t offset, char out[FCGI__SYMBOL]) {
 }
 
 static int look_up(const file *of, unsigned type, uint64_t address,
-                   char out[FCGI__SYMBOL]) {
+                   char out[FCGI__SYMBOL], uint64_t *into) {
   ElfW(Sym) symbols[AT_ONCE];
   ElfW(Shdr) table, names;
   uint64_t at = 0;
@@ -96,6 +97,7 @@ static int look_up(const file *of, unsigned type, uint64_t address,
     if (count == 0)
       return 0;
     for (size_t i = 0; i < count && at < table.sh_size; i++) {
+      *into = address - symbols[i].st_value;
       if (has(&symbols[i], address))
         return read_name(of, names.sh_offset + symbols[i].st_name, out);
       at += sizeof *symbols;
@@ -105,15 +107,15 @@ static int look_up(const file *of, unsigned type, uint64_t address,
 }
 
 int fcgi__symbol_find(const char *path, uint64_t offset,
-                      char name[FCGI__SYMBOL]) {
+                      char name[FCGI__SYMBOL], uint64_t *into) {
   file of = {.fd = open(path, O_RDONLY | O_CLOEXEC)};
   uint64_t address;
   int found = 0;
   if (of.fd < 0)
     return 0;
   if (is_elf(&of) && find_address(&of, offset, &address))
-    found = look_up(&of, SHT_SYMTAB, address, name) ||
-            look_up(&of, SHT_DYNSYM, address, name);
+    found = look_up(&of, SHT_SYMTAB, address, name, into) ||
+            look_up(&of, SHT_DYNSYM, address, name, into);
   close(of.fd);
   return found;
 }

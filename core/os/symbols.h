@@ -9,8 +9,9 @@
 enum { FCGI__SYMBOL = 96 }; /* Bytes of a name. */
 
 /* The function at byte `offset` of the ELF file at `path`, static ones too
-   where it is not stripped: 1 and its name, or 0. */
+   where it is not stripped: 1 with its name and how far into it that is, or
+   0. */
 int fcgi__symbol_find(const char *path, uint64_t offset,
-                      char name[FCGI__SYMBOL]);
+                      char name[FCGI__SYMBOL], uint64_t *into);
 
 #endif
