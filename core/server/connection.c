@@ -302,13 +302,15 @@ void fcgi__connection_lost_by_reset(fcgi__connection *connection) {
   fcgi__connection_lost(connection, FCGI_ABORT_CONNECTION);
 }
 
-/* One recv(2). 1: the socket may hold more. A short read has emptied it, but
-   the peer's end may still be there, and no further edge announces that. */
+/* One recv(2), which waits for nothing: a socket that was passed, or that
+   others have too, may not say so itself. 1: the socket may hold more. A short
+   read has emptied it, but the peer's end may still be there, and no further
+   edge announces that. */
 static int receive_once(fcgi__connection *connection) {
   uint8_t data[RECEIVE_BYTES];
   ssize_t len;
   do
-    len = recv(connection->fd, data, sizeof data, 0);
+    len = recv(connection->fd, data, sizeof data, MSG_DONTWAIT);
   while (len < 0 && errno == EINTR);
   if (len > 0) {
     fcgi__tally_add(connection->server, FCGI_STATUS_BYTES_IN, (uint64_t)len);

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -258,6 +259,19 @@ static int take_rights(struct msghdr *message) {
   return only;
 }
 
+/* Nothing was received: 1 when nothing ever will be, as an empty message looks
+   the same. What lies behind one has bytes. */
+static int is_end(int in) {
+#ifdef POLLRDHUP
+  struct pollfd at = {.fd = in, .events = POLLRDHUP};
+  int bytes = 0;
+  return poll(&at, 1, 0) > 0 && ioctl(in, FIONREAD, &bytes) == 0 && bytes == 0;
+#else
+  (void)in;
+  return 1;
+#endif
+}
+
 /* A message of ours is one byte with one descriptor of a connection. `fd` is
    -1 for any other, whose descriptors are closed. */
 static int receive_descriptor(int in, int *fd) {
@@ -278,8 +292,7 @@ static int receive_descriptor(int in, int *fd) {
     *fd = -1;
     return 1;
   }
-  /* An end has neither bytes nor descriptors. */
-  return len == 0 && message.msg_controllen > 0 ? 1 : (int)len;
+  return len > 0 || message.msg_controllen > 0 || !is_end(in);
 }
 
 /* The kernel closes what is received where no descriptor is free, so that is
@@ -294,17 +307,18 @@ static int has_room(fcgi_server *server, int in) {
   return 1;
 }
 
-/* One message: how many bytes it has, 0 when none will ever come, negative when
-   none is there. */
+/* One message: 1, 0 when none will ever come, negative when none is there. */
 static int take_one(fcgi_server *server, int in, int *fd) {
   *fd = -1;
   return has_room(server, in) ? receive_descriptor(in, fd) : -1;
 }
 
+/* sendfile(2) asks the socket alone whether it may wait. */
 static void use(fcgi_server *server, int fd) {
-  if (fd >= 0)
+  if (fd >= 0) {
+    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
     fcgi__connection_take_up(server, fd);
-  else /* TAG_LOOK */
+  } else /* TAG_LOOK */
     fcgi__server_accept_waiting(server, server->config.backlog);
 }
 

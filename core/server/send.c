@@ -50,7 +50,8 @@ static ssize_t send_file_bytes(int socket, int fd, uint64_t offset,
     return got;
 #endif
   got = pread(fd, data, len < sizeof data ? len : sizeof data, (off_t)offset);
-  return got > 0 ? send(socket, data, (size_t)got, MSG_NOSIGNAL) : got;
+  return got > 0 ? send(socket, data, (size_t)got, MSG_NOSIGNAL | MSG_DONTWAIT)
+                 : got;
 }
 
 static ssize_t send_file(fcgi__connection *connection) {
@@ -71,7 +72,7 @@ static ssize_t send_file(fcgi__connection *connection) {
 static ssize_t send_some(fcgi__connection *connection) {
   struct iovec slices[SLICES];
   struct msghdr message = {.msg_iov = slices};
-  int flags = MSG_NOSIGNAL;
+  int flags = MSG_NOSIGNAL | MSG_DONTWAIT;
   int count = fcgi_session_output(connection->session, slices, SLICES);
   if (count == 0)
     return send_file(connection);

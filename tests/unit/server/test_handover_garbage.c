@@ -152,6 +152,73 @@ static void test_what_is_no_connection(void **state) {
   expect_served(p);
 }
 
+/* It has neither bytes nor descriptors, which an end has not either. */
+static void test_an_empty_message_is_no_end(void **state) {
+  place *p = *state;
+  for (int i = 0; i < 3; i++) {
+    send_message(p, "", 0, NULL, 0);
+    serve(p);
+  }
+  expect_served(p);
+}
+
+/* What was sent before the end is taken, whatever came before that. */
+static void test_an_end_after_empty_messages(void **state) {
+  static const unsigned char begin[] = {1, 1, 0, 1, 0, 8, 0, 0, 0, 1, 1,
+                                        0, 0, 0, 0, 0, 1, 4, 0, 1, 0, 0,
+                                        0, 0, 1, 5, 0, 1, 0, 0, 0, 0};
+  fcgi_server_event event = {.type = FCGI_EVENT_NONE};
+  place *p = *state;
+  int ends[2];
+  assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+  assert_int_equal(write(ends[0], begin, sizeof begin), sizeof begin);
+  send_message(p, "", 0, NULL, 0);
+  send_message(p, "c", 1, &ends[1], 1);
+  send_message(p, "", 0, NULL, 0);
+  shutdown(p->pair[0], SHUT_WR);
+  close(ends[1]);
+  for (int i = 0; i < 200 && event.type != FCGI_EVENT_REQUEST; i++)
+    assert_true(fcgi_server_next(p->server, &event, 100) >= 0);
+  assert_int_equal(event.type, FCGI_EVENT_REQUEST);
+  assert_int_equal(fcgi_request_end(event.request, 0), 0);
+  serve(p);
+  /* The place is free again. */
+  assert_int_equal(fcgi_server_take_over(p->server, p->pair[1]), 0);
+  close(ends[0]);
+}
+
+/* Whether calls on it wait is not the socket's word but ours: who has passed it
+   may have a copy, and both share that word. */
+static void test_a_socket_that_makes_calls_wait(void **state) {
+  static const unsigned char begin[] = {1, 1, 0, 1, 0, 8, 0, 0, 0, 1, 1,
+                                        0, 0, 0, 0, 0, 1, 4, 0, 1, 0, 0,
+                                        0, 0, 1, 5, 0, 1, 0, 0, 0, 0};
+  static const char answer[1 << 20] = "a: b\r\n\r\n";
+  fcgi_server_event event = {.type = FCGI_EVENT_NONE};
+  place *p = *state;
+  int ends[2];
+  alarm(60); /* Ends the process where a call waits for ever. */
+  assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+  send_message(p, "c", 1, &ends[1], 1);
+  serve(p);
+  assert_int_equal(fcntl(ends[1], F_SETFL, 0), 0);
+  assert_int_equal(write(ends[0], begin, 3), 3);
+  serve(p);
+  assert_int_equal(write(ends[0], begin + 3, sizeof begin - 3),
+                   sizeof begin - 3);
+  for (int i = 0; i < 200 && event.type != FCGI_EVENT_REQUEST; i++)
+    assert_true(fcgi_server_next(p->server, &event, 100) >= 0);
+  assert_int_equal(event.type, FCGI_EVENT_REQUEST);
+  fcgi_request_set_timeout(event.request, 0);
+  assert_true(fcgi_request_write(event.request, answer, sizeof answer) > 0);
+  assert_int_equal(fcgi_request_write(event.request, answer, sizeof answer),
+                   FCGI_ERR_AGAIN);
+  close(ends[0]);
+  close(ends[1]);
+  fcgi_request_end(event.request, 0);
+  alarm(0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void) {
@@ -159,6 +226,9 @@ int main(void) {
       TEST(test_more_descriptors_than_one),
       TEST(test_another_text),
       TEST(test_what_is_no_connection),
+      TEST(test_an_empty_message_is_no_end),
+      TEST(test_an_end_after_empty_messages),
+      TEST(test_a_socket_that_makes_calls_wait),
   };
   return cmocka_run_group_tests_name("handover_garbage", tests, NULL, NULL);
 }
