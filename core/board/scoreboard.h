@@ -132,6 +132,14 @@ int64_t fcgi__board_silent_ms(const fcgi__board *board, int slot);
 unsigned fcgi__board_bucket(uint64_t us);
 uint64_t fcgi__board_bucket_end(unsigned bucket);
 
+/* Count `amount` more in a worker's slot; NULL is fine. */
+static inline void fcgi__board_add(fcgi__board_slot *slot,
+                                   fcgi_status_value value, uint64_t amount) {
+  if (slot)
+    atomic_fetch_add_explicit(&slot->counts.values[value], amount,
+                              memory_order_relaxed);
+}
+
 /* Write how many connections wait at all listeners together. */
 void fcgi__board_note_backlog(fcgi__board *board, fcgi__backlog all);
 

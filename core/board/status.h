@@ -6,8 +6,6 @@
 #include "board/scoreboard.h"
 #include <fastcgi/status.h>
 
-struct fcgi_request;
-
 /* A handler that works on a request for longer is shown as hanging. It is a
    macro because the script of the page holds it as text. */
 #define FCGI__HUNG_US 10000000
@@ -78,9 +76,5 @@ const char *fcgi__status_page_foot(void);
 
 /* Make the status that a scoreboard holds. */
 int fcgi__status_of_board(fcgi_status **out, const fcgi__board *board);
-
-/* Answers a request for the status page or the ping path. Returns 0 for any
-   other request. The lock of its connection is held. */
-int fcgi__status_answer(struct fcgi_request *request);
 
 #endif

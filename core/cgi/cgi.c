@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "cgi/cgi.h"
 #include "os/clock.h"
-#include "server/server.h"
+#include "os/listener.h"
 #include <errno.h>
 #include <fastcgi/error.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -127,53 +126,39 @@ static int start_thread(fcgi__cgi *cgi) {
   return errno ? FCGI_ERR_SYSTEM : 0;
 }
 
-static int prepare(fcgi__cgi *cgi, char *const *environment, int *offer) {
+static int prepare(fcgi__cgi *cgi, const fcgi_allocator *allocator,
+                   char *const *environment, int *offer) {
   const fcgi_peer_config config = {.size = sizeof config,
-                                   .allocator = cgi->server->allocator};
+                                   .allocator = *allocator};
   int error = fcgi_peer_new(&cgi->peer, &config);
   if (!error)
     error = fcgi__cgi_begin(cgi->peer, environment, &cgi->body);
   return error ? error : open_all(cgi, offer);
 }
 
-static int complain(fcgi_server *server, int error) {
-  snprintf(server->message, sizeof server->message,
-           "cannot answer the CGI request: %s",
-           error == FCGI_ERR_SYSTEM  ? strerror(errno)
-           : error == FCGI_ERR_LIMIT ? "the environment is too large"
-                                     : fcgi_error_text(error));
-  return error;
-}
-
-/* The bridge counts as a connection of its own, so that the server waits until
-   it has delivered the answer. The server's end is offered to whoever takes
-   events first: until then the program may still say which roles it has. */
-int fcgi__cgi_start(fcgi_server *server, char *const *environment) {
-  fcgi__cgi *cgi = fcgi__calloc(&server->allocator, sizeof *cgi);
-  int offer = -1, error;
+int fcgi__cgi_start(fcgi__cgi **out, const fcgi__cgi_owner *owner,
+                    const fcgi_allocator *allocator, char *const *environment,
+                    int *offer) {
+  fcgi__cgi *cgi = fcgi__calloc(allocator, sizeof *cgi);
+  int error;
   if (!cgi)
-    return complain(server, FCGI_ERR_NOMEM);
-  cgi->server = server;
+    return FCGI_ERR_NOMEM;
+  *offer = -1;
+  cgi->owner = *owner;
   cgi->socket = cgi->in = cgi->out = cgi->err = cgi->wake = -1;
-  error = prepare(cgi, environment, &offer);
+  error = prepare(cgi, allocator, environment, offer);
   if (!error) {
     replace_standard();
-    atomic_fetch_add(&server->open, 1);
     error = start_thread(cgi);
-    if (error)
-      atomic_fetch_sub(&server->open, 1);
   }
-  if (error) {
-    complain(server, error);
-    if (offer >= 0)
-      close(offer);
-    discard(cgi, &server->allocator);
-    return error;
+  if (!error) {
+    *out = cgi;
+    return 0;
   }
-  server->cgi = cgi;
-  atomic_store(&server->offered, offer);
-  fcgi__poller_wake(server->poller);
-  return 0;
+  if (*offer >= 0)
+    close(*offer);
+  discard(cgi, allocator);
+  return error;
 }
 
 void fcgi__cgi_free(fcgi__cgi *cgi, const fcgi_allocator *allocator) {

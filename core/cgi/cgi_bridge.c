@@ -3,7 +3,6 @@
    server that sends the whole body before it reads, as Apache's does, would
    wait for a bridge that waits for it. */
 #include "cgi/cgi.h"
-#include "server/server.h"
 #include <errno.h>
 #include <fastcgi/error.h>
 #include <limits.h>
@@ -37,9 +36,9 @@ static void take_end(fcgi__cgi *cgi, const fcgi_peer_event *event) {
   cgi->done = 1;
   if (event->type == FCGI_PEER_EVENT_END &&
       event->protocol_status == FCGI_STATUS_UNKNOWN_ROLE)
-    fcgi__server_log(cgi->server, FCGI_LOG_ERROR,
-                     "started as a CGI program, but it has no responder to "
-                     "answer the request");
+    cgi->owner.complain(cgi->owner.data,
+                        "started as a CGI program, but it has no responder to "
+                        "answer the request");
 }
 
 static void take(fcgi__cgi *cgi, const fcgi_peer_event *event) {
@@ -161,7 +160,7 @@ static int wait_ready(const fcgi__cgi *cgi, struct pollfd *at) {
   prepare_poll(cgi, at);
   if (hurry) {
     at[WAKE].fd = -1;
-    timeout = cgi->server->config.drain_silence_ms;
+    timeout = cgi->owner.patience_ms;
   } else if (cgi->wake < 0) {
     timeout = LOOK_MS;
   }
@@ -191,14 +190,11 @@ static int carry(fcgi__cgi *cgi) {
    not where the program ends. A request that goes on learns by the end of its
    connection that nobody waits for it. */
 static void finish(fcgi__cgi *cgi) {
-  fcgi_server *server = cgi->server;
   shut(&cgi->socket);
   shut(&cgi->out);
   shut(&cgi->in);
   shut(&cgi->err);
-  fcgi_server_stop(server, FCGI_STOP_GRACEFUL);
-  if (atomic_fetch_sub(&server->open, 1) == 1)
-    fcgi__poller_wake_all(server->poller);
+  cgi->owner.finished(cgi->owner.data);
 }
 
 void *fcgi__cgi_bridge(void *data) {

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* What is noted of a request while it runs. */
 #include "observe/access.h"
-#include "observe/logs.h"
+#include "base/alloc.h"
 #include "os/clock.h"
-#include "server/server.h"
 #include <fastcgi/error.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,34 +10,33 @@
 
 enum { HEAD_MOST = 16384 }; /* Bytes of a head that are kept. */
 
-int fcgi__access_new(fcgi_server *server, const char *format) {
+int fcgi__access_new(fcgi__access_format **out, const fcgi_allocator *allocator,
+                     const char *text) {
   int error;
-  fcgi__access_format *out =
-      fcgi__calloc(&server->allocator, sizeof *server->access);
-  if (!out)
+  *out = fcgi__calloc(allocator, sizeof **out);
+  if (!*out)
     return FCGI_ERR_NOMEM;
-  server->access = out;
-  error = fcgi__access_parse(out, &server->allocator, format);
+  error = fcgi__access_parse(*out, allocator, text);
   return error == FCGI_ERR_INVALID ? 0 : error; /* See fcgi__access_check. */
 }
 
-int fcgi__access_check(fcgi_server *server) {
-  if (!server->access || !server->access->problem[0])
+int fcgi__access_check(const fcgi__access_format *format, char *why,
+                       size_t size) {
+  if (!format || !format->problem[0])
     return 0;
-  snprintf(server->message, sizeof server->message, "access log format: %s",
-           server->access->problem);
+  snprintf(why, size, "access log format: %s", format->problem);
   return FCGI_ERR_INVALID;
 }
 
-void fcgi__access_free(fcgi_server *server) {
-  if (server->access)
-    fcgi__access_clear(server->access, &server->allocator);
-  fcgi__free(&server->allocator, server->access);
-  server->access = NULL;
+void fcgi__access_free(fcgi__access_format *format,
+                       const fcgi_allocator *allocator) {
+  if (format)
+    fcgi__access_clear(format, allocator);
+  fcgi__free(allocator, format);
 }
 
-fcgi__access *fcgi__access_begin(fcgi_server *server) {
-  fcgi__access *access = fcgi__calloc(&server->allocator, sizeof *access);
+fcgi__access *fcgi__access_begin(const fcgi_allocator *allocator) {
+  fcgi__access *access = fcgi__calloc(allocator, sizeof *access);
   if (!access)
     return NULL;
   access->line_start = 1;
@@ -61,8 +59,8 @@ static size_t scan_head(fcgi__access *access, const char *data, size_t len) {
 }
 
 /* A file is taken for body; without memory the head is only counted. */
-static void note_output(fcgi__access *access, const fcgi_allocator *allocator,
-                        const char *data, size_t len) {
+void fcgi__access_output(fcgi__access *access, const fcgi_allocator *allocator,
+                         const char *data, size_t len) {
   size_t head = 0;
   if (!data)
     access->head_done = 1;
@@ -74,14 +72,9 @@ static void note_output(fcgi__access *access, const fcgi_allocator *allocator,
   access->written += len;
 }
 
-void fcgi__access_output(fcgi_request *request, const char *data, size_t len) {
-  note_output(request->access, &request->connection->server->allocator, data,
-              len);
-}
-
-void fcgi__access_ended(fcgi_request *request) {
-  if (request->access->ended_us == 0)
-    request->access->ended_us = fcgi__now_us();
+void fcgi__access_ended(fcgi__access *access) {
+  if (access->ended_us == 0)
+    access->ended_us = fcgi__now_us();
 }
 
 static int digits(const char *text, size_t len) {
@@ -122,43 +115,20 @@ static fcgi__access_view view_of(const fcgi_params *params,
       .took_us = access->ended_us - access->started_us};
 }
 
-static void write_line(const fcgi__connection *connection, uint16_t id,
-                       const fcgi_params *params, fcgi__access *access) {
-  fcgi_server *server = connection->server;
+void fcgi__access_write(fcgi__log_text *line, const fcgi__access_format *format,
+                        const fcgi_params *params, fcgi__access *access,
+                        uint64_t unsent) {
   fcgi__access_view view;
-  fcgi__log_text line;
-  access->unsent = fcgi_session_unsent(connection->session, id);
-  if (access->unsent > access->written)
-    access->unsent = access->written;
+  access->unsent = unsent < access->written ? unsent : access->written;
   view = view_of(params, access);
-  line.len = line.cut = 0;
-  fcgi__access_line(&line, server->access, &view);
-  fcgi__log_finish(&line);
-  fcgi__logs_add(server, FCGI__LOG_ACCESS, &line);
+  line->len = line->cut = 0;
+  fcgi__access_line(line, format, &view);
+  fcgi__log_finish(line);
 }
 
-void fcgi__access_close(fcgi_request *request) {
-  fcgi__access_ended(request);
-  write_line(request->connection, request->id, request->params,
-             request->access);
-  fcgi__access_drop(request);
-}
-
-/* When its parameters were complete nobody has noted; nothing took long. */
-void fcgi__access_refused(fcgi__connection *connection,
-                          const fcgi_event *event) {
-  const fcgi_allocator *allocator = &connection->server->allocator;
-  fcgi__access access = {.line_start = 1};
-  clock_gettime(CLOCK_REALTIME, &access.began);
-  note_output(&access, allocator, event->data, event->len);
-  write_line(connection, event->id, event->params, &access);
-  fcgi__buffer_clear(&access.head, allocator);
-}
-
-void fcgi__access_drop(fcgi_request *request) {
-  const fcgi_allocator *allocator = &request->connection->server->allocator;
-  if (request->access)
-    fcgi__buffer_clear(&request->access->head, allocator);
-  fcgi__free(allocator, request->access);
-  request->access = NULL;
+void fcgi__access_drop(fcgi__access *access, const fcgi_allocator *allocator) {
+  if (!access)
+    return;
+  fcgi__buffer_clear(&access->head, allocator);
+  fcgi__free(allocator, access);
 }

@@ -10,10 +10,6 @@
 #include <stdint.h>
 #include <time.h>
 
-struct fcgi_server;
-struct fcgi_request;
-struct fcgi__connection;
-
 /* What is noted of a request until its line is written. */
 typedef struct fcgi__access {
   struct timespec began;    /* When its parameters were complete. */
@@ -91,26 +87,29 @@ void fcgi__access_clear(fcgi__access_format *format,
 void fcgi__access_line(fcgi__log_text *line, const fcgi__access_format *format,
                        const fcgi__access_view *view);
 
-/* The server's: take the format, complain of it with a message, free it. */
-int fcgi__access_new(struct fcgi_server *server, const char *format);
-int fcgi__access_check(struct fcgi_server *server);
-void fcgi__access_free(struct fcgi_server *server);
+/* Make a format of its text; a wrong one is told by fcgi__access_check. 0, or
+   FCGI_ERR_NOMEM. */
+int fcgi__access_new(fcgi__access_format **out, const fcgi_allocator *allocator,
+                     const char *text);
+/* 0, or FCGI_ERR_INVALID with the reason in `why`; NULL is fine. */
+int fcgi__access_check(const fcgi__access_format *format, char *why,
+                       size_t size);
+void fcgi__access_free(fcgi__access_format *format,
+                       const fcgi_allocator *allocator);
 
-/* A request begins, where there is an access log: what to note, or NULL
-   without memory: then it has no line. */
-fcgi__access *fcgi__access_begin(struct fcgi_server *server);
+/* A request begins: what to note of it. NULL without memory: then it has no
+   line. */
+fcgi__access *fcgi__access_begin(const fcgi_allocator *allocator);
 /* `len` bytes of its STDOUT are on their way; `data` NULL: of a file. */
-void fcgi__access_output(struct fcgi_request *request, const char *data,
-                         size_t len);
+void fcgi__access_output(fcgi__access *access, const fcgi_allocator *allocator,
+                         const char *data, size_t len);
 /* The program has ended it. */
-void fcgi__access_ended(struct fcgi_request *request);
-/* It is over: write the line. The parameters are still there. */
-void fcgi__access_close(struct fcgi_request *request);
-void fcgi__access_drop(struct fcgi_request *request);
-
-/* A session's CLOSE event told of a request that it has answered by itself:
-   write the line. */
-void fcgi__access_refused(struct fcgi__connection *connection,
-                          const fcgi_event *event);
+void fcgi__access_ended(fcgi__access *access);
+/* Its line, `unsent` bytes of its STDOUT never having left. */
+void fcgi__access_write(fcgi__log_text *line, const fcgi__access_format *format,
+                        const fcgi_params *params, fcgi__access *access,
+                        uint64_t unsent);
+/* Free it; NULL is fine. */
+void fcgi__access_drop(fcgi__access *access, const fcgi_allocator *allocator);
 
 #endif

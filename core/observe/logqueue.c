@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "observe/logqueue.h"
+#include "base/alloc.h"
 #include "os/clock.h"
-#include "server/server.h"
 #include <errno.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -53,8 +52,8 @@ int fcgi__logqueue_push(fcgi__logs *logs, fcgi__log *log, const char *data,
 void fcgi__logqueue_dropped(fcgi__logs *logs, fcgi__log *log, int problem) {
   log->dropped++;
   log->problem = problem;
-  if (logs->server)
-    fcgi__tally_add(logs->server, FCGI_STATUS_LOG_DROPPED, 1);
+  if (logs->sink.slot)
+    fcgi__board_add(atomic_load(logs->sink.slot), FCGI_STATUS_LOG_DROPPED, 1);
 }
 
 /* What a log is called in a line, with its path. */
@@ -68,23 +67,6 @@ static void describe(const fcgi__logs *logs, const fcgi__log *log,
              log->file.path);
 }
 
-/* A line about the logs, which goes where the others of the owner go. */
-__attribute__((format(printf, 2, 3))) static void
-complain(fcgi__logs *logs, const char *format, ...) {
-  char line[FCGI__MESSAGE], text[FCGI__MESSAGE + 16];
-  va_list arguments;
-  int len;
-  va_start(arguments, format);
-  vsnprintf(line, sizeof line, format, arguments);
-  va_end(arguments);
-  if (logs->server) {
-    fcgi__server_log(logs->server, FCGI_LOG_ERROR, "%s", line);
-    return;
-  }
-  len = snprintf(text, sizeof text, "fastcgi: %s\n", line);
-  fcgi__logs_say(logs, text, (size_t)len);
-}
-
 /* The lines are the server's own, and may go to the very log that is told of;
    so the lock is let go. */
 static void tell(fcgi__logs *logs, fcgi__log *log) {
@@ -95,10 +77,10 @@ static void tell(fcgi__logs *logs, fcgi__log *log) {
   log->dropped = 0;
   log->tell_at = fcgi__now() + TELL_MS;
   pthread_mutex_unlock(&logs->lock);
-  complain(logs, "%s is written again; %llu lines are lost: %s", name,
-           (unsigned long long)count,
-           problem ? strerror(problem)
-                   : "it took them more slowly than they came");
+  fcgi__logs_log(
+      logs, FCGI_LOG_ERROR, "%s is written again; %llu lines are lost: %s",
+      name, (unsigned long long)count,
+      problem ? strerror(problem) : "it took them more slowly than they came");
   pthread_mutex_lock(&logs->lock);
 }
 
@@ -114,8 +96,9 @@ static void reopen(fcgi__logs *logs, fcgi__log *log) {
   if (shared)
     pthread_mutex_unlock(&logs->lock);
   if (problem)
-    complain(logs, "cannot reopen %s: %s; the file that was open is written on",
-             name, strerror(problem));
+    fcgi__logs_log(logs, FCGI_LOG_ERROR,
+                   "cannot reopen %s: %s; the file that was open is written on",
+                   name, strerror(problem));
   pthread_mutex_lock(&logs->lock);
 }
 
@@ -275,8 +258,7 @@ void fcgi__logqueue_start(fcgi__logs *logs) {
   pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
-void fcgi__logs_start(fcgi_server *server) {
-  fcgi__logs *logs = server->logs;
+void fcgi__logs_start(fcgi__logs *logs) {
   int on = 1;
   pthread_mutex_lock(&logs->lock);
   if (!logs->on && logs->opened &&
@@ -286,14 +268,13 @@ void fcgi__logs_start(fcgi_server *server) {
   }
   pthread_mutex_unlock(&logs->lock);
   if (!on)
-    fcgi__server_log(server, FCGI_LOG_WARNING,
-                     "cannot start a thread for the logs; handlers write them, "
-                     "and wait where the disk is slow");
+    fcgi__logs_log(logs, FCGI_LOG_WARNING,
+                   "cannot start a thread for the logs; handlers write them, "
+                   "and wait where the disk is slow");
 }
 
 /* Who waits after another has waited in vain does not wait once more. */
-void fcgi__logs_flush(fcgi_server *server) {
-  fcgi__logs *logs = server->logs;
+void fcgi__logs_flush(fcgi__logs *logs) {
   long long until = fcgi__now() + END_MS;
   pthread_mutex_lock(&logs->lock);
   if (logs->on && logs->pid == getpid()) {
@@ -320,7 +301,7 @@ int fcgi__logqueue_end(fcgi__logs *logs) {
     wait_until(&logs->rest, &logs->lock, until);
   gone = logs->gone;
   if (!gone)
-    logs->server = NULL;
+    logs->sink = (fcgi__log_sink){.levels = ~0u};
   pthread_mutex_unlock(&logs->lock);
   if (gone)
     pthread_join(logs->thread, NULL);

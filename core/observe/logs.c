@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* What is asked for, and one line's way into the queue. */
 #include "observe/logs.h"
-#include "observe/access.h"
+#include "base/alloc.h"
 #include "observe/logqueue.h"
 #include "os/filename.h"
-#include "server/server.h"
 #include <errno.h>
 #include <fastcgi/error.h>
 #include <stdio.h>
@@ -17,22 +16,15 @@ enum { PIECE = 4096 }; /* Bytes of STDERR in a line. */
 
 static const char *const names[] = {"error log", "access log"};
 
-/* What the program says, else what the environment says; "" is nothing. */
-static const char *chosen(const char *given, const char *variable) {
-  const char *text = given ? given : getenv(variable);
-  return text && *text ? text : NULL;
-}
-
-static int copy_path(fcgi_server *server, fcgi__log_which which,
-                     const char *path) {
-  fcgi__log *log = &server->logs->logs[which];
+int fcgi__logs_set(fcgi__logs *logs, fcgi__log_which which, const char *path) {
+  fcgi__log *log = &logs->logs[which];
   size_t size = path ? strlen(path) + 1 : 0;
   char *copy;
   if (!path)
     return 0;
-  copy = fcgi__realloc(&server->allocator, NULL, size);
+  copy = fcgi__realloc(&logs->allocator, NULL, size);
   log->room = FCGI__LOG_QUEUE;
-  log->queue = fcgi__realloc(&server->allocator, NULL, log->room);
+  log->queue = fcgi__realloc(&logs->allocator, NULL, log->room);
   if (copy)
     memcpy(copy, path, size);
   log->file.path = copy;
@@ -50,12 +42,12 @@ static void init_waiting(fcgi__logs *logs) {
 }
 
 fcgi__logs *fcgi__logs_make(const fcgi_allocator *allocator,
-                            fcgi_server *server) {
+                            const fcgi__log_sink *sink) {
   fcgi__logs *logs = fcgi__calloc(allocator, sizeof *logs);
   if (!logs)
     return NULL;
   logs->allocator = *allocator;
-  logs->server = server;
+  logs->sink = *sink;
   init_waiting(logs);
   for (int i = 0; i < FCGI__LOG_COUNT; i++)
     logs->logs[i].file.fd = -1;
@@ -64,31 +56,11 @@ fcgi__logs *fcgi__logs_make(const fcgi_allocator *allocator,
   return logs;
 }
 
-int fcgi__logs_new(fcgi_server *server) {
-  fcgi_server_config *config = &server->config;
-  const char *errors = chosen(config->error_logfile, "FASTCGI_ERROR_LOGFILE");
-  const char *access = chosen(config->access_logfile, "FASTCGI_ACCESS_LOGFILE");
-  const char *format =
-      chosen(config->access_logformat, "FASTCGI_ACCESS_LOGFORMAT");
-  int error;
-  config->error_logfile = config->access_logfile = config->access_logformat =
-      NULL;
-  server->logs = fcgi__logs_make(&server->allocator, server);
-  if (!server->logs)
-    return FCGI_ERR_NOMEM;
-  error = copy_path(server, FCGI__LOG_ERRORS, errors);
-  if (!error)
-    error = copy_path(server, FCGI__LOG_ACCESS, access);
-  if (!error && access)
-    error = fcgi__access_new(server, format);
-  return error;
-}
-
-static int refuse(fcgi_server *server, fcgi__log_which which, int problem) {
-  const fcgi__logfile *file = &server->logs->logs[which].file;
+static int refuse(const fcgi__logs *logs, fcgi__log_which which, int problem,
+                  char *why, size_t size) {
+  const fcgi__logfile *file = &logs->logs[which].file;
   int is_path = strcmp(file->path, "-") != 0;
-  snprintf(server->message, sizeof server->message,
-           "cannot open the %s %.300s: %s%s", names[which],
+  snprintf(why, size, "cannot open the %s %.300s: %s%s", names[which],
            is_path ? file->path : "on standard error",
            fcgi__filename_error(problem),
            is_path ? "; name a file that this user can write" : "");
@@ -96,23 +68,21 @@ static int refuse(fcgi_server *server, fcgi__log_which which, int problem) {
   return FCGI_ERR_SYSTEM;
 }
 
-int fcgi__logs_open(fcgi_server *server) {
-  fcgi__logs *logs = server->logs;
-  int error = fcgi__access_check(server);
-  if (error || logs->opened)
-    return error;
+int fcgi__logs_open(fcgi__logs *logs, char *why, size_t size) {
+  if (logs->opened)
+    return 0;
   for (int i = 0; i < FCGI__LOG_STDERR; i++) {
     int problem =
         logs->logs[i].file.path ? fcgi__logfile_open(&logs->logs[i].file) : 0;
     if (problem)
-      return refuse(server, (fcgi__log_which)i, problem);
+      return refuse(logs, (fcgi__log_which)i, problem, why, size);
   }
   logs->opened = 1;
   return 0;
 }
 
-int fcgi__logs_has_errors(const fcgi_server *server) {
-  return server->logs->opened && server->logs->logs[FCGI__LOG_ERRORS].file.path;
+int fcgi__logs_has_errors(const fcgi__logs *logs) {
+  return logs->opened && logs->logs[FCGI__LOG_ERRORS].file.path;
 }
 
 /* 1: a line can be written at once: before the writer runs, and to standard
@@ -144,10 +114,10 @@ void fcgi__logs_put(fcgi__logs *logs, fcgi__log_which which, const char *data,
   pthread_mutex_unlock(&logs->lock);
 }
 
-void fcgi__logs_add(fcgi_server *server, fcgi__log_which which,
-                    const fcgi__log_text *line) {
-  if (server->logs->opened)
-    fcgi__logs_put(server->logs, which, line->data, line->len);
+void fcgi__logs_add(fcgi__logs *logs, fcgi__log_which which,
+                    const fcgi__log_text *text) {
+  if (logs->opened)
+    fcgi__logs_put(logs, which, text->data, text->len);
 }
 
 /* How much of a text goes into one entry of the queue: whole lines, if such a
@@ -186,7 +156,7 @@ static void put_time(fcgi__log_text *line) {
                   zone + 3);
 }
 
-static void add_error(fcgi_server *server, const char *kind, const char *text,
+static void add_error(fcgi__logs *logs, const char *kind, const char *text,
                       size_t len) {
   fcgi__log_text line;
   line.len = line.cut = 0;
@@ -194,38 +164,37 @@ static void add_error(fcgi_server *server, const char *kind, const char *text,
   fcgi__log_print(&line, " [%ld] %s: ", (long)getpid(), kind);
   fcgi__log_escape(&line, text, len, FCGI__LOG_PLAIN, FCGI__LOG_LINE);
   fcgi__log_finish(&line);
-  fcgi__logs_add(server, FCGI__LOG_ERRORS, &line);
+  fcgi__logs_add(logs, FCGI__LOG_ERRORS, &line);
 }
 
 /* Call `tell` with each line that is not empty. */
-static void each_line(fcgi_server *server, fcgi_log_level level,
-                      const char *text, size_t len,
-                      void (*tell)(fcgi_server *, fcgi_log_level, const char *,
-                                   size_t)) {
+static void
+each_line(fcgi__logs *logs, fcgi_log_level level, const char *text, size_t len,
+          void (*tell)(fcgi__logs *, fcgi_log_level, const char *, size_t)) {
   const char *end = text + len;
   while (text < end) {
     const char *next = memchr(text, '\n', (size_t)(end - text));
     const char *stop = next ? next : end;
     if (stop > text)
-      tell(server, level, text, (size_t)(stop - text));
+      tell(logs, level, text, (size_t)(stop - text));
     text = stop + 1;
   }
 }
 
-static void tell_error_log(fcgi_server *server, fcgi_log_level level,
+static void tell_error_log(fcgi__logs *logs, fcgi_log_level level,
                            const char *line, size_t len) {
   static const char *const kinds[] = {"error", "warning", "info"};
   if (level <= FCGI_LOG_INFO)
-    add_error(server, kinds[level], line, len);
+    add_error(logs, kinds[level], line, len);
 }
 
-static void tell_program(fcgi_server *server, fcgi_log_level level,
+static void tell_program(fcgi__logs *logs, fcgi_log_level level,
                          const char *line, size_t len) {
   char text[FCGI__MESSAGE];
   snprintf(text, sizeof text, "%.*s", (int)(len < sizeof text ? len : 0), line);
   if (len >= sizeof text)
     memcpy(text, line, sizeof text - 1);
-  server->config.log(level, text, server->config.log_data);
+  logs->sink.log(level, text, logs->sink.data);
 }
 
 /* The queue's lock may be held by a thread that this process lacks. */
@@ -235,26 +204,46 @@ static int say_in_fork(const char *text, size_t len) {
   return 0;
 }
 
-int fcgi_server_log(fcgi_server *server, fcgi_log_level level, const char *text,
+int fcgi__logs_tell(fcgi__logs *logs, fcgi_log_level level, const char *text,
                     size_t len) {
-  if (fcgi_server_forked(server))
+  const fcgi__log_sink *sink = &logs->sink;
+  if (sink->process && fcgi__process_is_other(sink->process))
     return say_in_fork(text, len);
-  if (fcgi__logs_has_errors(server)) {
-    each_line(server, level, text, len, tell_error_log);
+  if (fcgi__logs_has_errors(logs)) {
+    each_line(logs, level, text, len, tell_error_log);
     return 1;
   }
-  if (server->config.log)
-    each_line(server, level, text, len, tell_program);
-  else if (server->config.log_levels & 1u << level)
-    fcgi__logs_say(server->logs, text, len);
+  if (sink->log)
+    each_line(logs, level, text, len, tell_program);
+  else if (sink->levels & 1u << level)
+    fcgi__logs_say(logs, text, len);
   return 0;
+}
+
+void fcgi__logs_vlog(fcgi__logs *logs, fcgi_log_level level, const char *format,
+                     va_list arguments) {
+  char line[FCGI__MESSAGE], text[FCGI__MESSAGE + 16];
+  vsnprintf(line, sizeof line, format, arguments);
+  if (fcgi__logs_has_errors(logs) || logs->sink.log) {
+    fcgi__logs_tell(logs, level, line, strlen(line));
+    return;
+  }
+  snprintf(text, sizeof text, "fastcgi: %s\n", line);
+  fcgi__logs_tell(logs, level, text, strlen(text));
+}
+
+void fcgi__logs_log(fcgi__logs *logs, fcgi_log_level level, const char *format,
+                    ...) {
+  va_list arguments;
+  va_start(arguments, format);
+  fcgi__logs_vlog(logs, level, format, arguments);
+  va_end(arguments);
 }
 
 /* A line ends with its message. An empty one says nothing; one that is longer
    than a line of the log is cut into several. */
-void fcgi__logs_stderr(fcgi_request *request, const char *data, size_t len) {
-  fcgi_server *server = request->connection->server;
-  fcgi__buffer *line = &request->error_line;
+void fcgi__logs_stderr(fcgi__logs *logs, fcgi__buffer *line, const char *data,
+                       size_t len) {
   size_t at = 0;
   while (at < len) {
     const char *end = memchr(data + at, '\n', len - at);
@@ -263,16 +252,16 @@ void fcgi__logs_stderr(fcgi_request *request, const char *data, size_t len) {
       part = PIECE - line->len;
       end = data + at + part - 1;
     }
-    if (fcgi__buffer_append(line, &server->allocator, data + at, part))
+    if (fcgi__buffer_append(line, &logs->allocator, data + at, part))
       return;
     at = end ? (size_t)(end - data) + 1 : len;
     if (end && line->len > 0)
-      add_error(server, "stderr", (const char *)line->data, line->len);
+      add_error(logs, "stderr", (const char *)line->data, line->len);
     if (end)
       line->len = 0;
   }
   if (!data && line->len > 0)
-    add_error(server, "stderr", (const char *)line->data, line->len);
+    add_error(logs, "stderr", (const char *)line->data, line->len);
   if (!data)
     line->len = 0;
 }
@@ -296,15 +285,8 @@ void fcgi__logs_end(fcgi__logs *logs) {
   fcgi__free(&allocator, logs);
 }
 
-void fcgi__logs_free(fcgi_server *server) {
-  fcgi__logs_end(server->logs);
-  fcgi__access_free(server);
-  server->logs = NULL;
-}
-
-void fcgi_server_reopen_logs(fcgi_server *server) {
-  fcgi__logs *logs = server->logs;
-  if (!logs->opened || fcgi_server_forked(server))
+void fcgi__logs_reopen(fcgi__logs *logs) {
+  if (!logs->opened)
     return;
   pthread_mutex_lock(&logs->lock);
   for (int i = 0; i < FCGI__LOG_STDERR; i++)

@@ -8,11 +8,15 @@
 #ifndef FCGI_OBSERVE_LOGS_H
 #define FCGI_OBSERVE_LOGS_H
 
+#include "base/buffer.h"
+#include "board/scoreboard.h"
 #include "observe/logfile.h"
 #include "observe/logtext.h"
+#include "os/process.h"
 #include <fastcgi/alloc.h>
 #include <fastcgi/server.h>
 #include <pthread.h>
+#include <stdarg.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -41,8 +45,21 @@ typedef struct fcgi__log {
   long long tell_at; /* Not before this is it told again. */
 } fcgi__log;
 
+enum { FCGI__MESSAGE = 512 }; /* Bytes of a line of the server's own. */
+
+/* Where lines go for which there is no error log. */
+typedef struct fcgi__log_sink {
+  fcgi_log_fn log; /* The program's function; NULL: standard error. */
+  void *data;      /* Handed to `log`. */
+  unsigned levels; /* What goes to standard error: an or of 1u << level. */
+  const fcgi__process *process; /* Whose logs these are: a fork of it writes to
+                                   standard error; NULL: nobody forks. */
+  _Atomic(fcgi__board_slot *)
+      *slot; /* Where lost lines are counted, or NULL. */
+} fcgi__log_sink;
+
 typedef struct fcgi__logs {
-  struct fcgi_server *server;      /* Whose they are; NULL: a supervisor's. */
+  fcgi__log_sink sink;             /* Beside the error log. */
   fcgi_allocator allocator;        /* For all of this. */
   fcgi__log logs[FCGI__LOG_COUNT]; /* By fcgi__log_which. */
   pthread_mutex_t lock;            /* Guards everything here but `file`, which
@@ -62,39 +79,48 @@ typedef struct fcgi__logs {
   pid_t pid;                       /* Whose thread it is. */
 } fcgi__logs;
 
-/* Logs of which only standard error is open, for a server or for NULL; NULL
-   without memory. */
+/* Logs of which only standard error is open; `sink` is copied. NULL without
+   memory. */
 fcgi__logs *fcgi__logs_make(const fcgi_allocator *allocator,
-                            struct fcgi_server *server);
+                            const fcgi__log_sink *sink);
 /* Write what is left, for a second at most, and free them. NULL is fine. */
 void fcgi__logs_end(fcgi__logs *logs);
 
-/* Make those of a server, and take paths and format from the configuration or
-   the environment: 0, or FCGI_ERR_NOMEM. */
-int fcgi__logs_new(struct fcgi_server *server);
-/* Open them, once: 0, or an error with a message. */
-int fcgi__logs_open(struct fcgi_server *server);
-/* The server is about to wait for the first time. */
-void fcgi__logs_start(struct fcgi_server *server);
+/* Name the file of a log, before it is opened; NULL is none. 0, or
+   FCGI_ERR_NOMEM. */
+int fcgi__logs_set(fcgi__logs *logs, fcgi__log_which which, const char *path);
+/* Open what is named, once: 0, or FCGI_ERR_SYSTEM with errno and the reason in
+   `why`. */
+int fcgi__logs_open(fcgi__logs *logs, char *why, size_t size);
+/* Open the files again by their names. */
+void fcgi__logs_reopen(fcgi__logs *logs);
+/* The process is about to serve: start the writer, where there is a log. */
+void fcgi__logs_start(fcgi__logs *logs);
 /* Wait until all is written, for a second at most. */
-void fcgi__logs_flush(struct fcgi_server *server);
-/* fcgi__logs_end, and the access log's format goes too. */
-void fcgi__logs_free(struct fcgi_server *server);
+void fcgi__logs_flush(fcgi__logs *logs);
 
 /* 1: errors go to the error log. */
-int fcgi__logs_has_errors(const struct fcgi_server *server);
+int fcgi__logs_has_errors(const fcgi__logs *logs);
+/* Each line of a text, to the error log: 1; or to the sink: 0. */
+int fcgi__logs_tell(fcgi__logs *logs, fcgi_log_level level, const char *text,
+                    size_t len);
+/* One line of our own. */
+void fcgi__logs_log(fcgi__logs *logs, fcgi_log_level level, const char *format,
+                    ...) __attribute__((format(printf, 3, 4)));
+void fcgi__logs_vlog(fcgi__logs *logs, fcgi_log_level level, const char *format,
+                     va_list arguments) __attribute__((format(printf, 3, 0)));
 /* Write text to standard error as it is, with a newline at its end; never
    waits for a reader. From any thread, under any lock. */
 void fcgi__logs_say(fcgi__logs *logs, const char *text, size_t len);
-/* Give one of them a piece that ends in a newline; never waits. The second is
-   for a server's logs, which may not be open yet. */
+/* Give one of them a piece that ends in a newline; never waits. The second
+   drops it where the logs are not open yet. */
 void fcgi__logs_put(fcgi__logs *logs, fcgi__log_which which, const char *data,
                     size_t len);
-void fcgi__logs_add(struct fcgi_server *server, fcgi__log_which which,
-                    const fcgi__log_text *line);
+void fcgi__logs_add(fcgi__logs *logs, fcgi__log_which which,
+                    const fcgi__log_text *text);
 /* STDERR of a request, for the error log: whole lines are written; the rest
-   when more comes, or at the end of the request (`data` NULL). */
-void fcgi__logs_stderr(struct fcgi_request *request, const char *data,
+   stays in `line` until more comes, or the request ends (`data` NULL). */
+void fcgi__logs_stderr(fcgi__logs *logs, fcgi__buffer *line, const char *data,
                        size_t len);
 
 #endif

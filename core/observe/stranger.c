@@ -84,26 +84,18 @@ static int find_stranger(const uint8_t *data, size_t len) {
   return -1;
 }
 
-/* The cause leaves the bytes out, for others may come each time. */
-void fcgi__trouble_broken(fcgi_server *server, int fd, const uint8_t *data,
-                          size_t len, int error) {
-  const char *what = "what breaks the FastCGI protocol", *advice = "";
-  const char *sort = what;
-  char bytes[64], cause[FCGI__CAUSE_NAME];
-  int stranger = find_stranger(data, len);
-  fcgi__peer who;
-  if (stranger >= 0) {
-    sort = what = strangers[stranger].what;
-    advice = strangers[stranger].advice;
+void fcgi__stranger_find(fcgi__stranger *out, const uint8_t *data, size_t len,
+                         int error) {
+  int which = find_stranger(data, len);
+  out->sort = out->what = "what breaks the FastCGI protocol";
+  out->advice = "";
+  if (which >= 0) {
+    out->sort = out->what = strangers[which].what;
+    out->advice = strangers[which].advice;
   } else if (data) {
-    name_bytes(bytes, sizeof bytes, data, len);
-    sort = "bytes that are no FastCGI";
-    what = bytes;
+    name_bytes(out->bytes, sizeof out->bytes, data, len);
+    out->sort = "bytes that are no FastCGI";
+    out->what = out->bytes;
   } else if (error != FCGI_ERR_PROTOCOL)
-    sort = what = fcgi_error_text(error);
-  fcgi__peer_of(fd, &who);
-  snprintf(cause, sizeof cause, "%s from %s", sort, who.place);
-  fcgi__trouble_note(server, FCGI__TROUBLE_PROTOCOL, cause, FCGI_LOG_WARNING,
-                     "closed the connection of %s, from which came %s%s",
-                     who.name, what, advice);
+    out->sort = out->what = fcgi_error_text(error);
 }

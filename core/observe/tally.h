@@ -1,55 +1,35 @@
 /* SPDX-License-Identifier: MIT */
-/* What a server writes on the scoreboard. Where there is none, each of these
-   costs a look at a pointer. A request's own are called with its connection's
-   lock held, unless said otherwise. */
+/* What a worker writes into its slot of the scoreboard about one request. */
 #ifndef FCGI_OBSERVE_TALLY_H
 #define FCGI_OBSERVE_TALLY_H
 
 #include "board/scoreboard.h"
 #include <fastcgi/params.h>
 
-struct fcgi_server;
-struct fcgi_request;
-
 typedef struct fcgi__tally {
-  fcgi__board_entry *entry; /* Ours, or NULL: all were in use. */
+  fcgi__board_entry *entry; /* Shows this request; NULL: all were in use. */
   uint64_t started_us;      /* When it was ready for a handler. */
-  long long slow_due;       /* When it is slow, or LLONG_MAX. */
-  long long deadline;       /* When it is overdue, or LLONG_MAX. */
-  atomic_long thread_id;    /* gettid(2) of its handler, for the slow log. */
+  atomic_long thread_id;    /* gettid(2) of its handler, where asked for. */
   _Atomic uint64_t thread;  /* pthread_self() of its handler. */
   uint16_t status;          /* The HTTP status of the answer, or 0. */
   _Atomic uint8_t phase;    /* A fcgi_phase. */
-  uint8_t counted;          /* 1: there was a scoreboard when it began. */
-  uint8_t trace_due;        /* 1: it is for the slow log. */
+  uint8_t counted;          /* 1: there was a slot when it began. */
 } fcgi__tally;
 
-/* The server is about to wait for the first time: find the scoreboard that a
-   supervisor gave, or make one where something needs it. */
-void fcgi__tally_start(struct fcgi_server *server);
-/* The worker's life goes on. */
-void fcgi__tally_state(struct fcgi_server *server, fcgi_worker_state state);
-/* The server is freed. */
-void fcgi__tally_end(struct fcgi_server *server);
-
-/* Count; any thread. (fcgi__tally_add, in server.h, asks first whether there
-   is a scoreboard.) */
-void fcgi__tally_count(struct fcgi_server *server, fcgi_status_value value,
-                       uint64_t amount);
-
-/* It is ready for a handler, unless it asks for the status page. */
-void fcgi__tally_begin(struct fcgi_request *request);
-/* It is given to one; the server's lock is held instead. */
-void fcgi__tally_given(struct fcgi_request *request);
+/* It is ready for a handler. */
+void fcgi__tally_begin(fcgi__tally *tally, fcgi__board_slot *slot,
+                       const fcgi_params *params);
+/* It is given to one, in this thread; `with_id` 1: note the kernel's number of
+   the thread. */
+void fcgi__tally_given(fcgi__tally *tally, fcgi__board_slot *slot, int with_id);
 /* Raw output begins with these bytes. */
-void fcgi__tally_raw(struct fcgi_request *request, const char *data,
-                     size_t len);
+void fcgi__tally_raw(fcgi__tally *tally, const char *data, size_t len);
 /* It has ended, but for what is still to be sent. */
-void fcgi__tally_ended(struct fcgi_request *request);
+void fcgi__tally_ended(fcgi__tally *tally, fcgi__board_slot *slot);
 /* Its handler has not returned by the deadline. */
-void fcgi__tally_overdue(struct fcgi_request *request);
-/* Its memory is freed; no lock is needed. */
-void fcgi__tally_finish(struct fcgi_request *request);
+void fcgi__tally_overdue(fcgi__tally *tally, fcgi__board_slot *slot);
+/* Its memory is freed. */
+void fcgi__tally_finish(fcgi__tally *tally, fcgi__board_slot *slot);
 
 /* Copy the path asked for, without the query: REQUEST_URI's, or SCRIPT_NAME
    and PATH_INFO. Returns its whole length. */

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "observe/trouble.h"
+#include "observe/observe.h"
 #include "os/clock.h"
-#include "server/server.h"
-#include <fastcgi/error.h>
 #include <limits.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -65,26 +63,19 @@ static int is_told(fcgi__trouble *kind, const char *name, long long *due) {
   return 0;
 }
 
-void fcgi__trouble_note(fcgi_server *server, fcgi__trouble_kind kind,
-                        const char *cause, fcgi_log_level level,
-                        const char *format, ...) {
-  fcgi__troubles *troubles = &server->troubles;
+long long fcgi__trouble_vnote(fcgi__observer *observer, fcgi__trouble_kind kind,
+                              const char *cause, fcgi_log_level level,
+                              const char *format, va_list arguments) {
+  fcgi__troubles *troubles = &observer->troubles;
   long long due = LLONG_MAX;
-  char line[FCGI__MESSAGE];
-  va_list arguments;
   int told;
-  fcgi__tally_add(server, kinds[kind].value, 1);
+  fcgi__observe_count(observer, kinds[kind].value, 1);
   pthread_mutex_lock(&troubles->lock);
   told = is_told(&troubles->kinds[kind], cause, &due);
   pthread_mutex_unlock(&troubles->lock);
-  if (due != LLONG_MAX)
-    fcgi__server_deadline(server, due);
-  if (!told)
-    return;
-  va_start(arguments, format);
-  vsnprintf(line, sizeof line, format, arguments);
-  va_end(arguments);
-  fcgi__server_log(server, level, "%s", line);
+  if (told)
+    fcgi__logs_vlog(observer->logs, level, format, arguments);
+  return due;
 }
 
 /* Others have been counted only. One of the causes held gives its place up to
@@ -118,9 +109,9 @@ static unsigned take_untold(fcgi__trouble *kind, unsigned which, long long now,
   return untold;
 }
 
-static void tell_rest(fcgi_server *server, unsigned kind, unsigned which,
+static void tell_rest(fcgi__observer *observer, unsigned kind, unsigned which,
                       long long now, long long *next) {
-  fcgi__troubles *troubles = &server->troubles;
+  fcgi__troubles *troubles = &observer->troubles;
   fcgi__trouble *at = &troubles->kinds[kind];
   char name[FCGI__CAUSE_NAME];
   unsigned untold;
@@ -129,15 +120,15 @@ static void tell_rest(fcgi_server *server, unsigned kind, unsigned which,
   memcpy(name, at->causes[which].name, sizeof name);
   pthread_mutex_unlock(&troubles->lock);
   if (untold > 0)
-    fcgi__server_log(server, FCGI_LOG_WARNING, "%u more %s (%s)", untold,
-                     kinds[kind].plural,
-                     which == FCGI__CAUSES ? "of other causes" : name);
+    fcgi__logs_log(observer->logs, FCGI_LOG_WARNING, "%u more %s (%s)", untold,
+                   kinds[kind].plural,
+                   which == FCGI__CAUSES ? "of other causes" : name);
 }
 
-long long fcgi__trouble_tell(fcgi_server *server, long long now) {
+long long fcgi__trouble_tell(fcgi__observer *observer, long long now) {
   long long next = LLONG_MAX;
   for (unsigned kind = 0; kind < FCGI__TROUBLES; kind++)
     for (unsigned which = 0; which <= FCGI__CAUSES; which++)
-      tell_rest(server, kind, which, now, &next);
+      tell_rest(observer, kind, which, now, &next);
   return next;
 }

@@ -6,6 +6,7 @@
 
 #include <fastcgi/server.h>
 #include <pthread.h>
+#include <stdarg.h>
 #include <stdint.h>
 #include <sys/socket.h>
 
@@ -57,17 +58,21 @@ typedef struct fcgi__troubles {
 void fcgi__troubles_init(fcgi__troubles *troubles);
 void fcgi__troubles_clear(fcgi__troubles *troubles);
 
+struct fcgi__observer;
+
 /* Counts one, and logs it as a line of `level` unless a line of its kind and
    `cause` was logged within the last ten seconds, or too many others were. Any
-   thread, under any lock. */
-void fcgi__trouble_note(fcgi_server *server, fcgi__trouble_kind kind,
-                        const char *cause, fcgi_log_level level,
-                        const char *format, ...)
-    __attribute__((format(printf, 5, 6)));
+   thread, under any lock. Returns when fcgi__trouble_tell has to be called, if
+   no earlier call has said so; else LLONG_MAX. */
+long long fcgi__trouble_vnote(struct fcgi__observer *observer,
+                              fcgi__trouble_kind kind, const char *cause,
+                              fcgi_log_level level, const char *format,
+                              va_list arguments)
+    __attribute__((format(printf, 5, 0)));
 
 /* Logs how many were not told of each cause that was quiet until `now`. Returns
    when the next one is due, LLONG_MAX for never. */
-long long fcgi__trouble_tell(fcgi_server *server, long long now);
+long long fcgi__trouble_tell(struct fcgi__observer *observer, long long now);
 
 /* Who is at the other end of a connected socket. */
 typedef struct fcgi__peer {
@@ -78,9 +83,17 @@ typedef struct fcgi__peer {
 
 void fcgi__peer_of(int fd, fcgi__peer *out);
 
-/* Notes that a peer broke the protocol. `data` are the bytes that it began
-   with, or NULL when it began well; `error` tells the rest. */
-void fcgi__trouble_broken(fcgi_server *server, int fd, const uint8_t *data,
-                          size_t len, int error);
+/* What came from a peer that broke the protocol. */
+typedef struct fcgi__stranger {
+  const char *what;   /* What it sent, in words. */
+  const char *advice; /* What to do about it, or "". */
+  const char *sort;   /* `what` without bytes that change each time. */
+  char bytes[FCGI__PEER_PLACE]; /* Where `what` may be. */
+} fcgi__stranger;
+
+/* `data` are the bytes that it began with, or NULL when it began well; `error`
+   tells the rest. `out` must stay where it is. */
+void fcgi__stranger_find(fcgi__stranger *out, const uint8_t *data, size_t len,
+                         int error);
 
 #endif

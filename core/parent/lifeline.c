@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include "parent/lifeline.h"
-#include "server/server.h"
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
@@ -15,12 +14,12 @@ static int ends_by_sigterm(void) {
          sigismember(&blocked, SIGTERM) == 0;
 }
 
-int fcgi__lifeline_watch(fcgi_server *server, int fd) {
-  fcgi__lifeline *lifeline = &server->lifeline;
+int fcgi__lifeline_watch(fcgi__lifeline *lifeline, fcgi__poller *poller,
+                         int fd) {
   if (fd <= 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 || !ends_by_sigterm())
     return 0;
   atomic_store(&lifeline->watched, fd);
-  if (fcgi__poller_add(server->poller, fd, FCGI__POLL_IN | FCGI__POLL_LEVEL,
+  if (fcgi__poller_add(poller, fd, FCGI__POLL_IN | FCGI__POLL_LEVEL,
                        lifeline) == 0)
     return 1;
   atomic_store(&lifeline->watched, 0);
@@ -29,10 +28,10 @@ int fcgi__lifeline_watch(fcgi_server *server, int fd) {
 
 /* What was written stays in the pipe: another server of this process watches
    it too. */
-void fcgi__lifeline_stop(fcgi_server *server) {
-  int fd = atomic_exchange(&server->lifeline.watched, 0);
+int fcgi__lifeline_leave(fcgi__lifeline *lifeline, fcgi__poller *poller) {
+  int fd = atomic_exchange(&lifeline->watched, 0);
   if (fd == 0)
-    return;
-  fcgi__poller_remove(server->poller, fd);
-  fcgi_server_stop(server, FCGI_STOP_GRACEFUL);
+    return 0;
+  fcgi__poller_remove(poller, fd);
+  return 1;
 }

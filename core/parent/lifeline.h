@@ -5,9 +5,8 @@
 #ifndef FCGI_PARENT_LIFELINE_H
 #define FCGI_PARENT_LIFELINE_H
 
+#include "os/poller.h"
 #include <stdatomic.h>
-
-struct fcgi_server;
 
 typedef struct fcgi__lifeline {
   atomic_int watched; /* What the poller knows of; 0: nothing. */
@@ -15,9 +14,11 @@ typedef struct fcgi__lifeline {
 
 /* Watch `fd`, 0 for none, where the program does nothing about SIGTERM: 1 when
    the supervisor is to ask here and to send no signal. */
-int fcgi__lifeline_watch(struct fcgi_server *server, int fd);
+int fcgi__lifeline_watch(fcgi__lifeline *lifeline, fcgi__poller *poller,
+                         int fd);
 
-/* It has asked, or is gone. */
-void fcgi__lifeline_stop(struct fcgi_server *server);
+/* The supervisor has asked, or is gone: watch no longer. 1 for the first call
+   that says so, whose caller stops the server. */
+int fcgi__lifeline_leave(fcgi__lifeline *lifeline, fcgi__poller *poller);
 
 #endif

@@ -2,10 +2,8 @@
 #include "parent/notify.h"
 #include "base/number.h"
 #include "os/clock.h"
-#include "server/server.h"
 #include <errno.h>
 #include <limits.h>
-#include <sched.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,44 +53,14 @@ int fcgi__notify_interval(void) {
   return half < 1 ? 1 : half > INT_MAX ? INT_MAX : (int)half;
 }
 
-int fcgi__notify_tell(const fcgi_server *server, const char *text) {
-  const char *name = server->starter.notify;
-  return *name ? fcgi__notify_send(name, text) : -1;
-}
-
-/* A process that answers one CGI request is no service. No thread goes on to
-   serve before all has begun, or its first requests would have no deadline. */
-static void begin(fcgi_server *server) {
-  fcgi__notify *notify = &server->notify;
-  if (server->listener_count == 0)
-    return;
-  if (atomic_exchange(&notify->ready, 1)) {
-    while (!atomic_load(&notify->begun))
-      sched_yield();
-    return;
-  }
-  fcgi__orphan_find(server);
-  fcgi__tally_start(server);
-  fcgi__logs_start(server);
-  fcgi__starter_forget();
-  atomic_store(&notify->begun, 1);
-  if (!server->starter.notify[0])
-    return;
-  fcgi__notify_tell(server,
-                    fcgi__lifeline_watch(server, server->orphan.lifeline)
-                        ? "FASTCGI=STOP_BY_PIPE\nREADY=1"
-                        : "READY=1");
+void fcgi__notify_begin(fcgi__notify *notify, int every_ms) {
   atomic_store(&notify->alive_due, fcgi__now());
-  atomic_store(&notify->every_ms, server->starter.alive_ms);
+  atomic_store(&notify->every_ms, every_ms);
 }
 
-long long fcgi__notify_waiting(fcgi_server *server) {
-  fcgi__notify *notify = &server->notify;
-  int every;
+long long fcgi__notify_alive(fcgi__notify *notify, const char *name) {
+  int every = atomic_load_explicit(&notify->every_ms, memory_order_relaxed);
   long long due, now;
-  if (!atomic_load_explicit(&notify->begun, memory_order_acquire))
-    begin(server);
-  every = atomic_load_explicit(&notify->every_ms, memory_order_relaxed);
   if (every == 0)
     return LLONG_MAX;
   now = fcgi__now();
@@ -100,12 +68,6 @@ long long fcgi__notify_waiting(fcgi_server *server) {
   if (due > now)
     return due;
   if (atomic_compare_exchange_strong(&notify->alive_due, &due, now + every))
-    fcgi__notify_tell(server, "WATCHDOG=1");
+    fcgi__notify_send(name, "WATCHDOG=1");
   return now + every;
-}
-
-void fcgi__notify_stopping(fcgi_server *server) {
-  fcgi__tally_state(server, FCGI_WORKER_DRAINING);
-  if (atomic_load(&server->notify.ready))
-    fcgi__notify_tell(server, "STOPPING=1");
 }

@@ -6,11 +6,7 @@
 #include <stdatomic.h>
 #include <stddef.h>
 
-struct fcgi_server;
-
 typedef struct fcgi__notify {
-  atomic_int ready;       /* 1: READY=1 was sent, or nobody wants to know. */
-  atomic_int begun;       /* 1: and what begins with the server has begun. */
   atomic_int every_ms;    /* How often WATCHDOG=1 is due; 0: never. */
   atomic_llong alive_due; /* When it is due next. */
 } fcgi__notify;
@@ -19,18 +15,15 @@ typedef struct fcgi__notify {
    listener that is slow or gone misses it. 0, or -1 with errno. */
 int fcgi__notify_send(const char *name, const char *text);
 
-/* Likewise to whoever started us; -1 also when nobody wants to know. */
-int fcgi__notify_tell(const struct fcgi_server *server, const char *text);
-
 /* How often WATCHDOG=1 is to be sent, half of what the environment asks this
    process for: milliseconds, or 0. */
 int fcgi__notify_interval(void);
 
-/* The server is about to wait: it is ready, and alive. Returns the time by
-   which it has to wait no longer, LLONG_MAX mostly. */
-long long fcgi__notify_waiting(struct fcgi_server *server);
+/* WATCHDOG=1 is due now and then every `every_ms`; 0: never. */
+void fcgi__notify_begin(fcgi__notify *notify, int every_ms);
 
-/* It stops. */
-void fcgi__notify_stopping(struct fcgi_server *server);
+/* Send WATCHDOG=1 to the socket `name` if it is due. Returns when it is due
+   next, LLONG_MAX for never. */
+long long fcgi__notify_alive(fcgi__notify *notify, const char *name);
 
 #endif

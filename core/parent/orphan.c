@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "parent/orphan.h"
 #include "base/number.h"
-#include "server/server.h"
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -44,9 +43,7 @@ static void start_timer(int timer, int ms) {
 
 #endif
 
-void fcgi__orphan_find(fcgi_server *server) {
-  fcgi__orphan *orphan = &server->orphan;
-  const char *text = server->starter.supervisor;
+void fcgi__orphan_find(fcgi__orphan *orphan, const char *text) {
   int said[4]; /* Our process id, our parent's, milliseconds, the pipe. */
   if (fcgi__number_list(text, said, 4) < 0 || said[0] != getpid() ||
       said[1] == 0)
@@ -58,27 +55,12 @@ void fcgi__orphan_find(fcgi_server *server) {
   atomic_store(&orphan->parent, (long)said[1]);
 }
 
-int fcgi__orphan_is_one(const fcgi_server *server) {
-  long parent = atomic_load(&server->orphan.parent);
+int fcgi__orphan_is_one(const fcgi__orphan *orphan) {
+  long parent = atomic_load(&orphan->parent);
   return parent > 0 && (long)getppid() != parent;
 }
 
-void fcgi__orphan_stopping(const fcgi_server *server) {
-  if (fcgi__orphan_is_one(server))
-    start_timer(server->orphan.timer, server->orphan.patience_ms);
-}
-
-/* Another thread may be about to use them: the numbers stay taken. */
-void fcgi__orphan_let_go(fcgi_server *server) {
-  int nothing;
-  if (!fcgi__orphan_is_one(server))
-    return;
-  atomic_store(&server->handover.out, -1);
-  nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
-  if (nothing < 0)
-    return;
-  for (size_t i = 0; i < server->listener_count; i++)
-    if (!server->listeners[i].own)
-      dup3(nothing, server->listeners[i].fd, O_CLOEXEC);
-  close(nothing);
+void fcgi__orphan_stopping(const fcgi__orphan *orphan) {
+  if (fcgi__orphan_is_one(orphan))
+    start_timer(orphan->timer, orphan->patience_ms);
 }

@@ -5,8 +5,6 @@
 
 #include <stdatomic.h>
 
-struct fcgi_server;
-
 typedef struct fcgi__orphan {
   atomic_long parent; /* The supervisor that started us; 0: none of ours. */
   int timer;          /* Of the kernel; it ends this process. */
@@ -14,17 +12,15 @@ typedef struct fcgi__orphan {
   int lifeline;       /* Where it asks for one; 0: nowhere. */
 } fcgi__orphan;
 
-/* See in FASTCGI_SUPERVISOR=PID:PARENT:MS:LIFELINE who started this process. */
-void fcgi__orphan_find(struct fcgi_server *server);
+/* See in `text`, PID:PARENT:MS:LIFELINE of FASTCGI_SUPERVISOR, who started this
+   process. */
+void fcgi__orphan_find(fcgi__orphan *orphan, const char *text);
 
 /* 1 when that one lives no more. Async-signal-safe, as is the next. */
-int fcgi__orphan_is_one(const struct fcgi_server *server);
+int fcgi__orphan_is_one(const fcgi__orphan *orphan);
 
 /* The server is to stop: where nobody else would, the kernel ends this process
    once it has had the time for it, whatever its handlers do. */
-void fcgi__orphan_stopping(const struct fcgi_server *server);
-
-/* Let go of listeners that others may want, and of sockets to nobody. */
-void fcgi__orphan_let_go(struct fcgi_server *server);
+void fcgi__orphan_stopping(const fcgi__orphan *orphan);
 
 #endif

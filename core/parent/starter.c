@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "parent/starter.h"
-#include "server/server.h"
+#include "parent/notify.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -10,8 +10,7 @@ static void hear(char *out, size_t size, const char *name) {
     snprintf(out, size, "%s", text);
 }
 
-void fcgi__starter_hear(fcgi_server *server) {
-  fcgi__starter *starter = &server->starter;
+void fcgi__starter_hear(fcgi__starter *starter) {
   int alive_ms = fcgi__notify_interval();
   hear(starter->notify, sizeof starter->notify, "NOTIFY_SOCKET");
   hear(starter->supervisor, sizeof starter->supervisor, "FASTCGI_SUPERVISOR");

@@ -5,8 +5,6 @@
 #ifndef FCGI_PARENT_STARTER_H
 #define FCGI_PARENT_STARTER_H
 
-struct fcgi_server;
-
 enum { FCGI__STARTER_NAME = 108, FCGI__STARTER_TEXT = 80 };
 
 typedef struct fcgi__starter {
@@ -17,7 +15,7 @@ typedef struct fcgi__starter {
 } fcgi__starter;
 
 /* Keep what the environment says now, if anything. */
-void fcgi__starter_hear(struct fcgi_server *server);
+void fcgi__starter_hear(fcgi__starter *starter);
 
 /* Take it out of the environment, where it is. */
 void fcgi__starter_forget(void);

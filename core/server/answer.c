@@ -74,8 +74,9 @@ int fcgi__request_put(fcgi_request *request, const void *data, size_t len) {
   if (!error)
     error = fcgi_session_write(request->connection->session, request->id,
                                FCGI_STREAM_STDOUT, data, len);
-  if (!error && request->access)
-    fcgi__access_output(request, data, len);
+  if (!error)
+    fcgi__observe_output(&request->connection->server->observer,
+                         &request->observed, data, len);
   return error;
 }
 
@@ -94,8 +95,9 @@ static int write_lent(fcgi_request *request, const void *data, size_t len,
   int error = fcgi__request_put_errors(request), kept;
   if (!error)
     error = fcgi_session_lend(session, request->id, data, len);
-  if (!error && request->access)
-    fcgi__access_output(request, data, len);
+  if (!error)
+    fcgi__observe_output(&request->connection->server->observer,
+                         &request->observed, data, len);
   if (!error)
     error = send_now(request);
   if (!error && more && request->timeout_ms != 0)
@@ -276,8 +278,8 @@ int fcgi__request_pump_file(fcgi_request *request) {
     if (fcgi_session_write_file(request->connection->session, request->id,
                                 request->file_fd, request->file_offset, part))
       return FCGI_ERR_NOMEM;
-    if (request->access)
-      fcgi__access_output(request, NULL, part);
+    fcgi__observe_output(&request->connection->server->observer,
+                         &request->observed, NULL, part);
     request->file_offset += part;
     request->file_left -= part;
   }
@@ -388,10 +390,9 @@ int fcgi__request_end(fcgi_request *request, uint32_t app_status) {
   fcgi__request_put_all_errors(request);
   request->ended = 1;
   fcgi__gather_end(request);
-  if (request->tally.counted)
-    fcgi__tally_ended(request);
-  if (request->access)
-    fcgi__access_ended(request);
+  request->slow_due = request->answer_due = LLONG_MAX;
+  fcgi__observe_ended(&request->connection->server->observer,
+                      &request->observed);
   error = fcgi_session_end(request->connection->session, request->id,
                            app_status, FCGI_STATUS_COMPLETE);
   return error;

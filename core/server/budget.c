@@ -26,7 +26,8 @@ size_t fcgi__connection_share(const fcgi__connection *connection,
 static void change(fcgi_server *server, size_t before, size_t now) {
   atomic_fetch_add_explicit(&server->memory, now - before,
                             memory_order_relaxed);
-  fcgi__tally_add(server, FCGI_STATUS_MEMORY, 0);
+  fcgi__observe_set(&server->observer, FCGI_STATUS_MEMORY,
+                    atomic_load(&server->memory));
 }
 
 void fcgi__connection_hold(fcgi__connection *connection, size_t before,

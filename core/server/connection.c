@@ -187,9 +187,11 @@ static void begin_request(fcgi__connection *connection,
 
 static void note_refusal(fcgi__connection *connection,
                          const fcgi_event *event) {
-  fcgi__tally_add(connection->server, FCGI_STATUS_REFUSED, 1);
-  if (connection->server->access && event->data)
-    fcgi__access_refused(connection, event);
+  fcgi__observe_count(&connection->server->observer, FCGI_STATUS_REFUSED, 1);
+  if (connection->server->observer.access && event->data)
+    fcgi__observe_refused(&connection->server->observer, event->params,
+                          event->data, event->len,
+                          fcgi_session_unsent(connection->session, event->id));
 }
 
 static void give(fcgi__connection *connection, const fcgi_event *event) {
@@ -228,9 +230,7 @@ static void fail(fcgi__connection *connection, int error) {
   if (connection->lost)
     return;
   give_up(connection);
-  fcgi__trouble_broken(connection->server, connection->fd,
-                       connection->fresh ? connection->fed : NULL,
-                       connection->fed_len, error);
+  fcgi__connection_tell_broken(connection, error);
 }
 
 int fcgi__connection_events(fcgi__connection *connection) {
@@ -295,7 +295,7 @@ void fcgi__connection_lost_by_reset(fcgi__connection *connection) {
   fcgi__peer who;
   if (!connection->lost && has_open(connection)) {
     fcgi__peer_of(connection->fd, &who);
-    fcgi__trouble_note(
+    fcgi__server_trouble(
         connection->server, FCGI__TROUBLE_RESET, who.place, FCGI_LOG_INFO,
         "%s reset its connection while requests were open", who.name);
   }
@@ -313,7 +313,8 @@ static int receive_once(fcgi__connection *connection) {
     len = recv(connection->fd, data, sizeof data, MSG_DONTWAIT);
   while (len < 0 && errno == EINTR);
   if (len > 0) {
-    fcgi__tally_add(connection->server, FCGI_STATUS_BYTES_IN, (uint64_t)len);
+    fcgi__observe_count(&connection->server->observer, FCGI_STATUS_BYTES_IN,
+                        (uint64_t)len);
     take_bytes(connection, data, (size_t)len);
   } else if (len == 0)
     half_close(connection);
@@ -440,8 +441,9 @@ static void start(fcgi_server *server, int fd, int in_use) {
   }
   start_session(connection, fd);
   connection->fresh = in_use ? 0 : 1;
-  fcgi__tally_add(server, FCGI_STATUS_ACCEPTED, 1);
-  fcgi__tally_add(server, FCGI_STATUS_OPEN, 0);
+  fcgi__observe_count(&server->observer, FCGI_STATUS_ACCEPTED, 1);
+  fcgi__observe_set(&server->observer, FCGI_STATUS_OPEN,
+                    atomic_load(&server->open));
   fcgi__connection_receive(connection);
   if (atomic_load_explicit(&server->doubts, memory_order_relaxed) > 0)
     look_at_new(connection);
@@ -462,8 +464,7 @@ void fcgi__connection_discard(fcgi__connection *connection) {
   while (connection->all) {
     fcgi_request *request = connection->all;
     fcgi__server_forget(connection->server, request);
-    if (request->access)
-      fcgi__access_close(request);
+    fcgi__request_observe_close(request);
     fcgi__request_unlink(request);
     fcgi__request_free(request);
   }

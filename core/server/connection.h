@@ -177,6 +177,10 @@ int fcgi__connection_refuses(const fcgi__connection *connection);
 /* Count what the session and the requests hold; nothing when they are freed. */
 void fcgi__connection_count(fcgi__connection *connection, int freed);
 
+/* Log what came from a peer that broke the protocol, and from whom. */
+void fcgi__connection_tell_broken(const fcgi__connection *connection,
+                                  int error);
+
 /* Reading may go on. */
 void fcgi__connection_resume(fcgi__connection *connection);
 

@@ -239,13 +239,13 @@ static void note_timeouts(const fcgi__connection *connection, long long now) {
     return;
   fcgi__peer_of(connection->fd, &who);
   if (connection->due[FCGI__DUE_HEADER] <= now)
-    fcgi__trouble_note(
+    fcgi__server_trouble(
         connection->server, FCGI__TROUBLE_HEADER, who.place, FCGI_LOG_INFO,
         "a request's parameters stopped coming from %s: closed", who.name);
   else
-    fcgi__trouble_note(connection->server, FCGI__TROUBLE_OUTPUT, who.place,
-                       FCGI_LOG_INFO, "%s took no more of an answer: closed",
-                       who.name);
+    fcgi__server_trouble(connection->server, FCGI__TROUBLE_OUTPUT, who.place,
+                         FCGI_LOG_INFO, "%s took no more of an answer: closed",
+                         who.name);
 }
 
 void fcgi__connection_expire(fcgi__connection *connection, long long now) {

@@ -104,8 +104,8 @@ int fcgi__guard_prepare(fcgi_server *server) {
 static void report(fcgi_server *server, const char *who, const char *where) {
   char cause[FCGI__CAUSE_NAME];
   snprintf(cause, sizeof cause, "%s, not %s", who, where);
-  fcgi__trouble_note(server, FCGI__TROUBLE_REFUSED, cause, FCGI_LOG_WARNING,
-                     "refused a connection from %s: not %s", who, where);
+  fcgi__server_trouble(server, FCGI__TROUBLE_REFUSED, cause, FCGI_LOG_WARNING,
+                       "refused a connection from %s: not %s", who, where);
 }
 
 static void report_address(fcgi_server *server, const struct sockaddr *peer,

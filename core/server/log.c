@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* The server's surroundings: its log, its clock and what it finds at the start.
- */
+/* The server's logs, and the directory for its files. */
 #include "server/server.h"
 #include <errno.h>
 #include <fastcgi/error.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -44,15 +44,60 @@ int fcgi__server_check_temp(fcgi_server *server) {
 
 void fcgi__server_log(fcgi_server *server, fcgi_log_level level,
                       const char *format, ...) {
-  char line[FCGI__MESSAGE], text[FCGI__MESSAGE + 16];
   va_list arguments;
   va_start(arguments, format);
-  vsnprintf(line, sizeof line, format, arguments);
+  fcgi__logs_vlog(server->observer.logs, level, format, arguments);
   va_end(arguments);
-  if (fcgi__logs_has_errors(server) || server->config.log) {
-    fcgi_server_log(server, level, line, strlen(line));
-    return;
-  }
-  snprintf(text, sizeof text, "fastcgi: %s\n", line);
-  fcgi_server_log(server, level, text, strlen(text));
+}
+
+int fcgi_server_log(fcgi_server *server, fcgi_log_level level, const char *text,
+                    size_t len) {
+  return fcgi__logs_tell(server->observer.logs, level, text, len);
+}
+
+void fcgi_server_reopen_logs(fcgi_server *server) {
+  if (!fcgi_server_forked(server))
+    fcgi__logs_reopen(server->observer.logs);
+}
+
+/* What the program says, else what the environment says; "" is nothing. */
+static const char *chosen(const char *given, const char *variable) {
+  const char *text = given ? given : getenv(variable);
+  return text && *text ? text : NULL;
+}
+
+int fcgi__server_logs_new(fcgi_server *server) {
+  fcgi__observer *observer = &server->observer;
+  fcgi_server_config *config = &server->config;
+  const char *errors = chosen(config->error_logfile, "FASTCGI_ERROR_LOGFILE");
+  const char *access = chosen(config->access_logfile, "FASTCGI_ACCESS_LOGFILE");
+  const char *format =
+      chosen(config->access_logformat, "FASTCGI_ACCESS_LOGFORMAT");
+  const fcgi__log_sink sink = {.log = config->log,
+                               .data = config->log_data,
+                               .levels = config->log_levels,
+                               .process = &server->process,
+                               .slot = &observer->slot};
+  int error;
+  config->error_logfile = config->access_logfile = config->access_logformat =
+      NULL;
+  observer->allocator = server->allocator;
+  observer->logs = fcgi__logs_make(&server->allocator, &sink);
+  if (!observer->logs)
+    return FCGI_ERR_NOMEM;
+  error = fcgi__logs_set(observer->logs, FCGI__LOG_ERRORS, errors);
+  if (!error)
+    error = fcgi__logs_set(observer->logs, FCGI__LOG_ACCESS, access);
+  if (!error && access)
+    error = fcgi__access_new(&observer->access, &server->allocator, format);
+  return error;
+}
+
+int fcgi__server_logs_open(fcgi_server *server) {
+  fcgi__observer *observer = &server->observer;
+  int error = fcgi__access_check(observer->access, server->message,
+                                 sizeof server->message);
+  return error ? error
+               : fcgi__logs_open(observer->logs, server->message,
+                                 sizeof server->message);
 }

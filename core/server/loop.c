@@ -12,14 +12,13 @@
 #include <unistd.h>
 
 enum {
-  LOOK_MS = 5,           /* From one look at the poller to the next. */
-  REPORTS = 16,          /* Taken from the poller at once by a lone thread. */
-  SPARE_TURNS = 64,      /* Looks of the spare thread at the poller. */
-  ACCEPT_PAUSE_MS = 100, /* After running out of descriptors. */
-  STOP_LOOK_MS = 20,     /* Between two looks in a stop. */
-  SLOW_MS = 2,           /* From one look at the poller to the next, */
-  LATE_MS = 20, /* and since it had nothing: then clients may have gone. */
-  DOUBTS = 64   /* How many of those that follow are asked. */
+  LOOK_MS = 5,       /* From one look at the poller to the next. */
+  REPORTS = 16,      /* Taken from the poller at once by a lone thread. */
+  SPARE_TURNS = 64,  /* Looks of the spare thread at the poller. */
+  STOP_LOOK_MS = 20, /* Between two looks in a stop. */
+  SLOW_MS = 2,       /* From one look at the poller to the next, */
+  LATE_MS = 20,      /* and since it had nothing: then clients may have gone. */
+  DOUBTS = 64        /* How many of those that follow are asked. */
 };
 
 static void lower_to(atomic_llong *at, long long value) {
@@ -43,62 +42,6 @@ void fcgi__server_deadline(fcgi_server *server, long long when) {
 void fcgi__server_nudge(fcgi_server *server) {
   if (atomic_load(&server->sleepers) > 0 || atomic_load(&server->running) == 0)
     fcgi__poller_wake(server->poller);
-}
-
-void fcgi__server_accept_on(fcgi_server *server) {
-  pthread_mutex_lock(&server->lock);
-  if (!atomic_load(&server->accepting) && !atomic_load(&server->stopping)) {
-    atomic_store(&server->accepting, 1);
-    atomic_store(&server->accept_again, LLONG_MAX);
-    for (size_t i = 0; i < server->listener_count; i++)
-      fcgi__poller_add(server->poller, server->listeners[i].fd,
-                       FCGI__POLL_IN | FCGI__POLL_LISTENER,
-                       &server->listeners[i]);
-    fcgi__handover_watch(server);
-  }
-  pthread_mutex_unlock(&server->lock);
-}
-
-void fcgi__server_accept_off(fcgi_server *server) {
-  pthread_mutex_lock(&server->lock);
-  if (atomic_exchange(&server->accepting, 0))
-    for (size_t i = 0; i < server->listener_count; i++)
-      fcgi__poller_remove(server->poller, server->listeners[i].fd);
-  fcgi__handover_rest(server);
-  pthread_mutex_unlock(&server->lock);
-}
-
-int fcgi__server_has_waiting(fcgi_server *server) {
-  struct pollfd at[FCGI__LISTENERS];
-  nfds_t count = (nfds_t)server->listener_count;
-  for (nfds_t i = 0; i < count; i++)
-    at[i] = (struct pollfd){.fd = server->listeners[i].fd, .events = POLLIN};
-  return poll(at, count, 0) > 0;
-}
-
-/* Out of descriptors or memory, or a listener that is no more: one that stays
-   readable would spin, so it rests a while. Connections that are open go on,
-   and other processes may have room. */
-void fcgi__server_rest_from_accepting(fcgi_server *server) {
-  long long again = fcgi__now() + ACCEPT_PAUSE_MS;
-  const char *why = strerror(errno);
-  fcgi__trouble_note(server, FCGI__TROUBLE_ACCEPT, why, FCGI_LOG_WARNING,
-                     "cannot accept a connection: %s; trying again in %d ms",
-                     why, ACCEPT_PAUSE_MS);
-  fcgi__server_accept_off(server);
-  fcgi__handover_tell(server);
-  lower_to(&server->accept_again, again);
-  fcgi__server_deadline(server, again);
-}
-
-int fcgi__server_accept(fcgi_server *server, fcgi__listener *listener) {
-  int fd = fcgi__guard_accept(server, listener);
-  if (fd >= 0)
-    fcgi__connection_start(server, fd);
-  else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR &&
-           errno != ECONNABORTED && errno != EPROTO)
-    fcgi__server_rest_from_accepting(server);
-  return fd >= 0;
 }
 
 void fcgi__server_each_connection(fcgi_server *server,
@@ -152,80 +95,10 @@ void fcgi__server_sweep(fcgi_server *server) {
     state.next = state.now + 1;
   if (state.next > atomic_load(&server->accept_again))
     state.next = atomic_load(&server->accept_again);
-  told = fcgi__trouble_tell(server, state.now);
+  told = fcgi__trouble_tell(&server->observer, state.now);
   if (state.next > told)
     state.next = told;
   fcgi__server_deadline(server, state.next);
-}
-
-static void stop_one(fcgi__connection *connection, void *data) {
-  const int *how = data;
-  fcgi__connection_lock(connection);
-  fcgi__connection_stop(
-      connection, *how == FCGI__ABORTING ? FCGI_STOP_NOW : FCGI_STOP_GRACEFUL);
-  fcgi__connection_settle(connection);
-}
-
-static void accept_some(fcgi_server *server, fcgi__listener *listener,
-                        int most) {
-  while (most-- > 0 &&
-         atomic_load(&server->open) < server->config.limit_connections &&
-         fcgi__server_accept(server, listener))
-    ;
-}
-
-void fcgi__server_accept_waiting(fcgi_server *server, int most) {
-  for (size_t i = 0; i < server->listener_count; i++)
-    accept_some(server, &server->listeners[i], most);
-}
-
-/* Clients that have connected already are served: what we listen on ourselves
-   goes away, and they would be reset. Of what is inherited others accept too,
-   but for those that each of our threads may have been woken for; where all of
-   them are inside handlers, nobody here would serve one soon. */
-static void accept_last(fcgi_server *server, int own) {
-  int woken = own + (int)atomic_load(&server->sleepers);
-  for (size_t i = 0; i < server->listener_count; i++)
-    accept_some(server, &server->listeners[i],
-                server->listeners[i].own ? server->config.backlog : woken);
-}
-
-/* A client that connects now shall learn at once that nobody accepts. Another
-   thread may be about to call accept4(2), so the numbers stay taken, by
-   something that cannot accept: where no descriptor is left to open, stderr. */
-static void close_listeners(fcgi_server *server) {
-  int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
-  int instead = nothing >= 0 ? nothing : STDERR_FILENO;
-  for (size_t i = 0; i < server->listener_count; i++)
-    fcgi__listener_retire(&server->listeners[i], instead);
-  if (nothing >= 0)
-    close(nothing);
-}
-
-static void carry_out(fcgi_server *server, int own) {
-  int wanted = atomic_load(&server->stop_wanted);
-  if (atomic_exchange(&server->stopping, wanted) == wanted)
-    return;
-  fcgi__notify_stopping(server);
-  fcgi__server_accept_off(server);
-  if (wanted == FCGI__STOPPING)
-    accept_last(server, own);
-  else
-    fcgi__handover_tell(server);
-  fcgi__handover_leave(server);
-  close_listeners(server);
-  fcgi__orphan_let_go(server);
-  fcgi__server_each_connection(server, stop_one, &wanted);
-  if (wanted == FCGI__ABORTING)
-    fcgi__poller_wake_all(server->poller);
-}
-
-/* Until it is carried out no thread may leave: connections are accepted and
-   taken meanwhile, perhaps by a thread that serves no requests. */
-void fcgi__server_carry_out_stop(fcgi_server *server, int own) {
-  atomic_fetch_add(&server->carrying, 1);
-  carry_out(server, own);
-  atomic_fetch_sub(&server->carrying, 1);
 }
 
 static int is_over(fcgi_server *server) {
@@ -252,7 +125,8 @@ static void serve_report(fcgi_server *server, const fcgi__ready *report) {
     return;
   }
   if (report->owner == &server->lifeline) {
-    fcgi__lifeline_stop(server);
+    if (fcgi__lifeline_leave(&server->lifeline, server->poller))
+      fcgi_server_stop(server, FCGI_STOP_GRACEFUL);
     return;
   }
   fcgi__connection_lock(connection);
@@ -300,7 +174,7 @@ void fcgi__server_serve_waiting(fcgi_server *server, int accept) {
 int fcgi_server_wait_ms(fcgi_server *server) {
   if (fcgi_server_forked(server))
     return -1;
-  return wait_ms(server, fcgi__notify_waiting(server), fcgi__now());
+  return wait_ms(server, fcgi__server_waiting(server), fcgi__now());
 }
 
 /* The connection of a request that goes on, though its handler has returned:
@@ -340,7 +214,7 @@ static int wait_once(fcgi_server *server, long long until) {
   int others = (int)atomic_fetch_add(&server->sleepers, 1), timeout, count;
   if (atomic_load_explicit(&server->unwatched, memory_order_relaxed))
     watch_unwatched(server);
-  alive = fcgi__notify_waiting(server);
+  alive = fcgi__server_waiting(server);
   entered = fcgi__now();
   timeout = wait_ms(server, alive < until ? alive : until, entered);
   if (atomic_load(&server->ready_count) > 0)
@@ -432,7 +306,7 @@ int fcgi__server_take_event(fcgi_server *server, fcgi_server_event *event,
     }
     if (is_over(server)) {
       fcgi__poller_wake_all(server->poller);
-      fcgi__logs_flush(server);
+      fcgi__logs_flush(server->observer.logs);
       return FCGI_ERR_CLOSED;
     }
     if (looked && timeout_ms >= 0 && fcgi__now() >= until)

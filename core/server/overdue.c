@@ -62,11 +62,11 @@ static void pass_deadline(fcgi_request *request) {
   char what[FCGI__WHAT];
   fcgi__request_describe(request, what);
   given = fcgi__server_withdraw(server, request, gone);
-  request->tally.deadline = LLONG_MAX;
+  request->answer_due = LLONG_MAX;
   if (!gone)
-    fcgi__tally_add(server, FCGI_STATUS_ABORTS_DEADLINE, 1);
+    fcgi__observe_count(&server->observer, FCGI_STATUS_ABORTS_DEADLINE, 1);
   if (given)
-    fcgi__tally_overdue(request);
+    fcgi__observe_overdue(&server->observer, &request->observed);
   fcgi__server_log(server, FCGI_LOG_WARNING, "%s: not answered within %g s, %s",
                    what, server->config.request_timeout_ms / 1000.0,
                    gone    ? "and the client is gone"
@@ -78,20 +78,38 @@ static void pass_deadline(fcgi_request *request) {
     give_up(request, given);
 }
 
-static void note_slow(fcgi_request *request) {
-  fcgi_server *server = request->connection->server;
-  request->tally.slow_due = LLONG_MAX;
-  request->tally.trace_due = 1;
-  fcgi__tally_add(server, FCGI_STATUS_SLOW, 1);
-  atomic_store(&request->connection->trace_due, 1);
-  fcgi__spare_trace(server);
+static long long next_due(const fcgi_request *request) {
+  if (!request->observed.tally.counted || request->ended)
+    return LLONG_MAX;
+  return request->slow_due < request->answer_due ? request->slow_due
+                                                 : request->answer_due;
 }
 
-static long long next_due(const fcgi_request *request) {
-  const fcgi__tally *tally = &request->tally;
-  if (!tally->counted || request->ended)
-    return LLONG_MAX;
-  return tally->slow_due < tally->deadline ? tally->slow_due : tally->deadline;
+void fcgi__request_set_dues(fcgi_request *request) {
+  fcgi__connection *connection = request->connection;
+  const fcgi_server_config *config = &connection->server->config;
+  long long now, first;
+  request->slow_due = request->answer_due = LLONG_MAX;
+  if (config->request_timeout_ms <= 0 && config->slow_log_ms <= 0)
+    return;
+  now = fcgi__now();
+  if (config->request_timeout_ms > 0)
+    request->answer_due = now + config->request_timeout_ms;
+  if (config->slow_log_ms > 0)
+    request->slow_due = now + config->slow_log_ms;
+  first = next_due(request);
+  if (first < atomic_load(&connection->request_due))
+    atomic_store(&connection->request_due, first);
+  fcgi__server_deadline(connection->server, first);
+}
+
+static void note_slow(fcgi_request *request) {
+  fcgi_server *server = request->connection->server;
+  request->slow_due = LLONG_MAX;
+  request->trace_due = 1;
+  fcgi__observe_count(&server->observer, FCGI_STATUS_SLOW, 1);
+  atomic_store(&request->connection->trace_due, 1);
+  fcgi__spare_trace(server);
 }
 
 /* Whatever ends one may free others of the list: it is read from the start
@@ -113,10 +131,10 @@ void fcgi__connection_overdue(fcgi__connection *connection, long long now) {
   if (connection->fd < 0)
     return;
   while ((request = find_due(connection, now)) != NULL) {
-    if (request->tally.slow_due <= now)
+    if (request->slow_due <= now)
       note_slow(request);
     else if (request->end_due)
-      request->tally.deadline = LLONG_MAX; /* Only its file is on the way. */
+      request->answer_due = LLONG_MAX; /* Only its file is on the way. */
     else
       pass_deadline(request);
   }
@@ -200,8 +218,9 @@ static void ask_tracer(fcgi_server *server, fcgi_request *request, char *text,
   if (!tracer)
     return;
   atomic_store(&server->spare.asked_at, fcgi__now());
-  atomic_store(&server->spare.asked, atomic_load(&request->tally.thread_id));
-  tracer((uintptr_t)request->tally.thread, request, text, len,
+  atomic_store(&server->spare.asked,
+               atomic_load(&request->observed.tally.thread_id));
+  tracer((uintptr_t)request->observed.tally.thread, request, text, len,
          atomic_load(&server->tracer_data));
   atomic_store(&server->spare.asked, 0);
   text[len - 1] = '\0';
@@ -211,7 +230,7 @@ static void ask_tracer(fcgi_server *server, fcgi_request *request, char *text,
    thread waits for us. */
 static void trace(fcgi_server *server, fcgi_request *request,
                   const char *what) {
-  const fcgi__tally *tally = &request->tally;
+  const fcgi__tally *tally = &request->observed.tally;
   char text[TRACE] = "";
   uint64_t age_us = fcgi__now_us() - tally->started_us;
   fcgi__server_log(server, FCGI_LOG_WARNING, "slow request: %s, for %.1f s%s",
@@ -232,10 +251,10 @@ static fcgi_request *take_traced(fcgi__connection *connection,
   fcgi_request *at;
   fcgi__connection_lock(connection);
   at = connection->fd < 0 ? NULL : connection->all;
-  while (at && !at->tally.trace_due)
+  while (at && !at->trace_due)
     at = at->all_next;
   if (at) {
-    at->tally.trace_due = 0;
+    at->trace_due = 0;
     atomic_fetch_add(&at->held, 1);
     fcgi__request_describe(at, what);
   }

@@ -11,6 +11,9 @@ enum { FCGI__WHAT = 192 }; /* Bytes of "METHOD PATH", escaped. */
 /* "METHOD PATH" of a request, for a line of the log. */
 void fcgi__request_describe(const fcgi_request *request, char out[FCGI__WHAT]);
 
+/* Set when the request is slow or overdue, from now on. */
+void fcgi__request_set_dues(fcgi_request *request);
+
 /* See to the connection's requests that are slow or overdue at `now`; its lock
    is held. */
 void fcgi__connection_overdue(fcgi__connection *connection, long long now);

@@ -144,8 +144,8 @@ static int let_go(fcgi_request *request, const char *data, size_t len) {
     return error;
   if (head.hops)
     fcgi__request_dropped(request, head.hops);
-  if (request->tally.counted)
-    fcgi__tally_raw(request, data, len);
+  if (request->observed.tally.counted)
+    fcgi__tally_raw(&request->observed.tally, data, len);
   request->answer = FCGI__ANSWER_RAW;
   if (fcgi__status_has_no_body(head.status))
     request->head_only = 1;
@@ -234,8 +234,8 @@ ptrdiff_t fcgi__raw_head(fcgi_request *request, const char *data, size_t len) {
   if (request->broken)
     return FCGI_ERR_INVALID;
   if (!is_cgi(request) || look(request, data, len) < 0) {
-    if (request->tally.counted)
-      fcgi__tally_raw(request, data, len);
+    if (request->observed.tally.counted)
+      fcgi__tally_raw(&request->observed.tally, data, len);
     return fcgi__raw_release(request);
   }
   request->answer = FCGI__ANSWER_HELD;

@@ -174,8 +174,7 @@ void fcgi__server_pop(fcgi_server *server, fcgi_server_event *event, int hold) {
   if (type == FCGI_EVENT_REQUEST) {
     request->wants_close = 1;
     fcgi__gather_begin(request->connection);
-    if (request->tally.counted)
-      fcgi__tally_given(request);
+    fcgi__observe_given(&server->observer, &request->observed);
   }
   event->type = (fcgi_event_type)type;
   event->request = request;

@@ -55,8 +55,7 @@ fcgi_request *fcgi__request_new(fcgi__connection *connection,
   request->read_wake = request->write_wake = -1;
   request->input_done = event->spec->streams == FCGI_STREAMS_NONE;
   request->data_done = event->spec->streams != FCGI_STREAMS_STDIN_DATA;
-  if (connection->server->access)
-    request->access = fcgi__access_begin(connection->server);
+  fcgi__observe_begin(&connection->server->observer, &request->observed);
   link_request(connection, request);
   if (!request->input_done) {
     connection->reading++;
@@ -73,13 +72,13 @@ static void close_fd(int *fd) {
 
 void fcgi__request_free(fcgi_request *request) {
   const fcgi_allocator *allocator = &request->connection->server->allocator;
-  if (request->tally.counted)
-    fcgi__tally_finish(request);
+  if (request->observed.tally.counted)
+    fcgi__spare_done(request->connection->server);
+  fcgi__observe_free(&request->connection->server->observer,
+                     &request->observed);
   if (request->kept)
     fcgi_session_drop_params(request->params, allocator);
-  fcgi__access_drop(request);
   fcgi__free(allocator, atomic_load(&request->path));
-  fcgi__buffer_clear(&request->error_line, allocator);
   fcgi__connection_hold(request->connection,
                         request->body.memory.cap + request->data.memory.cap +
                             request->errors.cap + request->head.cap,
@@ -94,61 +93,10 @@ void fcgi__request_free(fcgi_request *request) {
   fcgi__free(allocator, request);
 }
 
-static void leave_collecting(fcgi_request *request) {
-  if (!request->dispatched && request->role->streams != FCGI_STREAMS_NONE)
-    request->connection->collecting--;
-}
-
-void fcgi__request_dispatch(fcgi_request *request) {
-  leave_collecting(request);
-  request->dispatched = 1;
-  if (atomic_load_explicit(&request->connection->server->slot,
-                           memory_order_relaxed))
-    fcgi__tally_begin(request);
-  else
-    fcgi__server_notify(request->connection->server, request,
-                        FCGI_EVENT_REQUEST);
-}
-
 static void leave_reading(fcgi_request *request) {
   if (!request->input_done)
     request->connection->reading--;
   request->input_done = request->data_done = 1;
-}
-
-/* The library answers for a program that has not seen the request. */
-static void answer_alone(fcgi_request *request, int status) {
-  const char *text = status == 408   ? "408 Request Timeout\n"
-                     : status == 413 ? "413 Content Too Large\n"
-                                     : "500 Internal Server Error\n";
-  leave_collecting(request);
-  request->dispatched = 1;
-  fcgi__request_reply(request, status, "text/plain", text, strlen(text));
-}
-
-static int is_collecting(const fcgi_request *request) {
-  return !request->dispatched && request->role->streams != FCGI_STREAMS_NONE;
-}
-
-long long fcgi__request_body_due(fcgi_request *request, long long now,
-                                 int timeout) {
-  if (!is_collecting(request))
-    return LLONG_MAX;
-  if (request->fed)
-    request->body_due = now + timeout;
-  request->fed = 0;
-  return request->body_due;
-}
-
-void fcgi__request_expire(fcgi_request *request, long long now) {
-  fcgi__peer who;
-  if (!is_collecting(request) || request->body_due > now)
-    return;
-  fcgi__peer_of(request->connection->fd, &who);
-  fcgi__trouble_note(
-      request->connection->server, FCGI__TROUBLE_BODY, who.place, FCGI_LOG_INFO,
-      "a request body stopped coming from %s: answered 408", who.name);
-  answer_alone(request, 408);
 }
 
 static int over_limit(const fcgi_request *request, size_t len) {
@@ -167,7 +115,7 @@ static int hold(fcgi_request *request, fcgi__body *body,
                                 event->len, limit, server->temp_dir);
   fcgi__connection_hold(request->connection, before, body->memory.cap);
   if (in_memory && body->fd >= 0)
-    fcgi__tally_add(server, FCGI_STATUS_SPILLS, 1);
+    fcgi__observe_count(&server->observer, FCGI_STATUS_SPILLS, 1);
   if (error == FCGI_ERR_SYSTEM)
     fcgi__server_log(server, FCGI_LOG_ERROR,
                      "cannot keep a request body in %s: %s", server->temp_dir,
@@ -187,9 +135,9 @@ static size_t memory_for_body(const fcgi_request *request) {
 static void collect(fcgi_request *request, fcgi__body *body,
                     const fcgi_event *event) {
   if (over_limit(request, event->len))
-    answer_alone(request, 413);
+    fcgi__request_answer_alone(request, 413);
   else if (hold(request, body, event, memory_for_body(request)))
-    answer_alone(request, 500);
+    fcgi__request_answer_alone(request, 500);
 }
 
 /* The program has the request, so it is the one to end it. */
@@ -260,14 +208,14 @@ void fcgi__request_abort(fcgi_request *request, fcgi_abort_reason reason) {
   fcgi_server *server = request->connection->server;
   if (request->kept)
     return; /* Its deadline has been told of. */
-  fcgi__tally_add(server,
-                  (fcgi_status_value)(FCGI_STATUS_ABORTS_RECORD + reason -
-                                      FCGI_ABORT_RECORD),
-                  1);
+  fcgi__observe_count(&server->observer,
+                      (fcgi_status_value)(FCGI_STATUS_ABORTS_RECORD + reason -
+                                          FCGI_ABORT_RECORD),
+                      1);
   request->aborted = reason;
   cut_input(request);
   if (!request->dispatched) {
-    leave_collecting(request);
+    fcgi__request_leave_collecting(request);
     request->dispatched = 1;
     fcgi__request_end(request, 0);
   } else if (request->end_due && reason > FCGI_ABORT_RECORD) {
@@ -298,14 +246,20 @@ static void give_close(fcgi_request *request) {
     fcgi__server_notify(request->connection->server, request, FCGI_EVENT_CLOSE);
 }
 
+void fcgi__request_observe_close(fcgi_request *request) {
+  fcgi__connection *connection = request->connection;
+  fcgi__observed *observed = &request->observed;
+  if (observed->access || observed->error_line.len > 0)
+    fcgi__observe_close(&connection->server->observer, observed,
+                        request->params,
+                        fcgi_session_unsent(connection->session, request->id));
+}
+
 /* Nobody but a callback that still holds the handle, or the one that takes
    CLOSE, may look at the request now. */
 void fcgi__request_close(fcgi_request *request) {
   fcgi_server *server = request->connection->server;
-  if (request->error_line.len > 0)
-    fcgi__logs_stderr(request, NULL, 0);
-  if (request->access)
-    fcgi__access_close(request);
+  fcgi__request_observe_close(request);
   leave_reading(request);
   request->ended = request->closed = 1;
   fcgi__request_unlink(request);

@@ -4,8 +4,7 @@
 #define FCGI_SERVER_REQUEST_H
 
 #include "gateway/path.h"
-#include "observe/access.h"
-#include "observe/tally.h"
+#include "observe/observe.h"
 #include "server/body.h"
 #include "server/connection.h"
 #include <fastcgi/request.h>
@@ -82,10 +81,11 @@ struct fcgi_request {
   uint64_t file_left;   /* How much of it. */
   atomic_uint held;     /* Callbacks that use the handle. */
   uint8_t gathers;      /* 1: whoever ends it takes another one then. */
-  fcgi__tally tally;    /* What the scoreboard is told. */
-  fcgi__access *access; /* What the access log is told, or NULL. */
+  fcgi__observed observed;    /* What those outside see of it. */
+  long long slow_due;         /* When it is slow, or LLONG_MAX. */
+  long long answer_due;       /* When its handler is overdue, or LLONG_MAX. */
+  uint8_t trace_due;          /* 1: it is for the slow log. */
   _Atomic(fcgi__path *) path; /* Texts of fcgi_request_path, or NULL. */
-  fcgi__buffer error_line;    /* STDERR for the error log, up to a newline. */
 };
 
 /* Make the request that a session's REQUEST event told of; NULL without
@@ -106,6 +106,18 @@ void fcgi__request_expire(fcgi_request *request, long long now);
 /* Before it is handed out: see whether anyone still wants the answer. The
    caller holds it, which ends here. */
 void fcgi__request_look(fcgi_request *request);
+
+/* Write what the logs are still to have of it. */
+void fcgi__request_observe_close(fcgi_request *request);
+
+/* Answer a request for the status page or the ping path: 1; any other: 0. */
+int fcgi__status_answer(fcgi_request *request);
+
+/* It is no longer one whose body is being collected. */
+void fcgi__request_leave_collecting(fcgi_request *request);
+
+/* The library answers for a program that has not seen it. */
+void fcgi__request_answer_alone(fcgi_request *request, int status);
 
 /* Hand it to the program. */
 void fcgi__request_dispatch(fcgi_request *request);

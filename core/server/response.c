@@ -214,7 +214,7 @@ static int write_head(fcgi_request *request, const start *of) {
   error = fcgi__request_put(request, bytes, (size_t)(end - bytes));
   if (!error) {
     request->answer = FCGI__ANSWER_BODY;
-    request->tally.status = (uint16_t)of->head.status;
+    request->observed.tally.status = (uint16_t)of->head.status;
     fcgi__request_head_out(request);
   }
   if (fcgi__status_has_no_body(of->head.status))

@@ -130,8 +130,8 @@ static void send_all(fcgi__connection *connection) {
     if (sent > 0) {
       connection->moved = 1;
       connection->spill = 0;
-      fcgi__tally_add(connection->server, FCGI_STATUS_BYTES_OUT,
-                      (uint64_t)sent);
+      fcgi__observe_count(&connection->server->observer, FCGI_STATUS_BYTES_OUT,
+                          (uint64_t)sent);
       fcgi_session_output_done(connection->session, (size_t)sent);
     }
   } while (sent > 0 || (sent < 0 && errno == EINTR));

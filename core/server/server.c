@@ -94,9 +94,9 @@ static void init_server(fcgi_server *server, const fcgi_server_config *config) {
   };
   fcgi__process_init(&server->process);
   fcgi__handover_init(&server->handover);
-  server->board.fd = -1;
+  server->observer.board.fd = -1;
   pthread_mutex_init(&server->lock, NULL);
-  fcgi__troubles_init(&server->troubles);
+  fcgi__troubles_init(&server->observer.troubles);
   atomic_init(&server->offered, -1);
   atomic_init(&server->next_sweep, LLONG_MAX);
   atomic_init(&server->accept_again, LLONG_MAX);
@@ -113,7 +113,7 @@ int fcgi_server_new(fcgi_server **out, const fcgi_server_config *config) {
   if (!server)
     return FCGI_ERR_NOMEM;
   init_server(server, &filled);
-  error = fcgi__logs_new(server);
+  error = fcgi__server_logs_new(server);
   fcgi__settings_fill(server);
   if (!error)
     error = fcgi__guard_init(&server->guard, &filled);
@@ -123,7 +123,8 @@ int fcgi_server_new(fcgi_server **out, const fcgi_server_config *config) {
   if (error) {
     fcgi__process_clear(&server->process);
     fcgi__guard_clear(&server->guard, &filled.allocator);
-    fcgi__logs_free(server);
+    fcgi__logs_end(server->observer.logs);
+    fcgi__observer_end(&server->observer);
     fcgi__free(&filled.allocator, server);
     return error;
   }
@@ -175,7 +176,7 @@ void fcgi_server_free(fcgi_server *server) {
   if (offered >= 0)
     close(offered);
   fcgi__spare_end(server);
-  fcgi__trouble_tell(server, LLONG_MAX - 1);
+  fcgi__trouble_tell(&server->observer, LLONG_MAX - 1);
   atomic_store(&server->stopping, FCGI__ABORTING);
   for (size_t i = 0; i < server->listener_count; i++) {
     if (server->listeners[i].own)
@@ -186,13 +187,12 @@ void fcgi_server_free(fcgi_server *server) {
   free_ready(server);
   fcgi__gather_flush(server);
   free_connections(server);
-  fcgi__logs_free(server);
-  fcgi__tally_end(server);
+  fcgi__logs_end(server->observer.logs);
+  fcgi__observer_end(&server->observer);
   fcgi__cgi_free(server->cgi, &allocator);
   fcgi__poller_free(server->poller);
   fcgi__guard_clear(&server->guard, &allocator);
   fcgi__free(&allocator, server->roles);
-  fcgi__troubles_clear(&server->troubles);
   pthread_mutex_destroy(&server->lock);
   fcgi__process_clear(&server->process);
   fcgi__free(&allocator, server);
@@ -205,16 +205,6 @@ static void no_delay(const fcgi__listener *listener) {
   int one = 1;
   if (listener->family != AF_UNIX)
     setsockopt(listener->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-}
-
-/* The web server that started us needs nobody's leave to connect. */
-static int answer_cgi(fcgi_server *server) {
-  extern char **environ;
-  if (!server->cgi)
-    return fcgi__cgi_start(server, environ);
-  snprintf(server->message, sizeof server->message,
-           "the CGI request is being answered already; listen for it once");
-  return FCGI_ERR_STATE;
 }
 
 static int open_listeners(fcgi_server *server, const char *address) {
@@ -279,7 +269,7 @@ int fcgi_server_listen(fcgi_server *server, const char *address) {
   if (fcgi_server_forked(server))
     return fcgi__server_refuse_fork(server);
   server->message[0] = '\0';
-  error = fcgi__logs_open(server);
+  error = fcgi__server_logs_open(server);
   if (!error)
     error = fcgi__server_check_temp(server);
   if (error)
@@ -287,8 +277,8 @@ int fcgi_server_listen(fcgi_server *server, const char *address) {
   if (!address && server->inherited)
     return refuse_again(server);
   if (!address && fcgi__cgi_is_start())
-    return answer_cgi(server);
-  fcgi__starter_hear(server);
+    return fcgi__server_answer_cgi(server);
+  fcgi__starter_hear(&server->starter);
   error = open_listeners(server, address);
   server->inherited |= !error && !address;
   return error || address ? error : fcgi__handover_inherit(server);
@@ -321,6 +311,6 @@ void fcgi_server_stop(fcgi_server *server, fcgi_stop how) {
   while (before < wanted &&
          !atomic_compare_exchange_weak(&server->stop_wanted, &before, wanted))
     ;
-  fcgi__orphan_stopping(server);
+  fcgi__orphan_stopping(&server->orphan);
   fcgi__poller_wake(server->poller);
 }

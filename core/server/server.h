@@ -9,8 +9,7 @@
 
 #include "board/status.h"
 #include "cgi/cgi.h"
-#include "observe/logs.h"
-#include "observe/trouble.h"
+#include "observe/observe.h"
 #include "os/clock.h"
 #include "os/listener.h"
 #include "os/poller.h"
@@ -37,8 +36,7 @@ enum {
   FCGI__LISTENERS = 16,    /* Listening sockets of one server, at most. */
   FCGI__POOL_SEGMENT = 64, /* Connections allocated together. */
   FCGI__POOL_SEGMENTS = 1024,
-  FCGI__STATUS_PATH = 256, /* Of status_path and root_path, with a NUL. */
-  FCGI__MESSAGE = 512
+  FCGI__STATUS_PATH = 256 /* Of status_path and root_path, with a NUL. */
 };
 
 enum { FCGI__RUNNING = 0, FCGI__STOPPING = 1, FCGI__ABORTING = 2 };
@@ -53,7 +51,10 @@ struct fcgi_server {
   fcgi_role_spec *roles;              /* From fcgi_server_set_roles, or NULL. */
   fcgi__guard guard;                  /* Who may connect. */
   fcgi__handover handover;            /* From and to other processes. */
-  fcgi__notify notify;                /* What our starter was told. */
+  fcgi__notify notify;                /* When our starter hears next. */
+  atomic_int ready;                   /* 1: our starter was told READY=1. */
+  atomic_int begun;                   /* 1: all has begun that begins with the
+                                         first wait. */
   fcgi__retire retire;                /* After how many requests we go. */
   fcgi__gather gather;                /* Answers that leave together. */
   fcgi__orphan orphan;                /* Who started us. */
@@ -99,14 +100,10 @@ struct fcgi_server {
   atomic_uint events;                    /* 1u << type to give out. */
   atomic_uint dropped;                   /* fcgi__hop_bit of header fields that
                                             were left out and told of. */
-  _Atomic(fcgi__board_slot *) slot;      /* Where we count; NULL: nowhere. */
-  fcgi__board board;                     /* Where that is. */
+  fcgi__observer observer;               /* What those outside see. */
   fcgi__spare spare;                     /* Serves when all are busy. */
-  fcgi__troubles troubles;               /* What others did wrong. */
   _Atomic(fcgi_trace_fn) tracer;         /* For the slow log, or NULL. */
   _Atomic(void *) tracer_data;           /* For it. */
-  struct fcgi__access_format *access;    /* Of the access log, or NULL. */
-  fcgi__logs *logs;                      /* Of lines. */
   char status_path[FCGI__STATUS_PATH];   /* Copied. */
   char ping_path[FCGI__STATUS_PATH];     /* Copied. */
   char root_path[FCGI__STATUS_PATH];     /* The mount point, copied. */
@@ -124,18 +121,35 @@ static inline int fcgi__request_is_other(const fcgi_request *request) {
   return fcgi__process_is_other(&request->connection->server->process);
 }
 
-/* Count, if there is a scoreboard. */
-static inline void fcgi__tally_add(fcgi_server *server, fcgi_status_value value,
-                                   uint64_t amount) {
-  if (atomic_load_explicit(&server->slot, memory_order_relaxed))
-    fcgi__tally_count(server, value, amount);
-}
+/* Answer the request of a CGI start, once: 0, or an error with a message. */
+int fcgi__server_answer_cgi(fcgi_server *server);
+
+/* The server is about to wait: what begins with its first wait begins, and our
+   starter hears that it is alive. Returns by when it must wait no longer,
+   LLONG_MAX mostly. */
+long long fcgi__server_waiting(fcgi_server *server);
+/* Our starter hears that it stops. */
+void fcgi__server_stopping(fcgi_server *server);
+/* Send `text` to whoever started us: 0, or -1, also where nobody listens. */
+int fcgi__server_tell(const fcgi_server *server, const char *text);
 
 /* Says so: FCGI_ERR_STATE. */
 int fcgi__server_refuse_fork(fcgi_server *server);
 
 /* 1: all the memory that requests may have is taken. */
 int fcgi__server_is_full(const fcgi_server *server);
+
+/* Make the logs that the configuration or the environment names, and open them:
+   0, or an error; the second with a message. */
+int fcgi__server_logs_new(fcgi_server *server);
+int fcgi__server_logs_open(fcgi_server *server);
+
+/* Others did something wrong: count and log it as fcgi__trouble_vnote does, and
+   see to it that the rest is told. */
+void fcgi__server_trouble(fcgi_server *server, fcgi__trouble_kind kind,
+                          const char *cause, fcgi_log_level level,
+                          const char *format, ...)
+    __attribute__((format(printf, 5, 6)));
 
 /* Hand one line to the log. */
 void fcgi__server_log(fcgi_server *server, fcgi_log_level level,
@@ -189,6 +203,9 @@ void fcgi__server_accept_on(fcgi_server *server);
 void fcgi__server_accept_off(fcgi_server *server);
 /* Accept what waits, `most` from each listener, as far as there is room. */
 void fcgi__server_accept_waiting(fcgi_server *server, int most);
+/* Likewise from one listener. */
+void fcgi__server_accept_some(fcgi_server *server, fcgi__listener *listener,
+                              int most);
 /* 1: something waits. */
 int fcgi__server_has_waiting(fcgi_server *server);
 /* No descriptor is free, or so: accept nothing for a moment. */

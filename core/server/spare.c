@@ -106,9 +106,9 @@ static int is_free(const fcgi__board_slot *slot, uint64_t now) {
 /* A connection that is accepted here waits for a handler of this process. It
    is left to other workers while one of them is free. */
 static int may_accept(const fcgi_server *server, uint64_t now) {
-  unsigned count = fcgi__board_slots(&server->board);
+  unsigned count = fcgi__board_slots(&server->observer.board);
   for (unsigned i = 0; i < count; i++) {
-    if (is_free(fcgi__board_slot_at(&server->board, (int)i), now))
+    if (is_free(fcgi__board_slot_at(&server->observer.board, (int)i), now))
       return 0;
   }
   return 1;
@@ -116,7 +116,7 @@ static int may_accept(const fcgi_server *server, uint64_t now) {
 
 static int look(watch *w) {
   fcgi_server *server = w->server;
-  fcgi__board_slot *slot = atomic_load(&server->slot);
+  fcgi__board_slot *slot = atomic_load(&server->observer.slot);
   uint64_t now = fcgi__now_us();
   int needed = is_needed(w);
   if (!needed)
@@ -194,7 +194,7 @@ static void *run(void *data) {
   while (!atomic_load(&spare->over)) {
     w.quiet = atomic_load(&spare->open) > 0 ? 0 : w.quiet + 1;
     if (w.quiet > QUIET_LOOKS) {
-      atomic_store(&atomic_load(&w.server->slot)->busy_us, 0);
+      atomic_store(&atomic_load(&w.server->observer.slot)->busy_us, 0);
       sleep_until_told(spare);
       w.quiet = 0;
     }

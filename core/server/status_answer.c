@@ -110,9 +110,9 @@ static void answer_status(fcgi_request *request) {
   int full;
   size_t page = choose_page(request->params, &full), len;
   char *text = NULL;
-  note_queues(server, &server->board);
-  if (render(&server->board, full ? pages[page].full : pages[page].brief, &text,
-             &len)) {
+  note_queues(server, &server->observer.board);
+  if (render(&server->observer.board,
+             full ? pages[page].full : pages[page].brief, &text, &len)) {
     fcgi__request_fail(request);
     return;
   }
@@ -146,5 +146,8 @@ int fcgi__status_answer(fcgi_request *request) {
     answer_status(request);
   else if (ping)
     answer_ping(request);
+  if (status || ping)
+    fcgi__observe_count(&request->connection->server->observer,
+                        FCGI_STATUS_STATUS_PAGES, 1);
   return status || ping;
 }

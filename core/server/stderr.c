@@ -36,8 +36,8 @@ static int add_error(fcgi_request *request, const void *data, size_t len) {
   int error =
       fcgi__buffer_append(&request->errors, &server->allocator, data, len);
   fcgi__connection_hold(request->connection, before, request->errors.cap);
-  if (!error && fcgi__logs_has_errors(server))
-    fcgi__logs_stderr(request, data, len);
+  if (!error)
+    fcgi__observe_stderr(&server->observer, &request->observed, data, len);
   return error;
 }
 

@@ -324,12 +324,13 @@ static int open_and_run(fcgi__supervisor *s, char *why, size_t len) {
 
 int fcgi_supervisor_run(const fcgi_supervisor_config *config) {
   const fcgi_allocator allocator = fcgi__allocator(NULL);
+  const fcgi__log_sink to_stderr = {.levels = ~0u};
   char why[FCGI__SUPERVISOR_LINE];
   fcgi__supervisor *s = calloc(1, sizeof *s);
   int status = FCGI_SUPERVISOR_FAILED;
   fcgi_standard_hold();
   if (s)
-    s->logs = fcgi__logs_make(&allocator, NULL);
+    s->logs = fcgi__logs_make(&allocator, &to_stderr);
   if (!s || !s->logs) {
     free(s);
     return status;

@@ -448,7 +448,7 @@ static void test_no_board_for_another_process(void **state) {
   serving_restart(f);
   serve(f, "/a", 200);
   unsetenv("FASTCGI_SCOREBOARD");
-  assert_null(atomic_load(&f->server->slot));
+  assert_null(atomic_load(&f->server->observer.slot));
 }
 
 static int run(const char *group, void *kind) {

@@ -17,7 +17,7 @@ static void test_combined_is_the_default(void **state) {
   logs_begin(&l, *state, NULL);
   serving_restart(l.f);
   logs_ask(&l, "/a?b=\x1b[2J");
-  fcgi__logs_flush(l.f->server);
+  fcgi__logs_flush(l.f->server->observer.logs);
   const char *line = logs_read(&l, l.access);
   assert_ptr_equal(strstr(line, "192.0.2.7 - - ["), line);
   assert_non_null(strstr(line, "] \"GET /a?b=\\x1b[2J HTTP/1.1\" 200 5 "
@@ -81,7 +81,7 @@ static void test_times(void **state) {
   fcgi_request *request = serving_take(l.f, FCGI_EVENT_REQUEST);
   usleep(30000);
   fcgi_request_reply(request, 200, NULL, "", 0);
-  fcgi__logs_flush(l.f->server);
+  fcgi__logs_flush(l.f->server->observer.logs);
   assert_int_equal(
       sscanf(logs_read(&l, l.access), "%llu %llu %lf\n", &us, &ms, &decimal),
       3);
@@ -96,7 +96,7 @@ static void test_json(void **state) {
   logs_begin(&l, *state, "json");
   serving_restart(l.f);
   logs_ask(&l, "/\"\\\x01\xff\xc3\xa9");
-  fcgi__logs_flush(l.f->server);
+  fcgi__logs_flush(l.f->server->observer.logs);
   const char *line = logs_read(&l, l.access);
   assert_ptr_equal(strstr(line, "{\"time\":\"20"), line);
   assert_non_null(
@@ -144,7 +144,7 @@ static void test_long_lines_are_cut(void **state) {
     logs_begin(&l, *state, formats[i]);
     serving_restart(l.f);
     logs_ask(&l, uri);
-    fcgi__logs_flush(l.f->server);
+    fcgi__logs_flush(l.f->server->observer.logs);
     size_t len = strlen(logs_read(&l, l.access));
     assert_in_range(len, 1000, FCGI__LOG_LINE);
     assert_string_equal(l.text + len - (i == 0 ? 4 : 2),
@@ -272,7 +272,7 @@ static void test_what_was_not_sent(void **state) {
   l.f->client = -1;
   fcgi_request_end(request, 0);
   serving_idle(l.f, 50);
-  fcgi__logs_flush(l.f->server);
+  fcgi__logs_flush(l.f->server->observer.logs);
   assert_int_equal(sscanf(logs_read(&l, l.access), "%d %lld", &status, &bytes),
                    2);
   assert_int_equal(status, 200);
@@ -360,7 +360,7 @@ static void test_a_path_with_a_nul_is_none(void **state) {
     records_stdin_end(&l.f->text->sent, 1);
     serving_send(l.f);
     serving_idle(l.f, 10);
-    fcgi__logs_flush(l.f->server);
+    fcgi__logs_flush(l.f->server->observer.logs);
     assert_string_equal(logs_read(&l, l.access) + 10 * at, "- - - 400\n");
   }
   logs_finish(&l);
@@ -378,7 +378,7 @@ static void test_requests_beyond_the_limit_have_a_line(void **state) {
   serving_idle(l.f, 20);
   begin_of(&l, "GET");
   refuse_it(&l, "", 0);
-  fcgi__logs_flush(l.f->server);
+  fcgi__logs_flush(l.f->server->observer.logs);
   assert_non_null(strstr(logs_read(&l, l.access),
                          "\"remote_addr\":null,\"remote_user\":null,"
                          "\"method\":null,\"uri\":null,"

@@ -31,7 +31,7 @@ static void test_lines_of_the_server_and_of_handlers(void **state) {
   assert_int_equal(fcgi_request_end(request, 0), 0);
   fcgi__server_log(l.f->server, FCGI_LOG_WARNING, "so %s", "it is");
   fcgi__server_log(l.f->server, FCGI_LOG_DEBUG, "nothing");
-  fcgi__logs_flush(l.f->server);
+  fcgi__logs_flush(l.f->server->observer.logs);
   const char *text = logs_read(&l, l.errors);
   static const char *const said[] = {
       "stderr: one\n",  "stderr: two\n",  "stderr: three\\x1b\n",
@@ -57,10 +57,10 @@ static void test_reopening(void **state) {
   snprintf(old, sizeof old, "%s.1", l.access);
   fcgi_server_reopen_logs(l.f->server);
   logs_ask(&l, "/old");
-  fcgi__logs_flush(l.f->server);
+  fcgi__logs_flush(l.f->server->observer.logs);
   assert_int_equal(rename(l.access, old), 0);
   logs_ask(&l, "/still");
-  fcgi__logs_flush(l.f->server);
+  fcgi__logs_flush(l.f->server->observer.logs);
   fcgi_server_reopen_logs(l.f->server);
   logs_ask(&l, "/new");
   logs_await(&l, l.access, "/new\n");
@@ -76,14 +76,14 @@ static void test_a_log_that_cannot_be_reopened_goes_on(void **state) {
   logs_begin(&l, *state, "%(U)s");
   serving_restart(l.f);
   logs_ask(&l, "/one");
-  fcgi__logs_flush(l.f->server);
+  fcgi__logs_flush(l.f->server->observer.logs);
   snprintf(old, sizeof old, "%s.1", l.access);
   assert_int_equal(rename(l.access, old), 0);
   assert_int_equal(mkdir(l.access, 0700), 0);
   fcgi_server_reopen_logs(l.f->server);
   logs_await(&l, l.errors, "error: cannot reopen the access log ");
   logs_ask(&l, "/two");
-  fcgi__logs_flush(l.f->server);
+  fcgi__logs_flush(l.f->server->observer.logs);
   assert_string_equal(logs_read(&l, old), "/one\n/two\n");
   rmdir(l.access);
   unlink(old);
@@ -91,7 +91,7 @@ static void test_a_log_that_cannot_be_reopened_goes_on(void **state) {
 }
 
 static uint64_t dropped(const logs *l) {
-  return atomic_load(&atomic_load(&l->f->server->slot)
+  return atomic_load(&atomic_load(&l->f->server->observer.slot)
                           ->counts.values[FCGI_STATUS_LOG_DROPPED]);
 }
 
@@ -105,14 +105,14 @@ static void test_a_full_disk_drops_lines_and_recovers(void **state) {
   signal(SIGXFSZ, SIG_IGN);
   serving_restart(l.f);
   logs_ask(&l, "/first");
-  fcgi__logs_flush(l.f->server);
+  fcgi__logs_flush(l.f->server->observer.logs);
   getrlimit(RLIMIT_FSIZE, &before);
   small = before;
   small.rlim_cur = 10; /* "/first\n" and three bytes. */
   assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
   for (int i = 0; i < 5; i++)
     logs_ask(&l, "/lost");
-  fcgi__logs_flush(l.f->server);
+  fcgi__logs_flush(l.f->server->observer.logs);
   assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
   assert_int_equal(dropped(&l), 5);
   logs_ask(&l, "/again");
@@ -136,7 +136,7 @@ static void test_a_pipe_without_a_reader(void **state) {
   make_pipe(&l);
   serving_restart(l.f);
   logs_ask(&l, "/lost");
-  fcgi__logs_flush(l.f->server);
+  fcgi__logs_flush(l.f->server->observer.logs);
   assert_int_equal(dropped(&l), 1);
   int reader = open(l.access, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
   usleep(1100000);
@@ -146,7 +146,7 @@ static void test_a_pipe_without_a_reader(void **state) {
   assert_string_equal(got, "/read\n");
   close(reader);
   logs_ask(&l, "/gone");
-  fcgi__logs_flush(l.f->server);
+  fcgi__logs_flush(l.f->server->observer.logs);
   assert_int_equal(dropped(&l), 2);
   logs_finish(&l);
 }
@@ -220,7 +220,7 @@ static void test_many_threads(void **state) {
   }
   for (int i = 0; i < THREADS; i++)
     pthread_join(threads[i], NULL);
-  fcgi__logs_flush(l.f->server);
+  fcgi__logs_flush(l.f->server->observer.logs);
   for (const char *at = logs_read(&l, l.errors); (at = strchr(at, '\n')); at++)
     lines++;
   assert_in_range(lines, LINES, LINES);
@@ -240,7 +240,7 @@ static void test_the_environment(void **state) {
   assert_int_equal(access(l.errors, F_OK), 0);
   l.f->config.access_logfile = l.f->config.error_logfile = "";
   serving_restart(l.f);
-  assert_false(fcgi__logs_has_errors(l.f->server));
+  assert_false(fcgi__logs_has_errors(l.f->server->observer.logs));
   unsetenv("FASTCGI_ACCESS_LOGFILE");
   unsetenv("FASTCGI_ACCESS_LOGFORMAT");
   unsetenv("FASTCGI_ERROR_LOGFILE");

@@ -40,7 +40,7 @@ static void send_bytes(serving *f, const void *data, size_t len) {
 }
 
 static uint64_t counted(const serving *f, fcgi_status_value value) {
-  fcgi__board_slot *slot = atomic_load(&f->server->slot);
+  fcgi__board_slot *slot = atomic_load(&f->server->observer.slot);
   return atomic_load(&slot->counts.values[value]);
 }
 
@@ -61,7 +61,7 @@ static int connect_tcp(serving *f) {
 
 /* Pretends that the pause after a line is over. */
 static void pass_time(serving *f) {
-  fcgi__troubles *all = &f->server->troubles;
+  fcgi__troubles *all = &f->server->observer.troubles;
   pthread_mutex_lock(&all->lock);
   for (unsigned kind = 0; kind < FCGI__TROUBLES; kind++)
     for (unsigned i = 0; i <= FCGI__CAUSES; i++)
@@ -73,7 +73,7 @@ static void pass_time(serving *f) {
 static const char *told_later(serving *f) {
   pass_time(f);
   lines_forget(&f->log);
-  fcgi__trouble_tell(f->server, fcgi__now());
+  fcgi__trouble_tell(&f->server->observer, fcgi__now());
   return lines_text(&f->log);
 }
 
@@ -160,8 +160,8 @@ static void test_each_cause_has_its_line(void **state) {
 static void note(serving *f, unsigned cause) {
   char name[16];
   snprintf(name, sizeof name, "cause %u.", cause);
-  fcgi__trouble_note(f->server, FCGI__TROUBLE_RESET, name, FCGI_LOG_INFO,
-                     "one of %s", name);
+  fcgi__server_trouble(f->server, FCGI__TROUBLE_RESET, name, FCGI_LOG_INFO,
+                       "one of %s", name);
 }
 
 static void test_many_causes_are_few_lines(void **state) {
@@ -289,8 +289,8 @@ static void test_a_reset_while_an_answer_goes_out(void **state) {
 
 /* Sends of a body as much as anybody takes. */
 static void fill_up(serving *f) {
-  static const uint8_t record[8 + 32768] = {FCGI_WIRE_VERSION, FCGI_RECORD_STDIN, 0,
-                                            1, 32768 >> 8};
+  static const uint8_t record[8 + 32768] = {
+      FCGI_WIRE_VERSION, FCGI_RECORD_STDIN, 0, 1, 32768 >> 8};
   while (send(f->client, record, sizeof record, MSG_DONTWAIT) > 0)
     serving_idle(f, 1);
 }

@@ -120,6 +120,10 @@ static void finish(busy *b) {
     pthread_join(b->threads[i], NULL);
 }
 
+static int64_t overdue_ms(const serving *f) {
+  return fcgi__board_overdue_ms(&f->server->observer.board, 0);
+}
+
 static void wait_for(const atomic_int *what, int value) {
   for (int ms = 0; atomic_load(what) != value; ms++) {
     assert_true(ms < LONG_MS);
@@ -224,7 +228,7 @@ static void test_deadline_answers_504(void **state) {
   assert_true(answered(f->client, "Status: 504 Gateway Timeout"));
   assert_int_equal(atomic_load(&b.inside), 1);
   wait_for(&b.aborts, 1);
-  assert_in_range(fcgi__board_overdue_ms(&f->server->board, 0), 0, LONG_MS);
+  assert_in_range(overdue_ms(f), 0, LONG_MS);
   /* The connection goes on; the handler still has what it was given. */
   atomic_store(&b.leave, 1);
   wait_for(&b.inside, 0);
@@ -236,7 +240,7 @@ static void test_deadline_answers_504(void **state) {
   ask(f, f->client, "/again");
   assert_true(answered(f->client, "hi\n"));
   finish(&b);
-  assert_int_equal(fcgi__board_overdue_ms(&f->server->board, 0), -1);
+  assert_int_equal(overdue_ms(f), -1);
 }
 
 /* It has never been given out: nobody holds it. */
@@ -332,9 +336,9 @@ static void test_client_gone_before_the_deadline(void **state) {
   f->client = -1;
   serving_idle(f, 3 * DEADLINE_MS);
   assert_int_equal(fcgi_request_aborted(request), FCGI_ABORT_CONNECTION);
-  assert_in_range(fcgi__board_overdue_ms(&f->server->board, 0), 0, LONG_MS);
+  assert_in_range(overdue_ms(f), 0, LONG_MS);
   assert_int_equal(fcgi_request_end(request, 0), 0);
-  assert_int_equal(fcgi__board_overdue_ms(&f->server->board, 0), -1);
+  assert_int_equal(overdue_ms(f), -1);
 }
 
 static void test_slow_log_has_the_stack_once(void **state) {
@@ -469,7 +473,7 @@ static void test_nothing_is_started_unasked(void **state) {
   serving_send(f);
   fcgi_request *request = serving_take(f, FCGI_EVENT_REQUEST);
   assert_int_equal(atomic_load(&f->server->spare.on), 0);
-  assert_null(atomic_load(&f->server->slot));
+  assert_null(atomic_load(&f->server->observer.slot));
   reply(request);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "support/logging.h"
 
-#include "observe/logs.h"
+#include "server/server.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,7 +49,7 @@ const char *logs_await(logs *l, const char *path, const char *what) {
 }
 
 void logs_expect(logs *l, const char *line) {
-  fcgi__logs_flush(l->f->server);
+  fcgi__logs_flush(l->f->server->observer.logs);
   assert_string_equal(logs_read(l, l->access), line);
 }
 

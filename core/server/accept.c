@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+/* Connections that wait at the listeners. */
+#include "os/clock.h"
+#include "server/server.h"
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <string.h>
+
+enum { PAUSE_MS = 100 }; /* After running out of descriptors. */
+
+void fcgi__server_accept_on(fcgi_server *server) {
+  pthread_mutex_lock(&server->lock);
+  if (!atomic_load(&server->accepting) && !atomic_load(&server->stopping)) {
+    atomic_store(&server->accepting, 1);
+    atomic_store(&server->accept_again, LLONG_MAX);
+    for (size_t i = 0; i < server->listener_count; i++)
+      fcgi__poller_add(server->poller, server->listeners[i].fd,
+                       FCGI__POLL_IN | FCGI__POLL_LISTENER,
+                       &server->listeners[i]);
+    fcgi__handover_watch(server);
+  }
+  pthread_mutex_unlock(&server->lock);
+}
+
+void fcgi__server_accept_off(fcgi_server *server) {
+  pthread_mutex_lock(&server->lock);
+  if (atomic_exchange(&server->accepting, 0))
+    for (size_t i = 0; i < server->listener_count; i++)
+      fcgi__poller_remove(server->poller, server->listeners[i].fd);
+  fcgi__handover_rest(server);
+  pthread_mutex_unlock(&server->lock);
+}
+
+int fcgi__server_has_waiting(fcgi_server *server) {
+  struct pollfd at[FCGI__LISTENERS];
+  nfds_t count = (nfds_t)server->listener_count;
+  for (nfds_t i = 0; i < count; i++)
+    at[i] = (struct pollfd){.fd = server->listeners[i].fd, .events = POLLIN};
+  return poll(at, count, 0) > 0;
+}
+
+static void lower_again(fcgi_server *server, long long again) {
+  long long now = atomic_load(&server->accept_again);
+  while (again < now &&
+         !atomic_compare_exchange_weak(&server->accept_again, &now, again))
+    ;
+}
+
+/* Out of descriptors or memory, or a listener that is no more: one that stays
+   readable would spin, so it rests a while. Connections that are open go on,
+   and other processes may have room. */
+void fcgi__server_rest_from_accepting(fcgi_server *server) {
+  long long again = fcgi__now() + PAUSE_MS;
+  const char *why = strerror(errno);
+  fcgi__server_trouble(server, FCGI__TROUBLE_ACCEPT, why, FCGI_LOG_WARNING,
+                       "cannot accept a connection: %s; trying again in %d ms",
+                       why, PAUSE_MS);
+  fcgi__server_accept_off(server);
+  fcgi__handover_tell(server);
+  lower_again(server, again);
+  fcgi__server_deadline(server, again);
+}
+
+int fcgi__server_accept(fcgi_server *server, fcgi__listener *listener) {
+  int fd = fcgi__guard_accept(server, listener);
+  if (fd >= 0)
+    fcgi__connection_start(server, fd);
+  else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR &&
+           errno != ECONNABORTED && errno != EPROTO)
+    fcgi__server_rest_from_accepting(server);
+  return fd >= 0;
+}
+
+void fcgi__server_accept_some(fcgi_server *server, fcgi__listener *listener,
+                              int most) {
+  while (most-- > 0 &&
+         atomic_load(&server->open) < server->config.limit_connections &&
+         fcgi__server_accept(server, listener))
+    ;
+}
+
+void fcgi__server_accept_waiting(fcgi_server *server, int most) {
+  for (size_t i = 0; i < server->listener_count; i++)
+    fcgi__server_accept_some(server, &server->listeners[i], most);
+}
