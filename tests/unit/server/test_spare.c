@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What goes on while every handler is busy, and what ends those that take too
-   long. */
+/* What goes on while every handler is busy, and what ends slow ones. */
 #include "server/server.h"
 #include "support/serving.h"
 
@@ -8,7 +7,6 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -49,9 +47,9 @@ static int hang(fcgi_request *request, void *user_data) {
   atomic_fetch_add(&b->inside, 1);
   while (!atomic_load(&b->leave))
     usleep(1000);
+  const char *method = fcgi_request_param(request, "REQUEST_METHOD");
   atomic_store(&b->reason, fcgi_request_aborted(request));
-  atomic_store(&b->has_method,
-               fcgi_request_param(request, "REQUEST_METHOD") != NULL);
+  atomic_store(&b->has_method, method != NULL);
   atomic_store(&b->end_result, reply(request));
   atomic_fetch_sub(&b->inside, 1);
   return 0;
@@ -65,9 +63,8 @@ static int on_abort(fcgi_request *request, void *user_data) {
 }
 
 static int on_close(fcgi_request *request, void *user_data) {
-  busy *b = user_data;
   (void)request;
-  atomic_fetch_add(&b->closes, 1);
+  atomic_fetch_add(&((busy *)user_data)->closes, 1);
   return 0;
 }
 
