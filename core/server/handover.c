@@ -118,28 +118,33 @@ int fcgi_server_take_over(fcgi_server *server, int socket) {
   return 0;
 }
 
-/* The process that the variable is for is named in it, as LISTEN_PID does: a
-   child must not take what its parent has. */
-int fcgi__handover_inherit(fcgi_server *server) {
-  const char *text = getenv(variable);
-  int said[3], error; /* Our process id, and the two descriptors. */
-  if (!text || atomic_load(&server->handover.in) >= 0 ||
-      fcgi__number_list(text, said, 3) < 0 || said[0] != getpid())
-    return 0;
-  error = fcgi_server_hand_over(server, said[1]);
-  if (!error)
-    error = fcgi_server_take_over(server, said[2]);
-  if (error) {
+static void take_named(fcgi_server *server, const char *text, int out, int in) {
+  if (fcgi_server_hand_over(server, out) || fcgi_server_take_over(server, in)) {
     fcgi__server_log(server, FCGI_LOG_WARNING,
                      "%s=\"%.64s\": %s; connections are closed at a stop "
                      "instead",
                      variable, text, server->message);
     server->message[0] = '\0';
     atomic_store(&server->handover.out, -1);
-    return 0;
+    return;
   }
-  fcntl(said[1], F_SETFD, FD_CLOEXEC);
-  fcntl(said[2], F_SETFD, FD_CLOEXEC);
+  fcntl(out, F_SETFD, FD_CLOEXEC);
+  fcntl(in, F_SETFD, FD_CLOEXEC);
+}
+
+/* The process that the variable is for is named in it, as LISTEN_PID does: a
+   child must not take what its parent has. */
+int fcgi__handover_inherit(fcgi_server *server) {
+  const char *text = getenv(variable);
+  int said[3]; /* Our process id, and the two descriptors. */
+  if (!text || !*text || atomic_load(&server->handover.in) >= 0)
+    return 0;
+  if (fcgi__number_list(text, said, 3) < 0)
+    fcgi__server_log(server, FCGI_LOG_WARNING,
+                     "%s=\"%.64s\" is ignored: it must be PID:OUT:IN", variable,
+                     text);
+  else if (said[0] == getpid())
+    take_named(server, text, said[1], said[2]);
   return 0;
 }
 

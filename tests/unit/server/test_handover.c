@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Connections that pass from a server that stops to another one. */
+#include "server/server.h"
 #include "support/serving.h"
 
 #include <fastcgi/error.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -243,6 +245,53 @@ static void test_wrong_socket_is_refused(void **state) {
   assert_int_equal(fcgi_server_take_over(f->server, -1), FCGI_ERR_INVALID);
 }
 
+/* Tells of a variable: nothing is taken from it, and the server serves. */
+static void expect_ignored(serving *f, const char *text, const char *line) {
+  setenv("FASTCGI_HANDOVER", text, 1);
+  lines_forget(&f->log);
+  serving_restart(f);
+  assert_int_equal(fcgi__handover_inherit(f->server), 0);
+  unsetenv("FASTCGI_HANDOVER");
+  assert_int_equal(atomic_load(&f->server->handover.out), -1);
+  assert_int_equal(atomic_load(&f->server->handover.in), -1);
+  assert_int_equal(lines_count(&f->log, ""), *line ? 1 : 0);
+  assert_int_equal(lines_count(&f->log, line), *line ? 1 : 0);
+  records_get(&f->text->sent, 1);
+  serving_send(f);
+  fcgi_request_end(serving_take(f, FCGI_EVENT_REQUEST), 0);
+  serving_expect(f, answer_1);
+}
+
+static void expect_numbers_ignored(serving *f, int first, int second) {
+  char text[80];
+  snprintf(text, sizeof text, "%ld:%d:%d", (long)getpid(), first, second);
+  expect_ignored(f, text, "connections are closed at a stop instead");
+}
+
+static void test_wrong_variable_is_ignored(void **state) {
+  static const char *const wrong[] = {
+      "x",      "1",       "1:2",    "1:2:3:4", ":::",    "1:2:",
+      "1:2:x",  "-1:2:3",  " 1:2:3", "1:2:3 ",  "1:-2:3", "1:2:99999999999",
+      "+1:2:3", "0x1:2:3", "1;2;3"};
+  serving *f = *state;
+  lines_begin(&f->log, &f->config);
+  int pair[2], null = open("/dev/null", O_RDWR | O_CLOEXEC);
+  assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair),
+                   0);
+  for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+    expect_ignored(f, wrong[i], "is ignored: it must be PID:OUT:IN");
+  expect_ignored(f, "", "");
+  expect_ignored(f, "1:2:3", ""); /* Another process's. */
+  expect_numbers_ignored(f, 1000000, 1000001);
+  expect_numbers_ignored(f, null, null);
+  expect_numbers_ignored(f, pair[0], null);
+  expect_numbers_ignored(f, null, pair[1]);
+  assert_int_equal(fcntl(null, F_GETFD), FD_CLOEXEC);
+  close(null);
+  close(pair[0]);
+  close(pair[1]);
+}
+
 static int run(const char *group, void *kind) {
   const struct CMUnitTest tests[] = {
       SERVING_TEST(test_idle_connection_passes),
@@ -257,6 +306,7 @@ static int run(const char *group, void *kind) {
       SERVING_TEST(test_end_of_the_carrier_is_no_fault),
       SERVING_TEST(test_many_connections_pass),
       SERVING_TEST(test_wrong_socket_is_refused),
+      SERVING_TEST(test_wrong_variable_is_ignored),
   };
   return cmocka_run_group_tests_name(group, tests, NULL, NULL);
 }

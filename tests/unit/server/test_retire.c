@@ -63,9 +63,10 @@ test_environment_counts_where_the_program_says_nothing(void **state) {
 static void test_wrong_environment_is_ignored(void **state) {
   static const char *const wrong[] = {"x", "-1", "1x", "9223372036854775807"};
   serving *f = *state;
+  lines_begin(&f->log, &f->config);
   for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
     char expected[256];
-    lines_begin(&f->log, &f->config);
+    lines_forget(&f->log);
     setenv(after, wrong[i], 1);
     serving_restart(f);
     snprintf(expected, sizeof expected,
