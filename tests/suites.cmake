@@ -36,7 +36,7 @@ function(fcgi_add_pytest_folder folder seconds)
 endfunction()
 
 fcgi_add_pytest_folder(hygiene 120)
-fcgi_add_pytest_folder(python 180)
+fcgi_add_pytest_folder(python 600)
 fcgi_add_pytest_folder(install 240)
 
 file(GLOB lua_files CONFIGURE_DEPENDS RELATIVE ${tests_dir} lua/*_spec.lua)
