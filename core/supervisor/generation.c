@@ -80,16 +80,23 @@ static void failed(fcgi__supervisor *s, unsigned generation, long long lived,
     replace_later(s, lived, clean, why);
 }
 
+/* A FastCGI program serves on. One that ends at once, and well, is most often
+   a script for plain CGI, which finds no request in its environment. */
+#define LIKE_CGI                                                               \
+  ", as a plain CGI program does; a FastCGI program goes on serving, and "     \
+  "fcgiwrap serves CGI programs: fcgi run ... -- fcgiwrap"
+
 void fcgi__generation_lost(fcgi__supervisor *s, const fcgi__worker *worker,
                            const char *how, int clean) {
-  char why[256];
+  char why[512];
   long long lived = fcgi__now() - worker->started;
   int early = worker->state == FCGI__WORKER_STARTING;
   if (worker->state == FCGI__WORKER_LEAVING)
     return;
   snprintf(why, sizeof why, "worker %ld %s%s", (long)worker->pid, how,
-           early && worker->start_due > fcgi__now() ? " before it was ready"
-                                                    : "");
+           !early || worker->start_due <= fcgi__now() ? ""
+           : clean ? " before it was ready" LIKE_CGI
+                   : " before it was ready");
   failed(s, worker->generation, lived, clean, why, early);
   fcgi__generations_settle(s);
 }

@@ -144,10 +144,16 @@ def test_early_deaths_are_replaced_ever_later(directory: Path):
     ("command", "reason"),
     [
         (["/bin/false"], "exited with status 1 before it was ready"),
+        (
+            ["/bin/echo", "Content-Type: text/plain\n\nplain CGI"],
+            "exited with status 0 before it was ready, as a plain CGI program does; a FastCGI "
+            "program goes on serving, and fcgiwrap serves CGI programs: "
+            r"fcgi run \.\.\. -- fcgiwrap",
+        ),
         (["/bin/sh", "-c", "kill -9 $$"], r"was killed by signal 9 \(Killed\) before it was ready"),
         (["/bin/sleep", "100"], r"was not ready within 0\.3 s"),
     ],
-    ids=["exits", "killed", "silent"],
+    ids=["exits", "plain CGI", "killed", "silent"],
 )
 def test_first_generation_that_cannot_start_gives_3(directory: Path, command: list, reason: str):
     done = fcgi(
