@@ -82,10 +82,18 @@ static const char *judge_call(const fcgi_peer *peer) {
   return NULL;
 }
 
+/* The answer of a web server, "HTTP/1.1 ...", gives no version and type of a
+   record. */
+static const char *judge_version(const fcgi_record *record) {
+  if (record->version == FCGI_WIRE_VERSION)
+    return NULL;
+  if (record->version == 'H' && record->type == 'T')
+    return "it answers with HTTP; ask a FastCGI application, not a web server";
+  return "a record of another version than 1";
+}
+
 void fcgi__peer_begin_record(fcgi_peer *peer) {
-  const char *wrong = NULL;
-  if (peer->record.version != FCGI_WIRE_VERSION)
-    wrong = "a record of another version than 1";
+  const char *wrong = judge_version(&peer->record);
   if (!wrong)
     wrong = judge_type(&peer->record);
   if (!wrong)

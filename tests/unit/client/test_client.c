@@ -239,7 +239,7 @@ static void test_client_tells_a_broken_protocol(void **state) {
   scripted *s = *state;
   begin(s->client);
   assert_int_equal(write(s->far, "HTTP/1.1 400 Bad Request", 24), 24);
-  expect_failure(s, FCGI_ERR_PROTOCOL, "of another version than 1");
+  expect_failure(s, FCGI_ERR_PROTOCOL, "it answers with HTTP");
 }
 
 /* The application answers at once, ends its side and reads nothing. */

@@ -21,7 +21,8 @@ static const struct {
   const char *reason; /* What the peer says. */
   const char *events; /* What it heard before. */
 } broken[] = {
-    {BYTES("HTTP/1.1"), "a record of another version than 1", ""},
+    {BYTES("HTTP/1.1"),
+     "it answers with HTTP; ask a FastCGI application, not a web server", ""},
     {BYTES("\2\6\0\1\0\0\0\0"), "a record of another version than 1", ""},
     {BYTES("\1\6\0\2\0\1\0\0x"), "a record for a request that is not open", ""},
     {BYTES("\1\6\0\0\0\1\0\0x"), "an application record with request id 0", ""},
