@@ -24,7 +24,8 @@
   X(STATUS, "status", TOOL_ANSWER, "a status other than 2xx")                  \
   X(EXIT, "exit", TOOL_ANSWER, "an exit status other than 0")                  \
   X(ECHO, "echo", TOOL_ANSWER, "the body is not the one sent")                 \
-  X(DIFFERENT, "different", TOOL_ANSWER, "not the bytes of the first answer")
+  X(DIFFERENT, "different", TOOL_ANSWER,                                       \
+    "not the bytes of the first answer; --any-answer accepts others")
 
 typedef enum bench_error {
 #define BENCH_ERROR_ENUM(name, text, exit, meaning) BENCH_##name,

@@ -116,21 +116,35 @@ static void print_json(const bench_shared *shared, const bench_counts *counts,
          wide(counts->opened), wide(counts->resent), own_seconds());
 }
 
+enum { DETAIL = 16 }; /* Bytes of what detail() writes. */
+
+/* What a failure's meaning leaves open: which status came first. */
+static const char *detail(const bench_counts *counts, unsigned error,
+                          char text[DETAIL]) {
+  *text = '\0';
+  if (error == BENCH_STATUS)
+    snprintf(text, DETAIL, ": %d", counts->first_status);
+  return text;
+}
+
 static void print_text(const bench_shared *shared, const bench_counts *counts,
                        double seconds, double rate) {
   const bench_plan *plan = shared->plan;
+  char more[DETAIL];
   printf("%s: %u connections x %u in flight, %s, %zu params, %zu bytes a "
          "request\n",
          plan->address, plan->connections, plan->in_flight,
          plan->keep ? "kept" : "not kept", plan->params.count,
          plan->bytes[0].len);
-  printf("requests   %llu in %.3f s, %.1f/s\n", wide(counts->finished), seconds,
+  printf("requests   %llu in %.3f %s, %.1f/s\n", wide(counts->finished),
+         seconds < 0.01 ? seconds * 1e3 : seconds, seconds < 0.01 ? "ms" : "s",
          rate);
   printf("right      %llu\n", wide(counts->right));
   for (unsigned i = 0; i < BENCH_ERRORS; i++)
     if (counts->errors[i])
-      printf("%-10s %llu: %s\n", errors[i].name, wide(counts->errors[i]),
-             errors[i].meaning);
+      printf("failed     %llu of %llu: %s%s\n", wide(counts->errors[i]),
+             wide(counts->finished), errors[i].meaning,
+             detail(counts, i, more));
   printf("latency   ");
   for (unsigned i = 0; i < PERCENTILES; i++)
     printf(" %s %.1f us,", percentiles[i].name,
@@ -152,7 +166,7 @@ static int complain(const bench_shared *shared, const bench_counts *counts) {
   const bench_plan *plan = shared->plan;
   uint64_t wrong = counts->finished - counts->right;
   unsigned worst = BENCH_ERRORS;
-  char status[32] = "";
+  char more[DETAIL];
   for (unsigned i = 0; i < BENCH_ERRORS; i++)
     if (counts->errors[i] &&
         (worst == BENCH_ERRORS || errors[i].status > errors[worst].status))
@@ -163,18 +177,24 @@ static int complain(const bench_shared *shared, const bench_counts *counts) {
         plan->address, plan->idle - shared->resting, plan->idle);
   if (worst == BENCH_ERRORS)
     return TOOL_OK;
-  if (worst == BENCH_STATUS)
-    snprintf(status, sizeof status, ": %d", counts->first_status);
   return tool_complain(errors[worst].status,
                        "bench: %s: %llu of %llu requests failed: %s%s",
                        plan->address, wide(wrong), wide(counts->finished),
-                       errors[worst].meaning, status);
+                       errors[worst].meaning, detail(counts, worst, more));
+}
+
+/* Up to the last answer. At a rate each request has its share of the time,
+   though the last answer may be there long before that is over. */
+static double duration(const bench_shared *shared, const bench_counts *counts) {
+  double rate = shared->plan->rate, seconds = 0, planned;
+  if (counts->last_ns > shared->start_ns)
+    seconds = (double)(counts->last_ns - shared->start_ns) / 1e9;
+  planned = rate > 0 ? (double)counts->finished / rate : 0;
+  return seconds > planned ? seconds : planned;
 }
 
 int bench_report(const bench_shared *shared, const bench_counts *counts) {
-  double seconds = counts->last_ns > shared->start_ns
-                       ? (double)(counts->last_ns - shared->start_ns) / 1e9
-                       : 0;
+  double seconds = duration(shared, counts);
   double rate = seconds > 0 ? (double)counts->right / seconds : 0;
   int missing = atomic_load(&shared->no_connection);
   if (missing && !atomic_load(&shared->connected))

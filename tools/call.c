@@ -66,14 +66,18 @@ static const struct option options[] = {
 };
 
 static int help(void) {
-  puts(
-      "usage: fcgi call ADDRESS URI [OPTIONS]\n"
-      "       fcgi call ADDRESS --ping [--timeout S]\n"
-      "       fcgi call ADDRESS --ready [URI] [OPTIONS]\n"
-      "\n"
-      "Sends a request to a FastCGI application, as a web server would, and\n"
-      "prints the body that it answers; its STDERR goes to stderr. ADDRESS is\n"
-      "unix:/path, unix:@name, host:port, [v6]:port, :port or fd:N.\n");
+  puts("usage: fcgi call ADDRESS URI [OPTIONS]\n"
+       "       fcgi call ADDRESS --ping [--timeout S]\n"
+       "       fcgi call ADDRESS --ready [URI] [OPTIONS]\n"
+       "\n"
+       "Sends a request to a FastCGI application, as a web server would, and\n"
+       "prints the body of the answer; the application's STDERR goes to "
+       "stderr.\n"
+       "ADDRESS is unix:/path, unix:@name, host:port, [v6]:port, :port or "
+       "fd:N.\n"
+       "\n"
+       "Root may open every socket. To see what nginx may, ask as its user:\n"
+       "  sudo -u www-data fcgi call ADDRESS URI\n");
   puts("  -X, --request METHOD    GET, or POST with -d\n"
        "  -d, --data DATA|@FILE   the body; several DATA are joined by &, @- "
        "is\n"

@@ -28,17 +28,16 @@ static const struct option options[] = {
 };
 
 static int help(void) {
-  puts(
-      "usage: fcgi status ADDRESS|PID [OPTIONS]\n"
-      "\n"
-      "Prints what the workers of a FastCGI program of this library are doing\n"
-      "and have done. PID is a supervisor, or a server with a status path;\n"
-      "ADDRESS, as for fcgi call, is where a server with a status path "
-      "listens.\n");
+  puts("usage: fcgi status ADDRESS|PID [OPTIONS]\n"
+       "\n"
+       "Prints the state and the counters of the workers of a FastCGI program\n"
+       "of this library. PID is a supervisor, or a server with a status path.\n"
+       "ADDRESS is where a server with a status path listens: unix:/path,\n"
+       "unix:@name, host:port, [v6]:port or :port.\n");
   puts("      --json         one JSON object\n"
        "      --openmetrics  for Prometheus\n"
        "      --html         the status page\n"
-       "      --fpm          as PHP-FPM's status page\n"
+       "      --fpm          lines as on PHP-FPM's status page\n"
        "      --xml          the same as XML\n"
        "      --path PATH    the server's status path, /status\n"
        "      --timeout S    seconds for an answer, 10\n"
@@ -46,7 +45,7 @@ static int help(void) {
   puts("Exit status:\n"
        "  0  it was printed\n"
        "  2  wrong arguments\n"
-       "  3  no connection, no such process, or it may not be looked into\n"
+       "  3  no connection, no such process, or no right to look into it\n"
        "  4  what answers has no status");
   return TOOL_OK;
 }

@@ -32,17 +32,39 @@ static const struct option options[] = {
 };
 
 static int help(void) {
-  puts("usage: fcgi top ADDRESS|PID [OPTIONS]\n"
-       "\n"
-       "Shows the workers of a FastCGI program of this library and the "
-       "requests\n"
-       "under way, again and again; q ends it. ADDRESS and PID are as for\n"
-       "fcgi status.\n");
+  puts(
+      "usage: fcgi top ADDRESS|PID [OPTIONS]\n"
+      "\n"
+      "Shows the workers of a FastCGI program of this library and its open\n"
+      "requests, again and again; q ends it. PID is a supervisor, or a server\n"
+      "with a status path. ADDRESS is where a server with a status path "
+      "listens:\n"
+      "unix:/path, unix:@name, host:port, [v6]:port or :port.\n");
   puts("  -i, --interval S   seconds between two looks, 1\n"
        "      --once         print one picture and end\n"
        "      --path PATH    the server's status path, /status\n"
        "  -h, --help         this text\n");
-  puts("Exit status: as of fcgi status.");
+  puts("Columns of a worker:\n"
+       "  STATE  starting; ready; draining: it finishes what it has, and ends\n"
+       "  GEN    its generation; each reload starts the next one\n"
+       "  AGE    time since it was started\n"
+       "  REQS   requests that it has answered; REQ/S: of them each second\n"
+       "  BUSY   requests inside handlers\n"
+       "  WAIT   requests that are complete and wait for a free handler\n"
+       "  5XX    answers with a status from 500\n"
+       "  P95    latency that 95 of 100 requests do not exceed\n");
+  puts("Phases of a request:\n"
+       "  queued   it waits for a free handler\n"
+       "  handler  a handler works on it\n"
+       "  sending  its answer is being sent\n"
+       "  overdue  its deadline has passed and the client has its 504; the "
+       "handler\n"
+       "           has not returned\n");
+  puts("Exit status:\n"
+       "  0  it was shown\n"
+       "  2  wrong arguments\n"
+       "  3  no connection, no such process, or no right to look into it\n"
+       "  4  what answers has no status");
   return TOOL_OK;
 }
 

@@ -2,6 +2,7 @@
 """`fcgi bench`: it counts exactly, holds its rate, and sees wrong answers."""
 
 import json
+import re
 import resource
 import signal
 import socket
@@ -249,6 +250,41 @@ def test_idle_connections_that_do_not_stay(directory: Path):
         result, status, complaint = bench(address, "-n", 1, "-c", 1, "--idle", 5)
     assert (status, result["right"], result["idle"]) == (TRANSPORT, 1, 0)
     assert complaint == f"fcgi: bench: {address}: 5 of 5 idle connections were closed\n"
+
+
+def lines_of(address: str, *words: object) -> tuple[dict[str, str], str]:
+    """The lines for people by their first word, and stderr."""
+    done = fcgi("bench", address, *words)
+    lines = [line.partition(" ") for line in done.stdout.decode().splitlines()[1:]]
+    return {word: rest.strip() for word, _, rest in lines}, done.stderr.decode()
+
+
+def test_a_rated_run_takes_the_time_of_its_rate(hello: str):
+    """Also where the last answer is there long before the next would start."""
+    assert lines_of(hello, "-n", 1, "--rate", 20)[0]["requests"] == "1 in 0.050 s, 20.0/s"
+    assert bench(hello, "-n", 2, "--rate", 20)[0]["seconds"] == 0.1
+
+
+def test_a_short_run_took_some_time(hello: str):
+    requests = lines_of(hello, "-n", 1)[0]["requests"]
+    assert re.fullmatch(r"1 in [0-9.]*[1-9][0-9.]* (s|ms), [0-9.]+/s", requests)
+
+
+def test_counts_of_failures_do_not_look_like_statuses(directory: Path):
+    with answering(directory, page(b"Status: 404 Not Found\r\n\r\n")) as address:
+        lines, complaint = lines_of(address, "-n", 3, "-c", 1)
+    assert lines["failed"] == "3 of 3: a status other than 2xx: 404"
+    assert complaint.endswith("3 of 3 requests failed: a status other than 2xx: 404\n")
+
+
+def test_a_changing_page_names_the_option_for_it(directory: Path):
+    head = b"Content-Type: text/plain\r\n\r\n"
+    answers = [page(head + b"1"), page(head + b"2")]
+    with answering(directory, *answers) as address:
+        _, complaint = lines_of(address, "-n", 2, "-c", 1)
+    assert "not the bytes of the first answer; --any-answer accepts others" in complaint
+    with answering(directory, *answers) as address:
+        assert lines_of(address, "-n", 2, "-c", 1, "--any-answer")[1] == ""
 
 
 def test_histogram(hello: str):

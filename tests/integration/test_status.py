@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from support.fcgi_client import Client, wait_until
-from support.paths import BUILD, EXAMPLES, SOURCE
+from support.paths import BUILD, EXAMPLES, INCLUDE, SOURCE
 from support.process import Process
 from support.site import Answer, Site, serve_behind_nginx
 from support.tool import fcgi
@@ -182,6 +182,23 @@ def test_top_once(hello):
     (worker,) = [line for line in lines if line.split()[:1] == [str(app.pid)]]
     assert worker.split()[1] == "ready"
     assert any(line.startswith(" WORKER PHASE") for line in lines)
+
+
+def test_top_explains_its_columns(hello):
+    """Here, and not in the help of another command: columns, states, phases, exit statuses."""
+    shown = fcgi("top", hello[1], "--once", "--interval", "0.2").stdout.decode()
+    (columns,) = re.findall(r"^ WORKER (STATE.*)$", shown, re.M)
+    header = (INCLUDE / "fastcgi" / "status.h").read_text()
+    names = re.findall(r"FCGI_(?:PHASE|WORKER_STATE)_MAP\(X\)(?:.*\\\n)+.*", header)
+    words = columns.split() + re.findall(r"X\(\w+, (\w+)\)", "".join(names))
+    assert {"WAIT", "overdue", "queued", "draining"} < set(words)
+    text = fcgi("top", "--help").stdout.decode()
+    lacking = [word for word in set(words) - {"free", "dead", "ready"} if word not in text]
+    assert lacking == []
+    assert "Exit status:\n  0" in text
+    assert "fcgi status" not in text
+    page = (SOURCE / "docs" / "status.md").read_text()
+    assert [word for word in ("`WAIT`", "`overdue`", "`queued`", "`GEN`") if word not in page] == []
 
 
 def test_top_fits_60_columns(hello):

@@ -45,6 +45,21 @@ def test_help_and_version():
         assert done.stdout.startswith(b"usage: fcgi ")
 
 
+def test_call_says_how_to_ask_as_the_web_server():
+    """Root opens every socket, also one that the web server may not open."""
+    assert "sudo -u www-data fcgi call ADDRESS URI" in fcgi("call", "--help").stdout.decode()
+
+
+def test_a_web_server_is_no_application(directory: Path):
+    with scripted(directory, b"HTTP/1.1 400 Bad Request\r\nServer: nginx\r\n\r\n") as address:
+        done = fcgi("call", address, "/")
+    assert (done.returncode, done.stdout) == (4, b"")
+    assert done.stderr.decode() == (
+        f"fcgi: {address}: the application broke the FastCGI protocol: it answers with HTTP; "
+        "ask a FastCGI application, not a web server\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
@@ -91,7 +106,7 @@ def test_wrong_usage_is_one_line_and_status_2(words: list[str], says: str):
         (record(STDOUT, 1, b"\r\nno\n")[:-1], [], 4, "inside a record"),
         (record(STDOUT, 2, b"x"), [], 4, "not open"),
         (record(END_REQUEST, 1, b"short"), [], 4, "8 bytes"),
-        (b"HTTP/1.1 400 Bad Request\r\n", [], 4, "version"),
+        (b"HTTP/1.1 400 Bad Request\r\n", [], 4, "it answers with HTTP"),
         (record(END_REQUEST, 1, b"\0\0\0\0\2\0\0\0"), [], 4, "OVERLOADED"),
         (b"", [], 3, "closed the connection"),
     ],
