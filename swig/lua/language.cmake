@@ -6,6 +6,6 @@ foreach(name lua5.4 lua-5.4 lua54)
 endforeach()
 if(NOT LUA54_FOUND)
   message(FATAL_ERROR "Lua 5.4's headers are missing; install liblua5.4-dev, or "
-                      "configure with -DFCGI_SWIG_LUA=OFF")
+                      "leave lua out of FCGI_SWIG_LANGUAGES")
 endif()
 fcgi_add_swig(lua fcgi_swig . fcgi_swig.so INCLUDES ${LUA54_INCLUDE_DIRS})
