@@ -66,7 +66,7 @@ foreach(thing syscalls send_file stderr budget endless c_examples command_line f
               tool_alone authorizer spec cgi roles haproxy faults_peers
               faults_files faults_processes faults_calls run run_deploy numbers
               run_limits run_upgrade
-              dashboard docs_run paths
+              dashboard docs_run docs_deploy docs_troubleshooting paths
               pull_loops run_programs run_systemd status logs monitors departed bench bench_report)
   fcgi_add_pytest(integration.${thing} integration 300
                   integration/test_${thing}.py)
