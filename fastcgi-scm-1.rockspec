@@ -72,6 +72,7 @@ build = {
         "core/os/allow.c",
         "core/os/backlog.c",
         "core/os/backtrace.c",
+        "core/os/carrier.c",
         "core/os/clock.c",
         "core/os/file.c",
         "core/os/filename.c",

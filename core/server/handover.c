@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/handover.h"
 #include "base/number.h"
+#include "os/carrier.h"
 #include "os/clock.h"
 #include "server/server.h"
 #include <errno.h>
@@ -10,63 +11,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 enum {
-  TAG = 'c',           /* The one byte that a descriptor travels with. */
-  TAG_LOOK = 'l',      /* The one that says: look at the listeners. */
   TAKE_BACK_MS = 1000, /* After which nobody is thought to take. */
   ROOM = 512           /* Messages that a carrier socket holds, about. */
 };
 
 static const char variable[] = "FASTCGI_HANDOVER"; /* PID:OUT:IN */
 
-/* Room for one descriptor, aligned as its header wants. */
-typedef union fcgi__rights {
-  struct cmsghdr header;               /* Aligns the bytes. */
-  char bytes[CMSG_SPACE(sizeof(int))]; /* The control message. */
-} fcgi__rights;
-
-/* Room for all that one message may bring (SCM_MAX_FD of Linux is 253): what
-   does not fit the kernel closes, what does is ours to close. */
-enum { MOST_RIGHTS = 256 };
-typedef union fcgi__received {
-  struct cmsghdr header;                             /* Aligns the bytes. */
-  char bytes[CMSG_SPACE(MOST_RIGHTS * sizeof(int))]; /* Control messages. */
-} fcgi__received;
-
 void fcgi__handover_init(fcgi__handover *handover) {
   atomic_init(&handover->out, -1);
   atomic_init(&handover->in, -1);
   atomic_init(&handover->back, -1);
-}
-
-/* A number that the kernel knows about a socket, or -1. */
-static int option_of(int fd, int option) {
-  int value = -1;
-  socklen_t len = sizeof value;
-  return getsockopt(fd, SOL_SOCKET, option, &value, &len) == 0 ? value : -1;
-}
-
-static int family_of(int fd) {
-  struct sockaddr_storage name = {.ss_family = AF_UNSPEC};
-  socklen_t len = sizeof name;
-  return getsockname(fd, (struct sockaddr *)&name, &len) == 0 ? name.ss_family
-                                                              : -1;
-}
-
-static int is_carrier(int fd) {
-  return option_of(fd, SO_TYPE) == SOCK_SEQPACKET && family_of(fd) == AF_UNIX;
-}
-
-/* A stream that somebody is at the other end of, or was a moment ago. */
-static int is_connection(int fd) {
-  int family = family_of(fd);
-  return option_of(fd, SO_TYPE) == SOCK_STREAM &&
-         option_of(fd, SO_ACCEPTCONN) == 0 &&
-         (family == AF_UNIX || family == AF_INET || family == AF_INET6);
 }
 
 static int refuse_carrier(fcgi_server *server, int fd) {
@@ -81,7 +38,7 @@ int fcgi_server_hand_over(fcgi_server *server, int socket) {
   if (fcgi_server_forked(server))
     return fcgi__server_refuse_fork(server);
   server->message[0] = '\0';
-  if (!is_carrier(socket))
+  if (!fcgi__carrier_is_one(socket))
     return refuse_carrier(server, socket);
   atomic_store(&server->handover.out, socket);
   return 0;
@@ -102,7 +59,7 @@ int fcgi_server_take_over(fcgi_server *server, int socket) {
   if (fcgi_server_forked(server))
     return fcgi__server_refuse_fork(server);
   server->message[0] = '\0';
-  if (!is_carrier(socket))
+  if (!fcgi__carrier_is_one(socket))
     return refuse_carrier(server, socket);
   if (atomic_load(&server->handover.in) >= 0)
     return FCGI_ERR_STATE;
@@ -167,34 +124,10 @@ void fcgi__handover_rest(fcgi_server *server) {
   server->handover.watched = 0;
 }
 
-/* Where the socket is full there is something to take, and the socket to look
-   at, anyway. */
-void fcgi__handover_send_look(int out) {
-  const char tag = TAG_LOOK;
-  if (send(out, &tag, 1, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
-    return;
-}
-
 void fcgi__handover_tell(fcgi_server *server) {
   int out = atomic_load(&server->handover.out);
   if (out >= 0)
-    fcgi__handover_send_look(out);
-}
-
-static ssize_t send_descriptor(int out, int fd) {
-  char tag = TAG;
-  struct iovec iov = {.iov_base = &tag, .iov_len = 1};
-  fcgi__rights rights = {.bytes = {0}};
-  struct msghdr message = {.msg_iov = &iov,
-                           .msg_iovlen = 1,
-                           .msg_control = rights.bytes,
-                           .msg_controllen = sizeof rights.bytes};
-  struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-  header->cmsg_level = SOL_SOCKET;
-  header->cmsg_type = SCM_RIGHTS;
-  header->cmsg_len = CMSG_LEN(sizeof fd);
-  memcpy(CMSG_DATA(header), &fd, sizeof fd);
-  return sendmsg(out, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    fcgi__carrier_look(out);
 }
 
 static int is_at_rest(const fcgi__connection *connection, unsigned flags) {
@@ -214,7 +147,7 @@ int fcgi__handover_give(fcgi__connection *connection, unsigned flags) {
   int out = atomic_load(&server->handover.out);
   if (!is_at_rest(connection, flags))
     return 0;
-  if (send_descriptor(out, connection->fd) == 1) {
+  if (fcgi__carrier_send(out, connection->fd) == 0) {
     atomic_store(&server->handover.passed, 1);
     return 1;
   }
@@ -241,65 +174,6 @@ void fcgi__handover_hold(fcgi__connection *connection, unsigned flags) {
   connection->paused = connection->held = 1;
 }
 
-/* The only descriptor of a message, or -1; others than one are closed. */
-static int take_rights(struct msghdr *message) {
-  struct cmsghdr *at = CMSG_FIRSTHDR(message);
-  int only = -1, count = 0, fd;
-  for (; at; at = CMSG_NXTHDR(message, at)) {
-    size_t bytes = at->cmsg_len - CMSG_LEN(0);
-    if (at->cmsg_level != SOL_SOCKET || at->cmsg_type != SCM_RIGHTS)
-      continue;
-    for (size_t i = 0; i + sizeof fd <= bytes; i += sizeof fd) {
-      memcpy(&fd, CMSG_DATA(at) + i, sizeof fd);
-      if (count++ == 0)
-        only = fd;
-      else
-        close(fd);
-    }
-  }
-  if (count > 1) {
-    close(only);
-    only = -1;
-  }
-  return only;
-}
-
-/* Nothing was received: 1 when nothing ever will be, as an empty message looks
-   the same. What lies behind one has bytes. */
-static int is_end(int in) {
-#ifdef POLLRDHUP
-  struct pollfd at = {.fd = in, .events = POLLRDHUP};
-  int bytes = 0;
-  return poll(&at, 1, 0) > 0 && ioctl(in, FIONREAD, &bytes) == 0 && bytes == 0;
-#else
-  (void)in;
-  return 1;
-#endif
-}
-
-/* A message of ours is one byte with one descriptor of a connection. `fd` is
-   -1 for any other, whose descriptors are closed. */
-static int receive_descriptor(int in, int *fd) {
-  char tag[2] = {0};
-  struct iovec iov = {.iov_base = tag, .iov_len = sizeof tag};
-  fcgi__received rights;
-  struct msghdr message = {.msg_iov = &iov,
-                           .msg_iovlen = 1,
-                           .msg_control = rights.bytes,
-                           .msg_controllen = sizeof rights.bytes};
-  ssize_t len = recvmsg(in, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-  *fd = -1;
-  if (len < 0)
-    return errno != EINTR && errno != EAGAIN ? 0 : -1;
-  *fd = take_rights(&message);
-  if (*fd >= 0 && (len != 1 || tag[0] != TAG || !is_connection(*fd))) {
-    close(*fd);
-    *fd = -1;
-    return 1;
-  }
-  return len > 0 || message.msg_controllen > 0 || !is_end(in);
-}
-
 /* The kernel closes what is received where no descriptor is free, so that is
    tried beforehand. */
 static int has_room(fcgi_server *server, int in) {
@@ -315,7 +189,7 @@ static int has_room(fcgi_server *server, int in) {
 /* One message: 1, 0 when none will ever come, negative when none is there. */
 static int take_one(fcgi_server *server, int in, int *fd) {
   *fd = -1;
-  return has_room(server, in) ? receive_descriptor(in, fd) : -1;
+  return has_room(server, in) ? fcgi__carrier_receive(in, fd) : -1;
 }
 
 /* sendfile(2) asks the socket alone whether it may wait. */
@@ -323,7 +197,7 @@ static void use(fcgi_server *server, int fd) {
   if (fd >= 0) {
     fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
     fcgi__connection_take_up(server, fd);
-  } else /* TAG_LOOK */
+  } else /* A wish to look. */
     fcgi__server_accept_waiting(server, server->config.backlog);
 }
 

@@ -49,7 +49,6 @@ void fcgi__handover_leave(fcgi_server *server);
 
 /* Have some other process look whether connections wait to be accepted. */
 void fcgi__handover_tell(fcgi_server *server);
-void fcgi__handover_send_look(int out);
 
 /* In a stop, all connections being closed or passed: 1 when others have taken
    up what was passed. What nobody takes for a second is taken back. */

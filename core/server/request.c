@@ -83,8 +83,8 @@ void fcgi__request_free(fcgi_request *request) {
                         request->body.memory.cap + request->data.memory.cap +
                             request->errors.cap + request->head.cap,
                         0);
-  fcgi__body_clear(&request->body, allocator);
-  fcgi__body_clear(&request->data, allocator);
+  fcgi__spool_clear(&request->body, allocator);
+  fcgi__spool_clear(&request->data, allocator);
   fcgi__buffer_clear(&request->errors, allocator);
   fcgi__buffer_clear(&request->head, allocator);
   close_fd(&request->file_fd);
@@ -106,13 +106,13 @@ static int over_limit(const fcgi_request *request, size_t len) {
 }
 
 /* Hold the event's bytes; more than `limit` of them in a file. */
-static int hold(fcgi_request *request, fcgi__body *body,
+static int hold(fcgi_request *request, fcgi__spool *body,
                 const fcgi_event *event, size_t limit) {
   fcgi_server *server = request->connection->server;
   int in_memory = body->fd < 0;
   size_t before = body->memory.cap;
-  int error = fcgi__body_append(body, &server->allocator, event->data,
-                                event->len, limit, server->temp_dir);
+  int error = fcgi__spool_append(body, &server->allocator, event->data,
+                                 event->len, limit, server->temp_dir);
   fcgi__connection_hold(request->connection, before, body->memory.cap);
   if (in_memory && body->fd >= 0)
     fcgi__observe_count(&server->observer, FCGI_STATUS_SPILLS, 1);
@@ -132,7 +132,7 @@ static size_t memory_for_body(const fcgi_request *request) {
                                 connection->server->config.body_memory);
 }
 
-static void collect(fcgi_request *request, fcgi__body *body,
+static void collect(fcgi_request *request, fcgi__spool *body,
                     const fcgi_event *event) {
   if (over_limit(request, event->len))
     fcgi__request_answer_alone(request, 413);
@@ -146,7 +146,7 @@ static void cut_input(fcgi_request *request) {
   leave_reading(request);
 }
 
-static void queue_input(fcgi_request *request, fcgi__body *body,
+static void queue_input(fcgi_request *request, fcgi__spool *body,
                         const fcgi_event *event) {
   fcgi__connection *connection = request->connection;
   fcgi_server *server = connection->server;
@@ -155,13 +155,13 @@ static void queue_input(fcgi_request *request, fcgi__body *body,
   uint64_t most = connection->spill ? server->config.limit_request_body : limit;
   if (hold(request, body, event, connection->spill ? limit : 0))
     cut_input(request);
-  else if (fcgi__body_unread(body) >= most)
+  else if (fcgi__spool_unread(body) >= most)
     connection->paused = 1;
   fcgi__server_notify(server, request, event->type);
 }
 
 void fcgi__request_input(fcgi_request *request, const fcgi_event *event) {
-  fcgi__body *body =
+  fcgi__spool *body =
       event->type == FCGI_EVENT_DATA ? &request->data : &request->body;
   if (request->ended || request->end_due || request->cut)
     return;
@@ -174,7 +174,7 @@ void fcgi__request_input(fcgi_request *request, const fcgi_event *event) {
 
 /* A collected body is as long as it is, where nobody has said so before. */
 static void measure(fcgi_request *request) {
-  uint64_t len = fcgi__body_unread(&request->body);
+  uint64_t len = fcgi__spool_unread(&request->body);
   if (request->content_length < 0 && !request->dispatched && len > 0)
     request->content_length = (int64_t)len;
 }
@@ -317,10 +317,10 @@ static ptrdiff_t end_of_input(const fcgi_request *request, int is_data) {
   return truncated ? FCGI_ERR_TRUNCATED : 0;
 }
 
-static void unpause(fcgi_request *request, const fcgi__body *body) {
+static void unpause(fcgi_request *request, const fcgi__spool *body) {
   fcgi__connection *connection = request->connection;
   if (connection->paused &&
-      fcgi__body_unread(body) <=
+      fcgi__spool_unread(body) <=
           fcgi__connection_share(connection,
                                  connection->server->config.input_window) /
               2)
@@ -329,8 +329,8 @@ static void unpause(fcgi_request *request, const fcgi__body *body) {
 
 static ptrdiff_t read_some(fcgi_request *request, int is_data, void *data,
                            size_t len) {
-  fcgi__body *body = is_data ? &request->data : &request->body;
-  ptrdiff_t got = fcgi__body_read(body, data, len);
+  fcgi__spool *body = is_data ? &request->data : &request->body;
+  ptrdiff_t got = fcgi__spool_read(body, data, len);
   if (got > 0)
     unpause(request, body);
   return got ? got : end_of_input(request, is_data);

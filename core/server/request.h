@@ -5,7 +5,7 @@
 
 #include "gateway/path.h"
 #include "observe/observe.h"
-#include "server/body.h"
+#include "os/spool.h"
 #include "server/connection.h"
 #include <fastcgi/request.h>
 
@@ -66,8 +66,8 @@ struct fcgi_request {
   int timeout_ms;             /* Of one read or write; -1 without end. */
   uint32_t app_status;        /* With `end_due`. */
   int64_t content_length;     /* Of the body; -1 if not known. */
-  fcgi__body body;            /* STDIN. */
-  fcgi__body data;            /* DATA of a filter. */
+  fcgi__spool body;           /* STDIN. */
+  fcgi__spool data;           /* DATA of a filter. */
   fcgi__buffer errors;        /* STDERR that waits for the head, or STDOUT. */
   fcgi__buffer head;          /* Raw output up to its empty line, held. */
   long long unread_at;  /* When a body was first written that nobody reads, or

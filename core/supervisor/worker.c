@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/worker.h"
+#include "os/carrier.h"
 #include "os/clock.h"
-#include "server/handover.h"
 #include "supervisor/census.h"
 #include "supervisor/generation.h"
 #include "supervisor/limits.h"
@@ -302,7 +302,7 @@ static void tell_others(const fcgi__supervisor *s, const fcgi__worker *worker,
                         int status) {
   if (s->tells && s->phase == FCGI__PHASE_SERVING && s->handover[0] >= 0 &&
       (worker->state != FCGI__WORKER_LEAVING || WIFSIGNALED(status)))
-    fcgi__handover_send_look(s->handover[0]);
+    fcgi__carrier_look(s->handover[0]);
 }
 
 static void ended(fcgi__supervisor *s, pid_t pid, int status) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "server/body.h"
+#include "os/spool.h"
 #include "os/file.h"
 #include <errno.h>
 #include <fastcgi/error.h>
@@ -20,7 +20,7 @@ static int is_within_limit(uint64_t end) {
   return 0;
 }
 
-static int append_file(fcgi__body *body, const uint8_t *data, size_t len,
+static int append_file(fcgi__spool *body, const uint8_t *data, size_t len,
                        const char *dir) {
   if (body->fd < 0)
     body->fd = fcgi__file_temporary(dir);
@@ -41,7 +41,7 @@ static int append_file(fcgi__body *body, const uint8_t *data, size_t len,
 
 /* What is read makes room for more: memory, and then the file. A file that
    cannot be cut is written on at its end. */
-static void reuse_room(fcgi__body *body) {
+static void reuse_room(fcgi__spool *body) {
   if (body->head > 0 && body->head == body->memory.len)
     body->head = body->memory.len = 0;
   if (body->file_len > 0 && body->file_head == body->file_len &&
@@ -49,9 +49,9 @@ static void reuse_room(fcgi__body *body) {
     body->file_head = body->file_len = 0;
 }
 
-int fcgi__body_append(fcgi__body *body, const fcgi_allocator *allocator,
-                      const void *data, size_t len, size_t limit,
-                      const char *dir) {
+int fcgi__spool_append(fcgi__spool *body, const fcgi_allocator *allocator,
+                       const void *data, size_t len, size_t limit,
+                       const char *dir) {
   const uint8_t *bytes = data;
   size_t room = len;
   int error;
@@ -69,7 +69,7 @@ int fcgi__body_append(fcgi__body *body, const fcgi_allocator *allocator,
 
 /* A stream's reader that lags keeps the start of the buffer unused: move the
    rest down once more than half is read. */
-static void compact(fcgi__body *body) {
+static void compact(fcgi__spool *body) {
   fcgi__buffer *memory = &body->memory;
   if (body->fd >= 0 || body->head < 65536 || body->head < memory->len / 2)
     return;
@@ -78,7 +78,7 @@ static void compact(fcgi__body *body) {
   body->head = 0;
 }
 
-ptrdiff_t fcgi__body_read(fcgi__body *body, void *data, size_t len) {
+ptrdiff_t fcgi__spool_read(fcgi__spool *body, void *data, size_t len) {
   size_t held = body->memory.len - body->head;
   ssize_t done;
   if (held > 0) {
@@ -101,13 +101,13 @@ ptrdiff_t fcgi__body_read(fcgi__body *body, void *data, size_t len) {
   return done;
 }
 
-uint64_t fcgi__body_unread(const fcgi__body *body) {
+uint64_t fcgi__spool_unread(const fcgi__spool *body) {
   return body->memory.len - body->head + (body->file_len - body->file_head);
 }
 
-void fcgi__body_clear(fcgi__body *body, const fcgi_allocator *allocator) {
+void fcgi__spool_clear(fcgi__spool *body, const fcgi_allocator *allocator) {
   fcgi__buffer_clear(&body->memory, allocator);
   if (body->fd >= 0)
     close(body->fd);
-  *body = (fcgi__body){.fd = -1};
+  *body = (fcgi__spool){.fd = -1};
 }
