@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Bytes between their arrival and their reading: in memory, and past
-   a limit in an unlinked temporary file. Zero-initialise, `fd` is -1. */
+/* Bytes between their arrival and their reading: in memory, and past a
+   limit in an unlinked temporary file. Zero-initialise, but `fd` is -1. */
 #ifndef FCGI_OS_SPOOL_H
 #define FCGI_OS_SPOOL_H
 
