@@ -39,7 +39,10 @@ class Logged(Process):
         self.address = f"unix:{self.directory}/app.sock"
         self.access = self.directory / "access"
         self.errors = self.directory / "errors"
-        logs = {"FASTCGI_ACCESS_LOGFILE": str(self.access), "FASTCGI_ERROR_LOGFILE": str(self.errors)}
+        logs = {
+            "FASTCGI_ACCESS_LOGFILE": str(self.access),
+            "FASTCGI_ERROR_LOGFILE": str(self.errors),
+        }
         log = self.directory / "output"
         super().__init__(command(self.address), log, env={**logs, **variables})
 

@@ -204,7 +204,8 @@ describe("fcgi-lua", function()
   end)
 
   it("takes the options of a server", function()
-    local server <close> = support.launch(good, "--socket-mode 0600 --backlog=7 --limit-request-body 10 --io-timeout inf")
+    local server <close> = support.launch(good,
+      "--socket-mode 0600 --backlog=7 --limit-request-body 10 --io-timeout inf")
     assert.equal("600\n", (support.shell("stat -c %a " .. server.path)))
     assert.equal(413, server:ask({ body = "12345678901" }).status)
     assert.equal("hi", server:ask({ body = "1234567890" }).body)

@@ -91,7 +91,7 @@ local fcgi = {}
 ---@field max_requests? integer requests of a worker, or of a server that then stops: $FASTCGI_MAX_REQUESTS or any
 ---@field max_requests_jitter? integer up to so many more, at random: $FASTCGI_MAX_REQUESTS_JITTER or 0
 ---@field slow_log? number seconds after which a request gets into the log: $FASTCGI_SLOW_LOG or never
----@field access_logfile? string file for a line for each request, "-" is stderr, "" none: $FASTCGI_ACCESS_LOGFILE or none
+---@field access_logfile? string file of a line for each request, "-" is stderr, "" none: $FASTCGI_ACCESS_LOGFILE
 ---@field access_logformat? string "common", "json", "%(h)s %(s)s": $FASTCGI_ACCESS_LOGFORMAT or "combined"
 ---@field error_logfile? string file for the server's lines and those of request:log: $FASTCGI_ERROR_LOGFILE or stderr
 ---@field drain_silence? number seconds of silence that end the draining of an unread body: 0.5
@@ -99,7 +99,7 @@ local fcgi = {}
 ---@field drain_bytes? integer bytes of it: 4 GiB
 ---@field backlog? integer connections that wait to be accepted: 4096
 ---@field socket_mode? string mode of a unix socket in octal digits: "0660"
----@field allow_from? string who may connect over TCP, "127.0.0.1, 10.0.0.0/8, ::1": anyone, but only loopback is listened on
+---@field allow_from? string who may connect over TCP, "127.0.0.1, 10.0.0.0/8, ::1": else only loopback is listened on
 ---@field peer_users? string whose processes may connect over unix sockets: whoever the socket's mode lets
 ---@field roles? fcgi.roles other roles than the responder's: all three standard ones go to the handler
 
