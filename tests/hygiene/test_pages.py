@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 from support.paths import CC, INCLUDE, SOURCE
 
-sys.path.insert(0, str(SOURCE / "tests" / "newcomer"))
+sys.path[:0] = [str(SOURCE / "tests" / name) for name in ("newcomer", "hygiene")]
 
 import pages
+from test_layers import LAYERS
 
 PAGES = ["README.md", "docs/deploy.md", "docs/troubleshooting.md", "swig/README.md"]
 STEPS = {name: pages.steps(SOURCE / name) for name in PAGES}
@@ -167,6 +168,27 @@ def test_files_that_are_named_are_there():
         if "NAME" not in name and "FOLDER" not in name and not name.startswith("swig/")
     ]
     assert lacking == []
+
+
+def test_the_drawing_is_that_of_the_layers():
+    """Each folder of core/ stands above those that it may include, in a drawing of a page."""
+    page = (SOURCE / "docs" / "architecture.md").read_text()
+    assert page.count("\n") <= 85
+    drawing = page.split("```")[1].splitlines()
+    row = {
+        word: at for at, line in enumerate(drawing) for word in line[:30].split() if word in LAYERS
+    }
+    assert set(row) == {path.name for path in (SOURCE / "core").iterdir()} - {
+        "include",
+        "CMakeLists.txt",
+    }
+    upward = [
+        f"{layer} includes {below}"
+        for layer, allowed in LAYERS.items()
+        for below in allowed - {layer}
+        if row[below] <= row[layer]
+    ]
+    assert upward == []
 
 
 def test_links_lead_somewhere():
