@@ -31,9 +31,16 @@ LEAST = 0.85
 SECONDS = 120  # For one test: a mutant may wait for ever.
 OFF = ("LUA", "PYTHON", "SHARED", "SWIG")
 # What runs over sockets too, by the folder of the mutant.
+OVER_ALL = ["conformance/test_server.py", "integration/test_direct.py"]
+OVER_RUN = ["integration/test_run.py", "integration/test_run_upgrade.py"]
 OVER_SOCKETS = {
-    "server": ["conformance/test_server.py", "integration/test_direct.py"],
-    "runtime": ["integration/test_run.py", "integration/test_run_upgrade.py"],
+    "os": OVER_ALL,
+    "observe": OVER_ALL,
+    "gateway": OVER_ALL,
+    "server": OVER_ALL,
+    "serve": OVER_ALL,
+    "parent": OVER_RUN,
+    "supervisor": OVER_RUN,
 }
 REPLACED = [
     (r"(?<![-<>=])<=(?!=)", "<"),

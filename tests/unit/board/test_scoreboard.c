@@ -189,6 +189,36 @@ static void render_all(const fcgi_status *status) {
   }
 }
 
+static void test_what_is_no_format_is_refused(void **state) {
+  static const int wrong[] = {FCGI_STATUS_RAW, FCGI_STATUS_RAW + 1, 1000, -1};
+  fcgi_status *status = read_it(*state);
+  char *text = NULL;
+  size_t len = 0;
+  for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+    assert_int_equal(
+        fcgi_status_render(status, (fcgi_status_format)wrong[i], &text, &len),
+        FCGI_ERR_INVALID);
+  assert_null(text);
+  fcgi_status_free(status);
+}
+
+/* Nothing that lies behind a worker's requests is one of them. */
+static void test_requests_of_a_worker_are_its_own(void **state) {
+  fcgi__board *board = *state;
+  int first = fcgi__board_take(board, 1), second = fcgi__board_take(board, 1);
+  fcgi__board_entry *last =
+      &fcgi__board_slot_at(board, second)->entries[FCGI__BOARD_ENTRIES - 1];
+  fcgi__board_set_pid(board, second, INT64_C(0x0000000100000001));
+  atomic_store(&last->phase, FCGI_PHASE_HANDLER);
+  fcgi_status *status = read_it(board);
+  assert_int_equal(status->worker_count, 2);
+  assert_int_equal(status->request_count, 1);
+  assert_int_equal(status->workers[first].request_count, 0);
+  assert_int_equal(status->workers[second].request_count, 1);
+  assert_int_equal(status->workers[second].first_request, 0);
+  fcgi_status_free(status);
+}
+
 /* Whatever the bytes are, reading them is safe, and what comes out is text. */
 static void test_bad_bytes_do_no_harm(void **state) {
   fcgi__board *board = *state;
@@ -247,6 +277,8 @@ int main(void) {
       BOARD_TEST(test_what_is_no_board_is_refused),
       BOARD_TEST(test_nobody_can_shrink_it),
       BOARD_TEST(test_what_may_shrink_is_no_board),
+      BOARD_TEST(test_what_is_no_format_is_refused),
+      BOARD_TEST(test_requests_of_a_worker_are_its_own),
       BOARD_TEST(test_bad_bytes_do_no_harm),
       BOARD_TEST(test_a_process_can_be_looked_into),
   };

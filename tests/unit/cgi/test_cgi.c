@@ -120,6 +120,26 @@ static void test_too_many_variables_are_refused(void **state) {
   free(answer.out);
 }
 
+static void test_why_nothing_can_be_answered(void **state) {
+  enum { LARGE = 17 * MIB };
+  static const char name[] = "LARGE=";
+  char *large = malloc(LARGE);
+  (void)state;
+  memset(large, 'x', LARGE);
+  memcpy(large, name, sizeof name - 1);
+  large[LARGE - 1] = '\0';
+  gateway g = {PROGRAM(program_serve, handle_hello),
+               .environment = VARIABLES(large)};
+  gateway_start(&g);
+  gateway_answer answer = gateway_finish(&g);
+  assert_non_null(
+      strstr(answer.err,
+             "cannot answer the CGI request: the environment is too large\n"));
+  assert_int_equal(answer.status, 1);
+  free(answer.out);
+  free(large);
+}
+
 static void test_every_kind_of_descriptor(void **state) {
   (void)state;
   for (int in = GATEWAY_PIPE; in <= GATEWAY_FILE; in++)
@@ -275,17 +295,22 @@ static void test_no_responder_is_said(void **state) {
 /* Each allocation fails once: nothing hangs, crashes or leaks. */
 static void test_out_of_memory(void **state) {
   (void)state;
+  int told = 0;
   for (long left = 0, enough = 0; !enough; left++) {
     gateway g = {.program = program_short_of_memory, .data = &left};
     gateway_start(&g);
     gateway_answer answer = gateway_finish(&g);
     assert_int_equal(answer.status, 0);
     assert_true(left < 200);
+    told += strstr(answer.err, "cannot answer the CGI request: out of memory\n")
+                ? 1
+                : 0;
     enough = strstr(answer.err, "enough") != NULL;
     if (enough)
       assert_non_null(strstr(answer.out, "Hello\n"));
     free(answer.out);
   }
+  assert_true(told > 0);
 }
 
 static void expect_addresses(gateway *g, const char *expected) {
@@ -344,6 +369,7 @@ int main(void) {
       cmocka_unit_test(test_body_cut_short_is_noticed),
       cmocka_unit_test(test_bad_length_is_refused),
       cmocka_unit_test(test_too_many_variables_are_refused),
+      cmocka_unit_test(test_why_nothing_can_be_answered),
       cmocka_unit_test(test_every_kind_of_descriptor),
       cmocka_unit_test(test_every_way_to_serve),
       cmocka_unit_test(test_failure_is_a_page),
