@@ -7,7 +7,6 @@ import signal
 import socket
 import stat
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -354,55 +353,6 @@ def test_worker_that_stops_by_itself_is_replaced_at_once(directory: Path):
         os.kill(victim, signal.SIGTERM)
         supervisor.wait_for_line(f"worker {victim} stops by itself; starting another")
         supervisor.wait_for_workers(lambda now: len(now) == 2 and victim not in now)
-
-
-def test_a_stranger_cannot_say_that_a_worker_is_ready(directory: Path):
-    """Who sends is what the kernel says."""
-    command = ["/bin/sleep", "50"]
-    options = ["--ready-after", "never", "--start-timeout", "1"]
-    with Supervisor(directory, command, *options, name="stranger", workers=1) as supervisor:
-        supervisor.wait_for_line("worker .* starts")
-        (pid,) = supervisor.workers()
-        variables = Path(f"/proc/{pid}/environ").read_text().split("\0")
-        (name,) = [v.partition("=")[2] for v in variables if v.startswith("NOTIFY_SOCKET=")]
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
-            sender.sendto(b"READY=1", name.replace("@", "\0", 1))
-        assert supervisor.wait(60) == 3
-
-
-FLOOD = """
-import socket, sys
-sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-sender.connect(sys.argv[1].replace("@", "\\0", 1))
-print(flush=True)
-while True:
-    for message in (b"READY=1", b"", b"x" * 5000, b"\\n" * 1000, b"STOPPING=1\\0"):
-        sender.send(message)
-"""
-
-
-def test_a_flood_of_messages_holds_nothing_up(directory: Path):
-    """Anybody can send; what workers say gets through, a reload and a stop end."""
-    with Supervisor(directory, HELLO, name="flood") as supervisor:
-        supervisor.ready()
-        variables = Path(f"/proc/{min(supervisor.workers())}/environ").read_text().split("\0")
-        (name,) = [v.partition("=")[2] for v in variables if v.startswith("NOTIFY_SOCKET=")]
-        command = [sys.executable, "-c", FLOOD, name]
-        floods = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(3)]
-        try:
-            for flood in floods:
-                assert flood.stdout.readline() == b"\n", "it has connected"
-            for _ in range(3):
-                before = supervisor.workers()
-                supervisor.reload(seconds=60)
-                supervisor.wait_for_workers(lambda now, old=before: not now & old, seconds=60)
-                require_hello(supervisor.address)
-            assert all(flood.poll() is None for flood in floods), "they go on"
-            assert supervisor.stop(60) == 0
-        finally:
-            for flood in floods:
-                flood.kill()
-                flood.wait()
 
 
 def test_second_supervisor_with_the_same_pid_file_is_refused(directory: Path):
