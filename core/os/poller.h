@@ -55,7 +55,9 @@ void fcgi__poller_remove(fcgi__poller *poller, int fd);
 void fcgi__poller_rearm(fcgi__poller *poller, int fd, unsigned events);
 
 /* Wait up to `timeout_ms` (-1 without end) for at most `count` reports: how
-   many, 0 after the timeout, a signal or a wake, or a negative error. */
+   many, 0 after the timeout, a signal or a wake, or a negative error. With 0,
+   errno is ETIMEDOUT where nothing was ready, EINTR after a signal, and EBUSY
+   where the time has passed while another thread waited for all. */
 int fcgi__poller_wait(fcgi__poller *poller, fcgi__ready *ready, int count,
                       int timeout_ms);
 

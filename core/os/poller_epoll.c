@@ -91,6 +91,7 @@ static void epoll_rearm(fcgi__poller *base, int fd, unsigned events) {
    been quicker, which is fine: this return is then one for nothing. */
 static void take_wake(epoll_poller *poller) {
   uint64_t one;
+  errno = 0; /* It is neither of those that tell more. */
   if (atomic_load(&poller->woken_all))
     return;
   if (read(poller->wake_fd, &one, sizeof one) < 0)
@@ -105,6 +106,8 @@ static int epoll_wait_ready(fcgi__poller *base, fcgi__ready *ready, int count,
   int found = epoll_wait(poller->epoll_fd, events, batch, timeout_ms);
   if (found < 0)
     return errno == EINTR ? 0 : FCGI_ERR_SYSTEM;
+  if (found == 0)
+    errno = ETIMEDOUT;
   int reported = 0;
   for (int i = 0; i < found; i++) {
     if (events[i].data.ptr == poller) {

@@ -310,6 +310,7 @@ static int poll_once(poll_poller *poller, fcgi__ready *ready, int count,
     errno = failure;
     return failure == EINTR ? 0 : FCGI_ERR_SYSTEM;
   }
+  errno = found == 0 ? ETIMEDOUT : 0;
   if (poller->set[0].revents != 0)
     drain_pipe(poller);
   int reported = collect(poller, polled, ready, count);
@@ -365,14 +366,17 @@ static int poll_wait(fcgi__poller *base, fcgi__ready *ready, int count,
   }
   int result = 0;
   int timed_out = 0;
+  errno = 0;
   pthread_mutex_lock(&poller->lock);
   while (!take_wake(poller)) {
     if (!poller->leading) {
       result = lead(poller, ready, count, deadline);
       break;
     }
-    if (timed_out)
+    if (timed_out) {
+      errno = EBUSY;
       break;
+    }
     timed_out = follow(poller, deadline) == ETIMEDOUT;
   }
   hand_over(poller);

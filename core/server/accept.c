@@ -7,7 +7,10 @@
 #include <poll.h>
 #include <string.h>
 
-enum { PAUSE_MS = 100 }; /* After running out of descriptors. */
+enum {
+  PAUSE_MS = 100, /* After running out of descriptors. */
+  DOUBTS = 4096   /* How many may wait at a listener, as a rule. */
+};
 
 void fcgi__server_accept_on(fcgi_server *server) {
   pthread_mutex_lock(&server->lock);
@@ -62,10 +65,17 @@ void fcgi__server_rest_from_accepting(fcgi_server *server) {
   fcgi__server_deadline(server, again);
 }
 
+void fcgi__server_doubt(fcgi_server *server) {
+  atomic_store(&server->doubts, DOUBTS);
+}
+
+/* Another thread may find the poller empty once this connection is taken, so
+   the doubts are those from before. */
 int fcgi__server_accept(fcgi_server *server, fcgi__listener *listener) {
+  int late = atomic_load(&server->doubts) > 0;
   int fd = fcgi__guard_accept(server, listener);
   if (fd >= 0)
-    fcgi__connection_start(server, fd);
+    fcgi__connection_start(server, fd, late);
   else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR &&
            errno != ECONNABORTED && errno != EPROTO)
     fcgi__server_rest_from_accepting(server);
@@ -74,6 +84,7 @@ int fcgi__server_accept(fcgi_server *server, fcgi__listener *listener) {
 
 void fcgi__server_accept_some(fcgi_server *server, fcgi__listener *listener,
                               int most) {
+  fcgi__server_doubt(server);
   while (most-- > 0 &&
          atomic_load(&server->open) < server->config.limit_connections &&
          fcgi__server_accept(server, listener))

@@ -261,7 +261,7 @@ static void half_close(fcgi__connection *connection) {
   if (connection->lingering)
     fcgi__connection_close(connection);
   else if (connection->reading > 0 || (flags & FCGI_SESSION_PARAMS) ||
-           is_hung_up(connection->fd))
+           connection->gone || is_hung_up(connection->fd))
     fcgi__connection_lost(connection, FCGI_ABORT_CONNECTION);
   else
     fcgi_session_stop_draining(connection->session);
@@ -335,6 +335,22 @@ void fcgi__connection_receive(fcgi__connection *connection) {
   connection->unread = (uint8_t)(more && can_receive(connection));
 }
 
+void fcgi__connection_receive_last(fcgi__connection *connection) {
+  connection->gone = 1;
+  fcgi__connection_receive(connection);
+  if (connection->fd >= 0 && !connection->lost)
+    fcgi__connection_lost(connection, FCGI_ABORT_CONNECTION);
+}
+
+/* A thread may take a request as soon as it is ready, so whether the peer has
+   hung up is asked before. */
+static void receive_asking(fcgi__connection *connection) {
+  if (is_hung_up(connection->fd))
+    fcgi__connection_receive_last(connection);
+  else
+    fcgi__connection_receive(connection);
+}
+
 /* The receiving itself is left to settle: events may be under way here. */
 void fcgi__connection_resume(fcgi__connection *connection) {
   if (!connection->paused || connection->held)
@@ -391,6 +407,8 @@ void fcgi__connection_ready(fcgi__connection *connection, unsigned events) {
     fcgi__connection_hang_up(connection);
   else if (fcgi__connection_is_read(connection))
     connection->missed = 1;
+  else if ((events & FCGI__POLL_HANGUP) && !connection->lingering)
+    receive_asking(connection);
   else if (events & FCGI__POLL_IN)
     fcgi__connection_receive(connection);
 }
@@ -409,6 +427,7 @@ static void start_session(fcgi__connection *connection, int fd) {
   connection->reset = connection->room_wanted = connection->lost = 0;
   connection->moved = connection->shared = connection->spill = 0;
   connection->held = connection->parting = connection->dull = 0;
+  connection->gone = 0;
   connection->hold_ms = 0;
   connection->hold_end = 0;
   fcgi__connection_reset_dues(connection);
@@ -416,15 +435,7 @@ static void start_session(fcgi__connection *connection, int fd) {
                         memory_order_relaxed);
 }
 
-/* Where one has left, others may have. */
-static void look_at_new(fcgi__connection *connection) {
-  atomic_int *doubts = &connection->server->doubts;
-  fcgi__connection_look(connection);
-  if (!connection->lost)
-    atomic_fetch_sub_explicit(doubts, 1, memory_order_relaxed);
-}
-
-static void start(fcgi_server *server, int fd, int in_use) {
+static void start(fcgi_server *server, int fd, int in_use, int late) {
   fcgi__connection *connection = fcgi__server_take(server);
   fcgi_session_config config = server->session_config;
   if (!connection) {
@@ -444,18 +455,21 @@ static void start(fcgi_server *server, int fd, int in_use) {
   fcgi__observe_count(&server->observer, FCGI_STATUS_ACCEPTED, 1);
   fcgi__observe_set(&server->observer, FCGI_STATUS_OPEN,
                     atomic_load(&server->open));
-  fcgi__connection_receive(connection);
-  if (atomic_load_explicit(&server->doubts, memory_order_relaxed) > 0)
-    look_at_new(connection);
+  if (late) {
+    atomic_fetch_sub_explicit(&server->doubts, 1, memory_order_relaxed);
+    receive_asking(connection);
+  } else {
+    fcgi__connection_receive(connection);
+  }
   fcgi__connection_settle(connection);
 }
 
-void fcgi__connection_start(fcgi_server *server, int fd) {
-  start(server, fd, 0);
+void fcgi__connection_start(fcgi_server *server, int fd, int late) {
+  start(server, fd, 0, late);
 }
 
 void fcgi__connection_take_up(fcgi_server *server, int fd) {
-  start(server, fd, 1);
+  start(server, fd, 1, 1);
 }
 
 void fcgi__connection_discard(fcgi__connection *connection) {

@@ -82,6 +82,8 @@ typedef struct fcgi__connection {
   uint8_t parting;           /* 1: and to be looked at a little later. */
   uint8_t dull;              /* 1: it ends for want of requests. */
   uint8_t reset;             /* 1: close so that the peer sees a fault. */
+  uint8_t gone;              /* 1: the peer has hung up, though it may have
+                                sent more than was read. */
   uint8_t lost;              /* 1: of no use; nothing more is read. */
   uint8_t fresh;             /* 1: no request has come yet. */
   uint8_t shared;            /* 1: requests have run at the same time. */
@@ -110,9 +112,10 @@ typedef struct fcgi__connection {
   atomic_int trace_due;      /* 1: a request of it is for the slow log. */
 } fcgi__connection;
 
-/* Make a connection of `fd` and read what is there. Takes over `fd`. The
-   second does so for one that was in use in another process. */
-void fcgi__connection_start(fcgi_server *server, int fd);
+/* Make a connection of `fd` and read what is there. Takes over `fd`. `late` 1:
+   it may have waited until its peer left, which is asked. The second does so
+   for one that was in use in another process. */
+void fcgi__connection_start(fcgi_server *server, int fd, int late);
 void fcgi__connection_take_up(fcgi_server *server, int fd);
 
 void fcgi__connection_lock(fcgi__connection *connection);
@@ -126,6 +129,9 @@ void fcgi__connection_leave(fcgi__connection *connection);
 
 /* Read until the socket is empty or the window is full. */
 void fcgi__connection_receive(fcgi__connection *connection);
+/* The same where the peer has hung up: no request that comes is given out, and
+   that is the connection's end. */
+void fcgi__connection_receive_last(fcgi__connection *connection);
 /* Send until all is sent or the socket is full. */
 void fcgi__connection_send(fcgi__connection *connection);
 /* Give out what the session has found. Returns how many events there were. */

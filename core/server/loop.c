@@ -16,9 +16,7 @@ enum {
   REPORTS = 16,      /* Taken from the poller at once by a lone thread. */
   SPARE_TURNS = 64,  /* Looks of the spare thread at the poller. */
   STOP_LOOK_MS = 20, /* Between two looks in a stop. */
-  SLOW_MS = 2,       /* From one look at the poller to the next, */
-  LATE_MS = 20,      /* and since it had nothing: then clients may have gone. */
-  DOUBTS = 64        /* How many of those that follow are asked. */
+  SLOW_MS = 2        /* After which a client may well have gone. */
 };
 
 static void lower_to(atomic_llong *at, long long value) {
@@ -160,6 +158,8 @@ void fcgi__server_serve_waiting(fcgi_server *server, int accept) {
     served = 0;
     for (int i = 0; i < count; i++)
       if (accept || !is_listener(server, reports[i].owner)) {
+        if (is_listener(server, reports[i].owner))
+          fcgi__server_doubt(server);
         serve_report(server, &reports[i]);
         served = 1;
       }
@@ -187,22 +187,32 @@ static void watch_unwatched(fcgi_server *server) {
   fcgi__connection_settle(connection);
 }
 
-/* While there is always somebody who waits and handlers are slow, the next one
-   may have waited for long. */
+/* Nobody was in the poller since then: every thread was busy. It is noted
+   before the thread counts as one that is. */
 static void note_busy(fcgi_server *server, long long since, long long now) {
-  if (now - since >= SLOW_MS && now - atomic_load(&server->idle_at) >= LATE_MS)
-    atomic_store(&server->doubts, DOUBTS);
+  if (now - since >= SLOW_MS)
+    fcgi__server_doubt(server);
 }
 
-static void note_wait(fcgi_server *server, long long entered, int idle) {
-  long long now = fcgi__now();
-  long long before = atomic_exchange(&server->looked, now);
-  if (idle || now - entered > 1) {
-    atomic_store_explicit(&server->idle_at, now, memory_order_relaxed);
-    atomic_store_explicit(&server->doubts, 0, memory_order_relaxed);
-  } else {
-    note_busy(server, before, entered);
-  }
+/* The poller had nothing to report, so who comes next does not wait. `doubts`
+   are those from before it was asked. */
+static void note_nothing(fcgi_server *server, int doubts) {
+  atomic_compare_exchange_strong(&server->doubts, &doubts, 0);
+}
+
+/* Ask the poller. While clients may be waiting it is asked without waiting
+   first, which tells whether any are. */
+static int ask_poller(fcgi_server *server, fcgi__ready *reports, int most,
+                      int timeout) {
+  int doubts = atomic_load(&server->doubts), count = 0;
+  errno = EBUSY;
+  if (doubts > 0)
+    count = fcgi__poller_wait(server->poller, reports, most, 0);
+  if (doubts > 0 && count == 0 && errno == ETIMEDOUT)
+    note_nothing(server, doubts);
+  if (count == 0 && (errno == EBUSY || (errno == ETIMEDOUT && timeout != 0)))
+    count = fcgi__poller_wait(server->poller, reports, most, timeout);
+  return count;
 }
 
 /* Wait once and serve what came. While others wait too, each takes one report
@@ -210,8 +220,11 @@ static void note_wait(fcgi_server *server, long long entered, int idle) {
    a signal came, 1 otherwise, or an error. */
 static int wait_once(fcgi_server *server, long long until) {
   fcgi__ready reports[REPORTS];
-  long long alive, entered;
-  int others = (int)atomic_fetch_add(&server->sleepers, 1), timeout, count;
+  long long alive, entered = fcgi__now();
+  int others, timeout, count;
+  if (atomic_load(&server->sleepers) == 0)
+    note_busy(server, atomic_load(&server->looked), entered);
+  others = (int)atomic_fetch_add(&server->sleepers, 1);
   if (atomic_load_explicit(&server->unwatched, memory_order_relaxed))
     watch_unwatched(server);
   alive = fcgi__server_waiting(server);
@@ -219,13 +232,11 @@ static int wait_once(fcgi_server *server, long long until) {
   timeout = wait_ms(server, alive < until ? alive : until, entered);
   if (atomic_load(&server->ready_count) > 0)
     timeout = 0; /* It came after the look at the list. */
-  errno = 0;
-  count =
-      fcgi__poller_wait(server->poller, reports, others ? 1 : REPORTS, timeout);
+  count = ask_poller(server, reports, others ? 1 : REPORTS, timeout);
   atomic_fetch_sub(&server->sleepers, 1);
+  atomic_store(&server->looked, fcgi__now());
   if (count == 0 && errno == EINTR)
     return 0;
-  note_wait(server, entered, others || count == 0);
   for (int i = 0; i < count; i++)
     serve_report(server, &reports[i]);
   return count < 0 ? count : 1;
@@ -240,8 +251,8 @@ static void look_around(fcgi_server *server, long long now) {
   if (now - before < LOOK_MS || atomic_load(&server->sleepers) > 0 ||
       !atomic_compare_exchange_strong(&server->looked, &before, now))
     return;
-  count = fcgi__poller_wait(server->poller, reports, REPORTS, 0);
   note_busy(server, before, now);
+  count = ask_poller(server, reports, REPORTS, 0);
   for (int i = 0; i < count; i++)
     serve_report(server, &reports[i]);
   if (atomic_load(&server->sleepers) > 0)
@@ -279,7 +290,7 @@ static int pop_ready(fcgi_server *server, fcgi_server_event *event, int hold,
 static void serve_offered(fcgi_server *server) {
   int fd = atomic_exchange(&server->offered, -1);
   if (fd >= 0)
-    fcgi__connection_start(server, fd);
+    fcgi__connection_start(server, fd, 0);
 }
 
 int fcgi__server_take_event(fcgi_server *server, fcgi_server_event *event,

@@ -8,7 +8,7 @@
 enum {
   TURN_US = 1000, /* How long one connection's turn lasts: answers to quick
                      handlers leave together, see gather.c. */
-  WAITED_MS = 20  /* After which a peer may well have gone. */
+  WAITED_MS = 1   /* After which a peer may have gone. */
 };
 
 static void enter_turns(fcgi_server *server, fcgi__connection *connection) {
@@ -87,6 +87,8 @@ void fcgi__server_notify(fcgi_server *server, fcgi_request *request,
                          fcgi_event_type type) {
   if (!(atomic_load(&server->events) & 1u << type) || request->end_due)
     return; /* Nobody asked, or the program has ended it already. */
+  if (type == FCGI_EVENT_REQUEST && request->connection->gone)
+    return; /* It is ended in a moment. */
   request->connection->notified = 1;
   pthread_mutex_lock(&server->lock);
   request->pending |= 1u << type;

@@ -91,7 +91,6 @@ struct fcgi_server {
   atomic_int carrying;                   /* Threads that carry it out. */
   atomic_int accepting;                  /* 1: listeners are polled. */
   atomic_llong next_sweep;               /* When some deadline may be due. */
-  atomic_llong idle_at;                  /* When the poller last had nothing. */
   atomic_int doubts;                     /* How many that are accepted next may
                                             have waited until they left. */
   atomic_llong looked;                   /* When a thread last came back from
@@ -210,6 +209,8 @@ void fcgi__server_accept_some(fcgi_server *server, fcgi__listener *listener,
 int fcgi__server_has_waiting(fcgi_server *server);
 /* No descriptor is free, or so: accept nothing for a moment. */
 void fcgi__server_rest_from_accepting(fcgi_server *server);
+/* Those who wait at the listeners may have hung up: they are asked. */
+void fcgi__server_doubt(fcgi_server *server);
 /* 1 when there was a connection to accept. */
 int fcgi__server_accept(fcgi_server *server, fcgi__listener *listener);
 

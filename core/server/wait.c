@@ -51,12 +51,12 @@ static void poll_socket(fcgi__connection *connection, fcgi__waiter *self,
     count = 0; /* Another thread has taken it. */
   if (fds[0].revents & POLLOUT)
     fcgi__connection_send(connection);
-  if ((fds[0].revents & (POLLIN | POLLERR)) || connection->missed) {
+  if (fds[0].revents & (POLLHUP | POLLERR)) {
+    fcgi__connection_receive_last(connection);
+  } else if ((fds[0].revents & POLLIN) || connection->missed) {
     connection->missed = 0;
     fcgi__connection_receive(connection);
   }
-  if (fds[0].revents & (POLLHUP | POLLERR))
-    fcgi__connection_hang_up(connection);
   /* What has stopped the reading is another request's window, and its handler
      may be waiting for this very thread. */
   if (idle && connection->paused && !connection->spill)
