@@ -43,7 +43,7 @@ end
 
 -- Until the file that $GATE names is there.
 local function wait_for_gate(req)
-  io.stderr:write("probe: ", req.params.QUERY_STRING, " began\n")
+  io.stderr:write(("probe: %s began\n"):format(req.params.QUERY_STRING)) -- In one write(2).
   local file
   repeat
     file = io.open(os.getenv "GATE")
