@@ -105,6 +105,7 @@ build = {
         "core/server/deadline.c",
         "core/server/dispatch.c",
         "core/server/gather.c",
+        "core/server/gone.c",
         "core/server/guard.c",
         "core/server/handover.c",
         "core/server/log.c",

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fastcgi/error.h>
 #include <limits.h>
-#include <poll.h>
 #include <sys/socket.h>
 #include <sys/types.h>
 #include <unistd.h>
@@ -248,11 +247,6 @@ int fcgi__connection_events(fcgi__connection *connection) {
   return count;
 }
 
-static int is_hung_up(int fd) {
-  struct pollfd at = {.fd = fd};
-  return poll(&at, 1, 0) > 0 && (at.revents & (POLLHUP | POLLERR)) != 0;
-}
-
 /* The peer sends no more. That ends what it was still sending; but a peer that
    has sent all may well be waiting for the answer. */
 static void half_close(fcgi__connection *connection) {
@@ -261,7 +255,7 @@ static void half_close(fcgi__connection *connection) {
   if (connection->lingering)
     fcgi__connection_close(connection);
   else if (connection->reading > 0 || (flags & FCGI_SESSION_PARAMS) ||
-           connection->gone || is_hung_up(connection->fd))
+           connection->gone || fcgi__connection_has_hung_up(connection))
     fcgi__connection_lost(connection, FCGI_ABORT_CONNECTION);
   else
     fcgi_session_stop_draining(connection->session);
@@ -335,22 +329,6 @@ void fcgi__connection_receive(fcgi__connection *connection) {
   connection->unread = (uint8_t)(more && can_receive(connection));
 }
 
-void fcgi__connection_receive_last(fcgi__connection *connection) {
-  connection->gone = 1;
-  fcgi__connection_receive(connection);
-  if (connection->fd >= 0 && !connection->lost)
-    fcgi__connection_lost(connection, FCGI_ABORT_CONNECTION);
-}
-
-/* A thread may take a request as soon as it is ready, so whether the peer has
-   hung up is asked before. */
-static void receive_asking(fcgi__connection *connection) {
-  if (is_hung_up(connection->fd))
-    fcgi__connection_receive_last(connection);
-  else
-    fcgi__connection_receive(connection);
-}
-
 /* The receiving itself is left to settle: events may be under way here. */
 void fcgi__connection_resume(fcgi__connection *connection) {
   if (!connection->paused || connection->held)
@@ -375,26 +353,8 @@ int fcgi__connection_was_reset(const fcgi__connection *connection) {
          why == ECONNRESET;
 }
 
-static void lose_hung_up(fcgi__connection *connection) {
-  if (fcgi__connection_was_reset(connection))
-    fcgi__connection_lost_by_reset(connection);
-  else
-    fcgi__connection_lost(connection, FCGI_ABORT_CONNECTION);
-}
-
-void fcgi__connection_look(fcgi__connection *connection) {
-  if (connection->fd >= 0 && !connection->lost && is_hung_up(connection->fd))
-    lose_hung_up(connection);
-}
-
-/* The report may be about the socket that had this memory before, so the
-   socket itself is asked. */
-void fcgi__connection_hang_up(fcgi__connection *connection) {
-  if (!connection->lost && !can_receive(connection) &&
-      is_hung_up(connection->fd))
-    lose_hung_up(connection);
-}
-
+/* Of a hang-up the report may be about the socket that had this memory before,
+   so the socket itself is asked. */
 void fcgi__connection_ready(fcgi__connection *connection, unsigned events) {
   if (connection->fd < 0)
     return;
@@ -404,11 +364,11 @@ void fcgi__connection_ready(fcgi__connection *connection, unsigned events) {
   if (events & FCGI__POLL_END)
     connection->ending = 1;
   if ((events & FCGI__POLL_HANGUP) && !can_receive(connection))
-    fcgi__connection_hang_up(connection);
+    fcgi__connection_look(connection);
   else if (fcgi__connection_is_read(connection))
     connection->missed = 1;
   else if ((events & FCGI__POLL_HANGUP) && !connection->lingering)
-    receive_asking(connection);
+    fcgi__connection_receive_late(connection);
   else if (events & FCGI__POLL_IN)
     fcgi__connection_receive(connection);
 }
@@ -457,7 +417,7 @@ static void start(fcgi_server *server, int fd, int in_use, int late) {
                     atomic_load(&server->open));
   if (late) {
     atomic_fetch_sub_explicit(&server->doubts, 1, memory_order_relaxed);
-    receive_asking(connection);
+    fcgi__connection_receive_late(connection);
   } else {
     fcgi__connection_receive(connection);
   }

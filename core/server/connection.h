@@ -132,6 +132,10 @@ void fcgi__connection_receive(fcgi__connection *connection);
 /* The same where the peer has hung up: no request that comes is given out, and
    that is the connection's end. */
 void fcgi__connection_receive_last(fcgi__connection *connection);
+/* Whichever of the two it is: the socket is asked. */
+void fcgi__connection_receive_late(fcgi__connection *connection);
+/* 1: the peer neither sends nor reads. */
+int fcgi__connection_has_hung_up(const fcgi__connection *connection);
 /* Send until all is sent or the socket is full. */
 void fcgi__connection_send(fcgi__connection *connection);
 /* Give out what the session has found. Returns how many events there were. */
@@ -144,8 +148,6 @@ int fcgi__connection_is_stuck(const fcgi__connection *connection);
 /* Ask the socket whether the peer has hung up: then nobody wants an answer. A
    half-closed one, which is all that TCP tells of a close, still may. */
 void fcgi__connection_look(fcgi__connection *connection);
-/* The socket has hung up: that is the end, if nothing is left to be read. */
-void fcgi__connection_hang_up(fcgi__connection *connection);
 /* Close, and make the memory free for another one. */
 void fcgi__connection_close(fcgi__connection *connection);
 /* The connection is of no use any more. */
