@@ -2,6 +2,7 @@
 /* Output of a request: bytes, files, and its end. */
 #include "os/clock.h"
 #include "os/file.h"
+#include "server/overdue.h"
 #include "server/request.h"
 #include "server/server.h"
 #include <errno.h>
@@ -398,33 +399,21 @@ int fcgi__request_end(fcgi_request *request, uint32_t app_status) {
   return error;
 }
 
-/* Leave the lock after an end that has come to `error`. */
-static int leave_ended(fcgi__connection *connection, int error) {
-  if (error == FCGI_ERR_STATE)
-    fcgi__connection_leave(connection);
-  else
-    fcgi__connection_unlock(connection);
-  return error;
+static int end_by_program(fcgi_request *request, const void *app_status) {
+  return fcgi__request_finish(request, *(const uint32_t *)app_status);
 }
 
 int fcgi_request_end(fcgi_request *request, uint32_t app_status) {
-  fcgi__connection *connection = request->connection;
-  if (fcgi__request_is_other(request))
-    return FCGI_ERR_STATE;
-  fcgi__connection_lock(connection);
-  if (fcgi__request_leave(request))
-    return FCGI_ERR_ABORTED;
-  return leave_ended(connection, fcgi__request_finish(request, app_status));
+  return fcgi__request_end_with(request, end_by_program, &app_status);
+}
+
+static int conclude_by_program(fcgi_request *request, const void *nothing) {
+  (void)nothing;
+  return fcgi__request_conclude(request);
 }
 
 int fcgi_request_conclude(fcgi_request *request) {
-  fcgi__connection *connection = request->connection;
-  if (fcgi__request_is_other(request))
-    return FCGI_ERR_STATE;
-  fcgi__connection_lock(connection);
-  if (fcgi__request_leave(request))
-    return FCGI_ERR_ABORTED;
-  return leave_ended(connection, fcgi__request_conclude(request));
+  return fcgi__request_end_with(request, conclude_by_program, NULL);
 }
 
 static int is_authorizer(const fcgi_request *request) {
@@ -473,17 +462,13 @@ int fcgi__request_fail(fcgi_request *request) {
   return fcgi__request_give_up(request, 500, "500 Internal Server Error\n");
 }
 
+static int fail_by_program(fcgi_request *request, const void *nothing) {
+  (void)nothing;
+  return fcgi__request_fail(request);
+}
+
 int fcgi_request_fail(fcgi_request *request) {
-  fcgi__connection *connection = request->connection;
-  int error;
-  if (fcgi__request_is_other(request))
-    return FCGI_ERR_STATE;
-  fcgi__connection_lock(connection);
-  if (fcgi__request_leave(request))
-    return FCGI_ERR_ABORTED;
-  error = fcgi__request_fail(request);
-  fcgi__connection_unlock(connection);
-  return error;
+  return fcgi__request_end_with(request, fail_by_program, NULL);
 }
 
 void fcgi__request_room(fcgi_request *request) {

@@ -3,6 +3,7 @@
 #include "os/backtrace.h"
 #include "os/clock.h"
 #include "server/server.h"
+#include <fastcgi/error.h>
 #include <fastcgi/session.h>
 #include <limits.h>
 #include <stdio.h>
@@ -146,20 +147,39 @@ void fcgi__connection_overdue(fcgi__connection *connection, long long now) {
   connection->flush = 1;
 }
 
-int fcgi__request_leave(fcgi_request *request) {
-  fcgi__connection *connection = request->connection;
-  int first = !request->left;
-  if (!request->overdue)
+/* The deadline has ended the request, and now its handler has too. 1 for the
+   first call that says so: its caller releases the handle. */
+static int finish_overdue(fcgi_request *request) {
+  fcgi_server *server = request->connection->server;
+  if (request->left)
     return 0;
   request->left = 1;
-  if (first)
-    fcgi__server_forget(connection->server, request);
-  if (first && request->closed)
-    fcgi__server_no_longer_late(connection->server, request);
-  fcgi__connection_unlock(connection);
-  if (first)
-    fcgi__request_release(request);
+  fcgi__server_forget(server, request);
+  if (request->closed)
+    fcgi__server_no_longer_late(server, request);
   return 1;
+}
+
+/* A call that found the request ended has changed nothing, as a rule, and then
+   there is nothing to settle. */
+int fcgi__request_end_with(fcgi_request *request, fcgi__request_ender *call,
+                           const void *data) {
+  fcgi__connection *connection = request->connection;
+  int error = FCGI_ERR_ABORTED, release = 0;
+  if (fcgi__request_is_other(request))
+    return FCGI_ERR_STATE;
+  fcgi__connection_lock(connection);
+  if (request->overdue)
+    release = finish_overdue(request);
+  else
+    error = call(request, data);
+  if (error == FCGI_ERR_STATE && !connection->flush)
+    fcgi__connection_leave(connection);
+  else
+    fcgi__connection_unlock(connection);
+  if (release)
+    fcgi__request_release(request);
+  return error;
 }
 
 /* Where the kernel has put the thread to sleep: the best to be had without

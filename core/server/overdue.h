@@ -18,9 +18,14 @@ void fcgi__request_set_dues(fcgi_request *request);
    is held. */
 void fcgi__connection_overdue(fcgi__connection *connection, long long now);
 
-/* 1: the deadline has ended the request, and now its handler has too: the
-   connection is unlocked, the handle dead. 0: nothing was done. */
-int fcgi__request_leave(fcgi_request *request);
+/* A way to end a request; the connection's lock is held. 0, or an error. */
+typedef int fcgi__request_ender(fcgi_request *request, const void *data);
+
+/* The program ends the request by `call`: lock, call, unlock. Where the
+   deadline has ended it already there is no call, the handle dies and the
+   result is FCGI_ERR_ABORTED. */
+int fcgi__request_end_with(fcgi_request *request, fcgi__request_ender *call,
+                           const void *data);
 
 /* Write the slow log's entries that are due. No lock is held. */
 void fcgi__slow_trace(fcgi_server *server);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The head of an answer, as CGI has it (RFC 3875, 6.3). */
 #include "gateway/head.h"
+#include "server/overdue.h"
 #include "server/request.h"
 #include "server/server.h"
 #include <fastcgi/error.h>
@@ -318,33 +319,34 @@ int fcgi__request_reply(fcgi_request *request, int status,
                                data, len);
 }
 
+/* An answer that the program gives in one call. */
+typedef struct whole_answer {
+  int status;                 /* The HTTP status. */
+  const fcgi_header *headers; /* Its headers. */
+  size_t count;               /* How many headers. */
+  const void *data;           /* The body. */
+  size_t len;                 /* Bytes of the body. */
+} whole_answer;
+
+static int respond_by_program(fcgi_request *request, const void *data) {
+  const whole_answer *whole = data;
+  return fcgi__request_respond(request, whole->status, whole->headers,
+                               whole->count, whole->data, whole->len);
+}
+
 int fcgi_request_reply(fcgi_request *request, int status,
                        const char *content_type, const void *data, size_t len) {
-  fcgi__connection *connection = request->connection;
-  int error;
-  if (fcgi__request_is_other(request))
-    return FCGI_ERR_STATE;
-  fcgi__connection_lock(connection);
-  if (fcgi__request_leave(request))
-    return FCGI_ERR_ABORTED;
-  error = fcgi__request_reply(request, status, content_type, data, len);
-  fcgi__connection_unlock(connection);
-  return error;
+  const fcgi_header type = {"Content-Type", 12, content_type,
+                            content_type ? strlen(content_type) : 0};
+  const whole_answer whole = {status, &type, content_type ? 1 : 0, data, len};
+  return fcgi__request_end_with(request, respond_by_program, &whole);
 }
 
 int fcgi_request_respond(fcgi_request *request, int status,
                          const fcgi_header *headers, size_t count,
                          const void *data, size_t len) {
-  fcgi__connection *connection = request->connection;
-  int error;
-  if (fcgi__request_is_other(request))
-    return FCGI_ERR_STATE;
-  fcgi__connection_lock(connection);
-  if (fcgi__request_leave(request))
-    return FCGI_ERR_ABORTED;
-  error = fcgi__request_respond(request, status, headers, count, data, len);
-  fcgi__connection_unlock(connection);
-  return error;
+  const whole_answer whole = {status, headers, count, data, len};
+  return fcgi__request_end_with(request, respond_by_program, &whole);
 }
 
 /* FastCGI 1.0, 6.3: "Variable-" before each name. One allocation holds the
@@ -385,16 +387,13 @@ static int allow(fcgi_request *request, const fcgi_header *variables,
   return error;
 }
 
+static int allow_by_program(fcgi_request *request, const void *data) {
+  const whole_answer *variables = data;
+  return allow(request, variables->headers, variables->count);
+}
+
 int fcgi_request_allow(fcgi_request *request, const fcgi_header *variables,
                        size_t count) {
-  fcgi__connection *connection = request->connection;
-  int error;
-  if (fcgi__request_is_other(request))
-    return FCGI_ERR_STATE;
-  fcgi__connection_lock(connection);
-  if (fcgi__request_leave(request))
-    return FCGI_ERR_ABORTED;
-  error = allow(request, variables, count);
-  fcgi__connection_unlock(connection);
-  return error;
+  const whole_answer whole = {.headers = variables, .count = count};
+  return fcgi__request_end_with(request, allow_by_program, &whole);
 }
