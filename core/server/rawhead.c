@@ -104,13 +104,26 @@ static int refuse(fcgi_request *request, const fcgi__head *head,
   return FCGI_ERR_INVALID;
 }
 
+/* A NUL, or a CR that ends no line: servers do not agree on where the field
+   ends then. */
+static int is_broken(const line *one) {
+  const char *at = one->begin, *end = one->begin + one->len;
+  if (memchr(at, '\0', one->len))
+    return 1;
+  while ((at = memchr(at, '\r', (size_t)(end - at))) != NULL)
+    if (++at == end || *at != '\n')
+      return 1;
+  return 0;
+}
+
 static int judge(fcgi_request *request, const char *data, size_t len,
                  fcgi__head *head) {
   const char *at = data;
   line one;
   *head = (fcgi__head){.status = 200, .length = -1};
   while (next(&at, data + len, &one)) {
-    fcgi__head_fault fault = take(head, &one.field);
+    fcgi__head_fault fault =
+        is_broken(&one) ? FCGI__HEAD_VALUE : take(head, &one.field);
     head->culprit = &one.field;
     if (fault)
       return refuse(request, head, fault);
@@ -195,6 +208,18 @@ static int look(fcgi_request *request, const char *data, size_t len) {
   return request->head_named;
 }
 
+/* A field that a line before it would continue. */
+static int begins_badly(const fcgi_request *request, const char *data,
+                        size_t len) {
+  return request->head.len == 0 && len > 0 && is_blank(*data);
+}
+
+static int refuse_begin(fcgi_request *request) {
+  static const fcgi_header blank = {"", 0, "", 0};
+  const fcgi__head head = {.status = 200, .culprit = &blank};
+  return refuse(request, &head, FCGI__HEAD_NAME);
+}
+
 /* A role of the program's own writes what it likes. */
 static int is_cgi(const fcgi_request *request) {
   return request->role->number <= FCGI_ROLE_FILTER;
@@ -233,6 +258,8 @@ ptrdiff_t fcgi__raw_head(fcgi_request *request, const char *data, size_t len) {
   int error = 0;
   if (request->broken)
     return FCGI_ERR_INVALID;
+  if (is_cgi(request) && begins_badly(request, data, len))
+    return refuse_begin(request);
   if (!is_cgi(request) || look(request, data, len) < 0) {
     if (request->observed.tally.counted)
       fcgi__tally_raw(&request->observed.tally, data, len);

@@ -171,11 +171,25 @@ static void test_raw_heads_are_judged(void **state) {
   expect_raw(f, "Status: 101 Switching\r\n\r\nabc", refused);
   expect_raw(f, "Status: fine\r\n\r\nabc", refused);
   expect_raw(f, "Content-Type: text/plain\r\nno empty line", refused);
-  assert_int_equal(lines_count(&f->log, "GET /x: "), 10);
+  expect_raw(f, "X: a\rb\r\n\r\nabc", refused);
+  expect_raw(f, "X: a\n\tb\rc\nY: z\n\nabc", refused);
+  expect_raw(f, " X: a\r\n\r\nabc", refused);
+  expect_raw(f, "\tX: a\r\n\r\nabc", refused);
+  assert_int_equal(lines_count(&f->log, "GET /x: "), 18);
   expect_raw(f, "no head\n",
              "stdout 1 no head\n\nstdout_end 1\n"
              "end 1 app=0 status=0\n");
   expect_raw(f, "word", "stdout 1 word\nstdout_end 1\nend 1 app=0 status=0\n");
+}
+
+static void test_raw_head_with_nul_gives_500(void **state) {
+  serving *f = *state;
+  static const char text[] = "X: a\0b\r\n\r\nabc";
+  fcgi_request *request = take_get(f);
+  assert_int_equal(fcgi_request_write(request, text, sizeof text - 1),
+                   FCGI_ERR_INVALID);
+  (void)fcgi_request_end(request, 0);
+  serving_expect(f, refused);
 }
 
 static void test_endless_raw_head_gives_500(void **state) {
@@ -388,6 +402,7 @@ static int run(const char *group, void *kind) {
       SERVING_TEST(test_lengths_that_are_possible),
       SERVING_TEST(test_headers_of_the_connection_are_left_out),
       SERVING_TEST(test_raw_heads_are_judged),
+      SERVING_TEST(test_raw_head_with_nul_gives_500),
       SERVING_TEST(test_endless_raw_head_gives_500),
       SERVING_TEST(test_held_head_leaves_no_trace_of_a_failure),
       SERVING_TEST(test_broken_promises_cut_the_answer),
