@@ -246,15 +246,20 @@ static void show_all(dump *d) {
 static int help(void) {
   puts("usage: fcgi dump [--all] [FILE|-]\n"
        "\n"
-       "Shows a captured FastCGI byte stream, one line a record: its offset,\n"
-       "type, request id, lengths of content and padding, and the content.\n"
-       "Bytes that are no record show as garbage.\n"
+       "Shows a captured FastCGI byte stream. Each record is one line: its "
+       "offset,\n"
+       "type, request id, lengths of content and padding, and its content. "
+       "Bytes\n"
+       "that are no record are shown as garbage.\n"
        "\n"
-       "  -a, --all    whole contents, not only their first 64 bytes\n"
-       "  -h, --help   this text\n"
+       "  -a, --all    show the whole content. Default: its first 64 bytes\n"
+       "  -h, --help   print this text\n"
        "\n"
-       "Exit status: 0, 2 for wrong arguments, 3 when FILE cannot be read,\n"
-       "4 when something was garbage or cut.");
+       "Exit status:\n"
+       "  0  every byte belongs to a record\n"
+       "  2  an argument is wrong\n"
+       "  3  FILE cannot be read\n"
+       "  4  something is garbage, or the last record is cut");
   return TOOL_OK;
 }
 

@@ -13,12 +13,12 @@ static const struct {
   int (*run)(int argc, char **argv); /* What it does. */
   const char *summary;               /* For --help. */
 } commands[] = {
-    {"bench", tool_bench, "measure an application, every answer checked"},
+    {"bench", tool_bench, "send load to an application and check every answer"},
     {"call", tool_call, "send a request to a FastCGI application"},
     {"dump", tool_dump, "show a captured byte stream as records"},
-    {"run", tool_run, "run a FastCGI program, and replace it without a loss"},
+    {"run", tool_run, "run the workers of a FastCGI program and replace them"},
     {"spec", tool_spec, "play conformance cases against an application"},
-    {"status", tool_status, "print what workers are doing and have done"},
+    {"status", tool_status, "print the state and the counters of workers"},
     {"top", tool_top, "watch workers and their requests"},
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };

@@ -30,21 +30,22 @@ static const struct option options[] = {
 static int help(void) {
   puts("usage: fcgi status ADDRESS|PID [OPTIONS]\n"
        "\n"
-       "Prints the state and the counters of the workers of a FastCGI program\n"
-       "of this library. PID is a supervisor, or a server with a status path.\n"
+       "Prints the state and the counters of the workers of a FastCGI program "
+       "of\n"
+       "this library. PID is a supervisor, or a server with a status path.\n"
        "ADDRESS is where a server with a status path listens: unix:/path,\n"
        "unix:@name, host:port, [v6]:port or :port.\n");
-  puts("      --json         one JSON object\n"
-       "      --openmetrics  for Prometheus\n"
-       "      --html         the status page\n"
-       "      --fpm          lines as on PHP-FPM's status page\n"
-       "      --xml          the same as XML\n"
-       "      --path PATH    the server's status path, /status\n"
-       "      --timeout S    seconds for an answer, 10\n"
-       "  -h, --help         this text\n");
+  puts("      --json         print one JSON object\n"
+       "      --openmetrics  print the text that Prometheus reads\n"
+       "      --html         print the status page\n"
+       "      --fpm          print the lines of PHP-FPM's status page\n"
+       "      --xml          print PHP-FPM's status page as XML\n"
+       "      --path PATH    the server's status path. Default: /status\n"
+       "      --timeout S    seconds to wait for an answer. Default: 10\n"
+       "  -h, --help         print this text\n");
   puts("Exit status:\n"
-       "  0  it was printed\n"
-       "  2  wrong arguments\n"
+       "  0  the status was printed\n"
+       "  2  an argument is wrong\n"
        "  3  no connection, no such process, or no right to look into it\n"
        "  4  what answers has no status");
   return TOOL_OK;

@@ -40,29 +40,30 @@ static int help(void) {
       "with a status path. ADDRESS is where a server with a status path "
       "listens:\n"
       "unix:/path, unix:@name, host:port, [v6]:port or :port.\n");
-  puts("  -i, --interval S   seconds between two looks, 1\n"
+  puts("  -i, --interval S   seconds between two looks. Default: 1\n"
        "      --once         print one picture and end\n"
-       "      --path PATH    the server's status path, /status\n"
-       "  -h, --help         this text\n");
-  puts("Columns of a worker:\n"
-       "  STATE  starting; ready; draining: it finishes what it has, and ends\n"
-       "  GEN    its generation; each reload starts the next one\n"
-       "  AGE    time since it was started\n"
-       "  REQS   requests that it has answered; REQ/S: of them each second\n"
-       "  BUSY   requests inside handlers\n"
-       "  WAIT   requests that are complete and wait for a free handler\n"
-       "  5XX    answers with a status from 500\n"
-       "  P95    latency that 95 of 100 requests do not exceed\n");
-  puts("Phases of a request:\n"
-       "  queued   it waits for a free handler\n"
-       "  handler  a handler works on it\n"
-       "  sending  its answer is being sent\n"
-       "  overdue  its deadline has passed and the client has its 504; the "
-       "handler\n"
-       "           has not returned\n");
+       "      --path PATH    the server's status path. Default: /status\n"
+       "  -h, --help         print this text\n");
+  puts(
+      "Columns of a worker:\n"
+      "  STATE  starting; ready; draining: it finishes its requests, and ends\n"
+      "  GEN    its generation; each reload starts the next one\n"
+      "  AGE    time since it was started\n"
+      "  REQS   requests that it has answered; REQ/S: those of each second\n"
+      "  BUSY   requests inside handlers\n"
+      "  WAIT   requests that are complete and wait for a free handler\n"
+      "  5XX    answers with a status from 500\n"
+      "  P95    latency that 95 of 100 requests do not exceed\n");
+  puts(
+      "Phases of a request:\n"
+      "  queued   it waits for a free handler\n"
+      "  handler  a handler works on it\n"
+      "  sending  its answer is being sent\n"
+      "  overdue  its deadline has passed and the client has its 504, but the\n"
+      "           handler has not returned\n");
   puts("Exit status:\n"
        "  0  it was shown\n"
-       "  2  wrong arguments\n"
+       "  2  an argument is wrong\n"
        "  3  no connection, no such process, or no right to look into it\n"
        "  4  what answers has no status");
   return TOOL_OK;

@@ -43,7 +43,7 @@ hidden() {
 # usage: prints PLACE <block
 prints() {
   local wanted pattern at=0 printed
-  mapfile -t printed <"$work/printed"
+  mapfile -t printed < <(tr -d "\r" <"$work/printed")
   while IFS= read -r wanted; do
     pattern=$(sed 's/[][\.*^$+?(){}|]/\\&/g; s/\\\.\\\.\\\./.*/g' <<<"$wanted")
     until ((at >= ${#printed[@]})) || [[ ${printed[at]} =~ ^$pattern$ ]]; do
