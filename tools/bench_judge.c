@@ -106,7 +106,7 @@ static bench_error judge_text(bench_worker *worker, const bench_slot *slot) {
 
 bench_error bench_judge(bench_worker *worker, bench_slot *slot,
                         const uint8_t end[8]) {
-  if (end[4] != FCGI_STATUS_COMPLETE)
+  if (end[4] != FCGI_END_COMPLETE)
     return BENCH_REJECTED;
   if (slot->compare && slot->len < slot->compare->len)
     differ(slot);

@@ -354,7 +354,7 @@ static int judge(const call *c, tool_answer *answer,
       "", "it cannot multiplex (FCGI_CANT_MPX_CONN)",
       "it is overloaded (FCGI_OVERLOADED)",
       "it does not know the role (FCGI_UNKNOWN_ROLE)"};
-  if (event->protocol_status != FCGI_STATUS_COMPLETE)
+  if (event->protocol_status != FCGI_END_COMPLETE)
     return tool_complain(TOOL_PROTOCOL,
                          "%s: the application rejected the request: %s",
                          c->address, why[event->protocol_status]);

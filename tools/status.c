@@ -16,11 +16,11 @@ typedef struct line {
 } line;
 
 static const struct option options[] = {
-    {"json", no_argument, NULL, FCGI_STATUS_JSON_FULL},
-    {"openmetrics", no_argument, NULL, FCGI_STATUS_OPENMETRICS},
-    {"html", no_argument, NULL, FCGI_STATUS_HTML},
-    {"fpm", no_argument, NULL, FCGI_STATUS_FPM_FULL},
-    {"xml", no_argument, NULL, FCGI_STATUS_XML_FULL},
+    {"json", no_argument, NULL, FCGI_STATUS_AS_JSON_FULL},
+    {"openmetrics", no_argument, NULL, FCGI_STATUS_AS_OPENMETRICS},
+    {"html", no_argument, NULL, FCGI_STATUS_AS_HTML},
+    {"fpm", no_argument, NULL, FCGI_STATUS_AS_FPM_FULL},
+    {"xml", no_argument, NULL, FCGI_STATUS_AS_XML_FULL},
     {"path", required_argument, NULL, OPTION_PATH},
     {"timeout", required_argument, NULL, OPTION_TIMEOUT},
     {"help", no_argument, NULL, 'h'},
@@ -53,11 +53,11 @@ static int help(void) {
 
 static int take_option(line *l, int option, char *const *argv) {
   switch (option) {
-  case FCGI_STATUS_JSON_FULL:
-  case FCGI_STATUS_OPENMETRICS:
-  case FCGI_STATUS_HTML:
-  case FCGI_STATUS_FPM_FULL:
-  case FCGI_STATUS_XML_FULL:
+  case FCGI_STATUS_AS_JSON_FULL:
+  case FCGI_STATUS_AS_OPENMETRICS:
+  case FCGI_STATUS_AS_HTML:
+  case FCGI_STATUS_AS_FPM_FULL:
+  case FCGI_STATUS_AS_XML_FULL:
     l->format = (fcgi_status_format)option;
     return 0;
   case OPTION_PATH:

@@ -105,7 +105,7 @@ static void compare(top *t) {
     return;
   before = &t->before->total;
   t->seconds = (double)(t->now->age_us - t->before->age_us) / 1e6;
-  for (unsigned i = 0; i < FCGI_STATUS_VALUES; i++)
+  for (unsigned i = 0; i < FCGI_METRICS; i++)
     t->recent.values[i] = risen(now->values[i], before->values[i]);
   for (unsigned i = 0; i < FCGI_STATUS_BUCKETS; i++)
     t->recent.latency[i] = risen(now->latency[i], before->latency[i]);
@@ -168,16 +168,16 @@ static void put_latency(char *text, uint64_t us) {
 static void draw_rates(screen *to, const top *t) {
   const uint64_t *all = t->now->total.values, *new = t->recent.values;
   char per_second[SHORT], in[SHORT], out[SHORT];
-  put_rate(per_second, rate(t, new[FCGI_STATUS_REQUESTS]));
-  put_rate(in, rate(t, new[FCGI_STATUS_BYTES_IN]) / 1024);
-  put_rate(out, rate(t, new[FCGI_STATUS_BYTES_OUT]) / 1024);
+  put_rate(per_second, rate(t, new[FCGI_METRIC_REQUESTS]));
+  put_rate(in, rate(t, new[FCGI_METRIC_BYTES_IN]) / 1024);
+  put_rate(out, rate(t, new[FCGI_METRIC_BYTES_OUT]) / 1024);
   screen_line(to,
               "requests %" PRIu64 ", %s/s  in handlers %" PRIu64
               "  waiting %" PRIu64,
-              all[FCGI_STATUS_REQUESTS], per_second, all[FCGI_STATUS_ACTIVE],
-              all[FCGI_STATUS_QUEUED]);
+              all[FCGI_METRIC_REQUESTS], per_second, all[FCGI_METRIC_ACTIVE],
+              all[FCGI_METRIC_QUEUED]);
   screen_line(to, "connections %" PRIu64 "  in %s KiB/s  out %s KiB/s",
-              all[FCGI_STATUS_OPEN], in, out);
+              all[FCGI_METRIC_OPEN], in, out);
 }
 
 static void draw_latencies(screen *to, const top *t) {
@@ -203,10 +203,10 @@ static void draw_head(screen *to, const top *t) {
   screen_line(to,
               "answers 2xx %" PRIu64 "  3xx %" PRIu64 "  4xx %" PRIu64
               "  5xx %" PRIu64,
-              all[FCGI_STATUS_RESPONSES_2XX], all[FCGI_STATUS_RESPONSES_3XX],
-              all[FCGI_STATUS_RESPONSES_4XX], all[FCGI_STATUS_RESPONSES_5XX]);
+              all[FCGI_METRIC_RESPONSES_2XX], all[FCGI_METRIC_RESPONSES_3XX],
+              all[FCGI_METRIC_RESPONSES_4XX], all[FCGI_METRIC_RESPONSES_5XX]);
   screen_line(to, "slow %" PRIu64 "  past the deadline %" PRIu64,
-              all[FCGI_STATUS_SLOW], all[FCGI_STATUS_ABORTS_DEADLINE]);
+              all[FCGI_METRIC_SLOW], all[FCGI_METRIC_ABORTS_DEADLINE]);
 }
 
 static const char *state_name(fcgi_worker_state state) {
@@ -230,22 +230,22 @@ static const char *phase_name(fcgi_phase phase) {
 static uint64_t requests_before(const top *t, int64_t pid) {
   for (size_t i = 0; t->before && i < t->before->worker_count; i++)
     if (t->before->workers[i].pid == pid)
-      return t->before->workers[i].values[FCGI_STATUS_REQUESTS];
+      return t->before->workers[i].values[FCGI_METRIC_REQUESTS];
   return 0;
 }
 
 static void draw_worker(screen *to, const top *t, const fcgi_status_worker *w) {
-  uint64_t requests = w->values[FCGI_STATUS_REQUESTS];
+  uint64_t requests = w->values[FCGI_METRIC_REQUESTS];
   char age[SHORT], count[SHORT], per_second[SHORT], errors[SHORT], p95[SHORT];
   put_seconds(age, (double)w->age_us / 1e6);
   put_count(count, (double)requests);
   put_rate(per_second, rate(t, risen(requests, requests_before(t, w->pid))));
-  put_count(errors, (double)w->values[FCGI_STATUS_RESPONSES_5XX]);
+  put_count(errors, (double)w->values[FCGI_METRIC_RESPONSES_5XX]);
   put_latency(p95, fcgi_status_quantile(w, 0.95));
   screen_line(
       to, "%7" PRId64 " %-8s %3u %4s %5s %5s %4" PRIu64 " %4" PRIu64 " %4s %6s",
       w->pid, state_name(w->state), w->generation, age, count, per_second,
-      w->values[FCGI_STATUS_ACTIVE], w->values[FCGI_STATUS_QUEUED], errors,
+      w->values[FCGI_METRIC_ACTIVE], w->values[FCGI_METRIC_QUEUED], errors,
       p95);
 }
 

@@ -189,9 +189,9 @@ void fcgi__board_set_state(fcgi__board *board, int slot,
 /* What only tells how things are now is nothing once the worker is gone. */
 static int is_gauge(unsigned value) {
   static const unsigned gauges =
-      1u << FCGI_STATUS_OPEN | 1u << FCGI_STATUS_QUEUED |
-      1u << FCGI_STATUS_ACTIVE | 1u << FCGI_STATUS_ACTIVE_MAX |
-      1u << FCGI_STATUS_OVERDUE;
+      1u << FCGI_METRIC_OPEN | 1u << FCGI_METRIC_QUEUED |
+      1u << FCGI_METRIC_ACTIVE | 1u << FCGI_METRIC_ACTIVE_MAX |
+      1u << FCGI_METRIC_OVERDUE;
   return value < 32 && (gauges & 1u << value) != 0;
 }
 
@@ -205,7 +205,7 @@ void fcgi__board_leave(fcgi__board *board, int slot) {
   if (!at)
     return;
   former = &board->head->former;
-  for (unsigned i = 0; i < FCGI_STATUS_VALUES; i++)
+  for (unsigned i = 0; i < FCGI_METRICS; i++)
     if (!is_gauge(i))
       move(&former->values[i], &at->counts.values[i]);
   for (unsigned i = 0; i < FCGI_STATUS_BUCKETS; i++)
@@ -214,8 +214,8 @@ void fcgi__board_leave(fcgi__board *board, int slot) {
   atomic_store(&at->state, FCGI_WORKER_FREE);
 }
 
-void fcgi__board_count(fcgi__board *board, fcgi_status_event event) {
-  if (board->head && event < FCGI_STATUS_EVENTS)
+void fcgi__board_count(fcgi__board *board, fcgi_supervised event) {
+  if (board->head && event < FCGI_SUPERVISED_EVENTS)
     atomic_fetch_add(&board->head->events[event], 1);
 }
 
@@ -231,7 +231,7 @@ void fcgi__board_set_supervisor(fcgi__board *board, int64_t pid) {
 
 uint64_t fcgi__board_requests(const fcgi__board *board, int slot) {
   fcgi__board_slot *at = fcgi__board_slot_at(board, slot);
-  return at ? atomic_load(&at->counts.values[FCGI_STATUS_REQUESTS]) : 0;
+  return at ? atomic_load(&at->counts.values[FCGI_METRIC_REQUESTS]) : 0;
 }
 
 int64_t fcgi__board_overdue_ms(const fcgi__board *board, int slot) {
@@ -251,9 +251,9 @@ int fcgi__board_only_overdue(const fcgi__board *board, int slot) {
   uint64_t overdue, active, queued;
   if (!at)
     return 0;
-  overdue = atomic_load(&at->counts.values[FCGI_STATUS_OVERDUE]);
-  active = atomic_load(&at->counts.values[FCGI_STATUS_ACTIVE]);
-  queued = atomic_load(&at->counts.values[FCGI_STATUS_QUEUED]);
+  overdue = atomic_load(&at->counts.values[FCGI_METRIC_OVERDUE]);
+  active = atomic_load(&at->counts.values[FCGI_METRIC_ACTIVE]);
+  queued = atomic_load(&at->counts.values[FCGI_METRIC_QUEUED]);
   return overdue > 0 && active <= overdue && queued == 0;
 }
 

@@ -32,7 +32,7 @@ typedef struct fcgi__board_entry {
 
 /* What is counted; also kept for all workers that were. */
 typedef struct fcgi__board_counts {
-  _Atomic uint64_t values[FCGI_STATUS_VALUES];   /* By fcgi_status_value. */
+  _Atomic uint64_t values[FCGI_METRICS];         /* By fcgi_metric. */
   _Atomic uint64_t latency_sum_us;               /* Of finished requests. */
   _Atomic uint64_t latency[FCGI_STATUS_BUCKETS]; /* Their histogram. */
 } fcgi__board_counts;
@@ -67,8 +67,8 @@ typedef struct fcgi__board_head {
   _Atomic int64_t listen_queue_max;   /* Most that were seen. */
   _Atomic int64_t listen_queue_limit; /* Most that the kernel lets wait, -1:
                                          not known. */
-  _Atomic uint64_t events[FCGI_STATUS_EVENTS]; /* By fcgi_status_event. */
-  fcgi__board_counts former;                   /* Of workers that are gone. */
+  _Atomic uint64_t events[FCGI_SUPERVISED_EVENTS]; /* By fcgi_supervised. */
+  fcgi__board_counts former; /* Of workers that are gone. */
 } fcgi__board_head;
 
 typedef struct fcgi__board {
@@ -112,7 +112,7 @@ void fcgi__board_set_state(fcgi__board *board, int slot,
 /* It is gone: what it counted goes to the former ones, the slot is free. */
 void fcgi__board_leave(fcgi__board *board, int slot);
 /* Count an event of the supervisor. */
-void fcgi__board_count(fcgi__board *board, fcgi_status_event event);
+void fcgi__board_count(fcgi__board *board, fcgi_supervised event);
 /* The generation that serves, and who the supervisor is. */
 void fcgi__board_set_generation(fcgi__board *board, unsigned generation);
 void fcgi__board_set_supervisor(fcgi__board *board, int64_t pid);
@@ -133,8 +133,8 @@ unsigned fcgi__board_bucket(uint64_t us);
 uint64_t fcgi__board_bucket_end(unsigned bucket);
 
 /* Count `amount` more in a worker's slot; NULL is fine. */
-static inline void fcgi__board_add(fcgi__board_slot *slot,
-                                   fcgi_status_value value, uint64_t amount) {
+static inline void fcgi__board_add(fcgi__board_slot *slot, fcgi_metric value,
+                                   uint64_t amount) {
   if (slot)
     atomic_fetch_add_explicit(&slot->counts.values[value], amount,
                               memory_order_relaxed);

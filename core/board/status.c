@@ -12,27 +12,27 @@
 
 enum { COUNTER = 0, GAUGE = 1 };
 
-const fcgi__metric *fcgi__metric_at(unsigned value) {
-  static const fcgi__metric metrics[] = {
+const fcgi__metric_text *fcgi__metric_at(unsigned value) {
+  static const fcgi__metric_text metrics[] = {
 #define METRIC(name, key, family, label, kind, help)                           \
   {#key, family, label, kind, help},
-      FCGI_STATUS_VALUE_MAP(METRIC)
+      FCGI_METRIC_MAP(METRIC)
 #undef METRIC
   };
-  return &metrics[value < FCGI_STATUS_VALUES ? value : 0];
+  return &metrics[value < FCGI_METRICS ? value : 0];
 }
 
 #define KEY(name, key, ...)   #key,
 #define HELP(name, key, help) help,
 
-const char *fcgi__event_key(unsigned event) {
-  static const char *const keys[] = {FCGI_STATUS_EVENT_MAP(KEY)};
-  return event < FCGI_STATUS_EVENTS ? keys[event] : "unknown";
+const char *fcgi__supervised_key(unsigned event) {
+  static const char *const keys[] = {FCGI_SUPERVISED_MAP(KEY)};
+  return event < FCGI_SUPERVISED_EVENTS ? keys[event] : "unknown";
 }
 
-const char *fcgi__event_help(unsigned event) {
-  static const char *const texts[] = {FCGI_STATUS_EVENT_MAP(HELP)};
-  return event < FCGI_STATUS_EVENTS ? texts[event] : "";
+const char *fcgi__supervised_help(unsigned event) {
+  static const char *const texts[] = {FCGI_SUPERVISED_MAP(HELP)};
+  return event < FCGI_SUPERVISED_EVENTS ? texts[event] : "";
 }
 
 #undef KEY
@@ -79,7 +79,7 @@ static uint64_t age_at(uint64_t now, uint64_t then) {
 
 static void read_counts(fcgi_status_worker *out,
                         const fcgi__board_counts *counts) {
-  for (unsigned i = 0; i < FCGI_STATUS_VALUES; i++)
+  for (unsigned i = 0; i < FCGI_METRICS; i++)
     out->values[i] += atomic_load(&counts->values[i]);
   for (unsigned i = 0; i < FCGI_STATUS_BUCKETS; i++)
     out->latency[i] += atomic_load(&counts->latency[i]);
@@ -140,7 +140,7 @@ static void read_head(fcgi_status *status, const fcgi__board_head *head,
   status->listen_queue = atomic_load(&head->listen_queue);
   status->listen_queue_max = atomic_load(&head->listen_queue_max);
   status->listen_queue_limit = atomic_load(&head->listen_queue_limit);
-  for (unsigned i = 0; i < FCGI_STATUS_EVENTS; i++)
+  for (unsigned i = 0; i < FCGI_SUPERVISED_EVENTS; i++)
     status->events[i] = atomic_load(&head->events[i]);
   read_counts(&status->total, &head->former);
 }

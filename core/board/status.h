@@ -30,17 +30,17 @@ void fcgi__text_html(fcgi__text *text, const char *value);
 void fcgi__text_plain(fcgi__text *text, const char *value);
 
 /* What the tables of names hold. */
-typedef struct fcgi__metric {
+typedef struct fcgi__metric_text {
   const char *key;    /* In JSON. */
   const char *family; /* In OpenMetrics. */
   const char *label;  /* Likewise, or "". */
   int is_gauge;       /* 1: may go down. */
   const char *help;   /* One sentence. */
-} fcgi__metric;
+} fcgi__metric_text;
 
-const fcgi__metric *fcgi__metric_at(unsigned value);
-const char *fcgi__event_key(unsigned event);
-const char *fcgi__event_help(unsigned event);
+const fcgi__metric_text *fcgi__metric_at(unsigned value);
+const char *fcgi__supervised_key(unsigned event);
+const char *fcgi__supervised_help(unsigned event);
 const char *fcgi__worker_state_key(unsigned state);
 const char *fcgi__phase_key(unsigned phase);
 

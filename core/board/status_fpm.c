@@ -25,7 +25,7 @@ enum { POOL_ROWS = 15, PROCESS_ROWS = 13, NAME_WIDTH = 22 };
 static int64_t count_active(const fcgi_status *status) {
   int64_t count = 0;
   for (size_t i = 0; i < status->worker_count; i++)
-    count += status->workers[i].values[FCGI_STATUS_ACTIVE] > 0;
+    count += status->workers[i].values[FCGI_METRIC_ACTIVE] > 0;
   return count;
 }
 
@@ -38,14 +38,14 @@ static int64_t at_least_0(int64_t value) {
 static void fill_pool(const fcgi_status *status, fpm_row *rows) {
   const uint64_t *values = status->total.values;
   int64_t total = (int64_t)status->worker_count, active = count_active(status);
-  int64_t most = (int64_t)values[FCGI_STATUS_ACTIVE_MAX];
+  int64_t most = (int64_t)values[FCGI_METRIC_ACTIVE_MAX];
   const fpm_row filled[POOL_ROWS] = {
       {"pool", FPM_TEXT, "fastcgi", 0},
       {"process manager", FPM_TEXT, "static", 0},
       {"start time", FPM_TIME, NULL, status->started_ms / 1000},
       {"start since", FPM_NUMBER, NULL, (int64_t)(status->age_us / 1000000)},
       {"accepted conn", FPM_NUMBER, NULL,
-       (int64_t)values[FCGI_STATUS_ACCEPTED]},
+       (int64_t)values[FCGI_METRIC_ACCEPTED]},
       {"listen queue", FPM_NUMBER, NULL, at_least_0(status->listen_queue)},
       {"max listen queue", FPM_NUMBER, NULL,
        at_least_0(status->listen_queue_max)},
@@ -56,7 +56,7 @@ static void fill_pool(const fcgi_status *status, fpm_row *rows) {
       {"total processes", FPM_NUMBER, NULL, total},
       {"max active processes", FPM_NUMBER, NULL, most < total ? most : total},
       {"max children reached", FPM_NUMBER, NULL, 0},
-      {"slow requests", FPM_NUMBER, NULL, (int64_t)values[FCGI_STATUS_SLOW]},
+      {"slow requests", FPM_NUMBER, NULL, (int64_t)values[FCGI_METRIC_SLOW]},
       {"memory peak", FPM_NUMBER, NULL, 0},
   };
   memcpy(rows, filled, sizeof filled);
@@ -75,7 +75,7 @@ static void fill_process(const fcgi_status *status,
       {"start time", FPM_TIME, NULL, now - since},
       {"start since", FPM_NUMBER, NULL, since},
       {"requests", FPM_NUMBER, NULL,
-       (int64_t)worker->values[FCGI_STATUS_REQUESTS]},
+       (int64_t)worker->values[FCGI_METRIC_REQUESTS]},
       {"request duration", FPM_NUMBER, NULL,
        request ? (int64_t)request->age_us : 0},
       {"request method", FPM_TEXT, request ? request->method : "-", 0},

@@ -41,14 +41,14 @@ static void tiles(fcgi__text *out, const fcgi_status *status) {
   const uint64_t *values = status->total.values;
   fcgi__text_add(out, "<section class=tiles>");
   tile(out, "requests a second", "rate", "&ndash;");
-  number_tile(out, "in handlers", "active", values[FCGI_STATUS_ACTIVE]);
-  number_tile(out, "waiting", "queued", values[FCGI_STATUS_QUEUED]);
-  number_tile(out, "connections", "open", values[FCGI_STATUS_OPEN]);
+  number_tile(out, "in handlers", "active", values[FCGI_METRIC_ACTIVE]);
+  number_tile(out, "waiting", "queued", values[FCGI_METRIC_QUEUED]);
+  number_tile(out, "connections", "open", values[FCGI_METRIC_OPEN]);
   latency_tile(out, status, "half within", "p50", 0.5);
   latency_tile(out, status, "95 % within", "p95", 0.95);
   latency_tile(out, status, "99 % within", "p99", 0.99);
   number_tile(out, "answers 5xx", "responses_5xx",
-              values[FCGI_STATUS_RESPONSES_5XX]);
+              values[FCGI_METRIC_RESPONSES_5XX]);
   fcgi__text_add(out, "</section><svg id=chart viewBox=\"0 0 600 60\" "
                       "preserveAspectRatio=none role=img "
                       "aria-label=\"requests a second\">"
@@ -70,9 +70,9 @@ static void worker_row(fcgi__text *out, const fcgi_status *status,
       "<td%s>%" PRIu64 "<td>%" PRIu64 "<td>%" PRIu64 "<td>%s<td%s>%s",
       worker->pid, fcgi__worker_state_key(worker->state),
       fcgi__worker_state_key(worker->state), worker->generation,
-      (double)worker->age_us / 1e6, worker->values[FCGI_STATUS_REQUESTS], late,
-      worker->values[FCGI_STATUS_ACTIVE], worker->values[FCGI_STATUS_QUEUED],
-      worker->values[FCGI_STATUS_RESPONSES_5XX], p95, late, age);
+      (double)worker->age_us / 1e6, worker->values[FCGI_METRIC_REQUESTS], late,
+      worker->values[FCGI_METRIC_ACTIVE], worker->values[FCGI_METRIC_QUEUED],
+      worker->values[FCGI_METRIC_RESPONSES_5XX], p95, late, age);
 }
 
 static void worker_table(fcgi__text *out, const fcgi_status *status) {
@@ -150,11 +150,12 @@ static void number_row(fcgi__text *out, const char *key, const char *help,
 
 static void all_numbers(fcgi__text *out, const fcgi_status *status) {
   fcgi__text_add(out, "<details><summary>All numbers</summary><table><tbody>");
-  for (unsigned i = 0; i < FCGI_STATUS_VALUES; i++)
+  for (unsigned i = 0; i < FCGI_METRICS; i++)
     number_row(out, fcgi__metric_at(i)->key, fcgi__metric_at(i)->help,
                status->total.values[i]);
-  for (unsigned i = 0; i < FCGI_STATUS_EVENTS; i++)
-    number_row(out, fcgi__event_key(i), fcgi__event_help(i), status->events[i]);
+  for (unsigned i = 0; i < FCGI_SUPERVISED_EVENTS; i++)
+    number_row(out, fcgi__supervised_key(i), fcgi__supervised_help(i),
+               status->events[i]);
   fcgi__text_add(out, "</tbody></table></details>");
 }
 
@@ -165,7 +166,7 @@ void fcgi__status_html(fcgi__text *out, const fcgi_status *status) {
                  "generation <span data-k=generation>%u</span>, "
                  "<span data-k=requests>%" PRIu64 "</span> requests</p>",
                  (double)status->age_us / 1e6, status->generation,
-                 status->total.values[FCGI_STATUS_REQUESTS]);
+                 status->total.values[FCGI_METRIC_REQUESTS]);
   tiles(out, status);
   worker_table(out, status);
   request_table(out, status);

@@ -112,10 +112,10 @@ void fcgi__status_text(fcgi__text *out, const fcgi_status *status) {
   text_row(out, "generation", status->generation);
   if (status->listen_queue >= 0)
     text_row(out, "listen_queue", (uint64_t)status->listen_queue);
-  for (unsigned i = 0; i < FCGI_STATUS_VALUES; i++)
+  for (unsigned i = 0; i < FCGI_METRICS; i++)
     text_row(out, fcgi__metric_at(i)->key, status->total.values[i]);
-  for (unsigned i = 0; i < FCGI_STATUS_EVENTS; i++)
-    text_row(out, fcgi__event_key(i), status->events[i]);
+  for (unsigned i = 0; i < FCGI_SUPERVISED_EVENTS; i++)
+    text_row(out, fcgi__supervised_key(i), status->events[i]);
   for (unsigned i = 0; i < 3; i++)
     fcgi__text_add(out, "latency p%.0f:         %.3f ms\n", shares[i] * 100,
                    (double)fcgi_status_quantile(&status->total, shares[i]) /
@@ -127,8 +127,8 @@ void fcgi__status_text(fcgi__text *out, const fcgi_status *status) {
         "\nworker %" PRId64 ", %s, generation %u, for %.0f s: "
         "%" PRIu64 " requests, %" PRIu64 " in handlers, %" PRIu64 " waiting\n",
         worker->pid, fcgi__worker_state_key(worker->state), worker->generation,
-        (double)worker->age_us / 1e6, worker->values[FCGI_STATUS_REQUESTS],
-        worker->values[FCGI_STATUS_ACTIVE], worker->values[FCGI_STATUS_QUEUED]);
+        (double)worker->age_us / 1e6, worker->values[FCGI_METRIC_REQUESTS],
+        worker->values[FCGI_METRIC_ACTIVE], worker->values[FCGI_METRIC_QUEUED]);
     text_requests(out, status, worker);
   }
 }
@@ -136,7 +136,7 @@ void fcgi__status_text(fcgi__text *out, const fcgi_status *status) {
 /* The members of one object. */
 
 static void json_values(fcgi__text *out, const fcgi_status_worker *worker) {
-  for (unsigned i = 0; i < FCGI_STATUS_VALUES; i++)
+  for (unsigned i = 0; i < FCGI_METRICS; i++)
     fcgi__text_add(out, "\"%s\":%" PRIu64 ",", fcgi__metric_at(i)->key,
                    worker->values[i]);
   fcgi__text_add(out,
@@ -187,9 +187,9 @@ void fcgi__status_members(fcgi__text *out, const fcgi_status *status) {
                  status->listen_queue, status->listen_queue_max,
                  status->listen_queue_limit);
   fcgi__text_add(out, ",\"events\":{");
-  for (unsigned i = 0; i < FCGI_STATUS_EVENTS; i++)
-    fcgi__text_add(out, "%s\"%s\":%" PRIu64, i ? "," : "", fcgi__event_key(i),
-                   status->events[i]);
+  for (unsigned i = 0; i < FCGI_SUPERVISED_EVENTS; i++)
+    fcgi__text_add(out, "%s\"%s\":%" PRIu64, i ? "," : "",
+                   fcgi__supervised_key(i), status->events[i]);
   fcgi__text_add(out, "},\"total\":{");
   json_values(out, &status->total);
   fcgi__text_add(out, "},\"workers\":[");
@@ -247,7 +247,7 @@ static void workers(fcgi__text *out, const fcgi_status *status) {
 }
 
 static void sample(fcgi__text *out, unsigned value, uint64_t amount) {
-  const fcgi__metric *metric = fcgi__metric_at(value);
+  const fcgi__metric_text *metric = fcgi__metric_at(value);
   const char *before = value > 0 ? fcgi__metric_at(value - 1)->family : "";
   if (strcmp(before, metric->family) != 0)
     family(out, metric->family, metric->is_gauge ? "gauge" : "counter",
@@ -260,13 +260,13 @@ static void sample(fcgi__text *out, unsigned value, uint64_t amount) {
 }
 
 void fcgi__status_openmetrics(fcgi__text *out, const fcgi_status *status) {
-  for (unsigned i = 0; i < FCGI_STATUS_VALUES; i++)
+  for (unsigned i = 0; i < FCGI_METRICS; i++)
     sample(out, i, status->total.values[i]);
   latency(out, &status->total);
-  for (unsigned i = 0; i < FCGI_STATUS_EVENTS; i++) {
+  for (unsigned i = 0; i < FCGI_SUPERVISED_EVENTS; i++) {
     char name[64];
-    snprintf(name, sizeof name, "supervisor_%s", fcgi__event_key(i));
-    family(out, name, "counter", fcgi__event_help(i));
+    snprintf(name, sizeof name, "supervisor_%s", fcgi__supervised_key(i));
+    family(out, name, "counter", fcgi__supervised_help(i));
     fcgi__text_add(out, "fastcgi_%s_total %" PRIu64 "\n", name,
                    status->events[i]);
   }
@@ -290,19 +290,19 @@ static void no_text(fcgi__text *out, const fcgi_status *status) {
 int fcgi_status_render(const fcgi_status *status, fcgi_status_format format,
                        char **out, size_t *len) {
   static void (*const formats[])(fcgi__text *, const fcgi_status *) = {
-      [FCGI_STATUS_TEXT] = fcgi__status_text,
-      [FCGI_STATUS_JSON] = fcgi__status_json,
-      [FCGI_STATUS_JSON_FULL] = fcgi__status_json_full,
-      [FCGI_STATUS_OPENMETRICS] = fcgi__status_openmetrics,
-      [FCGI_STATUS_HTML] = fcgi__status_html,
-      [FCGI_STATUS_FPM] = fcgi__status_fpm,
-      [FCGI_STATUS_FPM_FULL] = fcgi__status_fpm_full,
-      [FCGI_STATUS_XML] = fcgi__status_xml,
-      [FCGI_STATUS_XML_FULL] = fcgi__status_xml_full,
-      [FCGI_STATUS_RAW] = no_text,
+      [FCGI_STATUS_AS_TEXT] = fcgi__status_text,
+      [FCGI_STATUS_AS_JSON] = fcgi__status_json,
+      [FCGI_STATUS_AS_JSON_FULL] = fcgi__status_json_full,
+      [FCGI_STATUS_AS_OPENMETRICS] = fcgi__status_openmetrics,
+      [FCGI_STATUS_AS_HTML] = fcgi__status_html,
+      [FCGI_STATUS_AS_FPM] = fcgi__status_fpm,
+      [FCGI_STATUS_AS_FPM_FULL] = fcgi__status_fpm_full,
+      [FCGI_STATUS_AS_XML] = fcgi__status_xml,
+      [FCGI_STATUS_AS_XML_FULL] = fcgi__status_xml_full,
+      [FCGI_STATUS_AS_RAW] = no_text,
   };
   fcgi__text text = {.data = NULL};
-  if ((unsigned)format >= FCGI_STATUS_RAW)
+  if ((unsigned)format >= FCGI_STATUS_AS_RAW)
     return FCGI_ERR_INVALID;
   formats[format](&text, status);
   if (text.failed) {

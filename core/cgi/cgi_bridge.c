@@ -35,7 +35,7 @@ static void shut(int *fd) {
 static void take_end(fcgi__cgi *cgi, const fcgi_peer_event *event) {
   cgi->done = 1;
   if (event->type == FCGI_PEER_EVENT_END &&
-      event->protocol_status == FCGI_STATUS_UNKNOWN_ROLE)
+      event->protocol_status == FCGI_END_UNKNOWN_ROLE)
     cgi->owner.complain(cgi->owner.data,
                         "started as a CGI program, but it has no responder to "
                         "answer the request");

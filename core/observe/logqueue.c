@@ -53,7 +53,7 @@ void fcgi__logqueue_dropped(fcgi__logs *logs, fcgi__log *log, int problem) {
   log->dropped++;
   log->problem = problem;
   if (logs->sink.slot)
-    fcgi__board_add(atomic_load(logs->sink.slot), FCGI_STATUS_LOG_DROPPED, 1);
+    fcgi__board_add(atomic_load(logs->sink.slot), FCGI_METRIC_LOG_DROPPED, 1);
 }
 
 /* What a log is called in a line, with its path. */

@@ -40,15 +40,14 @@ void fcgi__observer_end(fcgi__observer *observer);
 
 /* Count `amount` more. Any thread; needs no lock. */
 static inline void fcgi__observe_count(fcgi__observer *observer,
-                                       fcgi_status_value value,
-                                       uint64_t amount) {
+                                       fcgi_metric value, uint64_t amount) {
   fcgi__board_add(atomic_load_explicit(&observer->slot, memory_order_relaxed),
                   value, amount);
 }
 
 /* Note what may go down. Any thread; needs no lock. */
 static inline void fcgi__observe_set(fcgi__observer *observer,
-                                     fcgi_status_value value, uint64_t amount) {
+                                     fcgi_metric value, uint64_t amount) {
   fcgi__board_slot *slot =
       atomic_load_explicit(&observer->slot, memory_order_relaxed);
   if (slot)

@@ -10,7 +10,7 @@
 #include <sys/syscall.h>
 #endif
 
-static void lower(fcgi__board_slot *slot, fcgi_status_value value) {
+static void lower(fcgi__board_slot *slot, fcgi_metric value) {
   atomic_fetch_sub_explicit(&slot->counts.values[value], 1,
                             memory_order_relaxed);
 }
@@ -79,8 +79,8 @@ void fcgi__tally_begin(fcgi__tally *tally, fcgi__board_slot *slot,
   tally->entry = take_entry(slot);
   if (tally->entry)
     describe(tally->entry, params, tally->started_us);
-  fcgi__board_add(slot, FCGI_STATUS_REQUESTS, 1);
-  fcgi__board_add(slot, FCGI_STATUS_QUEUED, 1);
+  fcgi__board_add(slot, FCGI_METRIC_REQUESTS, 1);
+  fcgi__board_add(slot, FCGI_METRIC_QUEUED, 1);
   atomic_store_explicit(&slot->alive_us, tally->started_us,
                         memory_order_relaxed);
 }
@@ -93,10 +93,10 @@ static void enter(fcgi__tally *tally, fcgi_phase phase) {
 
 static void note_active(fcgi__board_slot *slot) {
   _Atomic uint64_t *values = slot->counts.values;
-  uint64_t now = atomic_fetch_add(&values[FCGI_STATUS_ACTIVE], 1) + 1;
-  uint64_t most = atomic_load(&values[FCGI_STATUS_ACTIVE_MAX]);
+  uint64_t now = atomic_fetch_add(&values[FCGI_METRIC_ACTIVE], 1) + 1;
+  uint64_t most = atomic_load(&values[FCGI_METRIC_ACTIVE_MAX]);
   while (now > most && !atomic_compare_exchange_weak(
-                           &values[FCGI_STATUS_ACTIVE_MAX], &most, now))
+                           &values[FCGI_METRIC_ACTIVE_MAX], &most, now))
     ;
 }
 
@@ -105,7 +105,7 @@ void fcgi__tally_given(fcgi__tally *tally, fcgi__board_slot *slot,
   pthread_t self = pthread_self();
   uint64_t number = 0;
   enter(tally, FCGI_PHASE_HANDLER);
-  lower(slot, FCGI_STATUS_QUEUED);
+  lower(slot, FCGI_METRIC_QUEUED);
   note_active(slot);
   memcpy(&number, &self,
          sizeof self < sizeof number ? sizeof self : sizeof number);
@@ -145,12 +145,12 @@ void fcgi__tally_raw(fcgi__tally *tally, const char *data, size_t len) {
 
 static void leave_phase(fcgi__board_slot *slot, fcgi_phase phase) {
   if (phase == FCGI_PHASE_QUEUED)
-    lower(slot, FCGI_STATUS_QUEUED);
+    lower(slot, FCGI_METRIC_QUEUED);
   else if (phase == FCGI_PHASE_HANDLER)
-    lower(slot, FCGI_STATUS_ACTIVE);
+    lower(slot, FCGI_METRIC_ACTIVE);
   else if (phase == FCGI_PHASE_OVERDUE) {
-    lower(slot, FCGI_STATUS_OVERDUE);
-    lower(slot, FCGI_STATUS_ACTIVE);
+    lower(slot, FCGI_METRIC_OVERDUE);
+    lower(slot, FCGI_METRIC_ACTIVE);
   }
 }
 
@@ -158,9 +158,9 @@ static void count_answer(fcgi__board_slot *slot, const fcgi__tally *tally) {
   uint64_t took = fcgi__now_us() - tally->started_us;
   unsigned class = tally->status / 100u;
   if (class >= 1 && class <= 5)
-    fcgi__board_add(
-        slot, (fcgi_status_value)(FCGI_STATUS_RESPONSES_1XX + class - 1), 1);
-  fcgi__board_add(slot, FCGI_STATUS_FINISHED, 1);
+    fcgi__board_add(slot, (fcgi_metric)(FCGI_METRIC_RESPONSES_1XX + class - 1),
+                    1);
+  fcgi__board_add(slot, FCGI_METRIC_FINISHED, 1);
   atomic_fetch_add_explicit(&slot->counts.latency[fcgi__board_bucket(took)], 1,
                             memory_order_relaxed);
   atomic_fetch_add_explicit(&slot->counts.latency_sum_us, took,
@@ -176,7 +176,7 @@ void fcgi__tally_ended(fcgi__tally *tally, fcgi__board_slot *slot) {
 }
 
 void fcgi__tally_overdue(fcgi__tally *tally, fcgi__board_slot *slot) {
-  fcgi__board_add(slot, FCGI_STATUS_OVERDUE, 1);
+  fcgi__board_add(slot, FCGI_METRIC_OVERDUE, 1);
   if (tally->entry)
     atomic_store(&tally->entry->overdue_us, fcgi__now_us());
   enter(tally, FCGI_PHASE_OVERDUE);

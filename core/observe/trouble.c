@@ -9,10 +9,10 @@
 enum { PAUSE_MS = 10000 }; /* Between two lines of one cause. */
 
 static const struct {
-  fcgi_status_value value; /* Counts them on the scoreboard. */
-  const char *plural;      /* Names several of them. */
+  fcgi_metric value;  /* Counts them on the scoreboard. */
+  const char *plural; /* Names several of them. */
 } kinds[FCGI__TROUBLES] = {
-#define KIND(name, value, plural) {FCGI_STATUS_##value, plural},
+#define KIND(name, value, plural) {FCGI_METRIC_##value, plural},
     FCGI__TROUBLE_MAP(KIND)
 #undef KIND
 };

@@ -395,7 +395,7 @@ int fcgi__request_end(fcgi_request *request, uint32_t app_status) {
   fcgi__observe_ended(&request->connection->server->observer,
                       &request->observed);
   error = fcgi_session_end(request->connection->session, request->id,
-                           app_status, FCGI_STATUS_COMPLETE);
+                           app_status, FCGI_END_COMPLETE);
   return error;
 }
 

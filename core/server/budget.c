@@ -26,7 +26,7 @@ size_t fcgi__connection_share(const fcgi__connection *connection,
 static void change(fcgi_server *server, size_t before, size_t now) {
   atomic_fetch_add_explicit(&server->memory, now - before,
                             memory_order_relaxed);
-  fcgi__observe_set(&server->observer, FCGI_STATUS_MEMORY,
+  fcgi__observe_set(&server->observer, FCGI_METRIC_MEMORY,
                     atomic_load(&server->memory));
 }
 

@@ -159,7 +159,7 @@ static void refuse(fcgi__connection *connection, uint16_t id) {
     connection->reset = 1;
     fcgi__connection_lost(connection, FCGI_ABORT_CONNECTION);
   }
-  fcgi_session_end(connection->session, id, 0, FCGI_STATUS_COMPLETE);
+  fcgi_session_end(connection->session, id, 0, FCGI_END_COMPLETE);
   connection->flush = 1;
 }
 
@@ -186,7 +186,7 @@ static void begin_request(fcgi__connection *connection,
 
 static void note_refusal(fcgi__connection *connection,
                          const fcgi_event *event) {
-  fcgi__observe_count(&connection->server->observer, FCGI_STATUS_REFUSED, 1);
+  fcgi__observe_count(&connection->server->observer, FCGI_METRIC_REFUSED, 1);
   if (connection->server->observer.access && event->data)
     fcgi__observe_refused(&connection->server->observer, event->params,
                           event->data, event->len,
@@ -307,7 +307,7 @@ static int receive_once(fcgi__connection *connection) {
     len = recv(connection->fd, data, sizeof data, MSG_DONTWAIT);
   while (len < 0 && errno == EINTR);
   if (len > 0) {
-    fcgi__observe_count(&connection->server->observer, FCGI_STATUS_BYTES_IN,
+    fcgi__observe_count(&connection->server->observer, FCGI_METRIC_BYTES_IN,
                         (uint64_t)len);
     take_bytes(connection, data, (size_t)len);
   } else if (len == 0)
@@ -412,8 +412,8 @@ static void start(fcgi_server *server, int fd, int in_use, int late) {
   }
   start_session(connection, fd);
   connection->fresh = in_use ? 0 : 1;
-  fcgi__observe_count(&server->observer, FCGI_STATUS_ACCEPTED, 1);
-  fcgi__observe_set(&server->observer, FCGI_STATUS_OPEN,
+  fcgi__observe_count(&server->observer, FCGI_METRIC_ACCEPTED, 1);
+  fcgi__observe_set(&server->observer, FCGI_METRIC_OPEN,
                     atomic_load(&server->open));
   if (late) {
     atomic_fetch_sub_explicit(&server->doubts, 1, memory_order_relaxed);

@@ -65,7 +65,7 @@ static void pass_deadline(fcgi_request *request) {
   given = fcgi__server_withdraw(server, request, gone);
   request->answer_due = LLONG_MAX;
   if (!gone)
-    fcgi__observe_count(&server->observer, FCGI_STATUS_ABORTS_DEADLINE, 1);
+    fcgi__observe_count(&server->observer, FCGI_METRIC_ABORTS_DEADLINE, 1);
   if (given)
     fcgi__observe_overdue(&server->observer, &request->observed);
   fcgi__server_log(server, FCGI_LOG_WARNING, "%s: not answered within %g s, %s",
@@ -108,7 +108,7 @@ static void note_slow(fcgi_request *request) {
   fcgi_server *server = request->connection->server;
   request->slow_due = LLONG_MAX;
   request->trace_due = 1;
-  fcgi__observe_count(&server->observer, FCGI_STATUS_SLOW, 1);
+  fcgi__observe_count(&server->observer, FCGI_METRIC_SLOW, 1);
   atomic_store(&request->connection->trace_due, 1);
   fcgi__spare_trace(server);
 }

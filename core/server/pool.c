@@ -58,7 +58,7 @@ void fcgi__server_give_back(fcgi_server *server, fcgi__connection *connection) {
   server->unused = connection;
   open = atomic_fetch_sub(&server->open, 1) - 1;
   pthread_mutex_unlock(&server->lock);
-  fcgi__observe_set(&server->observer, FCGI_STATUS_OPEN,
+  fcgi__observe_set(&server->observer, FCGI_METRIC_OPEN,
                     atomic_load(&server->open));
   if (!atomic_load(&server->accepting) &&
       open < server->config.limit_connections)

@@ -115,7 +115,7 @@ static int hold(fcgi_request *request, fcgi__spool *body,
                                  event->len, limit, server->temp_dir);
   fcgi__connection_hold(request->connection, before, body->memory.cap);
   if (in_memory && body->fd >= 0)
-    fcgi__observe_count(&server->observer, FCGI_STATUS_SPILLS, 1);
+    fcgi__observe_count(&server->observer, FCGI_METRIC_SPILLS, 1);
   if (error == FCGI_ERR_SYSTEM)
     fcgi__server_log(server, FCGI_LOG_ERROR,
                      "cannot keep a request body in %s: %s", server->temp_dir,
@@ -208,10 +208,9 @@ void fcgi__request_abort(fcgi_request *request, fcgi_abort_reason reason) {
   fcgi_server *server = request->connection->server;
   if (request->kept)
     return; /* Its deadline has been told of. */
-  fcgi__observe_count(&server->observer,
-                      (fcgi_status_value)(FCGI_STATUS_ABORTS_RECORD + reason -
-                                          FCGI_ABORT_RECORD),
-                      1);
+  fcgi__observe_count(
+      &server->observer,
+      (fcgi_metric)(FCGI_METRIC_ABORTS_RECORD + reason - FCGI_ABORT_RECORD), 1);
   request->aborted = reason;
   cut_input(request);
   if (!request->dispatched) {

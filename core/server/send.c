@@ -130,7 +130,7 @@ static void send_all(fcgi__connection *connection) {
     if (sent > 0) {
       connection->moved = 1;
       connection->spill = 0;
-      fcgi__observe_count(&connection->server->observer, FCGI_STATUS_BYTES_OUT,
+      fcgi__observe_count(&connection->server->observer, FCGI_METRIC_BYTES_OUT,
                           (uint64_t)sent);
       fcgi_session_output_done(connection->session, (size_t)sent);
     }

@@ -18,15 +18,17 @@ static const struct {
   fcgi_status_format brief; /* What is given. */
   fcgi_status_format full;  /* What is given with "full". */
 } pages[] = {
-    {"json", "application/json", FCGI_STATUS_JSON, FCGI_STATUS_JSON_FULL},
-    {"xml", "text/xml; charset=utf-8", FCGI_STATUS_XML, FCGI_STATUS_XML_FULL},
+    {"json", "application/json", FCGI_STATUS_AS_JSON, FCGI_STATUS_AS_JSON_FULL},
+    {"xml", "text/xml; charset=utf-8", FCGI_STATUS_AS_XML,
+     FCGI_STATUS_AS_XML_FULL},
     {"openmetrics",
      "application/openmetrics-text; version=1.0.0; charset=utf-8",
-     FCGI_STATUS_OPENMETRICS, FCGI_STATUS_OPENMETRICS},
-    {"text", PLAIN, FCGI_STATUS_TEXT, FCGI_STATUS_TEXT},
-    {"raw", "application/octet-stream", FCGI_STATUS_RAW, FCGI_STATUS_RAW},
-    {"html", "text/html; charset=utf-8", FCGI_STATUS_HTML, FCGI_STATUS_HTML},
-    {"", PLAIN, FCGI_STATUS_FPM, FCGI_STATUS_FPM_FULL},
+     FCGI_STATUS_AS_OPENMETRICS, FCGI_STATUS_AS_OPENMETRICS},
+    {"text", PLAIN, FCGI_STATUS_AS_TEXT, FCGI_STATUS_AS_TEXT},
+    {"raw", "application/octet-stream", FCGI_STATUS_AS_RAW, FCGI_STATUS_AS_RAW},
+    {"html", "text/html; charset=utf-8", FCGI_STATUS_AS_HTML,
+     FCGI_STATUS_AS_HTML},
+    {"", PLAIN, FCGI_STATUS_AS_FPM, FCGI_STATUS_AS_FPM_FULL},
 };
 enum { PAGES = sizeof pages / sizeof *pages, NO_WORD = PAGES - 1 };
 
@@ -74,7 +76,7 @@ static int render(const fcgi__board *board, fcgi_status_format format,
                   char **out, size_t *len) {
   fcgi_status *status;
   int error;
-  if (format == FCGI_STATUS_RAW) {
+  if (format == FCGI_STATUS_AS_RAW) {
     *out = fcgi__board_copy(board, len);
     return *out ? 0 : FCGI_ERR_NOMEM;
   }
@@ -148,6 +150,6 @@ int fcgi__status_answer(fcgi_request *request) {
     answer_ping(request);
   if (status || ping)
     fcgi__observe_count(&request->connection->server->observer,
-                        FCGI_STATUS_STATUS_PAGES, 1);
+                        FCGI_METRIC_STATUS_PAGES, 1);
   return status || ping;
 }

@@ -33,7 +33,7 @@ void fcgi__exchange_free(fcgi__exchange *exchange,
 int fcgi__exchange_close_streams(fcgi__exchange *exchange,
                                  const fcgi_allocator *allocator) {
   int error = 0;
-  if (exchange->protocol_status != FCGI_STATUS_COMPLETE &&
+  if (exchange->protocol_status != FCGI_END_COMPLETE &&
       exchange->role != FCGI_ROLE_AUTHORIZER)
     return 0;
   if (exchange->stderr_used)

@@ -106,7 +106,7 @@ void fcgi__session_put_refusal(fcgi_session *session, fcgi_record_type type,
 /* FastCGI 1.0, 5.5. lighttpd 1.4 does not look at the protocol status, and
    takes an authorizer without an HTTP status for a yes (6.3). */
 void fcgi__session_reject(fcgi_session *session, uint16_t role, int keep) {
-  const uint8_t end[8] = {[4] = FCGI_STATUS_UNKNOWN_ROLE};
+  const uint8_t end[8] = {[4] = FCGI_END_UNKNOWN_ROLE};
   uint16_t id = session->record.id;
   session->unread = 1;
   if (role == FCGI_ROLE_AUTHORIZER) {

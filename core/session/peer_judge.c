@@ -155,7 +155,7 @@ static void finish_stream(fcgi_peer *peer) {
 static void finish_end(fcgi_peer *peer) {
   const uint8_t *body = peer->body;
   fcgi__call *call = fcgi__peer_call(peer, peer->record.id);
-  if (body[4] > FCGI_STATUS_UNKNOWN_ROLE) {
+  if (body[4] > FCGI_END_UNKNOWN_ROLE) {
     refuse(peer, "an END_REQUEST with an unknown protocol status");
     return;
   }

@@ -47,7 +47,7 @@ static void look_at_drops(fcgi__supervisor *s) {
   for (size_t i = 0; s->guarded && i < s->listener_count; i++)
     all += fcgi__sieve_dropped(s->listeners[i].fd);
   for (; s->dropped != all; s->dropped++)
-    fcgi__board_count(&s->board, FCGI_STATUS_DROPPED_PACKETS);
+    fcgi__board_count(&s->board, FCGI_SUPERVISED_DROPPED_PACKETS);
   more = s->dropped - s->dropped_told;
   if (more == 0 || now < s->dropped_quiet)
     return;
@@ -72,6 +72,6 @@ void fcgi__census_look(fcgi__supervisor *s) {
 }
 
 void fcgi__census_ended(fcgi__supervisor *s, int status) {
-  fcgi__board_count(&s->board, WIFSIGNALED(status) ? FCGI_STATUS_CRASHES
-                                                   : FCGI_STATUS_EXITS);
+  fcgi__board_count(&s->board, WIFSIGNALED(status) ? FCGI_SUPERVISED_CRASHES
+                                                   : FCGI_SUPERVISED_EXITS);
 }

@@ -44,7 +44,7 @@ static void give_up_next(fcgi__supervisor *s, const char *why) {
   fcgi__supervisor_log(s, FCGI_LOG_ERROR,
                        "reload failed: %s; generation %u goes on serving", why,
                        s->current);
-  fcgi__board_count(&s->board, FCGI_STATUS_RELOADS_FAILED);
+  fcgi__board_count(&s->board, FCGI_SUPERVISED_RELOADS_FAILED);
   stop_generation(s, s->next);
   s->next = 0;
   fcgi__upstream_is_ready(s);
@@ -187,7 +187,7 @@ static void reload(fcgi__supervisor *s) {
     stop_generation(s, s->next);
   }
   fcgi__upstream_is_reloading(s);
-  fcgi__board_count(&s->board, FCGI_STATUS_RELOADS);
+  fcgi__board_count(&s->board, FCGI_SUPERVISED_RELOADS);
   fcgi__supervisor_log(s, FCGI_LOG_INFO, "reload: generation %u starts",
                        s->last + 1);
   begin(s, &s->next);

@@ -97,7 +97,7 @@ static void retire_hung(fcgi__supervisor *s, fcgi__worker *w, const char *what,
   fcgi__supervisor_log(s, FCGI_LOG_WARNING,
                        "worker %ld %s %.1f s, and is replaced", (long)w->pid,
                        what, seconds);
-  fcgi__board_count(&s->board, FCGI_STATUS_HUNG);
+  fcgi__board_count(&s->board, FCGI_SUPERVISED_HUNG);
   w->retiring = 1;
 }
 
@@ -145,7 +145,7 @@ void fcgi__limits_tick(fcgi__supervisor *s, long long now) {
         !is_over(s, w, now, measure))
       continue;
     w->retiring = 1;
-    fcgi__board_count(&s->board, FCGI_STATUS_RETIRED);
+    fcgi__board_count(&s->board, FCGI_SUPERVISED_RETIRED);
     return;
   }
 }

@@ -237,7 +237,7 @@ void fcgi__worker_hurry(fcgi__supervisor *s, fcgi__worker *worker) {
 }
 
 void fcgi__worker_kill(fcgi__supervisor *s, fcgi__worker *worker) {
-  fcgi__board_count(&s->board, FCGI_STATUS_KILLS);
+  fcgi__board_count(&s->board, FCGI_SUPERVISED_KILLS);
   worker->state = FCGI__WORKER_LEAVING;
   worker->kill_due = LLONG_MAX;
   kill(worker->pid, SIGKILL);
@@ -264,7 +264,7 @@ void fcgi__worker_is_stopping(fcgi__supervisor *s, fcgi__worker *worker) {
     return;
   worker->state = FCGI__WORKER_LEAVING;
   worker->kill_due = fcgi__now() + s->config.graceful_timeout_ms;
-  fcgi__board_count(&s->board, FCGI_STATUS_EXITS);
+  fcgi__board_count(&s->board, FCGI_SUPERVISED_EXITS);
   fcgi__supervisor_log(s, FCGI_LOG_INFO,
                        "worker %ld stops by itself; starting another",
                        (long)worker->pid);
@@ -360,7 +360,7 @@ static void bite(fcgi__supervisor *s, fcgi__worker *worker) {
   char what[96];
   snprintf(what, sizeof what, "has been silent for %.1f s, and is killed",
            s->config.timeout_ms / 1000.0);
-  fcgi__board_count(&s->board, FCGI_STATUS_HUNG);
+  fcgi__board_count(&s->board, FCGI_SUPERVISED_HUNG);
   fcgi__worker_kill(s, worker);
   fcgi__generation_lost(s, &copy, what, 0);
 }

@@ -39,7 +39,7 @@ static int serve(fcgi_session *session, const char *bytes, size_t len) {
       continue;
     if (fcgi_session_write(session, id, FCGI_STREAM_STDOUT, answer,
                            sizeof answer - 1) != 0 ||
-        fcgi_session_end(session, id, 0, FCGI_STATUS_COMPLETE) != 0)
+        fcgi_session_end(session, id, 0, FCGI_END_COMPLETE) != 0)
       return 0;
     sent += send_all(session);
   }

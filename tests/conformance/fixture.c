@@ -39,7 +39,7 @@ static void say(fixture *f, const visit *v, fcgi_stream stream,
 }
 
 static void end(fixture *f, const visit *v, uint32_t app_status) {
-  fcgi_session_end(f->session, v->id, app_status, FCGI_STATUS_COMPLETE);
+  fcgi_session_end(f->session, v->id, app_status, FCGI_END_COMPLETE);
 }
 
 static void respond(fixture *f, const visit *v, unsigned status,

@@ -61,8 +61,8 @@ static void react_beside(run *r, const fcgi_event *event) {
         0);
   }
   if (event->type == FCGI_EVENT_STDIN_END || event->type == FCGI_EVENT_ABORT)
-    assert_int_equal(
-        fcgi_session_end(session, BYSTANDER, 0, FCGI_STATUS_COMPLETE), 0);
+    assert_int_equal(fcgi_session_end(session, BYSTANDER, 0, FCGI_END_COMPLETE),
+                     0);
 }
 
 static void react(dialogue *d, const fcgi_event *event, void *data) {

@@ -179,7 +179,7 @@ static void end_all(run *r) {
   for (size_t i = 0; i < SCRIPT_IDS; i++) {
     joined_turn_to(r, i);
     if (r->session_visit[i] && !joined_of_session(r)->ended)
-      joined_end(r, 5, FCGI_STATUS_COMPLETE);
+      joined_end(r, 5, FCGI_END_COMPLETE);
   }
 }
 

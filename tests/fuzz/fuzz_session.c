@@ -60,7 +60,7 @@ static void answer(run *r, uint16_t id) {
     fcgi_session_lend(r->session, id, page, len);
   else
     fcgi_session_write(r->session, id, FCGI_STREAM_STDOUT, page, len);
-  fcgi_session_end(r->session, id, id, FCGI_STATUS_COMPLETE);
+  fcgi_session_end(r->session, id, id, FCGI_END_COMPLETE);
 }
 
 static void react(run *r, const fcgi_event *event) {

@@ -198,7 +198,7 @@ static void end(run *r) {
   if (r->session_visit[r->place] && !joined_of_session(r)->ended)
     joined_end(r, how * 16777619u, (fcgi_protocol_status)(how % 4));
   else
-    need(r, fcgi_session_end(r->session, r->id, 0, FCGI_STATUS_COMPLETE) ==
+    need(r, fcgi_session_end(r->session, r->id, 0, FCGI_END_COMPLETE) ==
                 FCGI_ERR_STATE);
 }
 

@@ -115,7 +115,7 @@ static void check_record(const fcgi_record *record, const uint8_t *content) {
     break;
   case FCGI_RECORD_END_REQUEST:
     fuzz_require(record->id != 0 && record->content_len == 8);
-    fuzz_require(content[4] <= FCGI_STATUS_UNKNOWN_ROLE);
+    fuzz_require(content[4] <= FCGI_END_UNKNOWN_ROLE);
     break;
   case FCGI_RECORD_GET_VALUES_RESULT:
     fuzz_require(record->id == 0);

@@ -48,12 +48,12 @@ static int lacks(play *p, const exchange *came, const exchange *wanted) {
   int status;
   if (!came->ended || !wanted || wanted->http == 503)
     return 0;
-  if (p->script.multiplexes && (came->status == FCGI_STATUS_CANT_MPX ||
-                                came->status == FCGI_STATUS_OVERLOADED))
+  if (p->script.multiplexes && (came->status == FCGI_END_CANT_MPX ||
+                                came->status == FCGI_END_OVERLOADED))
     return spec_skip(p->c, "the application takes no further request on the "
                            "connection");
-  if (role && came->status == FCGI_STATUS_UNKNOWN_ROLE &&
-      wanted->status == FCGI_STATUS_COMPLETE)
+  if (role && came->status == FCGI_END_UNKNOWN_ROLE &&
+      wanted->status == FCGI_END_COMPLETE)
     return spec_skip(p->c, "the application does not take the role %s", role);
   if (p->target->echo && judge_cgi(&came->out, &status) &&
       status == NOT_IMPLEMENTED)
@@ -200,7 +200,7 @@ static int overloads(const play *p) {
    is a must, for the others look at what is wrong only if they are ours. */
 static int judge_any(play *p, const exchange *wanted, const exchange *came) {
   int status;
-  if (wanted->aborted || wanted->status != FCGI_STATUS_COMPLETE)
+  if (wanted->aborted || wanted->status != FCGI_END_COMPLETE)
     return 0;
   if (wanted->http >= 400 && strcmp(p->c->text.handler, "echo") == 0) {
     if (came->app_status != 0 ||
@@ -233,7 +233,7 @@ static int judge_exchange(play *p, const exchange *wanted,
   if (wanted->ended != came->ended)
     return differs(p, wanted, came, "no END_REQUEST");
   /* FCGI_OVERLOADED says what 503 says. */
-  if (wanted->http == 503 && came->status == FCGI_STATUS_OVERLOADED &&
+  if (wanted->http == 503 && came->status == FCGI_END_OVERLOADED &&
       !p->target->echo)
     return 0;
   if (came->status != wanted->status)

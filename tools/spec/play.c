@@ -37,7 +37,7 @@ static int judge_plain(const wire *w, bytes *problem) {
                         : w->stuck ? "it does not read"
                                    : "no END_REQUEST came in time");
     return TOOL_TRANSPORT;
-  } else if (came->status != FCGI_STATUS_COMPLETE) {
+  } else if (came->status != FCGI_END_COMPLETE) {
     talk_describe(problem, came);
   } else if (!judge_cgi(&came->out, &status)) {
     bytes_text(problem, "STDOUT has no head as CGI has it");

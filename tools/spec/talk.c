@@ -86,7 +86,7 @@ static void end(talk *t, const fcgi_record *r, const uint8_t *content) {
   e->app_status = (uint32_t)content[0] << 24 | (uint32_t)content[1] << 16 |
                   (uint32_t)content[2] << 8 | content[3];
   e->status = content[4];
-  if (e->status > FCGI_STATUS_UNKNOWN_ROLE)
+  if (e->status > FCGI_END_UNKNOWN_ROLE)
     broken_rule(t, "an END_REQUEST with an unknown protocolStatus", r);
 }
 

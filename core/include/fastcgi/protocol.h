@@ -43,10 +43,10 @@ typedef enum fcgi_role {
 
 /* How the protocol ended a request (5.5). */
 typedef enum fcgi_protocol_status {
-  FCGI_STATUS_COMPLETE = 0,
-  FCGI_STATUS_CANT_MPX = 1,
-  FCGI_STATUS_OVERLOADED = 2,
-  FCGI_STATUS_UNKNOWN_ROLE = 3
+  FCGI_END_COMPLETE = 0,
+  FCGI_END_CANT_MPX = 1,
+  FCGI_END_OVERLOADED = 2,
+  FCGI_END_UNKNOWN_ROLE = 3
 } fcgi_protocol_status;
 
 #endif

@@ -12,7 +12,7 @@
 /* X(NAME, key, family, label, kind, help): every number of a worker, in the
    order they are shown. `key` is its name in JSON; `family`, with `label`, that
    in OpenMetrics, where rows of one family follow each other. */
-#define FCGI_STATUS_VALUE_MAP(X)                                               \
+#define FCGI_METRIC_MAP(X)                                                     \
   X(ACCEPTED, accepted, "connections_accepted", "", COUNTER,                   \
     "Connections accepted or taken over.")                                     \
   X(OPEN, open, "connections_open", "", GAUGE, "Connections open.")            \
@@ -80,16 +80,16 @@
   X(STATUS_PAGES, status_pages, "status_pages", "", COUNTER,                   \
     "Status pages answered.")
 
-typedef enum fcgi_status_value {
+typedef enum fcgi_metric {
 #define FCGI_STATUS_ENUM(name, key, family, label, kind, help)                 \
-  FCGI_STATUS_##name,
-  FCGI_STATUS_VALUE_MAP(FCGI_STATUS_ENUM)
+  FCGI_METRIC_##name,
+  FCGI_METRIC_MAP(FCGI_STATUS_ENUM)
 #undef FCGI_STATUS_ENUM
-      FCGI_STATUS_VALUES /* How many there are. */
-} fcgi_status_value;
+      FCGI_METRICS /* How many there are. */
+} fcgi_metric;
 
 /* X(NAME, key, help): numbers of the supervisor, all counters. */
-#define FCGI_STATUS_EVENT_MAP(X)                                               \
+#define FCGI_SUPERVISED_MAP(X)                                                 \
   X(RELOADS, reloads, "Generations of workers started to replace one.")        \
   X(RELOADS_FAILED, reloads_failed, "Such generations that did not start.")    \
   X(EXITS, exits, "Workers that exited unasked.")                              \
@@ -100,12 +100,12 @@ typedef enum fcgi_status_value {
   X(DROPPED_PACKETS, dropped_packets,                                          \
     "TCP packets dropped at listeners with an allow list.")
 
-typedef enum fcgi_status_event {
-#define FCGI_STATUS_ENUM(name, key, help) FCGI_STATUS_##name,
-  FCGI_STATUS_EVENT_MAP(FCGI_STATUS_ENUM)
+typedef enum fcgi_supervised {
+#define FCGI_STATUS_ENUM(name, key, help) FCGI_SUPERVISED_##name,
+  FCGI_SUPERVISED_MAP(FCGI_STATUS_ENUM)
 #undef FCGI_STATUS_ENUM
-      FCGI_STATUS_EVENTS /* How many there are. */
-} fcgi_status_event;
+      FCGI_SUPERVISED_EVENTS /* How many there are. */
+} fcgi_supervised;
 
 /* X(NAME, key): the life of a worker. */
 #define FCGI_WORKER_STATE_MAP(X)                                               \
@@ -160,7 +160,7 @@ typedef struct fcgi_status_worker {
   fcgi_worker_state state;               /* Of its life. */
   uint64_t age_us;                       /* Since it was started. */
   uint64_t silent_us;                    /* Since it last did something. */
-  uint64_t values[FCGI_STATUS_VALUES];   /* By fcgi_status_value. */
+  uint64_t values[FCGI_METRICS];         /* By fcgi_metric. */
   uint64_t latency_sum_us;               /* Of finished requests. */
   uint64_t latency[FCGI_STATUS_BUCKETS]; /* How many in each bucket. */
   size_t first_request;                  /* Its first of `requests`. */
@@ -168,36 +168,36 @@ typedef struct fcgi_status_worker {
 } fcgi_status_worker;
 
 typedef struct fcgi_status {
-  int64_t supervisor;                  /* Its process id, or 0. */
-  int64_t started_ms;                  /* Milliseconds since 1970. */
-  uint64_t age_us;                     /* Since then. */
-  unsigned generation;                 /* The one that serves. */
-  int64_t listen_queue;                /* Connections not accepted; -1: not
-                                          known. */
-  int64_t listen_queue_max;            /* Most that were seen. */
-  int64_t listen_queue_limit;          /* Most that the kernel lets wait; -1:
-                                          not known. */
-  uint64_t events[FCGI_STATUS_EVENTS]; /* By fcgi_status_event. */
-  fcgi_status_worker total;            /* All workers, also former ones. */
-  fcgi_status_worker *workers;         /* Those that live. */
-  size_t worker_count;                 /* How many. */
-  fcgi_status_request *requests;       /* Of all workers. */
-  size_t request_count;                /* How many. */
+  int64_t supervisor;         /* Its process id, or 0. */
+  int64_t started_ms;         /* Milliseconds since 1970. */
+  uint64_t age_us;            /* Since then. */
+  unsigned generation;        /* The one that serves. */
+  int64_t listen_queue;       /* Connections not accepted; -1: not
+                                 known. */
+  int64_t listen_queue_max;   /* Most that were seen. */
+  int64_t listen_queue_limit; /* Most that the kernel lets wait; -1:
+                                 not known. */
+  uint64_t events[FCGI_SUPERVISED_EVENTS]; /* By fcgi_supervised. */
+  fcgi_status_worker total;                /* All workers, also former ones. */
+  fcgi_status_worker *workers;             /* Those that live. */
+  size_t worker_count;                     /* How many. */
+  fcgi_status_request *requests;           /* Of all workers. */
+  size_t request_count;                    /* How many. */
 } fcgi_status;
 
 typedef enum fcgi_status_format {
-  FCGI_STATUS_TEXT = 0,    /* Lines for a person. */
-  FCGI_STATUS_JSON,        /* One object: the members of PHP-FPM's status
+  FCGI_STATUS_AS_TEXT = 0,    /* Lines for a person. */
+  FCGI_STATUS_AS_JSON,        /* One object: the members of PHP-FPM's status
                               page, and all of this status as "fastcgi". */
-  FCGI_STATUS_JSON_FULL,   /* The same with PHP-FPM's list of processes. */
-  FCGI_STATUS_OPENMETRICS, /* OpenMetrics 1.0, which Prometheus reads. */
-  FCGI_STATUS_HTML,        /* A page that refreshes itself. */
-  FCGI_STATUS_FPM,         /* Lines, exactly as PHP-FPM's status page has
+  FCGI_STATUS_AS_JSON_FULL,   /* The same with PHP-FPM's list of processes. */
+  FCGI_STATUS_AS_OPENMETRICS, /* OpenMetrics 1.0, which Prometheus reads. */
+  FCGI_STATUS_AS_HTML,        /* A page that refreshes itself. */
+  FCGI_STATUS_AS_FPM,         /* Lines, exactly as PHP-FPM's status page has
                               them. */
-  FCGI_STATUS_FPM_FULL,    /* The same with its list of processes. */
-  FCGI_STATUS_XML,         /* PHP-FPM's status page as XML. */
-  FCGI_STATUS_XML_FULL,    /* The same with its list of processes. */
-  FCGI_STATUS_RAW          /* The memory itself, for fcgi_status_parse. */
+  FCGI_STATUS_AS_FPM_FULL,    /* The same with its list of processes. */
+  FCGI_STATUS_AS_XML,         /* PHP-FPM's status page as XML. */
+  FCGI_STATUS_AS_XML_FULL,    /* The same with its list of processes. */
+  FCGI_STATUS_AS_RAW          /* The memory itself, for fcgi_status_parse. */
 } fcgi_status_format;
 
 /* Copy what a process keeps: a supervisor, or a worker, that has it open.
@@ -205,12 +205,12 @@ typedef enum fcgi_status_format {
    when it keeps none; FCGI_ERR_PROTOCOL when it is of another version. */
 FCGI_EXPORT int fcgi_status_of_pid(fcgi_status **out, pid_t pid);
 
-/* The same from FCGI_STATUS_RAW bytes; nothing in them is trusted. */
+/* The same from FCGI_STATUS_AS_RAW bytes; nothing in them is trusted. */
 FCGI_EXPORT int fcgi_status_parse(fcgi_status **out, const void *data,
                                   size_t len);
 
 /* As text: `*out` is a string of the C library's malloc, to be freed by the
-   caller. FCGI_ERR_INVALID for FCGI_STATUS_RAW. */
+   caller. FCGI_ERR_INVALID for FCGI_STATUS_AS_RAW. */
 FCGI_EXPORT int fcgi_status_render(const fcgi_status *status,
                                    fcgi_status_format format, char **out,
                                    size_t *len);

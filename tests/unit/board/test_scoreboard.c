@@ -75,7 +75,7 @@ static void test_another_process_counts(void **state) {
   if (pid == 0) {
     if (fcgi__board_attach(&other, dup(board->fd)))
       _exit(1);
-    add(&other, slot, FCGI_STATUS_REQUESTS, 5);
+    add(&other, slot, FCGI_METRIC_REQUESTS, 5);
     _exit(0);
   }
   assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -84,22 +84,22 @@ static void test_another_process_counts(void **state) {
   fcgi_status *seen = read_it(board);
   assert_int_equal(seen->worker_count, 1);
   assert_int_equal(seen->workers[0].generation, 7);
-  assert_int_equal(seen->total.values[FCGI_STATUS_REQUESTS], 5);
+  assert_int_equal(seen->total.values[FCGI_METRIC_REQUESTS], 5);
   fcgi_status_free(seen);
 }
 
 static void test_totals_outlive_workers(void **state) {
   fcgi__board *board = *state;
   int slot = fcgi__board_take(board, 1);
-  add(board, slot, FCGI_STATUS_REQUESTS, 5);
-  add(board, slot, FCGI_STATUS_OPEN, 9);
+  add(board, slot, FCGI_METRIC_REQUESTS, 5);
+  add(board, slot, FCGI_METRIC_OPEN, 9);
   fcgi__board_leave(board, slot);
   assert_int_equal(fcgi__board_take(board, 2), slot);
-  add(board, slot, FCGI_STATUS_REQUESTS, 1);
+  add(board, slot, FCGI_METRIC_REQUESTS, 1);
   fcgi_status *seen = read_it(board);
-  assert_int_equal(seen->total.values[FCGI_STATUS_REQUESTS], 6);
-  assert_int_equal(seen->workers[0].values[FCGI_STATUS_REQUESTS], 1);
-  assert_int_equal(seen->total.values[FCGI_STATUS_OPEN], 0);
+  assert_int_equal(seen->total.values[FCGI_METRIC_REQUESTS], 6);
+  assert_int_equal(seen->workers[0].values[FCGI_METRIC_REQUESTS], 1);
+  assert_int_equal(seen->total.values[FCGI_METRIC_OPEN], 0);
   fcgi_status_free(seen);
 }
 
@@ -177,7 +177,7 @@ static void test_what_may_shrink_is_no_board(void **state) {
 }
 
 static void render_all(const fcgi_status *status) {
-  for (int i = FCGI_STATUS_TEXT; i < FCGI_STATUS_RAW; i++) {
+  for (int i = FCGI_STATUS_AS_TEXT; i < FCGI_STATUS_AS_RAW; i++) {
     char *text = NULL;
     size_t len;
     assert_int_equal(
@@ -190,7 +190,8 @@ static void render_all(const fcgi_status *status) {
 }
 
 static void test_what_is_no_format_is_refused(void **state) {
-  static const int wrong[] = {FCGI_STATUS_RAW, FCGI_STATUS_RAW + 1, 1000, -1};
+  static const int wrong[] = {FCGI_STATUS_AS_RAW, FCGI_STATUS_AS_RAW + 1, 1000,
+                              -1};
   fcgi_status *status = read_it(*state);
   char *text = NULL;
   size_t len = 0;

@@ -162,8 +162,8 @@ static void test_hung_handlers_are_marked(void **state) {
   char *text;
   size_t len;
   (void)state;
-  assert_int_equal(fcgi_status_render(&status, FCGI_STATUS_HTML, &text, &len),
-                   0);
+  assert_int_equal(
+      fcgi_status_render(&status, FCGI_STATUS_AS_HTML, &text, &len), 0);
   assert_non_null(strstr(text, "<td class=queued>queued<td>20.00 s<td>GET"
                                "<td class=path>/c<tr><td>7<td class=hung>"
                                "handler<td class=hung>10.00 s<td>GET"

@@ -92,7 +92,7 @@ static void test_a_log_that_cannot_be_reopened_goes_on(void **state) {
 
 static uint64_t dropped(const logs *l) {
   return atomic_load(&atomic_load(&l->f->server->observer.slot)
-                          ->counts.values[FCGI_STATUS_LOG_DROPPED]);
+                          ->counts.values[FCGI_METRIC_LOG_DROPPED]);
 }
 
 /* A limit of the file's size stands for a full disk. */

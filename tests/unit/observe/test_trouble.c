@@ -39,7 +39,7 @@ static void send_bytes(serving *f, const void *data, size_t len) {
   serve_to_the_end(f);
 }
 
-static uint64_t counted(const serving *f, fcgi_status_value value) {
+static uint64_t counted(const serving *f, fcgi_metric value) {
   fcgi__board_slot *slot = atomic_load(&f->server->observer.slot);
   return atomic_load(&slot->counts.values[value]);
 }
@@ -87,7 +87,7 @@ static void expect_broken(serving *f, const void *data, size_t len,
            "%s\n",
            (long)getpid(), (unsigned long)getuid(), what);
   assert_string_equal(lines_text(&f->log), expected);
-  assert_int_equal(counted(f, FCGI_STATUS_PROTOCOL_ERRORS), 1);
+  assert_int_equal(counted(f, FCGI_METRIC_PROTOCOL_ERRORS), 1);
 }
 
 static void test_strangers_are_named(void **state) {
@@ -128,7 +128,7 @@ static void test_a_flood_is_two_lines(void **state) {
   for (int i = 0; i < 20; i++)
     send_bytes(f, http, sizeof http - 1);
   assert_int_equal(lines_count(&f->log, ""), 1);
-  assert_int_equal(counted(f, FCGI_STATUS_PROTOCOL_ERRORS), 20);
+  assert_int_equal(counted(f, FCGI_METRIC_PROTOCOL_ERRORS), 20);
   snprintf(rest, sizeof rest,
            "19 more connections that broke the protocol (an HTTP request from "
            "user %lu)\n",
@@ -154,7 +154,7 @@ static void test_each_cause_has_its_line(void **state) {
   assert_int_equal(lines_count(&f->log, ""), 2);
   assert_int_equal(lines_count(&f->log, "2 more "), 2);
   assert_int_equal(lines_count(&f->log, "(bytes that are no FastCGI from "), 1);
-  assert_int_equal(counted(f, FCGI_STATUS_PROTOCOL_ERRORS), 7);
+  assert_int_equal(counted(f, FCGI_METRIC_PROTOCOL_ERRORS), 7);
 }
 
 static void note(serving *f, unsigned cause) {
@@ -177,7 +177,7 @@ static void test_many_causes_are_few_lines(void **state) {
   assert_int_equal(lines_count(&f->log, "1984 more connections that were reset "
                                         "with requests open (of other causes)"),
                    1);
-  assert_int_equal(counted(f, FCGI_STATUS_RESETS), 2000);
+  assert_int_equal(counted(f, FCGI_METRIC_RESETS), 2000);
 }
 
 /* As many as are held come again before each telling; so does a further one,
@@ -265,7 +265,7 @@ static void test_a_reset_while_parameters_come(void **state) {
   records_param(&f->text->sent, 1, "REQUEST_METHOD", "GET");
   serving_send(f);
   close_unread(f);
-  assert_int_equal(counted(f, FCGI_STATUS_RESETS), 1);
+  assert_int_equal(counted(f, FCGI_METRIC_RESETS), 1);
   assert_int_equal(lines_count(&f->log, "reset its connection"), 1);
 }
 
@@ -284,7 +284,7 @@ static void test_a_reset_while_an_answer_goes_out(void **state) {
   while (fcgi_request_write(request, bytes, sizeof bytes) > 0)
     ;
   fcgi_request_end(request, 0);
-  assert_int_equal(counted(f, FCGI_STATUS_RESETS), 1);
+  assert_int_equal(counted(f, FCGI_METRIC_RESETS), 1);
 }
 
 /* Sends of a body as much as anybody takes. */
@@ -308,10 +308,10 @@ static void test_a_reset_while_nothing_is_read(void **state) {
   setsockopt(f->client, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
   close(f->client);
   f->client = -1;
-  for (int i = 0; i < 10000 && counted(f, FCGI_STATUS_RESETS) == 0; i++)
+  for (int i = 0; i < 10000 && counted(f, FCGI_METRIC_RESETS) == 0; i++)
     serving_idle(f, 1);
   fcgi_request_end(request, 0);
-  assert_int_equal(counted(f, FCGI_STATUS_RESETS), 1);
+  assert_int_equal(counted(f, FCGI_METRIC_RESETS), 1);
 }
 
 static void test_a_reset_without_a_request_is_none(void **state) {
@@ -321,7 +321,7 @@ static void test_a_reset_without_a_request_is_none(void **state) {
   records_raw(&f->text->sent, "\1\1\0\1", 4);
   serving_send(f);
   close_unread(f);
-  assert_int_equal(counted(f, FCGI_STATUS_RESETS), 0);
+  assert_int_equal(counted(f, FCGI_METRIC_RESETS), 0);
   assert_string_equal(lines_text(&f->log), "");
 }
 
@@ -335,7 +335,7 @@ static void test_parameters_that_stop_coming(void **state) {
   assert_non_null(
       strstr(lines_text(&f->log),
              "a request's parameters stopped coming from process "));
-  assert_int_equal(counted(f, FCGI_STATUS_TIMEOUTS_HEADER), 1);
+  assert_int_equal(counted(f, FCGI_METRIC_TIMEOUTS_HEADER), 1);
 }
 
 static int run(const char *group, void *kind) {

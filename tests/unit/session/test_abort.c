@@ -12,8 +12,7 @@ static void open_request(dialogue *d, uint16_t id) {
 }
 
 static void end_request(dialogue *d, uint16_t id) {
-  assert_int_equal(fcgi_session_end(d->session, id, 0, FCGI_STATUS_COMPLETE),
-                   0);
+  assert_int_equal(fcgi_session_end(d->session, id, 0, FCGI_END_COMPLETE), 0);
 }
 
 static void test_abort_record_reaches_the_request(void **state) {
@@ -210,7 +209,7 @@ static void test_abort_gives_every_request_one_close(void **state) {
   end_request(d, 2);
   fcgi_session_abort(d->session, FCGI_ABORT_CONNECTION);
   for (uint16_t id = 1; id <= 5; id++)
-    fcgi_session_end(d->session, id, 0, FCGI_STATUS_COMPLETE);
+    fcgi_session_end(d->session, id, 0, FCGI_END_COMPLETE);
   assert_int_equal(dialogue_take(d), 0);
   records_raw(&d->events, "", 1);
   const char *at = (const char *)d->events.data;

@@ -103,8 +103,7 @@ static void test_what_ends_is_counted_no_more(void **state) {
   assert_int_equal(dialogue_feed(d), 0);
   assert_in_range(fcgi_session_held(d->session), 1024, 4 * MIB);
   for (uint16_t id = 1; id <= 1024; id++)
-    assert_int_equal(fcgi_session_end(d->session, id, 0, FCGI_STATUS_COMPLETE),
-                     0);
+    assert_int_equal(fcgi_session_end(d->session, id, 0, FCGI_END_COMPLETE), 0);
   dialogue_send(d);
   assert_int_equal(dialogue_take(d), 0);
   assert_int_equal(fcgi_session_held(d->session), 0);
@@ -250,7 +249,7 @@ static void test_output_is_counted(void **state) {
   assert_int_equal(fcgi_session_keep(d->session, 1), 0);
   assert_in_range(fcgi_session_held(d->session) - before, 400000, 450000);
   assert_in_range(fcgi_session_held(d->session), 400000, counted.live);
-  fcgi_session_end(d->session, 1, 0, FCGI_STATUS_COMPLETE);
+  fcgi_session_end(d->session, 1, 0, FCGI_END_COMPLETE);
   dialogue_send(d);
   assert_int_equal(dialogue_take(d), 0);
   assert_int_equal(fcgi_session_held(d->session), 0);

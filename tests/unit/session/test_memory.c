@@ -17,7 +17,7 @@ static int serve(fcgi_session *session) {
   while ((result = fcgi_session_next(session, &event)) == 1) {
     uint16_t id = event->id;
     if (event->type == FCGI_EVENT_ABORT)
-      fcgi_session_end(session, id, 1, FCGI_STATUS_COMPLETE);
+      fcgi_session_end(session, id, 1, FCGI_END_COMPLETE);
     if (event->type != FCGI_EVENT_REQUEST)
       continue;
     fcgi_session_write(session, id, FCGI_STREAM_STDOUT, "head", 4);
@@ -26,7 +26,7 @@ static int serve(fcgi_session *session) {
     fcgi_session_keep(session, id);
     fcgi_session_write(session, id, FCGI_STREAM_STDOUT, big, sizeof big);
     fcgi_session_write_file(session, id, 0, 0, 1000);
-    fcgi_session_end(session, id, 0, FCGI_STATUS_COMPLETE);
+    fcgi_session_end(session, id, 0, FCGI_END_COMPLETE);
   }
   return result;
 }
@@ -181,7 +181,7 @@ static void test_memory_missing_while_draining_stops(void **state) {
   records_open(&d->sent, 2);
   assert_int_equal(dialogue_feed(d), 0);
   fcgi_session_write(d->session, 2, FCGI_STREAM_STDOUT, "x", 1);
-  fcgi_session_end(d->session, 2, 0, FCGI_STATUS_COMPLETE);
+  fcgi_session_end(d->session, 2, 0, FCGI_END_COMPLETE);
   assert_int_equal(fcgi_session_output(d->session, iov, 4), 1);
   memory.until_failure = 0;
   fcgi_session_stop_draining(d->session);
@@ -221,7 +221,7 @@ static void test_failed_write_leaves_nothing(void **state) {
     assert_int_equal(fcgi_session_queued(d->session, 1), queued);
     memory.until_failure = -1;
     fcgi_session_write(d->session, 1, FCGI_STREAM_STDOUT, " tail", 5);
-    fcgi_session_end(d->session, 1, 0, FCGI_STATUS_COMPLETE);
+    fcgi_session_end(d->session, 1, 0, FCGI_END_COMPLETE);
     dialogue_expect_answer(d, "stdout 1 head tail\nstdout_end 1\n"
                               "end 1 app=0 status=0\n");
     dialogue_restart(d, NULL);
@@ -256,7 +256,7 @@ static void test_end_that_cannot_be_queued_fails_the_session(void **state) {
   fcgi_session_write(d->session, 1, FCGI_STREAM_STDOUT, "x", 1);
   fcgi_session_lend(d->session, 1, lent, sizeof lent);
   memory.until_failure = 0;
-  assert_int_equal(fcgi_session_end(d->session, 1, 0, FCGI_STATUS_COMPLETE),
+  assert_int_equal(fcgi_session_end(d->session, 1, 0, FCGI_END_COMPLETE),
                    FCGI_ERR_NOMEM);
   assert_int_equal(dialogue_take(d), FCGI_ERR_NOMEM);
   dialogue_expect_events(d, "close 1\n");

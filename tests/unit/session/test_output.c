@@ -24,8 +24,7 @@ static void write_out(dialogue *d, uint16_t id, const char *text) {
 }
 
 static void end_request(dialogue *d, uint16_t id) {
-  assert_int_equal(fcgi_session_end(d->session, id, 0, FCGI_STATUS_COMPLETE),
-                   0);
+  assert_int_equal(fcgi_session_end(d->session, id, 0, FCGI_END_COMPLETE), 0);
 }
 
 static void feed_stdin_end(dialogue *d, uint16_t id) {
@@ -178,7 +177,7 @@ static void test_output_refuses_requests_that_are_not_open(void **state) {
   assert_int_equal(fcgi_session_lend(d->session, 1, "x", 1), FCGI_ERR_STATE);
   assert_int_equal(fcgi_session_write_file(d->session, 1, 0, 0, 1),
                    FCGI_ERR_STATE);
-  assert_int_equal(fcgi_session_end(d->session, 1, 0, FCGI_STATUS_COMPLETE),
+  assert_int_equal(fcgi_session_end(d->session, 1, 0, FCGI_END_COMPLETE),
                    FCGI_ERR_STATE);
 }
 
@@ -436,7 +435,7 @@ static void test_output_end_carries_the_whole_app_status(void **state) {
   dialogue *d = *state;
   open_request(d, 1);
   feed_stdin_end(d, 1);
-  fcgi_session_end(d->session, 1, 0xfedcba98, FCGI_STATUS_COMPLETE);
+  fcgi_session_end(d->session, 1, 0xfedcba98, FCGI_END_COMPLETE);
   dialogue_expect_answer(d, "stdout_end 1\nend 1 app=4275878552 status=0\n");
 }
 
@@ -444,7 +443,7 @@ static void test_output_overloaded_has_no_streams(void **state) {
   dialogue *d = *state;
   open_request(d, 1);
   feed_stdin_end(d, 1);
-  fcgi_session_end(d->session, 1, 0, FCGI_STATUS_OVERLOADED);
+  fcgi_session_end(d->session, 1, 0, FCGI_END_OVERLOADED);
   dialogue_expect_answer(d, "end 1 app=0 status=2\n");
 }
 

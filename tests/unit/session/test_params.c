@@ -103,7 +103,7 @@ static void test_params_live_until_close(void **state) {
   assert_int_equal(fcgi_session_next(d->session, &event), 0);
   fcgi_session_abort(d->session, FCGI_ABORT_CONNECTION);
   assert_int_equal(fcgi_session_next(d->session, &event), 1);
-  fcgi_session_end(d->session, 1, 0, FCGI_STATUS_COMPLETE);
+  fcgi_session_end(d->session, 1, 0, FCGI_END_COMPLETE);
   assert_int_equal(fcgi_session_next(d->session, &event), 1);
   assert_int_equal(event->type, FCGI_EVENT_CLOSE);
   assert_value(params, "A", "b");
@@ -406,7 +406,7 @@ static void test_params_are_kept_beyond_the_end(void **state) {
   assert_int_equal(fcgi_session_keep_params(d->session, 1), 0);
   assert_int_equal(fcgi_session_keep_params(d->session, 1), FCGI_ERR_STATE);
   fcgi_session_abort(d->session, FCGI_ABORT_CONNECTION);
-  fcgi_session_end(d->session, 1, 0, FCGI_STATUS_COMPLETE);
+  fcgi_session_end(d->session, 1, 0, FCGI_END_COMPLETE);
   assert_int_equal(dialogue_take(d), 0);
   dialogue_restart(d, NULL);
   assert_value(params, "NAME", "value");

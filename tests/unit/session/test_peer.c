@@ -68,8 +68,8 @@ static void answer_everything(fcgi_session *session) {
   fcgi_session_write(session, 1, FCGI_STREAM_STDOUT, "head ", 5);
   fcgi_session_lend(session, 1, "body", 4);
   fcgi_session_write(session, 258, FCGI_STREAM_STDERR, "note", 4);
-  fcgi_session_end(session, 1, 7, FCGI_STATUS_COMPLETE);
-  fcgi_session_end(session, 258, 4294967295u, FCGI_STATUS_COMPLETE);
+  fcgi_session_end(session, 1, 7, FCGI_END_COMPLETE);
+  fcgi_session_end(session, 258, 4294967295u, FCGI_END_COMPLETE);
 }
 
 static void expect_answers(peering *p) {

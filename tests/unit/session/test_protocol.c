@@ -68,7 +68,7 @@ static void test_protocol_refuses_a_begin_while_draining(void **state) {
   dialogue *d = *state;
   records_open(&d->sent, 1);
   assert_int_equal(dialogue_feed(d), 0);
-  fcgi_session_end(d->session, 1, 0, FCGI_STATUS_COMPLETE);
+  fcgi_session_end(d->session, 1, 0, FCGI_END_COMPLETE);
   records_begin(&d->sent, 1, FCGI_ROLE_RESPONDER, 0);
   assert_int_equal(dialogue_feed(d), FCGI_ERR_PROTOCOL);
 }
@@ -145,7 +145,7 @@ static void test_protocol_error_aborts_open_requests(void **state) {
   assert_int_equal(
       fcgi_session_write(d->session, 1, FCGI_STREAM_STDOUT, "x", 1),
       FCGI_ERR_ABORTED);
-  assert_int_equal(fcgi_session_end(d->session, 1, 0, FCGI_STATUS_COMPLETE), 0);
+  assert_int_equal(fcgi_session_end(d->session, 1, 0, FCGI_END_COMPLETE), 0);
   assert_int_equal(dialogue_take(d), FCGI_ERR_PROTOCOL);
   dialogue_expect_events(d, "close 1\n");
 }

@@ -40,7 +40,7 @@ static void test_roles_without_streams_skip_stdin(void **state) {
   records_stdin_end(&d->sent, 1);
   assert_int_equal(dialogue_feed_by(d, 1), 0);
   dialogue_expect_events(d, "request 1 role=100 keep=1 length=-1\n");
-  assert_int_equal(fcgi_session_end(d->session, 1, 0, FCGI_STATUS_COMPLETE), 0);
+  assert_int_equal(fcgi_session_end(d->session, 1, 0, FCGI_END_COMPLETE), 0);
   dialogue_expect_answer(d, "stdout_end 1\nend 1 app=0 status=0\n");
 }
 

@@ -24,7 +24,7 @@ static void test_session_closes_a_request_after_its_end_was_sent(void **state) {
   dialogue *d = *state;
   records_get(&d->sent, 1);
   assert_int_equal(dialogue_feed(d), 0);
-  assert_int_equal(fcgi_session_end(d->session, 1, 7, FCGI_STATUS_COMPLETE), 0);
+  assert_int_equal(fcgi_session_end(d->session, 1, 7, FCGI_END_COMPLETE), 0);
   assert_int_equal(dialogue_take(d), 0);
   dialogue_expect_events(d, "request 1 role=1 keep=1 length=-1 A=b\n"
                             "stdin_end 1\n");
@@ -99,8 +99,7 @@ static void test_session_serves_many_requests_one_after_another(void **state) {
   for (int i = 0; i < 100; i++) {
     records_get(&d->sent, 1);
     assert_int_equal(dialogue_feed(d), 0);
-    assert_int_equal(fcgi_session_end(d->session, 1, 0, FCGI_STATUS_COMPLETE),
-                     0);
+    assert_int_equal(fcgi_session_end(d->session, 1, 0, FCGI_END_COMPLETE), 0);
     dialogue_expect_answer(d, "stdout_end 1\nend 1 app=0 status=0\n");
     assert_int_equal(dialogue_take(d), 0);
     dialogue_expect_events(d, "request 1 role=1 keep=1 length=-1 A=b\n"
@@ -116,7 +115,7 @@ static void test_session_wants_to_close_without_keep(void **state) {
   records_stdin_end(&d->sent, 1);
   assert_int_equal(dialogue_feed(d), 0);
   assert_false(fcgi_session_flags(d->session) & FCGI_SESSION_CLOSE);
-  fcgi_session_end(d->session, 1, 0, FCGI_STATUS_COMPLETE);
+  fcgi_session_end(d->session, 1, 0, FCGI_END_COMPLETE);
   dialogue_send(d);
   dialogue_take(d);
   assert_true(fcgi_session_flags(d->session) & FCGI_SESSION_CLOSE);
@@ -134,7 +133,7 @@ static void test_session_flags_follow_a_request(void **state) {
   fcgi_session_write(d->session, 1, FCGI_STREAM_STDOUT, "x", 1);
   assert_int_equal(fcgi_session_flags(d->session),
                    FCGI_SESSION_ACTIVE | FCGI_SESSION_OUTPUT);
-  fcgi_session_end(d->session, 1, 0, FCGI_STATUS_COMPLETE);
+  fcgi_session_end(d->session, 1, 0, FCGI_END_COMPLETE);
   assert_int_equal(fcgi_session_flags(d->session), FCGI_SESSION_ACTIVE |
                                                        FCGI_SESSION_OUTPUT |
                                                        FCGI_SESSION_DRAINING);
@@ -183,7 +182,7 @@ test_session_answers_interleaved_requests_in_any_order(void **state) {
   for (uint16_t id = 3; id >= 1; id--) {
     char text = (char)('0' + id);
     fcgi_session_write(d->session, id, FCGI_STREAM_STDOUT, &text, 1);
-    fcgi_session_end(d->session, id, id, FCGI_STATUS_COMPLETE);
+    fcgi_session_end(d->session, id, id, FCGI_END_COMPLETE);
   }
   dialogue_expect_answer(d, "stdout 3 3\nstdout_end 3\nend 3 app=3 status=0\n"
                             "stdout 2 2\nstdout_end 2\nend 2 app=2 status=0\n"
@@ -244,7 +243,7 @@ static void test_session_authorizer_starts_without_stdin(void **state) {
   records_params_end(&d->sent, 1);
   dialogue_feed(d);
   dialogue_expect_events(d, "request 1 role=2 keep=1 length=-1\n");
-  fcgi_session_end(d->session, 1, 0, FCGI_STATUS_COMPLETE);
+  fcgi_session_end(d->session, 1, 0, FCGI_END_COMPLETE);
   dialogue_expect_answer(d, "stdout_end 1\nend 1 app=0 status=0\n");
 }
 
@@ -303,7 +302,7 @@ static void test_session_stop_closes_when_nothing_is_open(void **state) {
   dialogue_feed(d);
   fcgi_session_stop(d->session);
   assert_false(fcgi_session_flags(d->session) & FCGI_SESSION_CLOSE);
-  fcgi_session_end(d->session, 1, 0, FCGI_STATUS_COMPLETE);
+  fcgi_session_end(d->session, 1, 0, FCGI_END_COMPLETE);
   dialogue_expect_answer(d, "stdout_end 1\nend 1 app=0 status=0\n");
   assert_int_equal(dialogue_take(d), 0);
   assert_true(fcgi_session_flags(d->session) & FCGI_SESSION_CLOSE);
