@@ -90,7 +90,7 @@ static int print(const line *l) {
   if (error)
     return tool_complain(TOOL_TRANSPORT, "%s", fcgi_error_text(error));
   fwrite(text, 1, len, stdout);
-  free(text);
+  fcgi_status_text_free(text);
   return fflush(stdout) == 0
              ? TOOL_OK
              : tool_complain(TOOL_TRANSPORT, "cannot write the status");

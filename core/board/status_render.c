@@ -313,3 +313,7 @@ int fcgi_status_render(const fcgi_status *status, fcgi_status_format format,
   *len = text.len;
   return 0;
 }
+
+void fcgi_status_text_free(char *text) {
+  free(text);
+}

@@ -209,11 +209,15 @@ FCGI_EXPORT int fcgi_status_of_pid(fcgi_status **out, pid_t pid);
 FCGI_EXPORT int fcgi_status_parse(fcgi_status **out, const void *data,
                                   size_t len);
 
-/* As text: `*out` is a string of the C library's malloc, to be freed by the
-   caller. FCGI_ERR_INVALID for FCGI_STATUS_AS_RAW. */
+/* Writes the status as text: `*out` is a string that fcgi_status_text_free
+   frees, `*len` its length without the NUL. FCGI_ERR_INVALID for
+   FCGI_STATUS_AS_RAW. */
 FCGI_EXPORT int fcgi_status_render(const fcgi_status *status,
                                    fcgi_status_format format, char **out,
                                    size_t *len);
+
+/* Frees what fcgi_status_render has returned. NULL is fine. */
+FCGI_EXPORT void fcgi_status_text_free(char *text);
 
 /* The latency that a share of a worker's requests, 0 to 1, did not exceed, in
    microseconds; 0 when there were none. */

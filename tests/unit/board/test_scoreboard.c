@@ -185,7 +185,7 @@ static void render_all(const fcgi_status *status) {
     assert_int_equal(strlen(text), len);
     for (size_t j = 0; j < len; j++)
       assert_true((text[j] >= ' ' && text[j] <= '~') || text[j] == '\n');
-    free(text);
+    fcgi_status_text_free(text);
   }
 }
 

@@ -169,7 +169,7 @@ static void test_hung_handlers_are_marked(void **state) {
                                "handler<td class=hung>10.00 s<td>GET"
                                "<td class=path>/b<tr><td>7<td class=handler>"
                                "handler<td>0.01 ms<td>GET<td class=path>/a"));
-  free(text);
+  fcgi_status_text_free(text);
 }
 
 /* As the tools for PHP-FPM's page want it: those that are idle too. */
