@@ -2,6 +2,7 @@
 """`cmake --install`: the C library, its CMake package, pkg-config, and Lua's part."""
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ from support.paths import BUILD, CC, SOURCE
 from support.process import Process
 
 CONSUMER = Path(__file__).parent / "consumer"
+README = (SOURCE / "README.md").read_text()
 
 
 def run(*command: object, **options) -> str:
@@ -62,6 +64,20 @@ def test_find_package(prefix: Path, library_dir: Path, program: str):
     run("cmake", "--build", build)
     env = {"LD_LIBRARY_PATH": str(library_dir)}
     require_answer([build / program, f"unix:{prefix}/app.sock"], prefix, b"installed\n", env)
+
+
+def test_run_path_of_the_readme(prefix: Path, library_dir: Path):
+    """With another prefix the shared library is found without any variable."""
+    (flag,) = re.findall(r"`(-Wl,-rpath,DIR/lib)`", README)
+    assert "`PKG_CONFIG_PATH=DIR/lib/pkgconfig`" in README
+    env = {**os.environ, "PKG_CONFIG_PATH": str(library_dir / "pkgconfig")}
+    options = shlex.split(run("pkg-config", "--cflags", "--libs", "fastcgi", env=env))
+    program = prefix / "with-run-path"
+    path = flag.replace("DIR/lib", str(library_dir))
+    run(CC, CONSUMER / "consumer.c", "-o", program, *options, path)
+    env = {name: value for name, value in os.environ.items() if name != "LD_LIBRARY_PATH"}
+    assert str(library_dir) in run("ldd", program, env=env)
+    require_answer([program, f"unix:{prefix}/app.sock"], prefix, b"installed\n", {})
 
 
 @pytest.mark.parametrize("static", [False, True], ids=["shared", "static"])
