@@ -14,44 +14,46 @@ from rows import ROWS, Row
 
 HEAD = """# Benchmarks
 
-Written by `./dev bench`, which starts every server on one machine and measures
-them in turn, round after round.
+`./dev bench` writes this page. It starts every server on one machine and measures the
+servers in turn, round after round.
 
 ## Budgets
 
-A ratio is of right answers a second unless the line says else. It is taken round by
-round; the median is shown, with the least and the most of the rounds. `./dev bench
-NAME` measures a row again.
+Unless a line says otherwise, its figure is a ratio of right answers a second. The ratio is
+taken in each round; the table shows the median, with the least and the most of the rounds.
+`./dev bench NAME` measures a row again.
 """
 
 METHOD = """## Method
 
-The contenders of a row all start first, and each must answer one request with the
-very page that is meant. A round measures each of them once, every second round in
-reverse order, so that a noisy minute hits all alike. Absolute figures are of this
-machine at that time; read ratios.
+All contenders of a row start first, and each must answer one request with exactly the
+expected page. A round measures each contender once. Every second round runs in reverse
+order, so that a noisy minute affects all alike. Absolute figures belong to this machine at
+that time; compare ratios.
 
-- **req/s**: right answers a second; the median of the rounds, as all figures are.
-  `fcgi bench` holds each answer against the first one, wrk looks at its status.
-  Both keep every connection busy: the next request goes out when an answer is there.
-- **wrong**: answers that were late (2 s), lost or broken in all rounds; what each was
-  stands below the table.
-- **p50, p99**: microseconds as the client sees them, of right answers.
-- **CPU**: microseconds of processor time for a request, user and system, of the
-  server's own processes, neither of nginx nor of the load generator. Nothing where a
-  server forgets its children's.
-- **client**: microseconds of `fcgi bench` for a request; wrk does not say.
-- **memory**: of those processes after the last round; shared pages count once (PSS).
-- **calls**: system calls for a request, counted by strace in a run apart.
+- **req/s**: right answers a second. Like all figures, it is the median of the rounds.
+  `fcgi bench` compares each answer with the first one; wrk checks its status. Both keep every
+  connection busy: the next request leaves when an answer has come.
+- **wrong**: answers that were late (2 s), lost or broken, in all rounds. The text below the
+  table says what each one was.
+- **p50, p99**: latency of right answers as the client sees it, in microseconds.
+- **CPU**: processor time for a request, user and system, in microseconds. It counts the
+  server's own processes, not nginx and not the load generator. It is empty if a server does
+  not account for its children.
+- **client**: processor time of `fcgi bench` for a request, in microseconds; wrk does not
+  report it.
+- **memory**: memory of the server's processes after the last round; shared pages count once
+  (PSS).
+- **calls**: system calls for a request, counted by strace in a separate run.
 
-The load generator runs on the same machine as the servers, with one thread. It costs
-about 900 instructions and two system calls for a request; with two processors it has one
-and a server of one thread the other, and a server of more threads is short of one.
-nginx has one worker and the same is true of it. Where a server needs less CPU than the
-client, req/s is the client's speed as much as the server's, and CPU says more. All speak
-over unix sockets, nginx and wrk over TCP on the loopback. `fcgi bench` sends what nginx
-sends for 16 browsers, 27 parameters that differ in address, browser and cookie.
-`bench/peers.py` shows how each server is set up, `bench/rows.py` under what load.
+The load generator runs on the same machine as the servers, with one thread. A request costs
+it about 900 instructions and two system calls. On two processors it uses one, and a server
+with one thread uses the other; a server with more threads has one processor too few. nginx has
+one worker, for which the same is true. If a server needs less CPU than the client, req/s shows
+the client's speed as much as the server's, and CPU says more. All connections are unix sockets,
+except those of nginx and wrk, which use TCP on the loopback. `fcgi bench` sends what nginx sends
+for 16 browsers: 27 parameters, which differ in address, browser and cookie. `bench/peers.py`
+shows how each server is set up, `bench/rows.py` the load of each row.
 """
 
 
