@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 from support.paths import CC, INCLUDE, SOURCE
 
-sys.path[:0] = [str(SOURCE / "tests" / name) for name in ("newcomer", "hygiene")]
+sys.path.insert(0, str(SOURCE / "tests" / "newcomer"))
+sys.path.insert(0, str(SOURCE / "tests" / "hygiene"))
 
 import pages
 from test_layers import LAYERS
