@@ -366,7 +366,8 @@ static int peer_failed(fcgi_client *client, int error) {
 
 int fcgi_client_next(fcgi_client *client, const fcgi_peer_event **event,
                      int timeout_ms) {
-  long long until = timeout_ms < 0 ? LLONG_MAX : fcgi__now() + timeout_ms;
+  int wait = fcgi__wait_ms(timeout_ms);
+  long long until = wait < 0 ? LLONG_MAX : fcgi__now() + wait;
   if (!client->peer)
     return refused(client, FCGI_ERR_CLOSED);
   for (;;) {

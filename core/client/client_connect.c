@@ -88,7 +88,7 @@ static int connect_socket(int fd, const fcgi__address *address,
 }
 
 int fcgi__client_open(fcgi_client *client, const char *text) {
-  int wait = client->config.connect_timeout_ms;
+  int wait = fcgi__wait_ms(client->config.connect_timeout_ms);
   fcgi__address address;
   int fd, number;
   int error = fcgi__address_parse(&address, text, client->message,

@@ -333,5 +333,5 @@ int fcgi__server_take_event(fcgi_server *server, fcgi_server_event *event,
 
 int fcgi_server_next(fcgi_server *server, fcgi_server_event *event,
                      int timeout_ms) {
-  return fcgi__server_take_event(server, event, timeout_ms, 0);
+  return fcgi__server_take_event(server, event, fcgi__wait_ms(timeout_ms), 0);
 }

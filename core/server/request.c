@@ -49,8 +49,7 @@ fcgi_request *fcgi__request_new(fcgi__connection *connection,
   request->head_only = (uint8_t)is_head(event->params);
   request->head_line = request->fed = 1;
   request->body_left = -1;
-  request->timeout_ms =
-      config->io_timeout_ms == FCGI_WAIT_NEVER ? 0 : config->io_timeout_ms;
+  request->timeout_ms = fcgi__wait_ms(config->io_timeout_ms);
   request->body.fd = request->data.fd = request->file_fd = -1;
   request->read_wake = request->write_wake = -1;
   request->input_done = event->spec->streams == FCGI_STREAMS_NONE;
@@ -440,7 +439,7 @@ int64_t fcgi_request_data_modified(const fcgi_request *request) {
 }
 
 void fcgi_request_set_timeout(fcgi_request *request, int timeout_ms) {
-  request->timeout_ms = timeout_ms < 0 ? -1 : timeout_ms;
+  request->timeout_ms = fcgi__wait_ms(timeout_ms);
 }
 
 void fcgi_request_set_user_data(fcgi_request *request, void *user_data) {

@@ -6,6 +6,7 @@
 #define FASTCGI_CLIENT_H
 
 #include <fastcgi/peer.h>
+#include <fastcgi/timeout.h>
 
 typedef struct fcgi_client fcgi_client;
 
@@ -13,8 +14,9 @@ typedef struct fcgi_client fcgi_client;
 typedef struct fcgi_client_config {
   size_t size;            /* sizeof(fcgi_client_config). */
   fcgi_peer_config peer;  /* Its own; `peer.size` may be 0 for all defaults. */
-  int connect_timeout_ms; /* For one connection: 10,000; -1 waits without
-                             end. */
+  int connect_timeout_ms; /* Longest wait of fcgi_client_connect, in ms, or
+                             FCGI_WAIT_FOREVER or FCGI_WAIT_NEVER. Default:
+                             10,000. */
   size_t window;          /* Bytes of bodies queued and not yet sent: 64 KiB. */
   size_t send_bytes;      /* Most bytes of one send(2): as many as it takes. */
 } fcgi_client_config;
@@ -64,10 +66,10 @@ FCGI_EXPORT int fcgi_client_send_fd(fcgi_client *client, uint16_t id,
 
 /* Send, receive and take the next event: 1 and `*event` lent until the next
    call; 0 when no request is open, no GET_VALUES unanswered and all is sent.
-   FCGI_ERR_TIMEOUT when `timeout_ms` (-1: none) passed without an event; call
-   again to wait on. FCGI_ERR_CLOSED when the application closed the connection
-   too early, FCGI_ERR_PROTOCOL when it broke a rule: each request gets a CLOSE
-   event first, and the connection is of no more use. */
+   FCGI_ERR_TIMEOUT when `timeout_ms`, or FCGI_WAIT_FOREVER, passed without an
+   event; call again to wait on. FCGI_ERR_CLOSED when the application closed the
+   connection too early, FCGI_ERR_PROTOCOL when it broke a rule: each request
+   gets a CLOSE event first, and the connection is of no more use. */
 FCGI_EXPORT int fcgi_client_next(fcgi_client *client,
                                  const fcgi_peer_event **event, int timeout_ms);
 

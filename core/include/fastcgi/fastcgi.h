@@ -20,6 +20,7 @@
 #include <fastcgi/session.h>
 #include <fastcgi/status.h>
 #include <fastcgi/supervisor.h>
+#include <fastcgi/timeout.h>
 #include <fastcgi/version.h>
 
 #endif

@@ -9,6 +9,7 @@
 #include <fastcgi/export.h>
 #include <fastcgi/params.h>
 #include <fastcgi/protocol.h>
+#include <fastcgi/timeout.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/uio.h>
@@ -217,8 +218,9 @@ FCGI_EXPORT int fcgi_request_fail(fcgi_request *request);
    socket when no other thread watches it. */
 FCGI_EXPORT fcgi_abort_reason fcgi_request_aborted(fcgi_request *request);
 
-/* How long one read, write or flush may wait, in milliseconds: 0 never, -1
-   without end. Starts as the server's io_timeout_ms. */
+/* Sets how long one read, write or flush may wait, in milliseconds, or
+   FCGI_WAIT_FOREVER or FCGI_WAIT_NEVER. A request begins with the server's
+   io_timeout_ms. */
 FCGI_EXPORT void fcgi_request_set_timeout(fcgi_request *request,
                                           int timeout_ms);
 

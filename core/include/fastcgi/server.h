@@ -25,6 +25,7 @@
 #include <fastcgi/handler.h>
 #include <fastcgi/request.h>
 #include <fastcgi/role.h>
+#include <fastcgi/timeout.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -43,9 +44,6 @@ typedef enum fcgi_body_mode {
                             read the body before you answer: nginx stops
                             sending it once it has the head of an answer. */
 } fcgi_body_mode;
-
-/* Values of io_timeout_ms besides a number of milliseconds. */
-enum { FCGI_WAIT_FOREVER = -1, FCGI_WAIT_NEVER = -2 };
 
 typedef enum fcgi_stop {
   FCGI_STOP_GRACEFUL = 0, /* Accept nothing more, finish what runs. */
@@ -225,9 +223,9 @@ FCGI_EXPORT const char *fcgi_server_message(const fcgi_server *server);
 FCGI_EXPORT int fcgi_server_run(fcgi_server *server,
                                 const fcgi_handler *handler, void *user_data);
 
-/* Take the next event: 1 and `*event` filled, 0 when `timeout_ms` passed (-1
-   waits without end) or a signal came, FCGI_ERR_CLOSED when stopped and all is
-   finished. From any number of threads. */
+/* Take the next event: 1 and `*event` filled, 0 when `timeout_ms`, or
+   FCGI_WAIT_FOREVER, passed or a signal came, FCGI_ERR_CLOSED when stopped and
+   all is finished. From any number of threads. */
 FCGI_EXPORT int fcgi_server_next(fcgi_server *server, fcgi_server_event *event,
                                  int timeout_ms);
 

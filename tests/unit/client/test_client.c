@@ -263,6 +263,8 @@ static void test_client_times_out_and_can_wait_on(void **state) {
   scripted *s = *state;
   const fcgi_peer_event *event;
   begin(s->client);
+  assert_int_equal(fcgi_client_next(s->client, &event, FCGI_WAIT_NEVER),
+                   FCGI_ERR_TIMEOUT);
   assert_int_equal(fcgi_client_next(s->client, &event, 10), FCGI_ERR_TIMEOUT);
   assert_non_null(strstr(fcgi_client_message(s->client), "in time"));
   assert_int_equal(write(s->far, "\1\6\0\1\0\2\0\0hi", 10), 10);
