@@ -30,7 +30,7 @@ static void test_stderr_waits_for_stdout(void **state) {
 /* Raw output tells by its empty line where the head ends, wherever the pieces
    do; what comes after that waits for no more than the next STDOUT. */
 static void test_stderr_waits_for_the_end_of_the_head(void **state) {
-  static const char *const pieces[] = {"A: b\n\rC",  ": d\r", "\n\r",
+  static const char *const pieces[] = {"A: b\nC",    ": d\r", "\n\r",
                                        "\nbody\n\n", "more",  NULL};
   serving *f = *state;
   records_get(&f->text->sent, 1);
@@ -44,7 +44,7 @@ static void test_stderr_waits_for_the_end_of_the_head(void **state) {
       fcgi_request_write_stderr(request, "two", 3);
   }
   fcgi_request_end(request, 0);
-  serving_expect(f, "stdout 1 A: b\n\rC: d\r\n\r\nbody\n\n\n"
+  serving_expect(f, "stdout 1 A: b\nC: d\r\n\r\nbody\n\n\n"
                     "stderr 1 one\ntwo\nstdout 1 more\nstderr_end 1\n"
                     "stdout_end 1\nend 1 app=0 status=0\n");
 }
