@@ -25,13 +25,12 @@ KINDS = ["specification", "web servers", "hardening"]
 HEAD = """\
 # Conformance
 
-The project's conformance cases, and what of FastCGI 1.0 each shows. Made by
-`tests/conformance/table.py` from the files below `tests/conformance/cases`,
-whose format [its README](../tests/conformance/README.md) describes. Every case
-runs against the session whole, byte by byte, split at each of its first points
-and at samples beyond, with memory running out at allocation after allocation,
-and over a socket against servers in C, Python and Lua where their API has what
-the case's handler does.
+This page lists the project's conformance cases, and what of FastCGI 1.0 each case shows.
+`tests/conformance/table.py` makes it from the files below `tests/conformance/cases`; their
+[README](../tests/conformance/README.md) describes the format. Every case runs against the
+session: as a whole, byte by byte, split at each of its first points and at samples of the
+later ones, and with each allocation failing in turn. It also runs over a socket against
+servers in C, Python and Lua, if their API has what the case's handler does.
 """
 
 
@@ -105,7 +104,7 @@ def document(by_hand: str) -> str:
         "## Cases by section\n",
         *counts(cases),
         "\n## Statements of the specification\n",
-        "In words of our own. Where *whose* is empty, the application's.\n",
+        "The statements are in words of our own. An empty *whose* means the application.\n",
         *statements(cases),
         "\n## Inputs\n",
         "Input that some library or server has been seen to handle wrongly.\n",
