@@ -58,7 +58,7 @@ static int wait_for_room(fcgi_request *request, size_t most) {
       until = request->timeout_ms < 0 ? LLONG_MAX
                                       : fcgi__now() + request->timeout_ms;
     } else if (request->timeout_ms == 0) {
-      request->wants_room = request->connection->room_wanted = 1;
+      request->wants_room = request->connection->life.room_wanted = 1;
       error = FCGI_ERR_AGAIN;
     } else {
       error = fcgi__connection_wait(request->connection, &request->write_wake,
@@ -141,9 +141,9 @@ size_t fcgi__request_filter(fcgi_request *request, const char *data,
    told. What is cut off then must not be ended as if it were whole. */
 static ptrdiff_t heed_stop(fcgi_request *request, ptrdiff_t result) {
   fcgi__connection *connection = request->connection;
-  if (result == FCGI_ERR_ABORTED && !connection->lost &&
+  if (result == FCGI_ERR_ABORTED && !fcgi__connection_is_lost(connection) &&
       fcgi__request_reason(request) == FCGI_ABORT_STOP) {
-    connection->reset = 1;
+    connection->life.reset = 1;
     fcgi__connection_lost(connection, FCGI_ABORT_STOP);
   }
   return result;
@@ -245,7 +245,7 @@ int fcgi_request_flush(fcgi_request *request) {
 }
 
 static void finish_file(fcgi_request *request) {
-  fcgi_request **at = &request->connection->files;
+  fcgi_request **at = &request->connection->life.files;
   while (*at && *at != request)
     at = &(*at)->file_next;
   if (*at)
@@ -271,7 +271,7 @@ int fcgi__request_pump_file(fcgi_request *request) {
     size_t part = window(request);
     if (part > request->file_left)
       part = (size_t)request->file_left;
-    if (request->connection->shared &&
+    if (request->connection->life.shared &&
         !fcgi__file_has(request->file_fd, request->file_offset + part)) {
       give_up_file(request);
       return 0;
@@ -321,8 +321,8 @@ static int start_file(fcgi_request *request, int fd, uint64_t offset,
   request->file_left = len;
   if (request->body_left > 0)
     request->body_left -= (int64_t)len;
-  request->file_next = request->connection->files;
-  request->connection->files = request;
+  request->file_next = request->connection->life.files;
+  request->connection->life.files = request;
   request->head_seen = request->head_out = 1; /* A file has it all. */
   return request->timeout_ms == 0 ? send_now(request)
                                   : wait_for_room(request, 0);
@@ -379,7 +379,7 @@ int fcgi__request_end(fcgi_request *request, uint32_t app_status) {
   int error;
   if (request->ended || request->end_due)
     return FCGI_ERR_STATE;
-  request->connection->flush = 1;
+  request->connection->life.flush = 1;
   fcgi__connection_resume(request->connection); /* To drain the rest. */
   fcgi__server_forget(request->connection->server, request);
   if (sends_file(request)) {
@@ -427,9 +427,9 @@ static int is_authorizer(const fcgi_request *request) {
    yes (6.3), so that it may not have one. */
 int fcgi__request_cut_off(fcgi_request *request) {
   fcgi__connection *connection = request->connection;
-  if ((connection->shared || request->aborted) && !is_authorizer(request))
+  if ((connection->life.shared || request->aborted) && !is_authorizer(request))
     return fcgi__request_end(request, 1);
-  connection->reset = 1;
+  connection->life.reset = 1;
   fcgi__connection_send(connection);
   fcgi__connection_lost(connection, FCGI_ABORT_CONNECTION);
   return request->ended ? 0 : fcgi__request_end(request, 1);
@@ -475,7 +475,7 @@ void fcgi__request_room(fcgi_request *request) {
   if (!request->wants_room || request->ended || request->end_due)
     return;
   if (request->file_left > 0 || queued(request) >= window(request)) {
-    request->connection->room_wanted = 1;
+    request->connection->life.room_wanted = 1;
     return;
   }
   request->wants_room = 0;

@@ -14,7 +14,7 @@ static size_t half(const fcgi__connection *connection) {
 
 size_t fcgi__connection_share(const fcgi__connection *connection,
                               size_t wanted) {
-  size_t count = connection->requests, share;
+  size_t count = connection->life.requests, share;
   if (count < 2)
     return wanted;
   share = half(connection) / count;
@@ -56,17 +56,17 @@ int fcgi__connection_is_full(const fcgi__connection *connection) {
 int fcgi__connection_refuses(const fcgi__connection *connection) {
   size_t most = connection->server->config.connection_memory;
   return fcgi__server_is_full(connection->server) ||
-         (connection->requests > 0 &&
+         (connection->life.requests > 0 &&
           bodies(connection) + fcgi_session_held(connection->session) >= most);
 }
 
 void fcgi__connection_count(fcgi__connection *connection, int freed) {
-  size_t before = connection->counted;
+  size_t before = connection->life.counted;
   size_t now = freed ? 0
                      : fcgi_session_held(connection->session) +
-                           connection->requests * sizeof(fcgi_request);
+                           connection->life.requests * sizeof(fcgi_request);
   if (now == before)
     return;
-  connection->counted = now;
+  connection->life.counted = now;
   change(connection->server, before, now);
 }

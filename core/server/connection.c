@@ -31,7 +31,7 @@ void fcgi__connection_close(fcgi__connection *connection) {
   fcgi_server *server = connection->server;
   fcgi__connection_unwatch(connection);
   fcgi__gather_clear(connection);
-  if (connection->reset) {
+  if (connection->life.reset) {
     setsockopt(connection->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
     disconnect(connection->fd);
   }
@@ -45,27 +45,28 @@ void fcgi__connection_close(fcgi__connection *connection) {
 }
 
 static int is_finished(const fcgi__connection *connection, unsigned flags) {
-  if (connection->requests > 0 || connection->busy > 0)
+  if (connection->life.requests > 0 || connection->busy > 0)
     return 0;
-  if (connection->lingering)
-    return connection->half_closed;
+  if (fcgi__connection_is_shut(connection))
+    return connection->life.phase == FCGI__OVER;
   if (flags & FCGI_SESSION_OUTPUT)
     return 0;
   return (flags & FCGI_SESSION_CLOSE) ||
-         (connection->half_closed && !(flags & FCGI_SESSION_ACTIVE));
+         (connection->life.phase == FCGI__HALF_CLOSED &&
+          !(flags & FCGI_SESSION_ACTIVE));
 }
 
 static void drain_within_limit(fcgi__connection *connection) {
   uint64_t drained = fcgi_session_drained(connection->session);
-  if (connection->wait_kind == FCGI__WAIT_DRAIN &&
-      drained - connection->drain_start >
+  if (connection->life.wait_kind == FCGI__WAIT_DRAIN &&
+      drained - connection->life.drain_start >
           connection->server->config.drain_bytes)
     fcgi_session_stop_draining(connection->session);
 }
 
 static void take_up_reading(fcgi__connection *connection) {
-  connection->resumed = 0;
-  connection->reported = 1;
+  connection->life.intake = FCGI__READS;
+  connection->life.reported = 1;
   fcgi__connection_receive(connection);
   fcgi__connection_wake(connection);
 }
@@ -83,16 +84,16 @@ static int pass_on(fcgi__connection *connection, unsigned flags) {
 
 static void settle(fcgi__connection *connection) {
   unsigned flags;
-  if (connection->resumed)
+  if (connection->life.intake == FCGI__RESUMED)
     take_up_reading(connection);
   if (connection->fd < 0)
     return;
   drain_within_limit(connection);
   do {
-    if (connection->flush && !fcgi__gather_holds(connection))
+    if (connection->life.flush && !fcgi__gather_holds(connection))
       fcgi__connection_send(connection);
   } while (fcgi__connection_events(connection) > 0);
-  connection->flush = connection->gathered > 0;
+  connection->life.flush = connection->life.gathered > 0;
   flags = fcgi_session_flags(connection->session);
   if (fcgi__handover_is_on(connection->server) && pass_on(connection, flags))
     return;
@@ -108,7 +109,7 @@ static void settle(fcgi__connection *connection) {
 void fcgi__connection_settle(fcgi__connection *connection) {
   if (connection->fd >= 0)
     settle(connection);
-  connection->notified = 0;
+  connection->life.notified = 0;
   pthread_mutex_unlock(&connection->lock);
 }
 
@@ -117,8 +118,8 @@ void fcgi__connection_unlock(fcgi__connection *connection) {
   int notified;
   if (connection->fd >= 0)
     settle(connection);
-  notified = connection->notified;
-  connection->notified = 0;
+  notified = connection->life.notified;
+  connection->life.notified = 0;
   pthread_mutex_unlock(&connection->lock);
   if (notified)
     fcgi__server_nudge(server);
@@ -131,12 +132,11 @@ void fcgi__connection_leave(fcgi__connection *connection) {
 /* Answers that are cut off must not look whole to the web server, which a
    clean end of the connection would make them. */
 static void give_up(fcgi__connection *connection) {
-  connection->lost = 1;
-  connection->blocked = 0;
-  if (connection->lingering)
-    connection->half_closed = 1;
-  if (connection->requests > 0)
-    connection->reset = 1;
+  connection->life.phase =
+      fcgi__connection_is_shut(connection) ? FCGI__OVER : FCGI__LOST;
+  connection->life.blocked = 0;
+  if (connection->life.requests > 0)
+    connection->life.reset = 1;
 }
 
 void fcgi__connection_lost(fcgi__connection *connection,
@@ -156,11 +156,11 @@ static void refuse(fcgi__connection *connection, uint16_t id) {
                                  answer, sizeof answer - 1);
   /* Without its status this would be an authorizer's yes. */
   if (error) {
-    connection->reset = 1;
+    connection->life.reset = 1;
     fcgi__connection_lost(connection, FCGI_ABORT_CONNECTION);
   }
   fcgi_session_end(connection->session, id, 0, FCGI_END_COMPLETE);
-  connection->flush = 1;
+  connection->life.flush = 1;
 }
 
 static void begin_request(fcgi__connection *connection,
@@ -172,9 +172,9 @@ static void begin_request(fcgi__connection *connection,
     refuse(connection, event->id);
     return;
   }
-  connection->keep = (uint8_t)event->keep;
-  connection->fresh = 0;
-  connection->idle_due = 0;
+  connection->life.keep = (uint8_t)event->keep;
+  connection->life.fresh = 0;
+  connection->life.idle_due = 0;
   if (atomic_load(&connection->server->stopping) &&
       !fcgi__handover_is_on(connection->server))
     fcgi_session_stop(connection->session);
@@ -226,7 +226,7 @@ static void give(fcgi__connection *connection, const fcgi_event *event) {
 
 /* The session has failed, and aborted its requests. */
 static void fail(fcgi__connection *connection, int error) {
-  if (connection->lost)
+  if (fcgi__connection_is_lost(connection))
     return;
   give_up(connection);
   fcgi__connection_tell_broken(connection, error);
@@ -251,43 +251,45 @@ int fcgi__connection_events(fcgi__connection *connection) {
    has sent all may well be waiting for the answer. */
 static void half_close(fcgi__connection *connection) {
   unsigned flags = fcgi_session_flags(connection->session);
-  connection->half_closed = 1;
-  if (connection->lingering)
+  if (fcgi__connection_is_shut(connection)) {
     fcgi__connection_close(connection);
-  else if (connection->reading > 0 || (flags & FCGI_SESSION_PARAMS) ||
-           connection->gone || fcgi__connection_has_hung_up(connection))
+    return;
+  }
+  connection->life.phase = FCGI__HALF_CLOSED;
+  if (connection->life.reading > 0 || (flags & FCGI_SESSION_PARAMS) ||
+      connection->life.gone || fcgi__connection_has_hung_up(connection))
     fcgi__connection_lost(connection, FCGI_ABORT_CONNECTION);
   else
     fcgi_session_stop_draining(connection->session);
-  connection->flush = 1;
+  connection->life.flush = 1;
 }
 
 static void take_bytes(fcgi__connection *connection, const uint8_t *data,
                        size_t len) {
-  connection->dull = 0;
-  if (!connection->lingering)
+  connection->life.dull = 0;
+  if (!fcgi__connection_is_shut(connection))
     fcgi_session_set_full(connection->session,
                           fcgi__server_is_full(connection->server));
-  if (connection->lingering ||
+  if (fcgi__connection_is_shut(connection) ||
       fcgi_session_feed(connection->session, data, len))
     return;
-  connection->fed = data;
-  connection->fed_len = len;
+  connection->life.fed = data;
+  connection->life.fed_len = len;
   fcgi__connection_events(connection);
-  connection->fed = NULL;
-  connection->flush = 1;
+  connection->life.fed = NULL;
+  connection->life.flush = 1;
 }
 
 /* A request whose PARAMS go on is open, too. */
 static int has_open(const fcgi__connection *connection) {
   const unsigned begun = FCGI_SESSION_ACTIVE | FCGI_SESSION_PARAMS;
-  return connection->requests > 0 ||
+  return connection->life.requests > 0 ||
          (fcgi_session_flags(connection->session) & begun) == begun;
 }
 
 void fcgi__connection_lost_by_reset(fcgi__connection *connection) {
   fcgi__peer who;
-  if (!connection->lost && has_open(connection)) {
+  if (!fcgi__connection_is_lost(connection) && has_open(connection)) {
     fcgi__peer_of(connection->fd, &who);
     fcgi__server_trouble(
         connection->server, FCGI__TROUBLE_RESET, who.place, FCGI_LOG_INFO,
@@ -314,35 +316,33 @@ static int receive_once(fcgi__connection *connection) {
     half_close(connection);
   else if (errno != EAGAIN && errno != EWOULDBLOCK)
     fcgi__connection_lost_by_reset(connection);
-  return len == (ssize_t)sizeof data || (len > 0 && connection->ending);
+  return len == (ssize_t)sizeof data || (len > 0 && connection->life.ending);
 }
 
 static int can_receive(const fcgi__connection *connection) {
-  return connection->fd >= 0 && !connection->paused &&
-         !connection->half_closed && !connection->lost;
+  return connection->fd >= 0 && fcgi__connection_takes_input(connection);
 }
 
 void fcgi__connection_receive(fcgi__connection *connection) {
   int turns = RECEIVE_TURNS, more = 1;
   while (more && turns-- > 0 && can_receive(connection))
     more = receive_once(connection);
-  connection->unread = (uint8_t)(more && can_receive(connection));
+  connection->life.unread = (uint8_t)(more && can_receive(connection));
 }
 
 /* The receiving itself is left to settle: events may be under way here. */
 void fcgi__connection_resume(fcgi__connection *connection) {
-  if (!connection->paused || connection->held)
-    return;
-  connection->paused = 0;
-  connection->resumed = 1;
+  if (connection->life.intake == FCGI__PAUSED)
+    connection->life.intake = FCGI__RESUMED;
 }
 
 int fcgi__connection_is_stuck(const fcgi__connection *connection) {
-  return connection->paused && connection->blocked && !connection->spill;
+  return fcgi__connection_is_paused(connection) && connection->life.blocked &&
+         !connection->life.spill;
 }
 
 void fcgi__connection_spill(fcgi__connection *connection) {
-  connection->spill = 1;
+  connection->life.spill = 1;
   fcgi__connection_resume(connection);
 }
 
@@ -358,41 +358,33 @@ int fcgi__connection_was_reset(const fcgi__connection *connection) {
 void fcgi__connection_ready(fcgi__connection *connection, unsigned events) {
   if (connection->fd < 0)
     return;
-  connection->reported = 1;
+  connection->life.reported = 1;
   if (events & FCGI__POLL_OUT)
     fcgi__connection_send(connection);
   if (events & FCGI__POLL_END)
-    connection->ending = 1;
+    connection->life.ending = 1;
   if ((events & FCGI__POLL_HANGUP) && !can_receive(connection))
     fcgi__connection_look(connection);
   else if (fcgi__connection_is_read(connection))
-    connection->missed = 1;
-  else if ((events & FCGI__POLL_HANGUP) && !connection->lingering)
+    connection->life.missed = 1;
+  else if ((events & FCGI__POLL_HANGUP) &&
+           !fcgi__connection_is_shut(connection))
     fcgi__connection_receive_late(connection);
   else if (events & FCGI__POLL_IN)
     fcgi__connection_receive(connection);
 }
 
-static void start_session(fcgi__connection *connection, int fd) {
+static void begin_life(fcgi__connection *connection, int fd, int in_use) {
   connection->fd = fd;
-  connection->all = connection->files = NULL;
-  connection->fed = NULL;
-  connection->requests = connection->collecting = connection->reading = 0;
-  connection->keep = connection->blocked = connection->registered = 0;
-  connection->polls_out = connection->paused = connection->missed = 0;
-  connection->reported = connection->unread = connection->notified = 0;
-  connection->resumed = 0;
-  connection->half_closed = connection->ending = connection->flush =
-      connection->lingering = 0;
-  connection->reset = connection->room_wanted = connection->lost = 0;
-  connection->moved = connection->shared = connection->spill = 0;
-  connection->held = connection->parting = connection->dull = 0;
-  connection->gone = 0;
-  connection->hold_ms = 0;
-  connection->hold_end = 0;
+  connection->life = (fcgi__connection_life){.phase = FCGI__OPEN,
+                                             .intake = FCGI__READS,
+                                             .wait_kind = FCGI__WAIT_NONE,
+                                             .fresh = in_use ? 0 : 1};
   fcgi__connection_reset_dues(connection);
   atomic_store_explicit(&connection->request_due, LLONG_MAX,
                         memory_order_relaxed);
+  atomic_store_explicit(&connection->trace_due, 0, memory_order_relaxed);
+  atomic_store_explicit(&connection->given_us, 0, memory_order_relaxed);
 }
 
 static void start(fcgi_server *server, int fd, int in_use, int late) {
@@ -410,8 +402,7 @@ static void start(fcgi_server *server, int fd, int in_use, int late) {
     pthread_mutex_unlock(&connection->lock);
     return;
   }
-  start_session(connection, fd);
-  connection->fresh = in_use ? 0 : 1;
+  begin_life(connection, fd, in_use);
   fcgi__observe_count(&server->observer, FCGI_METRIC_ACCEPTED, 1);
   fcgi__observe_set(&server->observer, FCGI_METRIC_OPEN,
                     atomic_load(&server->open));
@@ -435,14 +426,14 @@ void fcgi__connection_take_up(fcgi_server *server, int fd) {
 void fcgi__connection_discard(fcgi__connection *connection) {
   if (connection->fd < 0)
     return;
-  while (connection->all) {
-    fcgi_request *request = connection->all;
+  while (connection->life.all) {
+    fcgi_request *request = connection->life.all;
     fcgi__server_forget(connection->server, request);
     fcgi__request_observe_close(request);
     fcgi__request_unlink(request);
     fcgi__request_free(request);
   }
-  connection->reset = !connection->lingering;
+  connection->life.reset = !fcgi__connection_is_shut(connection);
   fcgi__connection_close(connection);
 }
 
@@ -451,12 +442,13 @@ void fcgi__connection_discard(fcgi__connection *connection) {
 void fcgi__connection_stop(fcgi__connection *connection, fcgi_stop how) {
   if (connection->fd < 0)
     return;
-  if (connection->lingering) { /* Its answers are out. */
-    connection->half_closed |= how == FCGI_STOP_NOW;
+  if (fcgi__connection_is_shut(connection)) { /* Its answers are out. */
+    if (how == FCGI_STOP_NOW)
+      connection->life.phase = FCGI__OVER;
     return;
   }
   if (how == FCGI_STOP_NOW) {
-    connection->reset = 1;
+    connection->life.reset = 1;
     fcgi__connection_lost(connection, FCGI_ABORT_STOP);
     return;
   }
@@ -465,7 +457,7 @@ void fcgi__connection_stop(fcgi__connection *connection, fcgi_stop how) {
   fcgi__connection_receive(connection);
   if (connection->fd < 0)
     return;
-  connection->flush = 1;
-  if (!connection->fresh)
+  connection->life.flush = 1;
+  if (!connection->life.fresh)
     fcgi__connection_tire(connection);
 }

@@ -30,6 +30,26 @@ typedef enum fcgi__wait_kind {
   FCGI__WAIT_LINGER /* The peer does not close: close. */
 } fcgi__wait_kind;
 
+/* Where a connection stands. OPEN -> HALF_CLOSED, and from both to LOST, or to
+   LINGERING when the last answer is out; LINGERING -> OVER. It is closed from
+   any of them. */
+typedef enum fcgi__connection_phase {
+  FCGI__OPEN,        /* Bytes go both ways. */
+  FCGI__HALF_CLOSED, /* The peer sends no more. */
+  FCGI__LOST,        /* It is of no use; only its handlers are waited for. */
+  FCGI__LINGERING,   /* We send no more, and drop what comes. */
+  FCGI__OVER         /* And it is to be closed. */
+} fcgi__connection_phase;
+
+/* Whether what arrives is read. READS -> PAUSED or HELD; HELD -> PAUSED;
+   PAUSED -> RESUMED; RESUMED -> READS. */
+typedef enum fcgi__intake {
+  FCGI__READS,  /* It is. */
+  FCGI__PAUSED, /* A window is full. */
+  FCGI__HELD,   /* The connection is to come to rest. */
+  FCGI__RESUMED /* It is again, from the next unlock on. */
+} fcgi__intake;
+
 /* A thread that waits for this connection, on its own stack. */
 typedef struct fcgi__waiter {
   struct fcgi__waiter *next; /* Others that wait. */
@@ -38,79 +58,106 @@ typedef struct fcgi__waiter {
   int writes;                /* 1: and for room. */
 } fcgi__waiter;
 
+/* What dies with a socket. Zeroes are right at its beginning, but for `due`. */
+typedef struct fcgi__connection_life {
+  fcgi__connection_phase phase; /* Where the connection stands. */
+  fcgi__intake intake;          /* Whether what arrives is read. */
+  fcgi_request *all;            /* Its requests. */
+  fcgi_request *files;          /* Requests with a file to send. */
+  const uint8_t *fed;           /* Bytes that the session is taking, or NULL. */
+  size_t fed_len;               /* How many of them. */
+  size_t counted;               /* Of the session's memory, at the server. */
+  unsigned requests;            /* Requests given out or collecting. */
+  unsigned collecting;          /* Those whose body is not yet whole. */
+  unsigned reading;             /* Requests whose input goes on. */
+  uint8_t keep;                 /* 1: the web server keeps the connection. */
+  uint8_t fresh;                /* 1: no request has come yet. */
+  uint8_t shared;               /* 1: requests have run at the same time. */
+  uint8_t registered;           /* 1: the poller knows the socket, */
+  uint8_t polls_out;            /* 1: and reports room to write. */
+  uint8_t reported;             /* 1: a report of the poller was taken. */
+  uint8_t missed;               /* 1: a report was left to a waiter. */
+  uint8_t unread;               /* 1: the socket may hold more bytes. */
+  uint8_t ending;               /* 1: the peer's end is there to be read. */
+  uint8_t gone;        /* 1: the peer has hung up, though it may have sent more
+                          than was read. */
+  uint8_t spill;       /* 1: input beyond its window goes to files. */
+  uint8_t blocked;     /* 1: output waits for room. */
+  uint8_t room_wanted; /* 1: some write gave AGAIN. */
+  uint8_t flush;       /* 1: send all output at unlock. */
+  uint8_t notified;    /* 1: an event is ready to be given out. */
+  uint8_t parting;     /* 1: LINGERING, and looked at a little later. */
+  uint8_t dull;        /* 1: it ends for want of requests. */
+  uint8_t reset;       /* 1: close so that the peer sees a fault. */
+  uint8_t moved;       /* 1: output left since the deadline was set. */
+  uint8_t limited;     /* 1: a limit other than `wait_kind`'s runs. */
+  uint8_t may_wait;    /* 1: what is to be sent may wait for other answers. */
+  uint8_t wait_kind;   /* A fcgi__wait_kind. */
+  uint32_t unfinished; /* fcgi_session_unfinished, or all bits: a record outside
+                          any request. */
+  long long due[FCGI__DUES]; /* When each limit is reached; LLONG_MAX never. */
+  long long idle_due;        /* When the time without a request is over; 0: a
+                                request has begun since. */
+  long long drain_end;       /* When draining ends at the latest. */
+  uint64_t drain_start;      /* fcgi_session_drained when it began. */
+  long long hold_end;        /* When it may be held again. */
+  int hold_ms;               /* How long it was held last. */
+  unsigned gathered;         /* Answers that wait to be sent with the next. */
+  uint64_t gathered_us;      /* When that began. */
+} fcgi__connection_life;
+
 typedef struct fcgi__connection {
   fcgi_server *server;           /* Whose it is. */
   pthread_mutex_t lock;          /* Guards what follows. */
   int fd;                        /* -1: closed, in the list of unused. */
   fcgi_session *session;         /* NULL when closed. */
   struct fcgi__connection *next; /* In the list of unused. */
-  fcgi_request *all;             /* Its requests. */
-  fcgi_request *files;           /* Requests with a file to send. */
   fcgi__waiter *waiters;         /* Threads waiting. */
-  const uint8_t *fed;        /* Bytes that the session is taking, or NULL. */
-  size_t fed_len;            /* How many bytes. */
-  unsigned requests;         /* Requests given out or collecting. */
-  unsigned collecting;       /* Those whose body is not yet whole. */
-  unsigned busy;             /* Threads inside fcgi__connection_wait. */
-  unsigned reading;          /* Requests whose input goes on. */
-  atomic_size_t bodies;      /* Memory of their bodies. */
-  size_t counted;            /* Of the session's memory, at the server. */
-  atomic_uint waiting;       /* Those in the server's ready list. */
-  fcgi_request *ready_first; /* They, guarded by the server's lock, as is
-                                what follows up to `looked_at`. */
-  fcgi_request *ready_last;  /* The last of that list. */
+  unsigned busy;                 /* Threads inside fcgi__connection_wait. */
+  fcgi__connection_life life;    /* What dies with the socket. */
+  fcgi_request *ready_first;     /* Requests with events to give; guarded by the
+                                    server's lock, as is what follows up to
+                                    `looked_at`. */
+  fcgi_request *ready_last;      /* The last of that list. */
   struct fcgi__connection *turn_next; /* Others with such, in turn. */
   struct fcgi__connection *turn_prev; /* The one before it. */
   uint64_t turn_us;                   /* When its turn began, or 0. */
-  long long looked_at;       /* When its socket was asked whether the peer
-                                has hung up. */
-  uint8_t keep;              /* 1: the web server keeps it. */
-  uint8_t room_wanted;       /* 1: some write gave AGAIN. */
-  uint8_t blocked;           /* 1: output waits for room. */
-  uint8_t registered;        /* 1: the poller knows it. */
-  uint8_t polls_out;         /* 1: and reports room to write. */
-  uint8_t paused;            /* 1: a window is full, nothing is read. */
-  uint8_t resumed;           /* 1: it no longer is; read at unlock. */
-  uint8_t reported;          /* 1: a report of the poller was taken. */
-  uint8_t unread;            /* 1: the socket may hold more bytes. */
-  uint8_t notified;          /* 1: an event is ready to be given out. */
-  uint8_t missed;            /* 1: a report was left to a waiter. */
-  uint8_t ending;            /* 1: the peer's end is there to be read. */
-  uint8_t half_closed;       /* 1: the peer sends no more. */
-  uint8_t flush;             /* 1: send all output at unlock. */
-  uint8_t lingering;         /* 1: shut, discarding input. */
-  uint8_t parting;           /* 1: and to be looked at a little later. */
-  uint8_t dull;              /* 1: it ends for want of requests. */
-  uint8_t reset;             /* 1: close so that the peer sees a fault. */
-  uint8_t gone;              /* 1: the peer has hung up, though it may have
-                                sent more than was read. */
-  uint8_t lost;              /* 1: of no use; nothing more is read. */
-  uint8_t fresh;             /* 1: no request has come yet. */
-  uint8_t shared;            /* 1: requests have run at the same time. */
-  uint8_t spill;             /* 1: input beyond its window goes to files. */
-  uint8_t held;              /* 1: paused so that it comes to rest. */
-  uint8_t moved;             /* 1: output left since the deadline was set. */
-  uint8_t wait_kind;         /* A fcgi__wait_kind. */
-  uint8_t limited;           /* 1: a limit other than that of it runs. */
-  uint32_t unfinished;       /* fcgi_session_unfinished, or all bits: a record
-                                outside any request. */
-  long long due[FCGI__DUES]; /* When each limit is reached; LLONG_MAX never. */
-  long long idle_due;        /* When the time without a request is over; 0: a
-                                request has begun since. */
-  atomic_llong deadline;     /* The earliest of `due`. */
-  long long drain_end;       /* When draining ends at the latest. */
-  uint64_t drain_start;      /* fcgi_session_drained when it began. */
-  int hold_ms;               /* How long it was held last. */
-  long long hold_end;        /* When it may be held again. */
-  atomic_ullong given_us;    /* When a thread took a request of it while others
-                                were ready, or 0. */
-  uint8_t may_wait;          /* 1: what is to be sent is such an answer. */
-  unsigned gathered;         /* Answers that wait to be sent with the next. */
-  uint64_t gathered_us;      /* When that began. */
-  atomic_llong request_due;  /* When a request of it is slow or overdue, or
-                                LLONG_MAX. */
-  atomic_int trace_due;      /* 1: a request of it is for the slow log. */
+  long long looked_at;      /* When its socket was asked whether the peer has
+                               hung up. */
+  atomic_uint waiting;      /* Requests in the server's ready list. */
+  atomic_size_t bodies;     /* Memory of the bodies of requests. */
+  atomic_llong deadline;    /* The earliest of `due`. */
+  atomic_llong request_due; /* When a request is slow or overdue, or
+                               LLONG_MAX. */
+  atomic_int trace_due;     /* 1: a request is for the slow log. */
+  atomic_ullong given_us;   /* When a thread took a request of it while others
+                               were ready, or 0. */
 } fcgi__connection;
+
+static inline int fcgi__connection_is_lost(const fcgi__connection *c) {
+  return c->life.phase == FCGI__LOST;
+}
+
+/* 1: we have shut our direction. */
+static inline int fcgi__connection_is_shut(const fcgi__connection *c) {
+  return c->life.phase >= FCGI__LINGERING;
+}
+
+static inline int fcgi__connection_is_paused(const fcgi__connection *c) {
+  return c->life.intake == FCGI__PAUSED || c->life.intake == FCGI__HELD;
+}
+
+/* 1: what the peer sends is read. */
+static inline int fcgi__connection_takes_input(const fcgi__connection *c) {
+  return !fcgi__connection_is_paused(c) &&
+         (c->life.phase == FCGI__OPEN || c->life.phase == FCGI__LINGERING);
+}
+
+/* A window is full: read nothing. */
+static inline void fcgi__connection_pause(fcgi__connection *c) {
+  if (c->life.intake != FCGI__HELD)
+    c->life.intake = FCGI__PAUSED;
+}
 
 /* Make a connection of `fd` and read what is there. Takes over `fd`. `late` 1:
    it may have waited until its peer left, which is asked. The second does so

@@ -16,15 +16,15 @@ enum {
 
 static fcgi__wait_kind kind_of_wait(const fcgi__connection *connection,
                                     unsigned flags) {
-  if (connection->lingering)
+  if (fcgi__connection_is_shut(connection))
     return FCGI__WAIT_LINGER;
   if (flags & FCGI_SESSION_DRAINING)
     return FCGI__WAIT_DRAIN;
-  if (connection->held)
+  if (connection->life.intake == FCGI__HELD)
     return FCGI__WAIT_HOLD;
   if (fcgi__connection_is_stuck(connection))
     return FCGI__WAIT_STUCK;
-  return connection->blocked ||
+  return connection->life.blocked ||
                  (flags & (FCGI_SESSION_PARAMS | FCGI_SESSION_ACTIVE))
              ? FCGI__WAIT_NONE
              : FCGI__WAIT_IDLE;
@@ -48,14 +48,15 @@ static int io_timeout(const fcgi_server *server) {
 static long long idle_due(fcgi__connection *connection, long long now) {
   int timeout = idle_timeout(connection->server);
   long long due = timeout < 0 ? LLONG_MAX : now + timeout;
-  if (connection->idle_due == 0 || due < connection->idle_due)
-    connection->idle_due = due;
-  return connection->idle_due;
+  if (connection->life.idle_due == 0 || due < connection->life.idle_due)
+    connection->life.idle_due = due;
+  return connection->life.idle_due;
 }
 
 static void begin_drain(fcgi__connection *connection, long long now) {
-  connection->drain_end = now + connection->server->config.drain_timeout_ms;
-  connection->drain_start = fcgi_session_drained(connection->session);
+  connection->life.drain_end =
+      now + connection->server->config.drain_timeout_ms;
+  connection->life.drain_start = fcgi_session_drained(connection->session);
 }
 
 /* A peer that goes on after its answer may take its time, but not hold up a
@@ -63,9 +64,9 @@ static void begin_drain(fcgi__connection *connection, long long now) {
 static long long silence_of(const fcgi__connection *connection) {
   const fcgi_server *server = connection->server;
   long long silence = server->config.drain_silence_ms;
-  if (connection->parting)
+  if (connection->life.parting)
     return PART_MS;
-  return connection->lingering && !atomic_load(&server->stopping)
+  return fcgi__connection_is_shut(connection) && !atomic_load(&server->stopping)
              ? LINGER_SILENCES * silence
              : silence;
 }
@@ -74,15 +75,15 @@ static long long silence_of(const fcgi__connection *connection) {
 static long long silence_due(const fcgi__connection *connection,
                              long long now) {
   long long due = now + silence_of(connection);
-  return due < connection->drain_end ? due : connection->drain_end;
+  return due < connection->life.drain_end ? due : connection->life.drain_end;
 }
 
 static void set_wait(fcgi__connection *connection, fcgi__wait_kind kind,
                      long long now) {
-  long long *due = &connection->due[FCGI__DUE_WAIT];
-  if (kind == FCGI__WAIT_DRAIN && connection->wait_kind != kind)
+  long long *due = &connection->life.due[FCGI__DUE_WAIT];
+  if (kind == FCGI__WAIT_DRAIN && connection->life.wait_kind != kind)
     begin_drain(connection, now);
-  connection->wait_kind = (uint8_t)kind;
+  connection->life.wait_kind = (uint8_t)kind;
   switch (kind) {
   case FCGI__WAIT_NONE:
     *due = LLONG_MAX;
@@ -98,7 +99,7 @@ static void set_wait(fcgi__connection *connection, fcgi__wait_kind kind,
     *due = now + connection->server->config.drain_silence_ms;
     break;
   case FCGI__WAIT_HOLD:
-    *due = connection->hold_end - connection->hold_ms;
+    *due = connection->life.hold_end - connection->life.hold_ms;
     break;
   }
 }
@@ -110,10 +111,10 @@ static void set_header(fcgi__connection *connection, unsigned flags,
   uint32_t unfinished = fcgi_session_unfinished(connection->session);
   if (flags & FCGI_SESSION_PARAMS && unfinished == 0)
     unfinished = UINT32_MAX; /* The half record is of none. */
-  if (unfinished == connection->unfinished)
+  if (unfinished == connection->life.unfinished)
     return;
-  connection->unfinished = unfinished;
-  connection->due[FCGI__DUE_HEADER] =
+  connection->life.unfinished = unfinished;
+  connection->life.due[FCGI__DUE_HEADER] =
       unfinished ? now + connection->server->config.header_timeout_ms
                  : LLONG_MAX;
 }
@@ -122,27 +123,27 @@ static void set_header(fcgi__connection *connection, unsigned flags,
 static void set_body(fcgi__connection *connection, long long now) {
   int timeout = io_timeout(connection->server);
   long long first = LLONG_MAX;
-  connection->due[FCGI__DUE_BODY] = LLONG_MAX;
-  if (connection->collecting == 0 || timeout < 0)
+  connection->life.due[FCGI__DUE_BODY] = LLONG_MAX;
+  if (connection->life.collecting == 0 || timeout < 0)
     return;
-  for (fcgi_request *at = connection->all; at; at = at->all_next) {
+  for (fcgi_request *at = connection->life.all; at; at = at->all_next) {
     long long due;
-    at->fed |= connection->paused;
+    at->fed |= (uint8_t)fcgi__connection_is_paused(connection);
     due = fcgi__request_body_due(at, now, timeout);
     first = due < first ? due : first;
   }
-  connection->due[FCGI__DUE_BODY] = first;
+  connection->life.due[FCGI__DUE_BODY] = first;
 }
 
 /* Counts from the last byte that has left. */
 static void set_output(fcgi__connection *connection, long long now) {
-  long long *due = &connection->due[FCGI__DUE_OUTPUT];
+  long long *due = &connection->life.due[FCGI__DUE_OUTPUT];
   int timeout = io_timeout(connection->server);
-  if (!connection->blocked || timeout < 0)
+  if (!connection->life.blocked || timeout < 0)
     *due = LLONG_MAX;
-  else if (*due == LLONG_MAX || connection->moved)
+  else if (*due == LLONG_MAX || connection->life.moved)
     *due = now + timeout;
-  connection->moved = 0;
+  connection->life.moved = 0;
 }
 
 static void set_limits(fcgi__connection *connection, unsigned flags,
@@ -150,25 +151,25 @@ static void set_limits(fcgi__connection *connection, unsigned flags,
   set_header(connection, flags, now);
   set_body(connection, now);
   set_output(connection, now);
-  connection->limited = 0;
+  connection->life.limited = 0;
   for (int i = FCGI__DUE_WAIT + 1; i < FCGI__DUES; i++)
-    connection->limited |= connection->due[i] != LLONG_MAX;
+    connection->life.limited |= connection->life.due[i] != LLONG_MAX;
 }
 
 static long long earliest(const fcgi__connection *connection) {
   long long first = LLONG_MAX;
   for (int i = 0; i < FCGI__DUES; i++)
-    first = connection->due[i] < first ? connection->due[i] : first;
+    first = connection->life.due[i] < first ? connection->life.due[i] : first;
   return first;
 }
 
 void fcgi__connection_reset_dues(fcgi__connection *connection) {
   for (int i = 0; i < FCGI__DUES; i++)
-    connection->due[i] = LLONG_MAX;
-  connection->wait_kind = FCGI__WAIT_NONE;
-  connection->limited = 0;
-  connection->unfinished = 0;
-  connection->idle_due = 0;
+    connection->life.due[i] = LLONG_MAX;
+  connection->life.wait_kind = FCGI__WAIT_NONE;
+  connection->life.limited = 0;
+  connection->life.unfinished = 0;
+  connection->life.idle_due = 0;
   atomic_store_explicit(&connection->deadline, LLONG_MAX, memory_order_relaxed);
 }
 
@@ -176,19 +177,19 @@ void fcgi__connection_reset_dues(fcgi__connection *connection) {
 void fcgi__connection_set_deadline(fcgi__connection *connection,
                                    unsigned flags) {
   fcgi__wait_kind kind = kind_of_wait(connection, flags);
-  int limits = (flags & FCGI_SESSION_PARAMS) || connection->blocked ||
-               connection->collecting > 0;
+  int limits = (flags & FCGI_SESSION_PARAMS) || connection->life.blocked ||
+               connection->life.collecting > 0;
   long long now, first;
-  if (connection->lost && !connection->lingering) {
+  if (fcgi__connection_is_lost(connection)) {
     fcgi__connection_reset_dues(connection);
     return;
   }
-  if (kind == FCGI__WAIT_NONE && connection->wait_kind == kind && !limits &&
-      !connection->limited)
+  if (kind == FCGI__WAIT_NONE && connection->life.wait_kind == kind &&
+      !limits && !connection->life.limited)
     return;
   now = kind == FCGI__WAIT_NONE && !limits ? 0 : fcgi__now();
   set_wait(connection, kind, now);
-  if (limits || connection->limited)
+  if (limits || connection->life.limited)
     set_limits(connection, flags, now);
   first = earliest(connection);
   /* Before the look at the next sweep, or a sweep under way would miss it. */
@@ -198,18 +199,18 @@ void fcgi__connection_set_deadline(fcgi__connection *connection,
 
 /* Requests of others may run on the same connection: they go on. */
 static void expire_bodies(fcgi__connection *connection, long long now) {
-  for (fcgi_request *at = connection->all, *next; at; at = next) {
+  for (fcgi_request *at = connection->life.all, *next; at; at = next) {
     next = at->all_next;
     fcgi__request_expire(at, now);
   }
 }
 
 static void expire_wait(fcgi__connection *connection) {
-  switch ((fcgi__wait_kind)connection->wait_kind) {
+  switch ((fcgi__wait_kind)connection->life.wait_kind) {
   case FCGI__WAIT_NONE:
     break;
   case FCGI__WAIT_IDLE:
-    connection->idle_due = 0;
+    connection->life.idle_due = 0;
     if (!fcgi__handover_is_on(connection->server))
       fcgi__connection_tire(connection);
     break;
@@ -217,28 +218,28 @@ static void expire_wait(fcgi__connection *connection) {
     fcgi_session_stop_draining(connection->session);
     break;
   case FCGI__WAIT_HOLD:
-    connection->held = 0;
+    connection->life.intake = FCGI__PAUSED;
     fcgi__connection_resume(connection);
     break;
   case FCGI__WAIT_STUCK:
     fcgi__connection_spill(connection);
     break;
   case FCGI__WAIT_LINGER:
-    if (connection->parting)
+    if (connection->life.parting)
       fcgi__connection_look_after(connection);
     else
-      connection->half_closed = 1;
+      connection->life.phase = FCGI__OVER;
     break;
   }
 }
 
 static void note_timeouts(const fcgi__connection *connection, long long now) {
   fcgi__peer who;
-  if (connection->due[FCGI__DUE_HEADER] > now &&
-      connection->due[FCGI__DUE_OUTPUT] > now)
+  if (connection->life.due[FCGI__DUE_HEADER] > now &&
+      connection->life.due[FCGI__DUE_OUTPUT] > now)
     return;
   fcgi__peer_of(connection->fd, &who);
-  if (connection->due[FCGI__DUE_HEADER] <= now)
+  if (connection->life.due[FCGI__DUE_HEADER] <= now)
     fcgi__server_trouble(
         connection->server, FCGI__TROUBLE_HEADER, who.place, FCGI_LOG_INFO,
         "a request's parameters stopped coming from %s: closed", who.name);
@@ -249,10 +250,10 @@ static void note_timeouts(const fcgi__connection *connection, long long now) {
 }
 
 void fcgi__connection_expire(fcgi__connection *connection, long long now) {
-  const long long *due = connection->due;
+  const long long *due = connection->life.due;
   if (connection->fd < 0 || atomic_load(&connection->deadline) > now)
     return;
-  connection->flush = 1;
+  connection->life.flush = 1;
   note_timeouts(connection, now);
   if (due[FCGI__DUE_HEADER] <= now || due[FCGI__DUE_OUTPUT] <= now) {
     fcgi__connection_lost(connection, FCGI_ABORT_TIMEOUT);

@@ -8,7 +8,7 @@
 
 void fcgi__request_leave_collecting(fcgi_request *request) {
   if (!request->dispatched && request->role->streams != FCGI_STREAMS_NONE)
-    request->connection->collecting--;
+    request->connection->life.collecting--;
 }
 
 /* Deadlines are kept where there is a scoreboard, which shows who passed. */

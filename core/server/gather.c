@@ -48,35 +48,36 @@ void fcgi__gather_begin(fcgi__connection *connection) {
 
 void fcgi__gather_end(fcgi_request *request) {
   fcgi__connection *connection = request->connection;
-  connection->may_wait = request->gathers && waiting(connection) > 0;
+  connection->life.may_wait = request->gathers && waiting(connection) > 0;
 }
 
 static int is_worthwhile(fcgi__connection *connection) {
   fcgi_server *server = connection->server;
-  return connection->may_wait && waiting(connection) > 0 &&
+  return connection->life.may_wait && waiting(connection) > 0 &&
          given(connection) > 0 &&
          atomic_load_explicit(&server->gather.quick, memory_order_relaxed) ==
              QUICK_RUN &&
          atomic_load_explicit(&server->sleepers, memory_order_relaxed) == 0 &&
-         !connection->blocked && !connection->lost && !connection->files;
+         !connection->life.blocked && !fcgi__connection_is_lost(connection) &&
+         !connection->life.files;
 }
 
 static int is_within_limits(fcgi__connection *connection) {
   uint64_t now = fcgi__now_us();
-  if (connection->gathered == 0)
-    connection->gathered_us = now;
-  if (connection->gathered >= HOLD_MOST ||
-      now - connection->gathered_us > HOLD_US ||
+  if (connection->life.gathered == 0)
+    connection->life.gathered_us = now;
+  if (connection->life.gathered >= HOLD_MOST ||
+      now - connection->life.gathered_us > HOLD_US ||
       now - given(connection) > QUICK_US)
     return 0;
-  connection->gathered++;
+  connection->life.gathered++;
   return 1;
 }
 
 int fcgi__gather_holds(fcgi__connection *connection) {
   fcgi__connection *held = NULL;
   int may_wait = is_worthwhile(connection) && is_within_limits(connection);
-  connection->may_wait = 0;
+  connection->life.may_wait = 0;
   return may_wait &&
          (atomic_compare_exchange_strong(&connection->server->gather.held,
                                          &held, connection) ||
@@ -85,9 +86,9 @@ int fcgi__gather_holds(fcgi__connection *connection) {
 
 void fcgi__gather_clear(fcgi__connection *connection) {
   fcgi__connection *held = connection;
-  if (connection->gathered == 0)
+  if (connection->life.gathered == 0)
     return;
-  connection->gathered = 0;
+  connection->life.gathered = 0;
   atomic_compare_exchange_strong(&connection->server->gather.held, &held, NULL);
 }
 

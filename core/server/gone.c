@@ -17,15 +17,15 @@ static void lose(fcgi__connection *connection) {
 }
 
 void fcgi__connection_look(fcgi__connection *connection) {
-  if (connection->fd >= 0 && !connection->lost &&
+  if (connection->fd >= 0 && !fcgi__connection_is_lost(connection) &&
       fcgi__connection_has_hung_up(connection))
     lose(connection);
 }
 
 void fcgi__connection_receive_last(fcgi__connection *connection) {
-  connection->gone = 1;
+  connection->life.gone = 1;
   fcgi__connection_receive(connection);
-  if (connection->fd >= 0 && !connection->lost)
+  if (connection->fd >= 0 && !fcgi__connection_is_lost(connection))
     lose(connection);
 }
 

@@ -134,9 +134,8 @@ static int is_at_rest(const fcgi__connection *connection, unsigned flags) {
   const unsigned active = FCGI_SESSION_OUTPUT | FCGI_SESSION_ACTIVE |
                           FCGI_SESSION_PARAMS | FCGI_SESSION_DRAINING |
                           FCGI_SESSION_CLOSE;
-  return connection->requests == 0 && connection->busy == 0 &&
-         !connection->lingering && !connection->lost &&
-         !connection->half_closed && (flags & active) == 0;
+  return connection->life.requests == 0 && connection->busy == 0 &&
+         connection->life.phase == FCGI__OPEN && (flags & active) == 0;
 }
 
 /* The socket being full for a moment is no fault: the connection stays, and is
@@ -159,19 +158,20 @@ int fcgi__handover_give(fcgi__connection *connection, unsigned flags) {
 
 void fcgi__handover_hold(fcgi__connection *connection, unsigned flags) {
   long long now;
-  if (connection->paused || connection->requests == 0 ||
-      connection->reading > 0 || (flags & FCGI_SESSION_PARAMS))
+  if (fcgi__connection_is_paused(connection) ||
+      connection->life.requests == 0 || connection->life.reading > 0 ||
+      (flags & FCGI_SESSION_PARAMS))
     return;
   now = fcgi__now();
-  if (now < connection->hold_end)
+  if (now < connection->life.hold_end)
     return;
   /* Then it reads on for as long, before the next attempt: that lasts longer,
      so that one of them outlasts the slowest handler. */
-  connection->hold_ms = connection->hold_ms
-                            ? 2 * connection->hold_ms
-                            : connection->server->config.drain_silence_ms;
-  connection->hold_end = now + 2LL * connection->hold_ms;
-  connection->paused = connection->held = 1;
+  connection->life.hold_ms = connection->life.hold_ms
+                                 ? 2 * connection->life.hold_ms
+                                 : connection->server->config.drain_silence_ms;
+  connection->life.hold_end = now + 2LL * connection->life.hold_ms;
+  connection->life.intake = FCGI__HELD;
 }
 
 /* The kernel closes what is received where no descriptor is free, so that is

@@ -117,7 +117,7 @@ static void note_slow(fcgi_request *request) {
    each time. Each turn takes one due time away. */
 static fcgi_request *find_due(const fcgi__connection *connection,
                               long long now) {
-  fcgi_request *at = connection->all;
+  fcgi_request *at = connection->life.all;
   while (at && next_due(at) > now)
     at = at->all_next;
   return at;
@@ -139,12 +139,12 @@ void fcgi__connection_overdue(fcgi__connection *connection, long long now) {
     else
       pass_deadline(request);
   }
-  for (fcgi_request *at = connection->all; at; at = at->all_next)
+  for (fcgi_request *at = connection->life.all; at; at = at->all_next)
     if (next_due(at) < next)
       next = next_due(at);
   if (next < atomic_load(&connection->request_due))
     atomic_store(&connection->request_due, next);
-  connection->flush = 1;
+  connection->life.flush = 1;
 }
 
 /* The deadline has ended the request, and now its handler has too. 1 for the
@@ -173,7 +173,7 @@ int fcgi__request_end_with(fcgi_request *request, fcgi__request_ender *call,
     release = finish_overdue(request);
   else
     error = call(request, data);
-  if (error == FCGI_ERR_STATE && !connection->flush)
+  if (error == FCGI_ERR_STATE && !connection->life.flush)
     fcgi__connection_leave(connection);
   else
     fcgi__connection_unlock(connection);
@@ -270,7 +270,7 @@ static fcgi_request *take_traced(fcgi__connection *connection,
                                  char what[FCGI__WHAT]) {
   fcgi_request *at;
   fcgi__connection_lock(connection);
-  at = connection->fd < 0 ? NULL : connection->all;
+  at = connection->fd < 0 ? NULL : connection->life.all;
   while (at && !at->trace_due)
     at = at->all_next;
   if (at) {

@@ -10,7 +10,7 @@
    where a foreign event loop may not know of deadlines. */
 static int looks_later(const fcgi__connection *connection) {
   fcgi_server *server = connection->server;
-  return !connection->registered && !atomic_load(&server->stopping) &&
+  return !connection->life.registered && !atomic_load(&server->stopping) &&
          atomic_load(&server->waits) &&
          atomic_load(&server->open) < server->config.limit_connections;
 }
@@ -21,11 +21,11 @@ static void enlist(fcgi__connection *connection) {
   fcgi__parting *parting = &connection->server->parting;
   unsigned at = atomic_fetch_add(&parting->count, 1) % FCGI__PARTING;
   fcgi__connection *before = atomic_exchange(&parting->latest[at], connection);
-  connection->parting = 1;
+  connection->life.parting = 1;
   if (!before || before == connection ||
       pthread_mutex_trylock(&before->lock) != 0)
     return;
-  if (before->fd < 0 || !before->parting) {
+  if (before->fd < 0 || !before->life.parting) {
     fcgi__connection_leave(before);
     return;
   }
@@ -36,34 +36,34 @@ static void enlist(fcgi__connection *connection) {
 void fcgi__connection_tire(fcgi__connection *connection) {
   const unsigned busy =
       FCGI_SESSION_OUTPUT | FCGI_SESSION_ACTIVE | FCGI_SESSION_PARAMS;
-  connection->dull = !(fcgi_session_flags(connection->session) & busy);
+  connection->life.dull = !(fcgi_session_flags(connection->session) & busy);
   fcgi_session_stop(connection->session);
 }
 
 /* One that ends for want of requests has no answer under way. */
 static int may_close(const fcgi__connection *connection) {
-  return connection->half_closed || connection->reset || connection->lost ||
-         connection->lingering || connection->dull;
+  return connection->life.phase != FCGI__OPEN || connection->life.reset ||
+         connection->life.dull;
 }
 
 /* Our side is shut in any case: close(2) is no end where a child that a handler
    has forked holds a copy. */
 void fcgi__connection_part(fcgi__connection *connection) {
-  int shut = connection->reset || connection->lingering ||
+  int shut = connection->life.reset || fcgi__connection_is_shut(connection) ||
              shutdown(connection->fd, SHUT_WR) == 0;
   if (!shut || may_close(connection)) {
     fcgi__connection_close(connection);
     return;
   }
-  connection->lingering = 1;
-  connection->paused = 0;
-  connection->drain_end =
+  connection->life.phase = FCGI__LINGERING;
+  connection->life.intake = FCGI__READS;
+  connection->life.drain_end =
       fcgi__now() + connection->server->config.drain_timeout_ms;
   if (looks_later(connection))
     enlist(connection);
 }
 
 void fcgi__connection_look_after(fcgi__connection *connection) {
-  connection->parting = 0;
+  connection->life.parting = 0;
   fcgi__connection_receive(connection);
 }

@@ -87,9 +87,9 @@ void fcgi__server_notify(fcgi_server *server, fcgi_request *request,
                          fcgi_event_type type) {
   if (!(atomic_load(&server->events) & 1u << type) || request->end_due)
     return; /* Nobody asked, or the program has ended it already. */
-  if (type == FCGI_EVENT_REQUEST && request->connection->gone)
+  if (type == FCGI_EVENT_REQUEST && request->connection->life.gone)
     return; /* It is ended in a moment. */
-  request->connection->notified = 1;
+  request->connection->life.notified = 1;
   pthread_mutex_lock(&server->lock);
   request->pending |= 1u << type;
   if (type == FCGI_EVENT_REQUEST)

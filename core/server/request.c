@@ -10,22 +10,22 @@
 #include <unistd.h>
 
 static void link_request(fcgi__connection *connection, fcgi_request *request) {
-  request->all_next = connection->all;
-  if (connection->all)
-    connection->all->all_prev = request;
-  connection->all = request;
-  connection->requests++;
-  connection->shared |= connection->requests > 1;
+  request->all_next = connection->life.all;
+  if (connection->life.all)
+    connection->life.all->all_prev = request;
+  connection->life.all = request;
+  connection->life.requests++;
+  connection->life.shared |= connection->life.requests > 1;
 }
 
 void fcgi__request_unlink(fcgi_request *request) {
   if (request->all_prev)
     request->all_prev->all_next = request->all_next;
   else
-    request->connection->all = request->all_next;
+    request->connection->life.all = request->all_next;
   if (request->all_next)
     request->all_next->all_prev = request->all_prev;
-  request->connection->requests--;
+  request->connection->life.requests--;
 }
 
 static int is_head(const fcgi_params *params) {
@@ -57,8 +57,8 @@ fcgi_request *fcgi__request_new(fcgi__connection *connection,
   fcgi__observe_begin(&connection->server->observer, &request->observed);
   link_request(connection, request);
   if (!request->input_done) {
-    connection->reading++;
-    connection->collecting++;
+    connection->life.reading++;
+    connection->life.collecting++;
   }
   return request;
 }
@@ -94,7 +94,7 @@ void fcgi__request_free(fcgi_request *request) {
 
 static void leave_reading(fcgi_request *request) {
   if (!request->input_done)
-    request->connection->reading--;
+    request->connection->life.reading--;
   request->input_done = request->data_done = 1;
 }
 
@@ -151,11 +151,12 @@ static void queue_input(fcgi_request *request, fcgi__spool *body,
   fcgi_server *server = connection->server;
   size_t limit =
       fcgi__connection_share(connection, server->config.input_window);
-  uint64_t most = connection->spill ? server->config.limit_request_body : limit;
-  if (hold(request, body, event, connection->spill ? limit : 0))
+  uint64_t most =
+      connection->life.spill ? server->config.limit_request_body : limit;
+  if (hold(request, body, event, connection->life.spill ? limit : 0))
     cut_input(request);
   else if (fcgi__spool_unread(body) >= most)
-    connection->paused = 1;
+    fcgi__connection_pause(connection);
   fcgi__server_notify(server, request, event->type);
 }
 
@@ -317,7 +318,7 @@ static ptrdiff_t end_of_input(const fcgi_request *request, int is_data) {
 
 static void unpause(fcgi_request *request, const fcgi__spool *body) {
   fcgi__connection *connection = request->connection;
-  if (connection->paused &&
+  if (fcgi__connection_is_paused(connection) &&
       fcgi__spool_unread(body) <=
           fcgi__connection_share(connection,
                                  connection->server->config.input_window) /
@@ -392,7 +393,7 @@ fcgi_abort_reason fcgi_request_aborted(fcgi_request *request) {
     return request->aborted;
   fcgi__connection_lock(connection);
   if (!request->ended && request->aborted <= FCGI_ABORT_RECORD &&
-      (!connection->registered ||
+      (!connection->life.registered ||
        atomic_load(&connection->server->sleepers) == 0)) {
     fcgi__connection_receive(connection);
     fcgi__connection_events(connection);

@@ -77,7 +77,7 @@ static ssize_t send_some(fcgi__connection *connection) {
   if (count == 0)
     return send_file(connection);
 #ifdef MSG_MORE
-  if (connection->files)
+  if (connection->life.files)
     flags |= MSG_MORE;
 #endif
   if (count == 1)
@@ -88,7 +88,8 @@ static ssize_t send_some(fcgi__connection *connection) {
 
 static int pump_files(fcgi__connection *connection) {
   int error = 0;
-  for (fcgi_request *at = connection->files, *next; at && !error; at = next) {
+  for (fcgi_request *at = connection->life.files, *next; at && !error;
+       at = next) {
     next = at->file_next;
     error = fcgi__request_pump_file(at);
   }
@@ -106,7 +107,7 @@ static void send_failed(fcgi__connection *connection) {
   if (errno == EIO) {
     fcgi__server_log(connection->server, FCGI_LOG_ERROR,
                      "a file got shorter while it was sent: connection reset");
-    connection->reset = 1;
+    connection->life.reset = 1;
   }
   fcgi__connection_lost(connection, FCGI_ABORT_CONNECTION);
 }
@@ -122,14 +123,14 @@ static void out_of_memory(fcgi__connection *connection) {
 static void send_all(fcgi__connection *connection) {
   ssize_t sent;
   do {
-    if (connection->files && pump_files(connection)) {
+    if (connection->life.files && pump_files(connection)) {
       out_of_memory(connection);
       return;
     }
     sent = send_some(connection);
     if (sent > 0) {
-      connection->moved = 1;
-      connection->spill = 0;
+      connection->life.moved = 1;
+      connection->life.spill = 0;
       fcgi__observe_count(&connection->server->observer, FCGI_METRIC_BYTES_OUT,
                           (uint64_t)sent);
       fcgi_session_output_done(connection->session, (size_t)sent);
@@ -138,18 +139,18 @@ static void send_all(fcgi__connection *connection) {
   if (sent == 0)
     return;
   if (errno == EAGAIN || errno == EWOULDBLOCK)
-    connection->blocked = 1;
+    connection->life.blocked = 1;
   else
     send_failed(connection);
 }
 
 void fcgi__connection_send(fcgi__connection *connection) {
-  connection->blocked = 0;
+  connection->life.blocked = 0;
   send_all(connection);
   fcgi__gather_clear(connection);
-  if (!connection->room_wanted)
+  if (!connection->life.room_wanted)
     return;
-  connection->room_wanted = 0;
-  for (fcgi_request *at = connection->all; at; at = at->all_next)
+  connection->life.room_wanted = 0;
+  for (fcgi_request *at = connection->life.all; at; at = at->all_next)
     fcgi__request_room(at);
 }

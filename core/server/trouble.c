@@ -24,8 +24,9 @@ void fcgi__connection_tell_broken(const fcgi__connection *connection,
   char cause[FCGI__CAUSE_NAME];
   fcgi__stranger came;
   fcgi__peer who;
-  fcgi__stranger_find(&came, connection->fresh ? connection->fed : NULL,
-                      connection->fed_len, error);
+  fcgi__stranger_find(&came,
+                      connection->life.fresh ? connection->life.fed : NULL,
+                      connection->life.fed_len, error);
   fcgi__peer_of(connection->fd, &who);
   snprintf(cause, sizeof cause, "%s from %s", came.sort, who.place);
   fcgi__server_trouble(connection->server, FCGI__TROUBLE_PROTOCOL, cause,

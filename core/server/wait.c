@@ -29,9 +29,9 @@ static void poll_socket(fcgi__connection *connection, fcgi__waiter *self,
                           {.fd = self->wake, .events = POLLIN}};
   uint64_t count;
   int idle;
-  if (!connection->paused && !connection->half_closed)
+  if (fcgi__connection_takes_input(connection))
     fds[0].events |= POLLIN;
-  if (connection->blocked)
+  if (connection->life.blocked)
     fds[0].events |= POLLOUT;
   self->reads = (fds[0].events & POLLIN) != 0;
   self->writes = (fds[0].events & POLLOUT) != 0;
@@ -53,19 +53,20 @@ static void poll_socket(fcgi__connection *connection, fcgi__waiter *self,
     fcgi__connection_send(connection);
   if (fds[0].revents & (POLLHUP | POLLERR)) {
     fcgi__connection_receive_last(connection);
-  } else if ((fds[0].revents & POLLIN) || connection->missed) {
-    connection->missed = 0;
+  } else if ((fds[0].revents & POLLIN) || connection->life.missed) {
+    connection->life.missed = 0;
     fcgi__connection_receive(connection);
   }
   /* What has stopped the reading is another request's window, and its handler
      may be waiting for this very thread. */
-  if (idle && connection->paused && !connection->spill)
+  if (idle && fcgi__connection_is_paused(connection) && !connection->life.spill)
     fcgi__connection_spill(connection);
 }
 
 /* A reader waits while nothing is read. (A writer's output is blocked.) */
 static int is_starved(const fcgi__connection *connection) {
-  return connection->paused && !connection->blocked && !connection->spill;
+  return fcgi__connection_is_paused(connection) && !connection->life.blocked &&
+         !connection->life.spill;
 }
 
 int fcgi__connection_wait(fcgi__connection *connection, int *wake,
@@ -79,9 +80,9 @@ int fcgi__connection_wait(fcgi__connection *connection, int *wake,
   /* Without something to wake us we look again every little while; and now and
      then in any case, for fcgi_server_stop wakes only those who take events. */
   most = self.wake < 0 || is_starved(connection) ? SHORT_MS : LOOK_MS;
-  if (connection->notified)
+  if (connection->life.notified)
     fcgi__server_nudge(connection->server);
-  connection->notified = 0;
+  connection->life.notified = 0;
   poll_socket(connection, &self, (int)(slice < most ? slice : most));
   fcgi__connection_events(connection);
   return 0;

@@ -15,32 +15,32 @@ static void leave_unwatched(fcgi__connection *connection) {
 /* What to watch for. IN is there even while nothing is read: an edge costs
    nothing then, and adding IN later would. */
 static unsigned events_watched(const fcgi__connection *connection) {
-  return FCGI__POLL_IN | (connection->blocked ? FCGI__POLL_OUT : 0u);
+  return FCGI__POLL_IN | (connection->life.blocked ? FCGI__POLL_OUT : 0u);
 }
 
 /* What a level would be reported for without end must not be asked for. */
 static unsigned events_to_rearm(const fcgi__connection *connection) {
   unsigned events = events_watched(connection);
-  if (connection->paused || connection->half_closed)
+  if (!fcgi__connection_takes_input(connection))
     events &= ~(unsigned)FCGI__POLL_IN;
   return events;
 }
 
 static void register_it(fcgi__connection *connection) {
-  if (connection->registered)
+  if (connection->life.registered)
     return;
   if (fcgi__poller_add(connection->server->poller, connection->fd,
                        events_watched(connection), connection)) {
     fcgi__server_log(connection->server, FCGI_LOG_ERROR,
                      "cannot watch a connection: %s", strerror(errno));
-    connection->reset = 1;
+    connection->life.reset = 1;
     fcgi__connection_lost(connection, FCGI_ABORT_CONNECTION);
     return;
   }
   leave_unwatched(connection);
-  connection->registered = 1;
-  connection->polls_out = connection->blocked;
-  connection->reported = 0;
+  connection->life.registered = 1;
+  connection->life.polls_out = connection->life.blocked;
+  connection->life.reported = 0;
 }
 
 /* With one thread, a connection that is closed after its only request need
@@ -49,8 +49,8 @@ static void register_it(fcgi__connection *connection) {
 static int stays_unregistered(fcgi__connection *connection) {
   fcgi__connection *none = NULL;
   fcgi_server *server = connection->server;
-  return !connection->keep && connection->requests > 0 &&
-         connection->reading == 0 && !connection->blocked &&
+  return !connection->life.keep && connection->life.requests > 0 &&
+         connection->life.reading == 0 && !connection->life.blocked &&
          atomic_load_explicit(&server->sleepers, memory_order_relaxed) == 0 &&
          (atomic_compare_exchange_strong(&server->unwatched, &none,
                                          connection) ||
@@ -63,7 +63,7 @@ static void wake_for_output(fcgi__connection *connection) {
   const fcgi__waiter *at = connection->waiters;
   while (at && !at->writes)
     at = at->next;
-  if (connection->blocked && !at)
+  if (connection->life.blocked && !at)
     fcgi__connection_wake(connection);
 }
 
@@ -71,25 +71,27 @@ static void wake_for_output(fcgi__connection *connection) {
    ceases to wait for room, or when bytes were left in the socket on purpose. */
 void fcgi__connection_watch(fcgi__connection *connection) {
   fcgi__poller *poller = connection->server->poller;
-  if (!connection->registered && !connection->parting &&
+  if (!connection->life.registered && !connection->life.parting &&
       !stays_unregistered(connection))
     register_it(connection);
   if (connection->busy > 0)
     wake_for_output(connection);
-  if (!connection->registered || connection->busy > 0)
+  if (!connection->life.registered || connection->busy > 0)
     return;
-  if (connection->polls_out != connection->blocked || connection->unread) {
-    connection->polls_out = connection->blocked;
+  if (connection->life.polls_out != connection->life.blocked ||
+      connection->life.unread) {
+    connection->life.polls_out = connection->life.blocked;
     fcgi__poller_change(poller, connection->fd, events_watched(connection),
                         connection);
-  } else if (connection->reported && !connection->lost) {
+  } else if (connection->life.reported &&
+             !fcgi__connection_is_lost(connection)) {
     fcgi__poller_rearm(poller, connection->fd, events_to_rearm(connection));
   }
-  connection->unread = connection->reported = 0;
+  connection->life.unread = connection->life.reported = 0;
 }
 
 void fcgi__connection_unwatch(fcgi__connection *connection) {
-  if (connection->registered)
+  if (connection->life.registered)
     fcgi__poller_remove(connection->server->poller, connection->fd);
   else
     leave_unwatched(connection);
