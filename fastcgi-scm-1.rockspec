@@ -56,6 +56,7 @@ build = {
         "core/client/client_connect.c",
         "core/gateway/head.c",
         "core/gateway/path.c",
+        "core/gateway/rawhead.c",
         "core/gateway/url.c",
         "core/observe/access.c",
         "core/observe/access_format.c",

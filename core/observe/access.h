@@ -12,15 +12,13 @@
 
 /* What is noted of a request until its line is written. */
 typedef struct fcgi__access {
-  struct timespec began;    /* When its parameters were complete. */
-  uint64_t started_us;      /* The same moment, monotonic. */
-  uint64_t ended_us;        /* When it was ended; 0: not yet. */
-  uint64_t written;         /* Bytes of STDOUT, the head among them. */
-  uint64_t unsent;          /* Those of them that never left. */
-  uint64_t head_len;        /* Bytes of the head. */
-  fcgi__buffer head;        /* The head itself, or its beginning. */
-  unsigned char head_done;  /* 1: its empty line has come. */
-  unsigned char line_start; /* 1: a line of it begins. */
+  struct timespec began; /* When its parameters were complete. */
+  uint64_t started_us;   /* The same moment, monotonic. */
+  uint64_t ended_us;     /* When it was ended; 0: not yet. */
+  uint64_t written;      /* Bytes of STDOUT, the head among them. */
+  uint64_t unsent;       /* Those of them that never left. */
+  uint64_t head_len;     /* Bytes of the head. */
+  fcgi__buffer head;     /* The head itself, or its beginning. */
 } fcgi__access;
 
 /* What a part of a line shows. */
@@ -100,15 +98,17 @@ void fcgi__access_free(fcgi__access_format *format,
 /* A request begins: what to note of it. NULL without memory: then it has no
    line. */
 fcgi__access *fcgi__access_begin(const fcgi_allocator *allocator);
-/* `len` bytes of its STDOUT are on their way; `data` NULL: of a file. */
-void fcgi__access_output(fcgi__access *access, const fcgi_allocator *allocator,
-                         const char *data, size_t len);
+/* Keep its head, as far as a line may ask for it; `sent` bytes of it are on
+   their way. */
+void fcgi__access_head(fcgi__access *access, const fcgi_allocator *allocator,
+                       const void *data, size_t len, size_t sent);
 /* The program has ended it. */
 void fcgi__access_ended(fcgi__access *access);
-/* Its line, `unsent` bytes of its STDOUT never having left. */
+/* Its line; `status` is the answer's, 0 where it has none, and `unsent` bytes
+   of its STDOUT never left. */
 void fcgi__access_write(fcgi__log_text *line, const fcgi__access_format *format,
                         const fcgi_params *params, fcgi__access *access,
-                        uint64_t unsent);
+                        int status, uint64_t unsent);
 /* Free it; NULL is fine. */
 void fcgi__access_drop(fcgi__access *access, const fcgi_allocator *allocator);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What the parts of an access log's line look like. */
+#include "gateway/rawhead.h"
 #include "observe/access.h"
 #include "observe/tally.h"
 #include <stdio.h>
@@ -112,20 +113,13 @@ const char *fcgi__access_header(const fcgi__access *access, const char *name,
                                 size_t name_len, size_t *len) {
   const char *at = (const char *)access->head.data;
   const char *end = at ? at + access->head.len : NULL;
-  while (at < end) {
-    const char *next = memchr(at, '\n', (size_t)(end - at));
-    const char *stop = next ? next : end;
-    if ((size_t)(stop - at) > name_len && at[name_len] == ':' &&
-        strncasecmp(at, name, name_len) == 0) {
-      at += name_len + 1;
-      while (at < stop && (*at == ' ' || *at == '\t'))
-        at++;
-      while (stop > at && (stop[-1] == '\r' || stop[-1] == ' '))
-        stop--;
-      *len = (size_t)(stop - at);
-      return at;
+  fcgi__rawhead_field one;
+  while (at < end && fcgi__rawhead_next(&at, end, &one)) {
+    if (one.field.name_len == name_len &&
+        strncasecmp(one.field.name, name, name_len) == 0) {
+      *len = one.field.value_len;
+      return one.field.value;
     }
-    at = stop + 1;
   }
   return NULL;
 }

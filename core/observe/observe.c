@@ -2,6 +2,7 @@
 #include "observe/observe.h"
 #include "base/alloc.h"
 #include "base/number.h"
+#include "gateway/rawhead.h"
 #include "os/clock.h"
 #include <errno.h>
 #include <string.h>
@@ -77,10 +78,10 @@ void fcgi__observe_overdue(fcgi__observer *observer, fcgi__observed *request) {
 }
 
 static void write_line(fcgi__observer *observer, fcgi__access *access,
-                       const fcgi_params *params, uint64_t unsent) {
+                       const fcgi_params *params, int status, uint64_t unsent) {
   fcgi__log_text line;
   fcgi__access_ended(access);
-  fcgi__access_write(&line, observer->access, params, access, unsent);
+  fcgi__access_write(&line, observer->access, params, access, status, unsent);
   fcgi__logs_add(observer->logs, FCGI__LOG_ACCESS, &line);
 }
 
@@ -90,7 +91,7 @@ void fcgi__observe_close(fcgi__observer *observer, fcgi__observed *request,
     fcgi__observe_stderr(observer, request, NULL, 0);
   if (!request->access)
     return;
-  write_line(observer, request->access, params, unsent);
+  write_line(observer, request->access, params, request->tally.status, unsent);
   fcgi__access_drop(request->access, &observer->allocator);
   request->access = NULL;
 }
@@ -98,12 +99,18 @@ void fcgi__observe_close(fcgi__observer *observer, fcgi__observed *request,
 /* When its parameters were complete nobody has noted; nothing took long. */
 void fcgi__observe_refused(fcgi__observer *observer, const fcgi_params *params,
                            const void *data, size_t len, uint64_t unsent) {
-  fcgi__access access = {.line_start = 1};
+  const fcgi_allocator *allocator = &observer->allocator;
+  fcgi__rawhead scan = {.done = 0};
+  size_t head_len = fcgi__rawhead_scan(&scan, data, len);
+  fcgi__access access = {.written = len};
+  fcgi_header culprit;
+  fcgi__head head;
+  (void)fcgi__rawhead_judge(data, head_len, &head, &culprit);
   clock_gettime(CLOCK_REALTIME, &access.began);
   access.started_us = access.ended_us = fcgi__now_us();
-  fcgi__access_output(&access, &observer->allocator, data, len);
-  write_line(observer, &access, params, unsent);
-  fcgi__buffer_clear(&access.head, &observer->allocator);
+  fcgi__access_head(&access, allocator, data, head_len, head_len);
+  write_line(observer, &access, params, head.status, unsent);
+  fcgi__buffer_clear(&access.head, allocator);
 }
 
 void fcgi__observe_free(fcgi__observer *observer, fcgi__observed *request) {

@@ -77,12 +77,21 @@ static inline void fcgi__observe_given(fcgi__observer *observer,
                       observer->thread_ids);
 }
 
-/* `len` bytes of its STDOUT are on their way; `data` NULL: of a file. */
-static inline void fcgi__observe_output(fcgi__observer *observer,
-                                        fcgi__observed *request,
-                                        const char *data, size_t len) {
+/* The head of its answer is known: `status`, and `len` bytes of which `sent`
+   are on their way. */
+static inline void fcgi__observe_head(fcgi__observer *observer,
+                                      fcgi__observed *request, int status,
+                                      const void *data, size_t len,
+                                      size_t sent) {
+  request->tally.status = (uint16_t)status;
   if (request->access)
-    fcgi__access_output(request->access, &observer->allocator, data, len);
+    fcgi__access_head(request->access, &observer->allocator, data, len, sent);
+}
+
+/* `len` bytes of its STDOUT are on their way, be they head or body. */
+static inline void fcgi__observe_output(fcgi__observed *request, size_t len) {
+  if (request->access)
+    request->access->written += len;
 }
 
 /* It writes STDERR; `data` NULL: no more. */

@@ -120,29 +120,6 @@ void fcgi__tally_given(fcgi__tally *tally, fcgi__board_slot *slot,
 #endif
 }
 
-/* CGI output has the status in a field, 200 where it has none (RFC 3875,
-   6.3.3). What is not in the first write is taken for 200. */
-void fcgi__tally_raw(fcgi__tally *tally, const char *data, size_t len) {
-  static const char name[] = "Status:";
-  const char *end = data + len, *line = data;
-  tally->status = 200;
-  while (line < end && *line != '\n' && *line != '\r') {
-    const char *next = memchr(line, '\n', (size_t)(end - line));
-    size_t line_len = (size_t)((next ? next : end) - line), at = 7;
-    if (line_len > at && strncasecmp(line, name, at) == 0) {
-      int status = 0;
-      while (at < line_len && line[at] == ' ')
-        at++;
-      for (int i = 0; i < 3 && at < line_len; i++, at++)
-        status = status * 10 + (line[at] - '0');
-      tally->status = (uint16_t)status;
-    }
-    if (!next)
-      break;
-    line = next + 1;
-  }
-}
-
 static void leave_phase(fcgi__board_slot *slot, fcgi_phase phase) {
   if (phase == FCGI_PHASE_QUEUED)
     lower(slot, FCGI_METRIC_QUEUED);

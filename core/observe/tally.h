@@ -22,8 +22,6 @@ void fcgi__tally_begin(fcgi__tally *tally, fcgi__board_slot *slot,
 /* It is given to one, in this thread; `with_id` 1: note the kernel's number of
    the thread. */
 void fcgi__tally_given(fcgi__tally *tally, fcgi__board_slot *slot, int with_id);
-/* Raw output begins with these bytes. */
-void fcgi__tally_raw(fcgi__tally *tally, const char *data, size_t len);
 /* It has ended, but for what is still to be sent. */
 void fcgi__tally_ended(fcgi__tally *tally, fcgi__board_slot *slot);
 /* Its handler has not returned by the deadline. */

@@ -76,8 +76,7 @@ int fcgi__request_put(fcgi_request *request, const void *data, size_t len) {
     error = fcgi_session_write(request->connection->session, request->id,
                                FCGI_STREAM_STDOUT, data, len);
   if (!error)
-    fcgi__observe_output(&request->connection->server->observer,
-                         &request->observed, data, len);
+    fcgi__observe_output(&request->observed, len);
   return error;
 }
 
@@ -97,8 +96,7 @@ static int write_lent(fcgi_request *request, const void *data, size_t len,
   if (!error)
     error = fcgi_session_lend(session, request->id, data, len);
   if (!error)
-    fcgi__observe_output(&request->connection->server->observer,
-                         &request->observed, data, len);
+    fcgi__observe_output(&request->observed, len);
   if (!error)
     error = send_now(request);
   if (!error && more && request->timeout_ms != 0)
@@ -132,8 +130,8 @@ static ptrdiff_t write_bytes(fcgi_request *request, const uint8_t *data,
 size_t fcgi__request_filter(fcgi_request *request, const char *data,
                             size_t len) {
   size_t head = 0;
-  if (request->answer == FCGI__ANSWER_RAW && !request->head_seen)
-    head = fcgi__raw_scan(request, data, len);
+  if (request->answer == FCGI__ANSWER_RAW && !request->scan.done)
+    head = fcgi__rawhead_scan(&request->scan, data, len);
   return request->head_only ? head : len;
 }
 
@@ -151,16 +149,15 @@ static ptrdiff_t heed_stop(fcgi_request *request, ptrdiff_t result) {
 
 /* Of what the filter has looked at only `done` bytes were taken: the caller
    brings the rest again. */
-static void filter_less(fcgi_request *request, uint8_t seen, uint8_t line,
+static void filter_less(fcgi_request *request, fcgi__rawhead before,
                         const void *data, ptrdiff_t done) {
-  request->head_seen = seen;
-  request->head_line = line;
+  request->scan = before;
   fcgi__request_filter(request, data, done > 0 ? (size_t)done : 0);
 }
 
 static ptrdiff_t write_filtered(fcgi_request *request, const char *data,
                                 size_t len) {
-  uint8_t seen = request->head_seen, line = request->head_line;
+  const fcgi__rawhead before = request->scan;
   size_t pass = fcgi__request_filter(request, data, len);
   ptrdiff_t done = fcgi__request_spend(request, len);
   if (done == 0)
@@ -168,8 +165,8 @@ static ptrdiff_t write_filtered(fcgi_request *request, const char *data,
   if (done > 0 && request->body_left > 0)
     request->body_left -= done;
   if (done != (ptrdiff_t)pass)
-    filter_less(request, seen, line, data, done);
-  if (request->head_seen && !request->head_out && done >= 0)
+    filter_less(request, before, data, done);
+  if (request->scan.done && !request->head_out && done >= 0)
     fcgi__request_head_out(request);
   return done == (ptrdiff_t)pass ? (ptrdiff_t)len : done;
 }
@@ -279,8 +276,7 @@ int fcgi__request_pump_file(fcgi_request *request) {
     if (fcgi_session_write_file(request->connection->session, request->id,
                                 request->file_fd, request->file_offset, part))
       return FCGI_ERR_NOMEM;
-    fcgi__observe_output(&request->connection->server->observer,
-                         &request->observed, NULL, part);
+    fcgi__observe_output(&request->observed, part);
     request->file_offset += part;
     request->file_left -= part;
   }
@@ -323,7 +319,7 @@ static int start_file(fcgi_request *request, int fd, uint64_t offset,
     request->body_left -= (int64_t)len;
   request->file_next = request->connection->life.files;
   request->connection->life.files = request;
-  request->head_seen = request->head_out = 1; /* A file has it all. */
+  request->scan.done = request->head_out = 1; /* A file has it all. */
   return request->timeout_ms == 0 ? send_now(request)
                                   : wait_for_room(request, 0);
 }

@@ -47,7 +47,7 @@ fcgi_request *fcgi__request_new(fcgi__connection *connection,
   request->role = event->spec;
   request->content_length = event->content_length;
   request->head_only = (uint8_t)is_head(event->params);
-  request->head_line = request->fed = 1;
+  request->fed = 1;
   request->body_left = -1;
   request->timeout_ms = fcgi__wait_ms(config->io_timeout_ms);
   request->body.fd = request->data.fd = request->file_fd = -1;

@@ -4,6 +4,7 @@
 #define FCGI_SERVER_REQUEST_H
 
 #include "gateway/path.h"
+#include "gateway/rawhead.h"
 #include "observe/observe.h"
 #include "os/spool.h"
 #include "server/connection.h"
@@ -44,8 +45,7 @@ struct fcgi_request {
   uint8_t closed;               /* 1: the session has closed it. */
   uint8_t close_due;            /* 1: CLOSE waits for the last callback. */
   uint8_t head_only;          /* 1: HEAD, the body of the answer is dropped. */
-  uint8_t head_seen;          /* Raw output: 1 after the empty line. */
-  uint8_t head_line;          /* Raw output: 1 at the start of a line. */
+  fcgi__rawhead scan;         /* Raw output: where its head ends. */
   uint8_t head_named;         /* Raw output: 1: its first line is a field's. */
   uint8_t head_out;           /* 1: the head is queued; STDERR may follow. */
   uint8_t errors_open;        /* 1: what STDERR was given ends in no newline. */
@@ -176,9 +176,6 @@ int fcgi__request_check(const fcgi_request *request);
 /* Take from raw output the bytes of its head, which leaves once it is whole
    and judged: how many they are, or an error. */
 ptrdiff_t fcgi__raw_head(fcgi_request *request, const char *data, size_t len);
-/* How many of `len` bytes of raw output are head, up to and with the empty
-   line; lines may end in LF alone (RFC 3875, 6.2). */
-size_t fcgi__raw_scan(fcgi_request *request, const char *data, size_t len);
 /* Let go what is held of a head that will never be whole: 0, or an error. */
 int fcgi__raw_release(fcgi_request *request);
 

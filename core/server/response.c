@@ -201,6 +201,15 @@ void fcgi__request_dropped(const fcgi_request *request, uint32_t hops) {
                        fcgi__hop_name(bit));
 }
 
+/* A short body stands behind the head. */
+static void observe_head(fcgi_request *request, const start *of,
+                         const uint8_t *bytes, size_t len) {
+  int status = of->head.status;
+  size_t head = fcgi__status_has_no_body(status) ? len : len - of->len;
+  fcgi__observe_head(&request->connection->server->observer, &request->observed,
+                     status, bytes, head, head);
+}
+
 /* Put it on STDOUT, in one write. */
 static int write_head(fcgi_request *request, const start *of) {
   const fcgi_allocator *allocator = &request->connection->server->allocator;
@@ -215,7 +224,7 @@ static int write_head(fcgi_request *request, const start *of) {
   error = fcgi__request_put(request, bytes, (size_t)(end - bytes));
   if (!error) {
     request->answer = FCGI__ANSWER_BODY;
-    request->observed.tally.status = (uint16_t)of->head.status;
+    observe_head(request, of, bytes, (size_t)(end - bytes));
     fcgi__request_head_out(request);
   }
   if (fcgi__status_has_no_body(of->head.status))

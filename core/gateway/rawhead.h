@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/* The head of an answer as a CGI program writes it (RFC 3875, 6.2): lines that
+   end in LF, with or without a CR before it, up to an empty one. */
+#ifndef FCGI_GATEWAY_RAWHEAD_H
+#define FCGI_GATEWAY_RAWHEAD_H
+
+#include "gateway/head.h"
+
+/* Where a head ends, found out in pieces. Zero-initialised it is at its
+   beginning. */
+typedef struct fcgi__rawhead {
+  uint8_t done;    /* 1: the empty line has come. */
+  uint8_t in_line; /* 1: a line has begun and has not ended. */
+} fcgi__rawhead;
+
+/* How many of `len` further bytes are head, up to and with the empty line. */
+size_t fcgi__rawhead_scan(fcgi__rawhead *scan, const char *data, size_t len);
+
+/* One field of a head, or a line that is none. */
+typedef struct fcgi__rawhead_field {
+  fcgi_header field; /* Its name is empty where there is no colon. */
+  const char *begin; /* The whole of it, */
+  size_t len;        /* with the lines that continue it. */
+} fcgi__rawhead_field;
+
+/* 1 and the field at `*at`, which moves behind it; 0 at `end`. */
+int fcgi__rawhead_next(const char **at, const char *end,
+                       fcgi__rawhead_field *out);
+
+/* Judge a whole head and fill in `*head`, whose status is the one that web
+   servers show. `*culprit` is the field at fault, if one is. */
+fcgi__head_fault fcgi__rawhead_judge(const char *data, size_t len,
+                                     fcgi__head *head, fcgi_header *culprit);
+
+#endif
