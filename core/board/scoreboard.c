@@ -199,7 +199,7 @@ static void move(_Atomic uint64_t *to, _Atomic uint64_t *from) {
   atomic_fetch_add(to, atomic_exchange(from, 0));
 }
 
-void fcgi__board_leave(fcgi__board *board, int slot) {
+void fcgi__board_release_slot(fcgi__board *board, int slot) {
   fcgi__board_slot *at = fcgi__board_slot_at(board, slot);
   fcgi__board_counts *former;
   if (!at)

@@ -110,7 +110,7 @@ void fcgi__board_set_pid(fcgi__board *board, int slot, int64_t pid);
 void fcgi__board_set_state(fcgi__board *board, int slot,
                            fcgi_worker_state state);
 /* It is gone: what it counted goes to the former ones, the slot is free. */
-void fcgi__board_leave(fcgi__board *board, int slot);
+void fcgi__board_release_slot(fcgi__board *board, int slot);
 /* Count an event of the supervisor. */
 void fcgi__board_count(fcgi__board *board, fcgi_supervised event);
 /* The generation that serves, and who the supervisor is. */

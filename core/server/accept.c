@@ -12,7 +12,7 @@ enum {
   DOUBTS = 4096   /* How many may wait at a listener, as a rule. */
 };
 
-void fcgi__server_accept_on(fcgi_server *server) {
+void fcgi__accept_on(fcgi_server *server) {
   pthread_mutex_lock(&server->lock);
   if (!atomic_load(&server->accepting) && !atomic_load(&server->stopping)) {
     atomic_store(&server->accepting, 1);
@@ -26,7 +26,7 @@ void fcgi__server_accept_on(fcgi_server *server) {
   pthread_mutex_unlock(&server->lock);
 }
 
-void fcgi__server_accept_off(fcgi_server *server) {
+void fcgi__accept_off(fcgi_server *server) {
   pthread_mutex_lock(&server->lock);
   if (atomic_exchange(&server->accepting, 0))
     for (size_t i = 0; i < server->listener_count; i++)
@@ -35,7 +35,7 @@ void fcgi__server_accept_off(fcgi_server *server) {
   pthread_mutex_unlock(&server->lock);
 }
 
-int fcgi__server_has_waiting(fcgi_server *server) {
+int fcgi__accept_has_waiting(fcgi_server *server) {
   struct pollfd at[FCGI__LISTENERS];
   nfds_t count = (nfds_t)server->listener_count;
   for (nfds_t i = 0; i < count; i++)
@@ -53,13 +53,13 @@ static void lower_again(fcgi_server *server, long long again) {
 /* Out of descriptors or memory, or a listener that is no more: one that stays
    readable would spin, so it rests a while. Connections that are open go on,
    and other processes may have room. */
-void fcgi__server_rest_from_accepting(fcgi_server *server) {
+void fcgi__accept_rest(fcgi_server *server) {
   long long again = fcgi__now() + PAUSE_MS;
   const char *why = strerror(errno);
   fcgi__server_trouble(server, FCGI__TROUBLE_ACCEPT, why, FCGI_LOG_WARNING,
                        "cannot accept a connection: %s; trying again in %d ms",
                        why, PAUSE_MS);
-  fcgi__server_accept_off(server);
+  fcgi__accept_off(server);
   fcgi__handover_tell(server);
   lower_again(server, again);
   fcgi__server_deadline(server, again);
@@ -71,27 +71,27 @@ void fcgi__server_doubt(fcgi_server *server) {
 
 /* Another thread may find the poller empty once this connection is taken, so
    the doubts are those from before. */
-int fcgi__server_accept(fcgi_server *server, fcgi__listener *listener) {
+int fcgi__accept_one(fcgi_server *server, fcgi__listener *listener) {
   int late = atomic_load(&server->doubts) > 0;
   int fd = fcgi__guard_accept(server, listener);
   if (fd >= 0)
     fcgi__connection_start(server, fd, late);
   else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR &&
            errno != ECONNABORTED && errno != EPROTO)
-    fcgi__server_rest_from_accepting(server);
+    fcgi__accept_rest(server);
   return fd >= 0;
 }
 
-void fcgi__server_accept_some(fcgi_server *server, fcgi__listener *listener,
-                              int most) {
+void fcgi__accept_some(fcgi_server *server, fcgi__listener *listener,
+                       int most) {
   fcgi__server_doubt(server);
   while (most-- > 0 &&
          atomic_load(&server->open) < server->config.limit_connections &&
-         fcgi__server_accept(server, listener))
+         fcgi__accept_one(server, listener))
     ;
 }
 
-void fcgi__server_accept_waiting(fcgi_server *server, int most) {
+void fcgi__accept_waiting(fcgi_server *server, int most) {
   for (size_t i = 0; i < server->listener_count; i++)
-    fcgi__server_accept_some(server, &server->listeners[i], most);
+    fcgi__accept_some(server, &server->listeners[i], most);
 }

@@ -377,7 +377,7 @@ int fcgi__request_end(fcgi_request *request, uint32_t app_status) {
     return FCGI_ERR_STATE;
   request->connection->life.flush = 1;
   fcgi__connection_resume(request->connection); /* To drain the rest. */
-  fcgi__server_forget(request->connection->server, request);
+  fcgi__ready_forget(request->connection->server, request);
   if (sends_file(request)) {
     request->end_due = 1;
     request->app_status = app_status;
@@ -475,6 +475,5 @@ void fcgi__request_room(fcgi_request *request) {
     return;
   }
   request->wants_room = 0;
-  fcgi__server_notify(request->connection->server, request,
-                      FCGI_EVENT_WRITABLE);
+  fcgi__ready_notify(request->connection->server, request, FCGI_EVENT_WRITABLE);
 }

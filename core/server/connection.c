@@ -41,7 +41,7 @@ void fcgi__connection_close(fcgi__connection *connection) {
   fcgi_session_free(connection->session);
   connection->session = NULL;
   atomic_store(&connection->deadline, LLONG_MAX);
-  fcgi__server_give_back(server, connection);
+  fcgi__pool_give_back(server, connection);
 }
 
 static int is_finished(const fcgi__connection *connection, unsigned flags) {
@@ -125,7 +125,7 @@ void fcgi__connection_unlock(fcgi__connection *connection) {
     fcgi__server_nudge(server);
 }
 
-void fcgi__connection_leave(fcgi__connection *connection) {
+void fcgi__connection_unlock_only(fcgi__connection *connection) {
   pthread_mutex_unlock(&connection->lock);
 }
 
@@ -388,7 +388,7 @@ static void begin_life(fcgi__connection *connection, int fd, int in_use) {
 }
 
 static void start(fcgi_server *server, int fd, int in_use, int late) {
-  fcgi__connection *connection = fcgi__server_take(server);
+  fcgi__connection *connection = fcgi__pool_take(server);
   fcgi_session_config config = server->session_config;
   if (!connection) {
     close(fd);
@@ -398,7 +398,7 @@ static void start(fcgi_server *server, int fd, int in_use, int late) {
   fcgi__connection_lock(connection);
   if (fcgi_session_new(&connection->session, &config)) {
     close(fd);
-    fcgi__server_give_back(server, connection);
+    fcgi__pool_give_back(server, connection);
     pthread_mutex_unlock(&connection->lock);
     return;
   }
@@ -428,7 +428,7 @@ void fcgi__connection_discard(fcgi__connection *connection) {
     return;
   while (connection->life.all) {
     fcgi_request *request = connection->life.all;
-    fcgi__server_forget(connection->server, request);
+    fcgi__ready_forget(connection->server, request);
     fcgi__request_observe_close(request);
     fcgi__request_unlink(request);
     fcgi__request_free(request);

@@ -172,7 +172,7 @@ void fcgi__connection_lock(fcgi__connection *connection);
 void fcgi__connection_settle(fcgi__connection *connection);
 void fcgi__connection_unlock(fcgi__connection *connection);
 /* Only unlock: nothing was changed. */
-void fcgi__connection_leave(fcgi__connection *connection);
+void fcgi__connection_unlock_only(fcgi__connection *connection);
 
 /* Read until the socket is empty or the window is full. */
 void fcgi__connection_receive(fcgi__connection *connection);

@@ -28,7 +28,7 @@ void fcgi__request_dispatch(fcgi_request *request) {
       return;
     begin_watched(request);
   }
-  fcgi__server_notify(server, request, FCGI_EVENT_REQUEST);
+  fcgi__ready_notify(server, request, FCGI_EVENT_REQUEST);
 }
 
 /* The library answers for a program that has not seen the request. */

@@ -97,7 +97,7 @@ void fcgi__gather_flush(fcgi_server *server) {
   if (!held)
     return;
   pthread_mutex_lock(&server->lock);
-  next = fcgi__server_turn(server);
+  next = fcgi__ready_turn(server);
   pthread_mutex_unlock(&server->lock);
   if (next == held)
     return;

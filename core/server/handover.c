@@ -179,7 +179,7 @@ void fcgi__handover_hold(fcgi__connection *connection, unsigned flags) {
 static int has_room(fcgi_server *server, int in) {
   int fd = fcntl(in, F_DUPFD_CLOEXEC, 0);
   if (fd < 0) {
-    fcgi__server_rest_from_accepting(server);
+    fcgi__accept_rest(server);
     return 0;
   }
   close(fd);
@@ -198,7 +198,7 @@ static void use(fcgi_server *server, int fd) {
     fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
     fcgi__connection_take_up(server, fd);
   } else /* A wish to look. */
-    fcgi__server_accept_waiting(server, server->config.backlog);
+    fcgi__accept_waiting(server, server->config.backlog);
 }
 
 void fcgi__handover_take(fcgi_server *server) {
@@ -209,7 +209,7 @@ void fcgi__handover_take(fcgi_server *server) {
   if (result > 0)
     use(server, fd);
   else if (result == 0) /* Nobody will pass a connection any more. */
-    fcgi__handover_leave(server);
+    fcgi__handover_stop_taking(server);
 }
 
 /* All are taken before one is used, for that may be passed on at once. */
@@ -224,7 +224,7 @@ static void take_all(fcgi_server *server, int in) {
 
 /* Others may be stopping too, so what has come is served here, or passed on
    once more. */
-void fcgi__handover_leave(fcgi_server *server) {
+void fcgi__handover_stop_taking(fcgi_server *server) {
   fcgi__handover *handover = &server->handover;
   int in;
   pthread_mutex_lock(&server->lock);

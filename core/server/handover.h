@@ -45,7 +45,7 @@ void fcgi__handover_watch(fcgi_server *server);
 void fcgi__handover_rest(fcgi_server *server);
 
 /* Take up no more of them, but for what has come already. */
-void fcgi__handover_leave(fcgi_server *server);
+void fcgi__handover_stop_taking(fcgi_server *server);
 
 /* Have some other process look whether connections wait to be accepted. */
 void fcgi__handover_tell(fcgi_server *server);

@@ -86,7 +86,7 @@ void fcgi__server_sweep(fcgi_server *server) {
     return;
   if (atomic_load(&server->accept_again) <= state.now) {
     atomic_store(&server->accept_again, LLONG_MAX);
-    fcgi__server_accept_on(server);
+    fcgi__accept_on(server);
   }
   fcgi__server_each_connection(server, sweep_one, &state);
   if (state.next <= state.now)
@@ -115,7 +115,7 @@ static int is_listener(const fcgi_server *server, const void *owner) {
 static void serve_report(fcgi_server *server, const fcgi__ready *report) {
   fcgi__connection *connection = report->owner;
   if (is_listener(server, report->owner)) {
-    fcgi__server_accept(server, report->owner);
+    fcgi__accept_one(server, report->owner);
     return;
   }
   if (report->owner == &server->handover) {
@@ -165,7 +165,7 @@ void fcgi__server_serve_waiting(fcgi_server *server, int accept) {
       }
   }
   if (atomic_load(&server->stop_wanted) != atomic_load(&server->stopping))
-    fcgi__server_carry_out_stop(server, 0);
+    fcgi__stop_carry_out(server, 0);
   if (atomic_load(&server->ready_count) > 0 || is_over(server) ||
       atomic_load(&server->sleepers) > 0)
     fcgi__server_nudge(server);
@@ -271,13 +271,13 @@ static int pop_ready(fcgi_server *server, fcgi_server_event *event, int hold,
   if (!looked)
     look_around(server, now);
   pthread_mutex_lock(&server->lock);
-  while ((request = fcgi__server_doubtful(server, now)) != NULL) {
+  while ((request = fcgi__ready_doubtful(server, now)) != NULL) {
     pthread_mutex_unlock(&server->lock);
     fcgi__request_look(request);
     pthread_mutex_lock(&server->lock);
   }
   if (server->turn_first) {
-    fcgi__server_pop(server, event, hold);
+    fcgi__ready_pop(server, event, hold);
     found = 1;
   }
   pthread_mutex_unlock(&server->lock);
@@ -308,7 +308,7 @@ int fcgi__server_take_event(fcgi_server *server, fcgi_server_event *event,
     if (atomic_load_explicit(&server->offered, memory_order_relaxed) >= 0)
       serve_offered(server);
     if (atomic_load(&server->stop_wanted) != atomic_load(&server->stopping))
-      fcgi__server_carry_out_stop(server, 1);
+      fcgi__stop_carry_out(server, 1);
     fcgi__gather_flush(server);
     if (pop_ready(server, event, hold, looked)) {
       if (event->type == FCGI_EVENT_REQUEST)

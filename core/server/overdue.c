@@ -51,7 +51,7 @@ static void give_up(fcgi_request *request, int given) {
     return;
   request->overdue = request->cut = 1;
   request->aborted = FCGI_ABORT_DEADLINE;
-  fcgi__server_notify(request->connection->server, request, FCGI_EVENT_ABORT);
+  fcgi__ready_notify(request->connection->server, request, FCGI_EVENT_ABORT);
   fcgi__connection_wake(request->connection);
 }
 
@@ -62,7 +62,7 @@ static void pass_deadline(fcgi_request *request) {
   int given, gone = request->aborted > FCGI_ABORT_RECORD;
   char what[FCGI__WHAT];
   fcgi__request_describe(request, what);
-  given = fcgi__server_withdraw(server, request, gone);
+  given = fcgi__ready_withdraw(server, request, gone);
   request->answer_due = LLONG_MAX;
   if (!gone)
     fcgi__observe_count(&server->observer, FCGI_METRIC_ABORTS_DEADLINE, 1);
@@ -154,9 +154,9 @@ static int finish_overdue(fcgi_request *request) {
   if (request->left)
     return 0;
   request->left = 1;
-  fcgi__server_forget(server, request);
+  fcgi__ready_forget(server, request);
   if (request->closed)
-    fcgi__server_no_longer_late(server, request);
+    fcgi__ready_no_longer_late(server, request);
   return 1;
 }
 
@@ -174,7 +174,7 @@ int fcgi__request_end_with(fcgi_request *request, fcgi__request_ender *call,
   else
     error = call(request, data);
   if (error == FCGI_ERR_STATE && !connection->life.flush)
-    fcgi__connection_leave(connection);
+    fcgi__connection_unlock_only(connection);
   else
     fcgi__connection_unlock(connection);
   if (release)

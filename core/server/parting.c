@@ -26,7 +26,7 @@ static void enlist(fcgi__connection *connection) {
       pthread_mutex_trylock(&before->lock) != 0)
     return;
   if (before->fd < 0 || !before->life.parting) {
-    fcgi__connection_leave(before);
+    fcgi__connection_unlock_only(before);
     return;
   }
   fcgi__connection_look_after(before);

@@ -27,7 +27,7 @@ static fcgi__connection *add_segment(fcgi_server *server) {
   return segment;
 }
 
-fcgi__connection *fcgi__server_take(fcgi_server *server) {
+fcgi__connection *fcgi__pool_take(fcgi_server *server) {
   fcgi__connection *connection;
   pthread_mutex_lock(&server->lock);
   connection = server->unused;
@@ -40,18 +40,18 @@ fcgi__connection *fcgi__server_take(fcgi_server *server) {
   pthread_mutex_unlock(&server->lock);
   if (connection &&
       atomic_load(&server->open) >= server->config.limit_connections) {
-    fcgi__server_accept_off(server);
+    fcgi__accept_off(server);
     /* One that was closed meanwhile has found nothing to switch on. */
     if (atomic_load(&server->open) < server->config.limit_connections)
-      fcgi__server_accept_on(server);
+      fcgi__accept_on(server);
     else if (atomic_load(&server->sleepers) > 0 &&
-             fcgi__server_has_waiting(server))
+             fcgi__accept_has_waiting(server))
       fcgi__handover_tell(server); /* They may have been woken for it. */
   }
   return connection;
 }
 
-void fcgi__server_give_back(fcgi_server *server, fcgi__connection *connection) {
+void fcgi__pool_give_back(fcgi_server *server, fcgi__connection *connection) {
   unsigned open;
   pthread_mutex_lock(&server->lock);
   connection->next = server->unused;
@@ -62,7 +62,7 @@ void fcgi__server_give_back(fcgi_server *server, fcgi__connection *connection) {
                     atomic_load(&server->open));
   if (!atomic_load(&server->accepting) &&
       open < server->config.limit_connections)
-    fcgi__server_accept_on(server);
+    fcgi__accept_on(server);
   if (open == 0 && atomic_load(&server->stopping))
     fcgi__poller_wake(server->poller);
 }

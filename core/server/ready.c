@@ -34,7 +34,7 @@ static void leave_turns(fcgi_server *server, fcgi__connection *connection) {
 }
 
 /* Time is asked for only where there are several. */
-fcgi__connection *fcgi__server_turn(fcgi_server *server) {
+fcgi__connection *fcgi__ready_turn(fcgi_server *server) {
   fcgi__connection *connection = server->turn_first;
   uint64_t now;
   if (!connection || !connection->turn_next)
@@ -83,8 +83,8 @@ static void take_out(fcgi_server *server, fcgi_request *request) {
   atomic_fetch_sub_explicit(&connection->waiting, 1, memory_order_relaxed);
 }
 
-void fcgi__server_notify(fcgi_server *server, fcgi_request *request,
-                         fcgi_event_type type) {
+void fcgi__ready_notify(fcgi_server *server, fcgi_request *request,
+                        fcgi_event_type type) {
   if (!(atomic_load(&server->events) & 1u << type) || request->end_due)
     return; /* Nobody asked, or the program has ended it already. */
   if (type == FCGI_EVENT_REQUEST && request->connection->life.gone)
@@ -100,7 +100,7 @@ void fcgi__server_notify(fcgi_server *server, fcgi_request *request,
   pthread_mutex_unlock(&server->lock);
 }
 
-void fcgi__server_forget(fcgi_server *server, fcgi_request *request) {
+void fcgi__ready_forget(fcgi_server *server, fcgi_request *request) {
   pthread_mutex_lock(&server->lock);
   request->pending = 0;
   if (request->is_ready)
@@ -108,7 +108,7 @@ void fcgi__server_forget(fcgi_server *server, fcgi_request *request) {
   pthread_mutex_unlock(&server->lock);
 }
 
-void fcgi__server_late(fcgi_server *server, fcgi_request *request) {
+void fcgi__ready_late(fcgi_server *server, fcgi_request *request) {
   pthread_mutex_lock(&server->lock);
   request->all_prev = NULL;
   request->all_next = server->late;
@@ -118,7 +118,7 @@ void fcgi__server_late(fcgi_server *server, fcgi_request *request) {
   pthread_mutex_unlock(&server->lock);
 }
 
-void fcgi__server_no_longer_late(fcgi_server *server, fcgi_request *request) {
+void fcgi__ready_no_longer_late(fcgi_server *server, fcgi_request *request) {
   pthread_mutex_lock(&server->lock);
   if (request->all_prev)
     request->all_prev->all_next = request->all_next;
@@ -129,8 +129,8 @@ void fcgi__server_no_longer_late(fcgi_server *server, fcgi_request *request) {
   pthread_mutex_unlock(&server->lock);
 }
 
-int fcgi__server_withdraw(fcgi_server *server, fcgi_request *request,
-                          int only_look) {
+int fcgi__ready_withdraw(fcgi_server *server, fcgi_request *request,
+                         int only_look) {
   int given;
   pthread_mutex_lock(&server->lock);
   given = request->wants_close;
@@ -143,7 +143,7 @@ int fcgi__server_withdraw(fcgi_server *server, fcgi_request *request,
   return given;
 }
 
-int fcgi__server_let_go(fcgi_server *server, fcgi_request *request) {
+int fcgi__ready_let_go(fcgi_server *server, fcgi_request *request) {
   int free_of_all;
   pthread_mutex_lock(&server->lock);
   free_of_all = atomic_fetch_sub(&request->held, 1) == 1 && !request->is_ready;
@@ -152,8 +152,8 @@ int fcgi__server_let_go(fcgi_server *server, fcgi_request *request) {
 }
 
 /* A connection is asked again no sooner than after the same time. */
-fcgi_request *fcgi__server_doubtful(fcgi_server *server, long long now) {
-  fcgi__connection *connection = fcgi__server_turn(server);
+fcgi_request *fcgi__ready_doubtful(fcgi_server *server, long long now) {
+  fcgi__connection *connection = fcgi__ready_turn(server);
   fcgi_request *request = connection ? connection->ready_first : NULL;
   if (!request || !(request->pending & 1u << FCGI_EVENT_REQUEST) ||
       now - request->ready_at < WAITED_MS ||
@@ -166,8 +166,8 @@ fcgi_request *fcgi__server_doubtful(fcgi_server *server, long long now) {
 
 /* Events of one request come in the order of their numbers, CLOSE last; a
    request with several goes to the end of its list after each. */
-void fcgi__server_pop(fcgi_server *server, fcgi_server_event *event, int hold) {
-  fcgi_request *request = fcgi__server_turn(server)->ready_first;
+void fcgi__ready_pop(fcgi_server *server, fcgi_server_event *event, int hold) {
+  fcgi_request *request = fcgi__ready_turn(server)->ready_first;
   int type = __builtin_ctz(request->pending);
   take_out(server, request);
   request->pending &= ~(1u << type);

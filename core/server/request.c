@@ -157,7 +157,7 @@ static void queue_input(fcgi_request *request, fcgi__spool *body,
     cut_input(request);
   else if (fcgi__spool_unread(body) >= most)
     fcgi__connection_pause(connection);
-  fcgi__server_notify(server, request, event->type);
+  fcgi__ready_notify(server, request, event->type);
 }
 
 void fcgi__request_input(fcgi_request *request, const fcgi_event *event) {
@@ -201,7 +201,7 @@ void fcgi__request_input_end(fcgi_request *request, const fcgi_event *event) {
   if (!request->dispatched && request->input_done)
     fcgi__request_dispatch(request);
   else if (request->dispatched && !request->ended)
-    fcgi__server_notify(request->connection->server, request, event->type);
+    fcgi__ready_notify(request->connection->server, request, event->type);
 }
 
 void fcgi__request_abort(fcgi_request *request, fcgi_abort_reason reason) {
@@ -221,10 +221,10 @@ void fcgi__request_abort(fcgi_request *request, fcgi_abort_reason reason) {
     request->end_due = 0; /* Its file has no reader any more. */
     fcgi__request_end(request, request->app_status);
   } else if (reason > FCGI_ABORT_RECORD && !request->ended &&
-             !fcgi__server_withdraw(server, request, 1)) {
+             !fcgi__ready_withdraw(server, request, 1)) {
     fcgi__request_end(request, 0); /* No handler begins for nobody. */
   } else if (!request->ended) {
-    fcgi__server_notify(server, request, FCGI_EVENT_ABORT);
+    fcgi__ready_notify(server, request, FCGI_EVENT_ABORT);
   }
 }
 
@@ -242,7 +242,7 @@ void fcgi__request_look(fcgi_request *request) {
 static void give_close(fcgi_request *request) {
   request->close_due = atomic_load(&request->held) > 0;
   if (!request->close_due)
-    fcgi__server_notify(request->connection->server, request, FCGI_EVENT_CLOSE);
+    fcgi__ready_notify(request->connection->server, request, FCGI_EVENT_CLOSE);
 }
 
 void fcgi__request_observe_close(fcgi_request *request) {
@@ -264,9 +264,9 @@ void fcgi__request_close(fcgi_request *request) {
   fcgi__request_unlink(request);
   if (!request->kept) {
     request->params = NULL;
-    fcgi__server_forget(server, request);
+    fcgi__ready_forget(server, request);
   } else if (!request->left) {
-    fcgi__server_late(server, request);
+    fcgi__ready_late(server, request);
   }
   if (request->wants_close &&
       (atomic_load(&server->events) & 1u << FCGI_EVENT_CLOSE))
@@ -279,13 +279,13 @@ void fcgi__request_release(fcgi_request *request) {
   fcgi__connection *connection = request->connection;
   int gone;
   fcgi__connection_lock(connection);
-  gone = fcgi__server_let_go(connection->server, request) && request->closed;
+  gone = fcgi__ready_let_go(connection->server, request) && request->closed;
   if (gone && request->close_due) {
     give_close(request);
     fcgi__connection_unlock(connection);
     return;
   }
-  fcgi__connection_leave(connection);
+  fcgi__connection_unlock_only(connection);
   if (gone)
     fcgi__request_free(request);
 }

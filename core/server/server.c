@@ -136,8 +136,8 @@ int fcgi_server_new(fcgi_server **out, const fcgi_server_config *config) {
 static void free_late(fcgi_server *server) {
   while (server->late) {
     fcgi_request *request = server->late;
-    fcgi__server_forget(server, request);
-    fcgi__server_no_longer_late(server, request);
+    fcgi__ready_forget(server, request);
+    fcgi__ready_no_longer_late(server, request);
     fcgi__request_free(request);
   }
 }
@@ -158,7 +158,7 @@ static void free_connections(fcgi_server *server) {
 static void free_ready(fcgi_server *server) {
   while (server->turn_first) {
     fcgi_request *request = server->turn_first->ready_first;
-    fcgi__server_forget(server, request);
+    fcgi__ready_forget(server, request);
     if (request->closed)
       fcgi__request_free(request);
   }

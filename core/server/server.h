@@ -156,40 +156,40 @@ void fcgi__server_log(fcgi_server *server, fcgi_log_level level,
     __attribute__((format(printf, 3, 4)));
 
 /* A connection for reuse, or a new one; NULL without memory. */
-fcgi__connection *fcgi__server_take(fcgi_server *server);
+fcgi__connection *fcgi__pool_take(fcgi_server *server);
 /* The connection is closed: it may be reused. Its lock is held. */
-void fcgi__server_give_back(fcgi_server *server, fcgi__connection *connection);
+void fcgi__pool_give_back(fcgi_server *server, fcgi__connection *connection);
 
 /* Give out `type` for `request`, if anyone asked for it. */
-void fcgi__server_notify(fcgi_server *server, fcgi_request *request,
-                         fcgi_event_type type);
+void fcgi__ready_notify(fcgi_server *server, fcgi_request *request,
+                        fcgi_event_type type);
 /* Take the request out of the ready list; nothing more is given out. */
-void fcgi__server_forget(fcgi_server *server, fcgi_request *request);
+void fcgi__ready_forget(fcgi_server *server, fcgi_request *request);
 
 /* A closed request of which the program still has the handle: it goes with the
    server, unless the program ends it before. */
-void fcgi__server_late(fcgi_server *server, fcgi_request *request);
-void fcgi__server_no_longer_late(fcgi_server *server, fcgi_request *request);
+void fcgi__ready_late(fcgi_server *server, fcgi_request *request);
+void fcgi__ready_no_longer_late(fcgi_server *server, fcgi_request *request);
 
 /* The connection whose turn it is, or NULL; the server's lock is held. */
-fcgi__connection *fcgi__server_turn(fcgi_server *server);
+fcgi__connection *fcgi__ready_turn(fcgi_server *server);
 /* The request that comes next, held for fcgi__request_look, where it has waited
    for so long that its peer may have gone; else NULL. The server's lock is
    held. */
-fcgi_request *fcgi__server_doubtful(fcgi_server *server, long long now);
+fcgi_request *fcgi__ready_doubtful(fcgi_server *server, long long now);
 
 /* Take the next event out; the server's lock is held and there is one. A
    request whose CLOSE is taken out unheld is freed. */
-void fcgi__server_pop(fcgi_server *server, fcgi_server_event *event, int hold);
+void fcgi__ready_pop(fcgi_server *server, fcgi_server_event *event, int hold);
 
 /* The library ends the request: take its events out of the ready list, unless
    `only_look` and the program has the request. 1 when it has. */
-int fcgi__server_withdraw(fcgi_server *server, fcgi_request *request,
-                          int only_look);
+int fcgi__ready_withdraw(fcgi_server *server, fcgi_request *request,
+                         int only_look);
 
 /* A callback no longer holds the request: 1 when nobody else does and no event
    of it waits. */
-int fcgi__server_let_go(fcgi_server *server, fcgi_request *request);
+int fcgi__ready_let_go(fcgi_server *server, fcgi_request *request);
 
 /* An event is ready, and this thread will not take it. */
 void fcgi__server_nudge(fcgi_server *server);
@@ -198,25 +198,24 @@ void fcgi__server_nudge(fcgi_server *server);
 void fcgi__server_deadline(fcgi_server *server, long long when);
 
 /* Accept from listeners, or stop to. */
-void fcgi__server_accept_on(fcgi_server *server);
-void fcgi__server_accept_off(fcgi_server *server);
+void fcgi__accept_on(fcgi_server *server);
+void fcgi__accept_off(fcgi_server *server);
 /* Accept what waits, `most` from each listener, as far as there is room. */
-void fcgi__server_accept_waiting(fcgi_server *server, int most);
+void fcgi__accept_waiting(fcgi_server *server, int most);
 /* Likewise from one listener. */
-void fcgi__server_accept_some(fcgi_server *server, fcgi__listener *listener,
-                              int most);
+void fcgi__accept_some(fcgi_server *server, fcgi__listener *listener, int most);
 /* 1: something waits. */
-int fcgi__server_has_waiting(fcgi_server *server);
+int fcgi__accept_has_waiting(fcgi_server *server);
 /* No descriptor is free, or so: accept nothing for a moment. */
-void fcgi__server_rest_from_accepting(fcgi_server *server);
+void fcgi__accept_rest(fcgi_server *server);
 /* Those who wait at the listeners may have hung up: they are asked. */
 void fcgi__server_doubt(fcgi_server *server);
 /* 1 when there was a connection to accept. */
-int fcgi__server_accept(fcgi_server *server, fcgi__listener *listener);
+int fcgi__accept_one(fcgi_server *server, fcgi__listener *listener);
 
 /* Carries out a stop that was asked for; `own` is 1 in a thread that takes
    events, which may have been woken for a connection. */
-void fcgi__server_carry_out_stop(fcgi_server *server, int own);
+void fcgi__stop_carry_out(fcgi_server *server, int own);
 /* Serve what the poller has to report now, without waiting; take no events.
    Listeners only with `accept`. */
 void fcgi__server_serve_waiting(fcgi_server *server, int accept);

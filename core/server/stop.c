@@ -19,9 +19,9 @@ static void stop_one(fcgi__connection *connection, void *data) {
 static void accept_last(fcgi_server *server, int own) {
   int woken = own + (int)atomic_load(&server->sleepers);
   for (size_t i = 0; i < server->listener_count; i++)
-    fcgi__server_accept_some(server, &server->listeners[i],
-                             server->listeners[i].own ? server->config.backlog
-                                                      : woken);
+    fcgi__accept_some(server, &server->listeners[i],
+                      server->listeners[i].own ? server->config.backlog
+                                               : woken);
 }
 
 /* A client that connects now shall learn at once that nobody accepts. Another
@@ -58,12 +58,12 @@ static void carry_out(fcgi_server *server, int own) {
   if (atomic_exchange(&server->stopping, wanted) == wanted)
     return;
   fcgi__server_stopping(server);
-  fcgi__server_accept_off(server);
+  fcgi__accept_off(server);
   if (wanted == FCGI__STOPPING)
     accept_last(server, own);
   else
     fcgi__handover_tell(server);
-  fcgi__handover_leave(server);
+  fcgi__handover_stop_taking(server);
   close_listeners(server);
   let_go_of_shared(server);
   fcgi__server_each_connection(server, stop_one, &wanted);
@@ -73,7 +73,7 @@ static void carry_out(fcgi_server *server, int own) {
 
 /* Until it is carried out no thread may leave: connections are accepted and
    taken meanwhile, perhaps by a thread that serves no requests. */
-void fcgi__server_carry_out_stop(fcgi_server *server, int own) {
+void fcgi__stop_carry_out(fcgi_server *server, int own) {
   atomic_fetch_add(&server->carrying, 1);
   carry_out(server, own);
   atomic_fetch_sub(&server->carrying, 1);

@@ -37,12 +37,12 @@ int fcgi__exchange_close_streams(fcgi__exchange *exchange,
       exchange->role != FCGI_ROLE_AUTHORIZER)
     return 0;
   if (exchange->stderr_used)
-    error = fcgi__queue_record(&exchange->queue, allocator, exchange,
-                               FCGI_RECORD_STDERR, NULL, 0);
+    error = fcgi__output_record(&exchange->queue, allocator, exchange,
+                                FCGI_RECORD_STDERR, NULL, 0);
   if (error)
     return error;
-  return fcgi__queue_record(&exchange->queue, allocator, exchange,
-                            FCGI_RECORD_STDOUT, NULL, 0);
+  return fcgi__output_record(&exchange->queue, allocator, exchange,
+                             FCGI_RECORD_STDOUT, NULL, 0);
 }
 
 int fcgi__exchange_put_end(fcgi__exchange *exchange,
@@ -51,8 +51,8 @@ int fcgi__exchange_put_end(fcgi__exchange *exchange,
   uint8_t body[8] = {(uint8_t)(status >> 24), (uint8_t)(status >> 16),
                      (uint8_t)(status >> 8), (uint8_t)status,
                      exchange->protocol_status};
-  return fcgi__queue_record(&exchange->queue, allocator, exchange,
-                            FCGI_RECORD_END_REQUEST, body, sizeof body);
+  return fcgi__output_record(&exchange->queue, allocator, exchange,
+                             FCGI_RECORD_END_REQUEST, body, sizeof body);
 }
 
 #define HEAD(length, line)                                                     \
@@ -85,6 +85,6 @@ int fcgi__exchange_refuse(fcgi__exchange *exchange,
                           const fcgi_allocator *allocator, int status) {
   size_t len;
   const char *text = fcgi__exchange_refusal(exchange, status, &len);
-  return fcgi__queue_write(&exchange->queue, allocator, exchange,
-                           FCGI_RECORD_STDOUT, (const uint8_t *)text, len);
+  return fcgi__output_write(&exchange->queue, allocator, exchange,
+                            FCGI_RECORD_STDOUT, (const uint8_t *)text, len);
 }

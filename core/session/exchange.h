@@ -66,7 +66,7 @@ typedef struct fcgi__exchange {
   size_t *memory;                     /* That, which its output grows. */
   uint64_t unsent;                    /* STDOUT bytes that were dropped. */
   fcgi_params params;                 /* As collected. */
-  fcgi__queue queue;                  /* Output not yet on the wire. */
+  fcgi__output queue;                 /* Output not yet on the wire. */
   fcgi__item item;                    /* The first BYTES item, fixed. */
   uint8_t bytes[FCGI__INLINE_ROOM];   /* Its storage. */
 } fcgi__exchange;

@@ -74,7 +74,7 @@ static fcgi__item *put_record(fcgi_session *session, fcgi_record_type type,
   if (len > 0)
     memcpy(item->bytes + FCGI_RECORD_HEADER, content, len);
   item->len = size;
-  fcgi__queue_append(&session->wire, item);
+  fcgi__output_append(&session->wire, item);
   session->wire_bytes += size;
   return item;
 }

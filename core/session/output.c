@@ -92,7 +92,7 @@ size_t fcgi__item_unsent(const fcgi__item *item) {
   return unsent;
 }
 
-void fcgi__queue_append(fcgi__queue *queue, fcgi__item *item) {
+void fcgi__output_append(fcgi__output *queue, fcgi__item *item) {
   item->next = NULL;
   if (queue->last)
     queue->last->next = item;
@@ -103,7 +103,7 @@ void fcgi__queue_append(fcgi__queue *queue, fcgi__item *item) {
 
 /* Room for content in the last item, what must stay free set aside: padding
    of the open record, and the end records where the item is the fixed one. */
-static size_t room_of(const fcgi__queue *queue, int final) {
+static size_t room_of(const fcgi__output *queue, int final) {
   const fcgi__item *last = queue->last;
   size_t aside = ALIGN;
   if (!last || last->kind != FCGI__ITEM_BYTES)
@@ -113,7 +113,7 @@ static size_t room_of(const fcgi__queue *queue, int final) {
   return last->cap - last->len > aside ? last->cap - last->len - aside : 0;
 }
 
-static void close_record(fcgi__queue *queue) {
+static void close_record(fcgi__output *queue) {
   fcgi__item *last = queue->last;
   uint8_t *header;
   uint8_t pad;
@@ -129,7 +129,7 @@ static void close_record(fcgi__queue *queue) {
 }
 
 /* A BYTES item at the end: the exchange's fixed one if that is free. */
-static int add_item(fcgi__queue *queue, const fcgi_allocator *allocator,
+static int add_item(fcgi__output *queue, const fcgi_allocator *allocator,
                     fcgi__exchange *owner, size_t wanted) {
   fcgi__item *item = &owner->item;
   size_t room = wanted + 4 * ALIGN;
@@ -145,11 +145,11 @@ static int add_item(fcgi__queue *queue, const fcgi_allocator *allocator,
     *owner->memory += fcgi__item_held(item);
   }
   item->owner = owner;
-  fcgi__queue_append(queue, item);
+  fcgi__output_append(queue, item);
   return 0;
 }
 
-static int open_record(fcgi__queue *queue, const fcgi_allocator *allocator,
+static int open_record(fcgi__output *queue, const fcgi_allocator *allocator,
                        fcgi__exchange *owner, uint8_t type, size_t wanted) {
   size_t least = FCGI_RECORD_HEADER + min_size(wanted, ALIGN * ALIGN);
   close_record(queue);
@@ -164,7 +164,7 @@ static int open_record(fcgi__queue *queue, const fcgi_allocator *allocator,
   return 0;
 }
 
-static size_t content_room(const fcgi__queue *queue, uint8_t type) {
+static size_t content_room(const fcgi__output *queue, uint8_t type) {
   size_t content;
   if (queue->open_type != type)
     return 0;
@@ -173,14 +173,14 @@ static size_t content_room(const fcgi__queue *queue, uint8_t type) {
 }
 
 /* Write the open record's length into its header. */
-static void put_length(const fcgi__queue *queue) {
+static void put_length(const fcgi__output *queue) {
   fcgi__item *last = queue->last;
   size_t content = last->len - queue->open_at - FCGI_RECORD_HEADER;
   last->bytes[queue->open_at + 4] = (uint8_t)(content >> 8);
   last->bytes[queue->open_at + 5] = (uint8_t)content;
 }
 
-static void append_content(fcgi__queue *queue, fcgi__exchange *owner,
+static void append_content(fcgi__output *queue, fcgi__exchange *owner,
                            const uint8_t *data, size_t len) {
   fcgi__item *last = queue->last;
   memcpy(last->bytes + last->len, data, len);
@@ -192,18 +192,18 @@ static void append_content(fcgi__queue *queue, fcgi__exchange *owner,
 /* The end of a queue before a write, to go back to when memory runs out: a
    part of the write must not stay, or another answer would follow it. */
 typedef struct mark {
-  fcgi__queue queue; /* As it was. */
-  size_t len;        /* Of its last item. */
-  size_t queued;     /* Of the owner. */
+  fcgi__output queue; /* As it was. */
+  size_t len;         /* Of its last item. */
+  size_t queued;      /* Of the owner. */
 } mark;
 
-static mark mark_of(const fcgi__queue *queue, const fcgi__exchange *owner) {
+static mark mark_of(const fcgi__output *queue, const fcgi__exchange *owner) {
   return (mark){.queue = *queue,
                 .len = queue->last ? queue->last->len : 0,
                 .queued = owner->queued};
 }
 
-static int roll_back(fcgi__queue *queue, const fcgi_allocator *allocator,
+static int roll_back(fcgi__output *queue, const fcgi_allocator *allocator,
                      fcgi__exchange *owner, const mark *to) {
   fcgi__item *added = to->queue.last ? to->queue.last->next : queue->first;
   *queue = to->queue;
@@ -222,9 +222,9 @@ static int roll_back(fcgi__queue *queue, const fcgi_allocator *allocator,
   return FCGI_ERR_NOMEM;
 }
 
-int fcgi__queue_write(fcgi__queue *queue, const fcgi_allocator *allocator,
-                      fcgi__exchange *owner, uint8_t type, const uint8_t *data,
-                      size_t len) {
+int fcgi__output_write(fcgi__output *queue, const fcgi_allocator *allocator,
+                       fcgi__exchange *owner, uint8_t type, const uint8_t *data,
+                       size_t len) {
   const mark before = mark_of(queue, owner);
   while (len > 0) {
     size_t part = min_size(len, content_room(queue, type));
@@ -240,7 +240,7 @@ int fcgi__queue_write(fcgi__queue *queue, const fcgi_allocator *allocator,
   return 0;
 }
 
-static int refer_record(fcgi__queue *queue, const fcgi_allocator *allocator,
+static int refer_record(fcgi__output *queue, const fcgi_allocator *allocator,
                         fcgi__exchange *owner, const fcgi__item *model) {
   fcgi__item *item = fcgi__item_new(allocator, 0);
   if (!item)
@@ -250,14 +250,14 @@ static int refer_record(fcgi__queue *queue, const fcgi_allocator *allocator,
   *owner->memory += fcgi__item_held(item);
   item->pad = pad_of(item->len);
   put_header(item->header, owner->id, FCGI_RECORD_STDOUT, item->len, item->pad);
-  fcgi__queue_append(queue, item);
+  fcgi__output_append(queue, item);
   owner->queued += fcgi__item_size(item);
   return 0;
 }
 
-int fcgi__queue_refer(fcgi__queue *queue, const fcgi_allocator *allocator,
-                      fcgi__exchange *owner, const uint8_t *data, int fd,
-                      uint64_t offset, size_t len) {
+int fcgi__output_refer(fcgi__output *queue, const fcgi_allocator *allocator,
+                       fcgi__exchange *owner, const uint8_t *data, int fd,
+                       uint64_t offset, size_t len) {
   fcgi__item model = {.kind = data ? FCGI__ITEM_LENT : FCGI__ITEM_FILE,
                       .data = data,
                       .fd = fd,
@@ -276,9 +276,9 @@ int fcgi__queue_refer(fcgi__queue *queue, const fcgi_allocator *allocator,
   return 0;
 }
 
-int fcgi__queue_record(fcgi__queue *queue, const fcgi_allocator *allocator,
-                       fcgi__exchange *owner, uint8_t type,
-                       const uint8_t *content, size_t len) {
+int fcgi__output_record(fcgi__output *queue, const fcgi_allocator *allocator,
+                        fcgi__exchange *owner, uint8_t type,
+                        const uint8_t *content, size_t len) {
   size_t size = FCGI_RECORD_HEADER + len;
   close_record(queue);
   if (room_of(queue, 1) < size && add_item(queue, allocator, owner, size))
@@ -292,7 +292,7 @@ int fcgi__queue_record(fcgi__queue *queue, const fcgi_allocator *allocator,
   return 0;
 }
 
-fcgi__item *fcgi__queue_take(fcgi__queue *queue) {
+fcgi__item *fcgi__output_take(fcgi__output *queue) {
   fcgi__item *item = queue->first;
   if (!item)
     return NULL;

@@ -37,41 +37,41 @@ typedef struct fcgi__item {
   uint8_t header[8];            /* LENT, FILE: the record header. */
 } fcgi__item;
 
-typedef struct fcgi__queue {
+typedef struct fcgi__output {
   fcgi__item *first; /* Next to go. */
   fcgi__item *last;  /* Records are appended here. */
   size_t open_at;    /* Where in `last` the open record's header is. */
   uint8_t open_type; /* Its record type; 0 when none is open. */
-} fcgi__queue;
+} fcgi__output;
 
 enum { FCGI__FINAL_ROOM = 48 }; /* Kept in the fixed item for end records. */
 
 /* Append `data` as content of stream `type`: it joins the open record or makes
    new ones. Grows the owner's `queued`, as all of these do. 0, or
    FCGI_ERR_NOMEM with nothing appended. */
-int fcgi__queue_write(fcgi__queue *queue, const fcgi_allocator *allocator,
-                      struct fcgi__exchange *owner, uint8_t type,
-                      const uint8_t *data, size_t len);
+int fcgi__output_write(fcgi__output *queue, const fcgi_allocator *allocator,
+                       struct fcgi__exchange *owner, uint8_t type,
+                       const uint8_t *data, size_t len);
 
 /* Append STDOUT records whose content is lent (`data`) or in a file (`data`
    NULL). */
-int fcgi__queue_refer(fcgi__queue *queue, const fcgi_allocator *allocator,
-                      struct fcgi__exchange *owner, const uint8_t *data, int fd,
-                      uint64_t offset, size_t len);
+int fcgi__output_refer(fcgi__output *queue, const fcgi_allocator *allocator,
+                       struct fcgi__exchange *owner, const uint8_t *data,
+                       int fd, uint64_t offset, size_t len);
 
 /* Append one record as it is, at most 16 bytes of content. */
-int fcgi__queue_record(fcgi__queue *queue, const fcgi_allocator *allocator,
-                       struct fcgi__exchange *owner, uint8_t type,
-                       const uint8_t *content, size_t len);
+int fcgi__output_record(fcgi__output *queue, const fcgi_allocator *allocator,
+                        struct fcgi__exchange *owner, uint8_t type,
+                        const uint8_t *content, size_t len);
 
 /* Replace the item at `link`, if lent, by a copy of what is unsent of it. */
 int fcgi__item_keep(fcgi__item **link, const fcgi_allocator *allocator);
 
 /* Append a whole item. */
-void fcgi__queue_append(fcgi__queue *queue, fcgi__item *item);
+void fcgi__output_append(fcgi__output *queue, fcgi__item *item);
 
 /* Take the first item off, its last record closed; NULL when empty. */
-fcgi__item *fcgi__queue_take(fcgi__queue *queue);
+fcgi__item *fcgi__output_take(fcgi__output *queue);
 
 /* A BYTES item of its own with `room` bytes, or NULL. */
 fcgi__item *fcgi__item_new(const fcgi_allocator *allocator, size_t room);

@@ -268,8 +268,8 @@ int fcgi_session_write(fcgi_session *session, uint16_t id, fcgi_stream stream,
     return FCGI_ERR_INVALID;
   if (stream == FCGI_STREAM_STDERR && len > 0)
     exchange->stderr_used = 1;
-  error = fcgi__queue_write(&exchange->queue, &session->allocator, exchange,
-                            (uint8_t)stream, data, len);
+  error = fcgi__output_write(&exchange->queue, &session->allocator, exchange,
+                             (uint8_t)stream, data, len);
   fcgi__session_touch(session, exchange);
   return error;
 }
@@ -280,8 +280,8 @@ static int refer(fcgi_session *session, uint16_t id, const void *data, int fd,
   fcgi__exchange *exchange = writable(session, id, &error);
   if (!exchange)
     return error;
-  error = fcgi__queue_refer(&exchange->queue, &session->allocator, exchange,
-                            data, fd, offset, len);
+  error = fcgi__output_refer(&exchange->queue, &session->allocator, exchange,
+                             data, fd, offset, len);
   fcgi__session_touch(session, exchange);
   return error;
 }

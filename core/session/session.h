@@ -65,7 +65,7 @@ struct fcgi_session {
   fcgi__exchange *turn_first;       /* Those with output, in turn. */
   fcgi__exchange *turn_last;        /* Likewise. */
   fcgi__exchange *closed;           /* CLOSE was given out: free it next. */
-  fcgi__queue wire;                 /* Items in the order they leave. */
+  fcgi__output wire;                /* Items in the order they leave. */
   size_t wire_bytes;                /* Unsent bytes of those. */
   size_t manage_bytes;              /* Of management answers among them. */
   uint32_t in_params;               /* Exchanges whose PARAMS go on. */

@@ -30,9 +30,9 @@ static fcgi__exchange *next_turn(fcgi_session *session) {
 static void fill_wire(fcgi_session *session) {
   while (session->turn_first && session->wire_bytes < WIRE_BYTES) {
     fcgi__exchange *exchange = next_turn(session);
-    fcgi__item *item = fcgi__queue_take(&exchange->queue);
+    fcgi__item *item = fcgi__output_take(&exchange->queue);
     session->wire_bytes += fcgi__item_size(item);
-    fcgi__queue_append(&session->wire, item);
+    fcgi__output_append(&session->wire, item);
     fcgi__session_touch(session, exchange);
   }
 }
@@ -119,7 +119,7 @@ void fcgi__session_drop_output(fcgi_session *session) {
     next_turn(session);
   for (fcgi__exchange *at = session->all; at; at = at->all_next) {
     fcgi__item *item;
-    while ((item = fcgi__queue_take(&at->queue))) {
+    while ((item = fcgi__output_take(&at->queue))) {
       note_unsent(item);
       fcgi__item_free(item, &session->allocator);
     }
@@ -128,7 +128,7 @@ void fcgi__session_drop_output(fcgi_session *session) {
   session->wire_bytes = session->manage_bytes = 0;
 }
 
-static int keep_list(fcgi_session *session, fcgi__queue *queue,
+static int keep_list(fcgi_session *session, fcgi__output *queue,
                      const fcgi__exchange *owner) {
   fcgi__item *last = NULL;
   for (fcgi__item **link = &queue->first; *link; link = &(*link)->next) {

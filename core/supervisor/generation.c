@@ -17,8 +17,8 @@ static unsigned count_workers(const fcgi__supervisor *s, unsigned generation,
   for (size_t i = 0; i < s->worker_count; i++) {
     const fcgi__worker *w = &s->workers[i];
     if (w->generation == generation && !w->retiring &&
-        (w->state == FCGI__WORKER_READY ||
-         (!ready_only && w->state == FCGI__WORKER_STARTING)))
+        (w->state == FCGI__LIFE_READY ||
+         (!ready_only && w->state == FCGI__LIFE_STARTING)))
       count++;
   }
   return count;
@@ -27,14 +27,14 @@ static unsigned count_workers(const fcgi__supervisor *s, unsigned generation,
 size_t fcgi__generations_serving(const fcgi__supervisor *s) {
   size_t count = 0;
   for (size_t i = 0; i < s->worker_count; i++)
-    count += s->workers[i].state == FCGI__WORKER_READY;
+    count += s->workers[i].state == FCGI__LIFE_READY;
   return count;
 }
 
 static void stop_generation(fcgi__supervisor *s, unsigned generation) {
   for (size_t i = 0; i < s->worker_count; i++)
     if (s->workers[i].generation == generation &&
-        s->workers[i].state != FCGI__WORKER_LEAVING)
+        s->workers[i].state != FCGI__LIFE_LEAVING)
       fcgi__worker_stop(s, &s->workers[i]);
 }
 
@@ -70,13 +70,13 @@ static void replace_later(fcgi__supervisor *s, long long lived, int clean,
 /* What it means when a worker is lost, or cannot even be started. */
 static void failed(fcgi__supervisor *s, unsigned generation, long long lived,
                    int clean, const char *why, int early) {
-  if (s->phase == FCGI__PHASE_STARTING && early)
+  if (s->phase == FCGI__SUPERVISOR_STARTING && early)
     give_up(s, why);
-  else if (s->phase == FCGI__PHASE_STARTING)
+  else if (s->phase == FCGI__SUPERVISOR_STARTING)
     replace_later(s, lived, clean, why);
-  else if (s->phase == FCGI__PHASE_SERVING && generation == s->next)
+  else if (s->phase == FCGI__SUPERVISOR_SERVING && generation == s->next)
     give_up_next(s, why);
-  else if (s->phase == FCGI__PHASE_SERVING && generation == s->current)
+  else if (s->phase == FCGI__SUPERVISOR_SERVING && generation == s->current)
     replace_later(s, lived, clean, why);
 }
 
@@ -90,8 +90,8 @@ void fcgi__generation_lost(fcgi__supervisor *s, const fcgi__worker *worker,
                            const char *how, int clean) {
   char why[512];
   long long lived = fcgi__now() - worker->started;
-  int early = worker->state == FCGI__WORKER_STARTING;
-  if (worker->state == FCGI__WORKER_LEAVING)
+  int early = worker->state == FCGI__LIFE_STARTING;
+  if (worker->state == FCGI__LIFE_LEAVING)
     return;
   snprintf(why, sizeof why, "worker %ld %s%s", (long)worker->pid, how,
            !early || worker->start_due <= fcgi__now() ? ""
@@ -121,12 +121,12 @@ static void trim(fcgi__supervisor *s) {
   for (size_t i = 0; i < s->worker_count && ready >= s->wanted; i++) {
     fcgi__worker *w = &s->workers[i];
     if (w->generation == s->current && w->retiring &&
-        w->state == FCGI__WORKER_READY)
+        w->state == FCGI__LIFE_READY)
       fcgi__worker_stop(s, w);
   }
   for (size_t i = 0; i < s->worker_count && ready > s->wanted; i++) {
     fcgi__worker *w = &s->workers[i];
-    if (w->generation == s->current && w->state == FCGI__WORKER_READY) {
+    if (w->generation == s->current && w->state == FCGI__LIFE_READY) {
       fcgi__worker_stop(s, w);
       ready--;
     }
@@ -151,7 +151,7 @@ static void promote(fcgi__supervisor *s) {
 }
 
 static void serve_first(fcgi__supervisor *s) {
-  s->phase = FCGI__PHASE_SERVING;
+  s->phase = FCGI__SUPERVISOR_SERVING;
   fcgi__board_set_generation(&s->board, s->current);
   fcgi__supervisor_log(s, FCGI_LOG_INFO, "%u worker%s ready after %.1f s",
                        s->wanted, s->wanted == 1 ? " is" : "s are",
@@ -174,7 +174,7 @@ void fcgi__generation_begin(fcgi__supervisor *s) {
 
 void fcgi__generation_want(fcgi__supervisor *s) {
   long long now = fcgi__now(), earliest = s->next_started + APART_MS;
-  if (s->phase <= FCGI__PHASE_SERVING && s->reload_due == LLONG_MAX)
+  if (s->phase <= FCGI__SUPERVISOR_SERVING && s->reload_due == LLONG_MAX)
     s->reload_due = now < earliest ? earliest : now;
 }
 
@@ -195,12 +195,12 @@ static void reload(fcgi__supervisor *s) {
 
 void fcgi__generations_settle(fcgi__supervisor *s) {
   long long now = fcgi__now();
-  if (s->phase == FCGI__PHASE_STARTING &&
+  if (s->phase == FCGI__SUPERVISOR_STARTING &&
       count_workers(s, s->current, 1) >= s->wanted)
     serve_first(s);
-  if (s->phase == FCGI__PHASE_STARTING && now >= s->backoff.until)
+  if (s->phase == FCGI__SUPERVISOR_STARTING && now >= s->backoff.until)
     fill(s, s->current);
-  if (s->phase != FCGI__PHASE_SERVING)
+  if (s->phase != FCGI__SUPERVISOR_SERVING)
     return;
   if (s->reload_due <= now)
     reload(s);
@@ -215,11 +215,11 @@ void fcgi__generations_settle(fcgi__supervisor *s) {
 
 long long fcgi__generations_due(const fcgi__supervisor *s) {
   long long due = LLONG_MAX;
-  if (s->phase > FCGI__PHASE_SERVING)
+  if (s->phase > FCGI__SUPERVISOR_SERVING)
     return due;
   if (count_workers(s, s->current, 0) < s->wanted)
     due = s->backoff.until;
-  if (s->phase == FCGI__PHASE_STARTING)
+  if (s->phase == FCGI__SUPERVISOR_STARTING)
     return due;
   return s->reload_due < due ? s->reload_due : due;
 }

@@ -82,14 +82,14 @@ static int is_over(fcgi__supervisor *s, const fcgi__worker *w, long long now,
 
 static int is_retiring(const fcgi__supervisor *s) {
   for (size_t i = 0; i < s->worker_count; i++)
-    if (s->workers[i].retiring && s->workers[i].state == FCGI__WORKER_READY)
+    if (s->workers[i].retiring && s->workers[i].state == FCGI__LIFE_READY)
       return 1;
   return 0;
 }
 
 /* Not during a reload, which replaces them all anyway. */
 static int is_free(const fcgi__supervisor *s) {
-  return s->phase == FCGI__PHASE_SERVING && !s->next && !is_retiring(s);
+  return s->phase == FCGI__SUPERVISOR_SERVING && !s->next && !is_retiring(s);
 }
 
 static void retire_hung(fcgi__supervisor *s, fcgi__worker *w, const char *what,
@@ -103,7 +103,7 @@ static void retire_hung(fcgi__supervisor *s, fcgi__worker *w, const char *what,
 
 int fcgi__limits_is_busy(fcgi__supervisor *s, fcgi__worker *w, long long now) {
   int64_t silent = fcgi__board_silent_ms(&s->board, w->slot);
-  if (s->phase != FCGI__PHASE_SERVING || silent < 0 || silent > LIVING_MS)
+  if (s->phase != FCGI__SUPERVISOR_SERVING || silent < 0 || silent > LIVING_MS)
     return 0;
   w->alive_due = now + s->config.timeout_ms;
   if (!w->retiring)
@@ -117,10 +117,10 @@ static void look_at(fcgi__supervisor *s, fcgi__worker *w, long long now) {
   int64_t late = fcgi__board_overdue_ms(&s->board, w->slot);
   if (late < s->config.graceful_timeout_ms)
     return;
-  if (w->state == FCGI__WORKER_READY && !w->retiring)
+  if (w->state == FCGI__LIFE_READY && !w->retiring)
     retire_hung(s, w, "has a handler that is past the deadline by",
                 (double)late / 1000);
-  else if (w->state == FCGI__WORKER_LEAVING && w->kill_due > now + LAST_MS &&
+  else if (w->state == FCGI__LIFE_LEAVING && w->kill_due > now + LAST_MS &&
            fcgi__board_only_overdue(&s->board, w->slot))
     w->kill_due = now + LAST_MS;
 }
@@ -133,7 +133,7 @@ static void look(fcgi__supervisor *s, long long now) {
 }
 
 void fcgi__limits_tick(fcgi__supervisor *s, long long now) {
-  int due = s->phase != FCGI__PHASE_STARTING && s->measure_due <= now;
+  int due = s->phase != FCGI__SUPERVISOR_STARTING && s->measure_due <= now;
   int measure = due && s->config.max_worker_rss > 0;
   if (due)
     look(s, now);
@@ -141,7 +141,7 @@ void fcgi__limits_tick(fcgi__supervisor *s, long long now) {
     return;
   for (size_t i = 0; i < s->worker_count; i++) {
     fcgi__worker *w = &s->workers[i];
-    if (w->state != FCGI__WORKER_READY || w->generation != s->current ||
+    if (w->state != FCGI__LIFE_READY || w->generation != s->current ||
         !is_over(s, w, now, measure))
       continue;
     w->retiring = 1;
@@ -151,11 +151,12 @@ void fcgi__limits_tick(fcgi__supervisor *s, long long now) {
 }
 
 long long fcgi__limits_due(const fcgi__supervisor *s) {
-  long long due = s->phase == FCGI__PHASE_STARTING ? LLONG_MAX : s->measure_due;
+  long long due =
+      s->phase == FCGI__SUPERVISOR_STARTING ? LLONG_MAX : s->measure_due;
   if (!is_free(s))
     return due;
   for (size_t i = 0; i < s->worker_count; i++)
-    if (s->workers[i].state == FCGI__WORKER_READY &&
+    if (s->workers[i].state == FCGI__LIFE_READY &&
         s->workers[i].retire_due < due)
       due = s->workers[i].retire_due;
   return due;

@@ -41,15 +41,15 @@ void fcgi__supervisor_log(const fcgi__supervisor *s, fcgi_log_level level,
 
 /* Connections that are to be passed on have nobody to take them any more. */
 static void end_handover(const fcgi__supervisor *s) {
-  if (s->owns && s->phase == FCGI__PHASE_STOPPING && s->handover[0] >= 0) {
+  if (s->owns && s->phase == FCGI__SUPERVISOR_STOPPING && s->handover[0] >= 0) {
     shutdown(s->handover[0], SHUT_RDWR);
     shutdown(s->handover[1], SHUT_RDWR);
   }
 }
 
 void fcgi__supervisor_stop(fcgi__supervisor *s, int quickly) {
-  if (s->phase <= FCGI__PHASE_SERVING) {
-    s->phase = FCGI__PHASE_STOPPING;
+  if (s->phase <= FCGI__SUPERVISOR_SERVING) {
+    s->phase = FCGI__SUPERVISOR_STOPPING;
     fcgi__upstream_is_stopping(s);
     end_handover(s);
     if (s->successor)
@@ -65,7 +65,7 @@ void fcgi__supervisor_stop(fcgi__supervisor *s, int quickly) {
 }
 
 static void on_stop(fcgi__supervisor *s) {
-  int again = s->phase > FCGI__PHASE_SERVING;
+  int again = s->phase > FCGI__SUPERVISOR_SERVING;
   if (!s->hurried)
     fcgi__supervisor_log(s, FCGI_LOG_INFO,
                          again ? "stopping quickly" : "stopping");
@@ -85,7 +85,8 @@ static void on_reopen(fcgi__supervisor *s) {
 }
 
 static void set_wanted(fcgi__supervisor *s, unsigned wanted) {
-  if (s->phase != FCGI__PHASE_SERVING || wanted == 0 || wanted > FCGI__WORKERS)
+  if (s->phase != FCGI__SUPERVISOR_SERVING || wanted == 0 ||
+      wanted > FCGI__WORKERS)
     return;
   s->wanted = wanted;
   fcgi__supervisor_log(s, FCGI_LOG_INFO, "%u worker%s from now on", wanted,
@@ -163,7 +164,7 @@ static void turn(fcgi__supervisor *s) {
 }
 
 static int is_over(const fcgi__supervisor *s) {
-  return s->phase > FCGI__PHASE_SERVING && s->worker_count == 0 &&
+  return s->phase > FCGI__SUPERVISOR_SERVING && s->worker_count == 0 &&
          !s->successor;
 }
 

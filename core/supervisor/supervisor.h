@@ -21,37 +21,37 @@ enum {
   FCGI__SUPERVISOR_LINE = 768 /* Bytes of a log line. */
 };
 
-typedef enum fcgi__worker_state {
-  FCGI__WORKER_STARTING, /* Not ready yet. */
-  FCGI__WORKER_READY,    /* Serves. */
-  FCGI__WORKER_LEAVING   /* Was told to stop, or stops by itself. */
-} fcgi__worker_state;
+typedef enum fcgi__worker_life {
+  FCGI__LIFE_STARTING, /* Not ready yet. */
+  FCGI__LIFE_READY,    /* Serves. */
+  FCGI__LIFE_LEAVING   /* Was told to stop, or stops by itself. */
+} fcgi__worker_life;
 
 typedef struct fcgi__worker {
-  pid_t pid;                /* Also the number of its process group. */
-  unsigned generation;      /* Which it belongs to. */
-  fcgi__worker_state state; /* See above. */
-  int retiring;             /* 1: stops once another one is ready instead. */
-  int spent;                /* 1: it has asked for another one instead. */
-  int slot;                 /* Its place on the scoreboard, or -1. */
-  int lifeline;             /* Where it may be asked to stop, or -1. */
-  int hears;                /* 1: that is how it wants to be, by no signal. */
-  long long started;        /* When it was started. */
-  long long ready_due;      /* STARTING: when it counts as ready, unless the
-                               program is known to tell; LLONG_MAX: never. */
-  long long start_due;      /* STARTING: when it has had enough time. */
-  long long kill_due;       /* LEAVING: when SIGKILL comes. */
-  long long alive_due;      /* When its next WATCHDOG=1 is overdue, or
-                               LLONG_MAX. */
-  long long retire_due;     /* When it is too old, or LLONG_MAX. */
+  pid_t pid;               /* Also the number of its process group. */
+  unsigned generation;     /* Which it belongs to. */
+  fcgi__worker_life state; /* See above. */
+  int retiring;            /* 1: stops once another one is ready instead. */
+  int spent;               /* 1: it has asked for another one instead. */
+  int slot;                /* Its place on the scoreboard, or -1. */
+  int lifeline;            /* Where it may be asked to stop, or -1. */
+  int hears;               /* 1: that is how it wants to be, by no signal. */
+  long long started;       /* When it was started. */
+  long long ready_due;     /* STARTING: when it counts as ready, unless the
+                              program is known to tell; LLONG_MAX: never. */
+  long long start_due;     /* STARTING: when it has had enough time. */
+  long long kill_due;      /* LEAVING: when SIGKILL comes. */
+  long long alive_due;     /* When its next WATCHDOG=1 is overdue, or
+                              LLONG_MAX. */
+  long long retire_due;    /* When it is too old, or LLONG_MAX. */
 } fcgi__worker;
 
-typedef enum fcgi__phase {
-  FCGI__PHASE_STARTING, /* The first generation is not ready. */
-  FCGI__PHASE_SERVING,  /* It was once. */
-  FCGI__PHASE_STOPPING, /* All workers are to stop. */
-  FCGI__PHASE_REPLACED  /* Likewise: a new supervisor has taken over. */
-} fcgi__phase;
+typedef enum fcgi__supervisor_phase {
+  FCGI__SUPERVISOR_STARTING, /* The first generation is not ready. */
+  FCGI__SUPERVISOR_SERVING,  /* It was once. */
+  FCGI__SUPERVISOR_STOPPING, /* All workers are to stop. */
+  FCGI__SUPERVISOR_REPLACED  /* Likewise: a new supervisor has taken over. */
+} fcgi__supervisor_phase;
 
 typedef struct fcgi__supervisor {
   fcgi_supervisor_config config; /* With every default filled in. */
@@ -84,23 +84,23 @@ typedef struct fcgi__supervisor {
   char predecessor[128];   /* That of the supervisor we replace, or "". */
   long long upstream_ms;   /* How often WATCHDOG=1 goes up; 0: never. */
   long long upstream_due;  /* When next. */
-  fcgi__phase phase;       /* See above. */
-  int hurried;             /* 1: the stop is a quick one. */
-  int status;              /* What to return. */
-  fcgi__worker *workers;   /* All that live. */
-  size_t worker_count;     /* How many. */
-  size_t worker_room;      /* How many fit. */
-  unsigned wanted;         /* How many shall serve. */
-  unsigned current;        /* The generation that serves. */
-  unsigned next;           /* The one that shall; 0: none. */
-  unsigned last;           /* Number of the youngest. */
-  long long next_started;  /* When the youngest was begun. */
-  long long reload_due;    /* When to begin another, or LLONG_MAX. */
-  int tells;               /* 1: some worker has sent READY=1. */
-  long long measure_due;   /* When to look at the workers again. */
-  fcgi__backoff backoff;   /* Of workers that die young. */
-  pid_t successor;         /* The supervisor being started, or 0. */
-  long long successor_due; /* When it has had enough time. */
+  fcgi__supervisor_phase phase; /* See above. */
+  int hurried;                  /* 1: the stop is a quick one. */
+  int status;                   /* What to return. */
+  fcgi__worker *workers;        /* All that live. */
+  size_t worker_count;          /* How many. */
+  size_t worker_room;           /* How many fit. */
+  unsigned wanted;              /* How many shall serve. */
+  unsigned current;             /* The generation that serves. */
+  unsigned next;                /* The one that shall; 0: none. */
+  unsigned last;                /* Number of the youngest. */
+  long long next_started;       /* When the youngest was begun. */
+  long long reload_due;         /* When to begin another, or LLONG_MAX. */
+  int tells;                    /* 1: some worker has sent READY=1. */
+  long long measure_due;        /* When to look at the workers again. */
+  fcgi__backoff backoff;        /* Of workers that die young. */
+  pid_t successor;              /* The supervisor being started, or 0. */
+  long long successor_due;      /* When it has had enough time. */
 } fcgi__supervisor;
 
 /* One line to the log. */

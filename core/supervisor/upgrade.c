@@ -89,7 +89,7 @@ static pid_t spawn(const fcgi__supervisor *s) {
 
 /* Why a new supervisor cannot be started now, or NULL. */
 static const char *refusal(const fcgi__supervisor *s) {
-  if (s->phase != FCGI__PHASE_SERVING)
+  if (s->phase != FCGI__SUPERVISOR_SERVING)
     return "this one is not serving";
   if (s->successor)
     return "one is being started already";
@@ -128,7 +128,7 @@ void fcgi__upgrade_is_ready(fcgi__supervisor *s) {
     fcgi__socket_file_leave(&s->listeners[i].file);
   s->owns = 0;
   s->successor = 0;
-  s->phase = FCGI__PHASE_REPLACED;
+  s->phase = FCGI__SUPERVISOR_REPLACED;
   for (size_t i = 0; i < s->worker_count; i++)
     fcgi__worker_stop(s, &s->workers[i]);
 }

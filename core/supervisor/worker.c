@@ -184,7 +184,7 @@ int fcgi__worker_start(fcgi__supervisor *s, unsigned generation) {
   if (pid < 0) {
     if (lifeline[1] >= 0)
       close(lifeline[1]);
-    fcgi__board_leave(&s->board, slot);
+    fcgi__board_release_slot(&s->board, slot);
     errno = error;
     return -1;
   }
@@ -216,9 +216,9 @@ fcgi__worker *fcgi__worker_find(fcgi__supervisor *s, pid_t pid) {
 static void leave(fcgi__supervisor *s, fcgi__worker *worker, int signal_number,
                   int patience_ms) {
   long long due = fcgi__now() + patience_ms;
-  if (worker->state != FCGI__WORKER_LEAVING || due < worker->kill_due)
+  if (worker->state != FCGI__LIFE_LEAVING || due < worker->kill_due)
     worker->kill_due = due;
-  worker->state = FCGI__WORKER_LEAVING;
+  worker->state = FCGI__LIFE_LEAVING;
   fcgi__board_set_state(&s->board, worker->slot, FCGI_WORKER_DRAINING);
   if (signal_number)
     kill(worker->pid, signal_number);
@@ -238,16 +238,16 @@ void fcgi__worker_hurry(fcgi__supervisor *s, fcgi__worker *worker) {
 
 void fcgi__worker_kill(fcgi__supervisor *s, fcgi__worker *worker) {
   fcgi__board_count(&s->board, FCGI_SUPERVISED_KILLS);
-  worker->state = FCGI__WORKER_LEAVING;
+  worker->state = FCGI__LIFE_LEAVING;
   worker->kill_due = LLONG_MAX;
   kill(worker->pid, SIGKILL);
   kill(-worker->pid, SIGKILL);
 }
 
 void fcgi__worker_is_ready(fcgi__supervisor *s, fcgi__worker *worker) {
-  if (worker->state != FCGI__WORKER_STARTING)
+  if (worker->state != FCGI__LIFE_STARTING)
     return;
-  worker->state = FCGI__WORKER_READY;
+  worker->state = FCGI__LIFE_READY;
   if (!worker->hears)
     close_lifeline(worker);
   fcgi__board_set_state(&s->board, worker->slot, FCGI_WORKER_READY);
@@ -260,9 +260,9 @@ void fcgi__worker_is_ready(fcgi__supervisor *s, fcgi__worker *worker) {
 /* It has its own reasons. Another one starts at once, and it has the time of a
    graceful stop. */
 void fcgi__worker_is_stopping(fcgi__supervisor *s, fcgi__worker *worker) {
-  if (worker->state != FCGI__WORKER_READY)
+  if (worker->state != FCGI__LIFE_READY)
     return;
-  worker->state = FCGI__WORKER_LEAVING;
+  worker->state = FCGI__LIFE_LEAVING;
   worker->kill_due = fcgi__now() + s->config.graceful_timeout_ms;
   fcgi__board_count(&s->board, FCGI_SUPERVISED_EXITS);
   fcgi__supervisor_log(s, FCGI_LOG_INFO,
@@ -300,8 +300,8 @@ void fcgi__worker_describe_end(int status, char *out, size_t len) {
 /* It may have been the one that was woken for a connection; others look. */
 static void tell_others(const fcgi__supervisor *s, const fcgi__worker *worker,
                         int status) {
-  if (s->tells && s->phase == FCGI__PHASE_SERVING && s->handover[0] >= 0 &&
-      (worker->state != FCGI__WORKER_LEAVING || WIFSIGNALED(status)))
+  if (s->tells && s->phase == FCGI__SUPERVISOR_SERVING && s->handover[0] >= 0 &&
+      (worker->state != FCGI__LIFE_LEAVING || WIFSIGNALED(status)))
     fcgi__carrier_look(s->handover[0]);
 }
 
@@ -315,12 +315,12 @@ static void ended(fcgi__supervisor *s, pid_t pid, int status) {
   worker = *found;
   close_lifeline(found);
   *found = s->workers[--s->worker_count];
-  fcgi__board_leave(&s->board, worker.slot);
+  fcgi__board_release_slot(&s->board, worker.slot);
   tell_others(s, &worker, status);
-  if (worker.state != FCGI__WORKER_LEAVING)
+  if (worker.state != FCGI__LIFE_LEAVING)
     fcgi__census_ended(s, status);
   fcgi__worker_describe_end(status, how, sizeof how);
-  if (worker.state == FCGI__WORKER_LEAVING)
+  if (worker.state == FCGI__LIFE_LEAVING)
     fcgi__supervisor_log(s, FCGI_LOG_DEBUG, "worker %ld has stopped: it %s",
                          (long)pid, how);
   else
@@ -396,9 +396,9 @@ static void tick_ready(fcgi__supervisor *s, fcgi__worker *w, long long now) {
 void fcgi__workers_tick(fcgi__supervisor *s, long long now) {
   static void (*const ticks[])(fcgi__supervisor *, fcgi__worker *,
                                long long) = {
-      [FCGI__WORKER_STARTING] = tick_starting,
-      [FCGI__WORKER_READY] = tick_ready,
-      [FCGI__WORKER_LEAVING] = tick_leaving,
+      [FCGI__LIFE_STARTING] = tick_starting,
+      [FCGI__LIFE_READY] = tick_ready,
+      [FCGI__LIFE_LEAVING] = tick_leaving,
   };
   for (size_t i = 0; i < s->worker_count; i++)
     ticks[s->workers[i].state](s, &s->workers[i], now);
@@ -410,9 +410,9 @@ static long long smaller(long long a, long long b) {
 
 long long fcgi__worker_due(const fcgi__supervisor *s, const fcgi__worker *w) {
   switch (w->state) {
-  case FCGI__WORKER_STARTING:
+  case FCGI__LIFE_STARTING:
     return s->tells ? w->start_due : smaller(w->start_due, w->ready_due);
-  case FCGI__WORKER_LEAVING:
+  case FCGI__LIFE_LEAVING:
     return w->kill_due;
   default:
     return w->alive_due;

@@ -93,7 +93,7 @@ static void test_totals_outlive_workers(void **state) {
   int slot = fcgi__board_take(board, 1);
   add(board, slot, FCGI_METRIC_REQUESTS, 5);
   add(board, slot, FCGI_METRIC_OPEN, 9);
-  fcgi__board_leave(board, slot);
+  fcgi__board_release_slot(board, slot);
   assert_int_equal(fcgi__board_take(board, 2), slot);
   add(board, slot, FCGI_METRIC_REQUESTS, 1);
   fcgi_status *seen = read_it(board);
@@ -110,8 +110,8 @@ static void test_slots_run_out(void **state) {
   assert_int_equal(fcgi__board_take(board, 1), -1);
   fcgi__board_set_pid(board, -1, 1);
   fcgi__board_set_state(board, 3, FCGI_WORKER_READY);
-  fcgi__board_leave(board, 3);
-  fcgi__board_leave(board, 1);
+  fcgi__board_release_slot(board, 3);
+  fcgi__board_release_slot(board, 1);
   assert_int_equal(fcgi__board_take(board, 1), 1);
 }
 
