@@ -18,6 +18,7 @@ from pathlib import Path
 
 MARK = re.compile(r"^<!-- (follow|follow, fails|serve|prints|file|hidden)(?:: (.*))? -->$")
 FENCE = "```"
+TOP = Path(__file__).resolve().parents[2]
 END = "END_OF_BLOCK"
 
 
@@ -37,13 +38,19 @@ def block_below(lines: list[str], at: int, place: str) -> tuple[str, str]:
     return lines[at][len(FENCE) :], "".join(line + "\n" for line in lines[at + 1 : end])
 
 
+def name_of(page: Path) -> str:
+    """From the top of the tree, where the page is in it."""
+    whole = page.resolve()
+    return str(whole.relative_to(TOP)) if whole.is_relative_to(TOP) else page.name
+
+
 def steps(page: Path) -> list[Step]:
     lines = page.read_text().splitlines()
     found = []
     for at, line in enumerate(lines):
         if not (mark := MARK.match(line)):
             continue
-        place = f"{page.name}:{at + 1}"
+        place = f"{name_of(page)}:{at + 1}"
         kind, argument = mark[1], mark[2] or ""
         language, text = "", ""
         if kind != "hidden":
