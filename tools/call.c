@@ -420,12 +420,12 @@ static int ping(call *c) {
 }
 
 static int run(call *c) {
-  fcgi_client_config config = {.size = sizeof config};
+  const fcgi_peer_config peer = {.size = sizeof peer,
+                                 .output_bytes = (size_t)1 << 30};
+  fcgi_client_config config = {.size = sizeof config, .peer = &peer};
   int status = TOOL_OK, error;
   start_clock(c);
   config.connect_timeout_ms = left_ms(c);
-  config.peer = (fcgi_peer_config){.size = sizeof config.peer,
-                                   .output_bytes = (size_t)1 << 30};
   error = fcgi_client_new(&c->client, &config);
   if (error)
     return tool_complain(TOOL_TRANSPORT, "%s", fcgi_error_text(error));

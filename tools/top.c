@@ -14,13 +14,12 @@
 enum { OPTION_PATH = 256, OPTION_ONCE };
 
 typedef struct top {
-  tool_view view;            /* Where to look. */
-  double interval;           /* Seconds between two looks. */
-  int once;                  /* 1: print one picture and end. */
-  fcgi_status *now;          /* The last look. */
-  fcgi_status *before;       /* The one before, or NULL. */
-  fcgi_status_worker recent; /* What has changed between them. */
-  double seconds;            /* The time between them; 0: no two. */
+  tool_view view;      /* Where to look. */
+  double interval;     /* Seconds between two looks. */
+  int once;            /* 1: print one picture and end. */
+  fcgi_status *now;    /* The last look. */
+  fcgi_status *before; /* The one before, or NULL. */
+  double seconds;      /* The time between them; 0: no two. */
 } top;
 
 static const struct option options[] = {
@@ -98,21 +97,33 @@ static uint64_t risen(uint64_t now, uint64_t before) {
 }
 
 static void compare(top *t) {
-  const fcgi_status_worker *now = &t->now->total, *before;
-  memset(&t->recent, 0, sizeof t->recent);
   t->seconds = 0;
-  if (!t->before || t->now->age_us <= t->before->age_us)
-    return;
-  before = &t->before->total;
-  t->seconds = (double)(t->now->age_us - t->before->age_us) / 1e6;
-  for (unsigned i = 0; i < FCGI_METRICS; i++)
-    t->recent.values[i] = risen(now->values[i], before->values[i]);
-  for (unsigned i = 0; i < FCGI_STATUS_BUCKETS; i++)
-    t->recent.latency[i] = risen(now->latency[i], before->latency[i]);
+  if (t->before && t->now->age_us > t->before->age_us)
+    t->seconds = (double)(t->now->age_us - t->before->age_us) / 1e6;
+}
+
+static uint64_t total(const top *t, fcgi_metric metric) {
+  return fcgi_status_metric(fcgi_status_total(t->now), metric);
 }
 
 static double rate(const top *t, uint64_t amount) {
   return t->seconds > 0 ? (double)amount / t->seconds : 0;
+}
+
+static double total_rate(const top *t, fcgi_metric metric) {
+  return t->seconds > 0
+             ? rate(t, risen(total(t, metric),
+                             fcgi_status_metric(fcgi_status_total(t->before),
+                                                metric)))
+             : 0;
+}
+
+/* Of the requests that have finished since the last look. */
+static uint64_t latency(const top *t, double share) {
+  return t->seconds > 0
+             ? fcgi_status_quantile(fcgi_status_total(t->now),
+                                    fcgi_status_total(t->before), share)
+             : 0;
 }
 
 /* Numbers are at most five characters wide, so that a line fits 60 columns, and
@@ -166,30 +177,28 @@ static void put_latency(char *text, uint64_t us) {
 }
 
 static void draw_rates(screen *to, const top *t) {
-  const uint64_t *all = t->now->total.values, *new = t->recent.values;
   char per_second[SHORT], in[SHORT], out[SHORT];
-  put_rate(per_second, rate(t, new[FCGI_METRIC_REQUESTS]));
-  put_rate(in, rate(t, new[FCGI_METRIC_BYTES_IN]) / 1024);
-  put_rate(out, rate(t, new[FCGI_METRIC_BYTES_OUT]) / 1024);
+  put_rate(per_second, total_rate(t, FCGI_METRIC_REQUESTS));
+  put_rate(in, total_rate(t, FCGI_METRIC_BYTES_IN) / 1024);
+  put_rate(out, total_rate(t, FCGI_METRIC_BYTES_OUT) / 1024);
   screen_line(to,
               "requests %" PRIu64 ", %s/s  in handlers %" PRIu64
               "  waiting %" PRIu64,
-              all[FCGI_METRIC_REQUESTS], per_second, all[FCGI_METRIC_ACTIVE],
-              all[FCGI_METRIC_QUEUED]);
+              total(t, FCGI_METRIC_REQUESTS), per_second,
+              total(t, FCGI_METRIC_ACTIVE), total(t, FCGI_METRIC_QUEUED));
   screen_line(to, "connections %" PRIu64 "  in %s KiB/s  out %s KiB/s",
-              all[FCGI_METRIC_OPEN], in, out);
+              total(t, FCGI_METRIC_OPEN), in, out);
 }
 
 static void draw_latencies(screen *to, const top *t) {
   char half[SHORT], most[SHORT], nearly[SHORT];
-  put_latency(half, fcgi_status_quantile(&t->recent, 0.5));
-  put_latency(most, fcgi_status_quantile(&t->recent, 0.95));
-  put_latency(nearly, fcgi_status_quantile(&t->recent, 0.99));
+  put_latency(half, latency(t, 0.5));
+  put_latency(most, latency(t, 0.95));
+  put_latency(nearly, latency(t, 0.99));
   screen_line(to, "latency now: p50 %s  p95 %s  p99 %s", half, most, nearly);
 }
 
 static void draw_head(screen *to, const top *t) {
-  const uint64_t *all = t->now->total.values;
   char clock[16], up[SHORT];
   time_t now = time(NULL);
   struct tm parts;
@@ -200,13 +209,14 @@ static void draw_head(screen *to, const top *t) {
               t->now->generation, clock);
   draw_rates(to, t);
   draw_latencies(to, t);
-  screen_line(to,
-              "answers 2xx %" PRIu64 "  3xx %" PRIu64 "  4xx %" PRIu64
-              "  5xx %" PRIu64,
-              all[FCGI_METRIC_RESPONSES_2XX], all[FCGI_METRIC_RESPONSES_3XX],
-              all[FCGI_METRIC_RESPONSES_4XX], all[FCGI_METRIC_RESPONSES_5XX]);
+  screen_line(
+      to,
+      "answers 2xx %" PRIu64 "  3xx %" PRIu64 "  4xx %" PRIu64 "  5xx %" PRIu64,
+      total(t, FCGI_METRIC_RESPONSES_2XX), total(t, FCGI_METRIC_RESPONSES_3XX),
+      total(t, FCGI_METRIC_RESPONSES_4XX), total(t, FCGI_METRIC_RESPONSES_5XX));
   screen_line(to, "slow %" PRIu64 "  past the deadline %" PRIu64,
-              all[FCGI_METRIC_SLOW], all[FCGI_METRIC_ABORTS_DEADLINE]);
+              total(t, FCGI_METRIC_SLOW),
+              total(t, FCGI_METRIC_ABORTS_DEADLINE));
 }
 
 static const char *state_name(fcgi_worker_state state) {
@@ -228,32 +238,35 @@ static const char *phase_name(fcgi_phase phase) {
 }
 
 static uint64_t requests_before(const top *t, int64_t pid) {
-  for (size_t i = 0; t->before && i < t->before->worker_count; i++)
-    if (t->before->workers[i].pid == pid)
-      return t->before->workers[i].values[FCGI_METRIC_REQUESTS];
+  const fcgi_status_worker *at;
+  if (!t->before)
+    return 0;
+  for (size_t i = 0; (at = fcgi_status_worker_at(t->before, i)) != NULL; i++)
+    if (at->pid == pid)
+      return fcgi_status_metric(at, FCGI_METRIC_REQUESTS);
   return 0;
 }
 
 static void draw_worker(screen *to, const top *t, const fcgi_status_worker *w) {
-  uint64_t requests = w->values[FCGI_METRIC_REQUESTS];
+  uint64_t requests = fcgi_status_metric(w, FCGI_METRIC_REQUESTS);
   char age[SHORT], count[SHORT], per_second[SHORT], errors[SHORT], p95[SHORT];
   put_seconds(age, (double)w->age_us / 1e6);
   put_count(count, (double)requests);
   put_rate(per_second, rate(t, risen(requests, requests_before(t, w->pid))));
-  put_count(errors, (double)w->values[FCGI_METRIC_RESPONSES_5XX]);
-  put_latency(p95, fcgi_status_quantile(w, 0.95));
+  put_count(errors, (double)fcgi_status_metric(w, FCGI_METRIC_RESPONSES_5XX));
+  put_latency(p95, fcgi_status_quantile(w, NULL, 0.95));
   screen_line(
       to, "%7" PRId64 " %-8s %3u %4s %5s %5s %4" PRIu64 " %4" PRIu64 " %4s %6s",
       w->pid, state_name(w->state), w->generation, age, count, per_second,
-      w->values[FCGI_METRIC_ACTIVE], w->values[FCGI_METRIC_QUEUED], errors,
-      p95);
+      fcgi_status_metric(w, FCGI_METRIC_ACTIVE),
+      fcgi_status_metric(w, FCGI_METRIC_QUEUED), errors, p95);
 }
 
 static void draw_workers(screen *to, const top *t) {
   screen_title(to, " WORKER STATE    GEN  AGE  REQS REQ/S BUSY WAIT  5XX    "
                    "P95");
   for (size_t i = 0; i < t->now->worker_count; i++)
-    draw_worker(to, t, &t->now->workers[i]);
+    draw_worker(to, t, fcgi_status_worker_at(t->now, i));
 }
 
 /* A request, and the process of its worker. */
@@ -271,10 +284,10 @@ static int by_age(const void *a, const void *b) {
 static size_t sort_requests(open_request *sorted, const fcgi_status *status) {
   size_t count = 0;
   for (size_t i = 0; i < status->worker_count; i++) {
-    const fcgi_status_worker *worker = &status->workers[i];
+    const fcgi_status_worker *worker = fcgi_status_worker_at(status, i);
     for (size_t j = 0; j < worker->request_count; j++)
-      sorted[count++] = (open_request){
-          &status->requests[worker->first_request + j], worker->pid};
+      sorted[count++] =
+          (open_request){fcgi_status_request_at(worker, j), worker->pid};
   }
   qsort(sorted, count, sizeof *sorted, by_age);
   return count;

@@ -208,7 +208,7 @@ void fcgi__board_release_slot(fcgi__board *board, int slot) {
   for (unsigned i = 0; i < FCGI_METRICS; i++)
     if (!is_gauge(i))
       move(&former->values[i], &at->counts.values[i]);
-  for (unsigned i = 0; i < FCGI_STATUS_BUCKETS; i++)
+  for (unsigned i = 0; i < FCGI__BOARD_BUCKETS; i++)
     move(&former->latency[i], &at->counts.latency[i]);
   move(&former->latency_sum_us, &at->counts.latency_sum_us);
   atomic_store(&at->state, FCGI_WORKER_FREE);
@@ -273,13 +273,13 @@ unsigned fcgi__board_bucket(uint64_t us) {
     return 0;
   doublings = 59 - (unsigned)__builtin_clzll(last);
   bucket = 1 + 4 * doublings + ((last >> (doublings + 2)) & 3);
-  return bucket < FCGI_STATUS_BUCKETS ? bucket : FCGI_STATUS_BUCKETS - 1;
+  return bucket < FCGI__BOARD_BUCKETS ? bucket : FCGI__BOARD_BUCKETS - 1;
 }
 
 uint64_t fcgi__board_bucket_end(unsigned bucket) {
   if (bucket == 0)
     return 16;
-  if (bucket >= FCGI_STATUS_BUCKETS - 1)
+  if (bucket >= FCGI__BOARD_BUCKETS - 1)
     return UINT64_MAX;
   return ((uint64_t)4 << (bucket - 1) / 4) * (5 + (bucket - 1) % 4);
 }

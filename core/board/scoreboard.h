@@ -14,8 +14,11 @@ enum {
   FCGI__BOARD_VERSION = 1,
   FCGI__BOARD_ENTRIES = 64,  /* Open requests that a worker shows. */
   FCGI__BOARD_SLOTS = 16384, /* At most. */
-  FCGI__METHOD_WORDS = FCGI_STATUS_METHOD / 8,
-  FCGI__PATH_WORDS = FCGI_STATUS_PATH / 8
+  FCGI__BOARD_METHOD = 16,   /* Bytes of a method, with its NUL. */
+  FCGI__BOARD_PATH = 128,    /* Bytes of a path, with its NUL. */
+  FCGI__BOARD_BUCKETS = 104, /* Of a histogram of latencies. */
+  FCGI__METHOD_WORDS = FCGI__BOARD_METHOD / 8,
+  FCGI__PATH_WORDS = FCGI__BOARD_PATH / 8
 };
 
 /* An open request. The texts may be read while they change: `version` is odd
@@ -34,7 +37,7 @@ typedef struct fcgi__board_entry {
 typedef struct fcgi__board_counts {
   _Atomic uint64_t values[FCGI_METRICS];         /* By fcgi_metric. */
   _Atomic uint64_t latency_sum_us;               /* Of finished requests. */
-  _Atomic uint64_t latency[FCGI_STATUS_BUCKETS]; /* Their histogram. */
+  _Atomic uint64_t latency[FCGI__BOARD_BUCKETS]; /* Their histogram. */
 } fcgi__board_counts;
 
 typedef struct fcgi__board_slot {

@@ -77,13 +77,13 @@ static uint64_t age_at(uint64_t now, uint64_t then) {
   return then > 0 && then < now ? now - then : 0;
 }
 
-static void read_counts(fcgi_status_worker *out,
+static void read_counts(fcgi__status_worker *out,
                         const fcgi__board_counts *counts) {
   for (unsigned i = 0; i < FCGI_METRICS; i++)
     out->values[i] += atomic_load(&counts->values[i]);
-  for (unsigned i = 0; i < FCGI_STATUS_BUCKETS; i++)
+  for (unsigned i = 0; i < FCGI__BOARD_BUCKETS; i++)
     out->latency[i] += atomic_load(&counts->latency[i]);
-  out->latency_sum_us += atomic_load(&counts->latency_sum_us);
+  out->shown.latency_sum_us += atomic_load(&counts->latency_sum_us);
 }
 
 static void read_text(char *out, size_t size, const _Atomic uint64_t *words) {
@@ -95,51 +95,67 @@ static void read_text(char *out, size_t size, const _Atomic uint64_t *words) {
 }
 
 /* A text that is being changed is left empty. */
-static void read_entry(fcgi_status_request *out, const fcgi__board_entry *entry,
-                       uint64_t now) {
+static void read_entry(fcgi__status_request *out,
+                       const fcgi__board_entry *entry, uint64_t now) {
   uint32_t phase = atomic_load(&entry->phase);
-  out->phase = phase < FCGI_PHASES ? (fcgi_phase)phase : FCGI_PHASE_FREE;
-  out->age_us = age_at(now, atomic_load(&entry->started_us));
-  out->thread = atomic_load(&entry->thread);
+  out->shown = (fcgi_status_request){
+      .phase = phase < FCGI_PHASES ? (fcgi_phase)phase : FCGI_PHASE_FREE,
+      .age_us = age_at(now, atomic_load(&entry->started_us)),
+      .thread = atomic_load(&entry->thread),
+      .method = out->method,
+      .path = out->path,
+  };
   read_text(out->method, sizeof out->method, entry->method);
   read_text(out->path, sizeof out->path, entry->path);
   if (atomic_load(&entry->version) & 1)
     out->method[0] = out->path[0] = '\0';
 }
 
-static void read_slot(fcgi_status *status, const fcgi__board_slot *slot,
+static void read_entries(fcgi__status *status, fcgi__status_worker *out,
+                         const fcgi__board_slot *slot, uint64_t now) {
+  size_t *count = &status->shown.request_count;
+  out->requests = &status->requests[*count];
+  for (unsigned i = 0; i < FCGI__BOARD_ENTRIES; i++) {
+    fcgi__status_request *request = &status->requests[*count];
+    read_entry(request, &slot->entries[i], now);
+    if (request->shown.phase == FCGI_PHASE_FREE)
+      continue;
+    out->shown.request_count++;
+    (*count)++;
+  }
+}
+
+static void read_slot(fcgi__status *status, const fcgi__board_slot *slot,
                       uint64_t now) {
-  fcgi_status_worker *out = &status->workers[status->worker_count];
+  fcgi__status_worker *out = &status->workers[status->shown.worker_count];
   uint32_t state = atomic_load(&slot->state);
   if (state == FCGI_WORKER_FREE)
     return;
-  status->worker_count++;
-  out->pid = atomic_load(&slot->pid);
-  out->state =
-      state < FCGI_WORKER_STATES ? (fcgi_worker_state)state : FCGI_WORKER_DEAD;
-  out->generation = atomic_load(&slot->generation);
-  out->age_us = age_at(now, atomic_load(&slot->started_us));
-  out->silent_us = age_at(now, atomic_load(&slot->alive_us));
-  out->first_request = status->request_count;
+  status->shown.worker_count++;
+  out->shown = (fcgi_status_worker){
+      .pid = atomic_load(&slot->pid),
+      .generation = atomic_load(&slot->generation),
+      .state = state < FCGI_WORKER_STATES ? (fcgi_worker_state)state
+                                          : FCGI_WORKER_DEAD,
+      .age_us = age_at(now, atomic_load(&slot->started_us)),
+      .silent_us = age_at(now, atomic_load(&slot->alive_us)),
+  };
   read_counts(out, &slot->counts);
   read_counts(&status->total, &slot->counts);
-  for (unsigned i = 0; i < FCGI__BOARD_ENTRIES; i++) {
-    fcgi_status_request *request = &status->requests[status->request_count];
-    read_entry(request, &slot->entries[i], now);
-    status->request_count += request->phase != FCGI_PHASE_FREE;
-  }
-  out->request_count = status->request_count - out->first_request;
+  read_entries(status, out, slot, now);
 }
 
-static void read_head(fcgi_status *status, const fcgi__board_head *head,
+static void read_head(fcgi__status *status, const fcgi__board_head *head,
                       uint64_t now) {
-  status->supervisor = atomic_load(&head->supervisor);
-  status->started_ms = atomic_load(&head->started_ms);
-  status->age_us = age_at(now, atomic_load(&head->started_us));
-  status->generation = atomic_load(&head->generation);
-  status->listen_queue = atomic_load(&head->listen_queue);
-  status->listen_queue_max = atomic_load(&head->listen_queue_max);
-  status->listen_queue_limit = atomic_load(&head->listen_queue_limit);
+  status->shown = (fcgi_status){
+      .supervisor = atomic_load(&head->supervisor),
+      .started_ms = atomic_load(&head->started_ms),
+      .age_us = age_at(now, atomic_load(&head->started_us)),
+      .generation = atomic_load(&head->generation),
+      .listen_queue = atomic_load(&head->listen_queue),
+      .listen_queue_max = atomic_load(&head->listen_queue_max),
+      .listen_queue_limit = atomic_load(&head->listen_queue_limit),
+  };
   for (unsigned i = 0; i < FCGI_SUPERVISED_EVENTS; i++)
     status->events[i] = atomic_load(&head->events[i]);
   read_counts(&status->total, &head->former);
@@ -147,8 +163,8 @@ static void read_head(fcgi_status *status, const fcgi__board_head *head,
 
 /* Room for one request more than there can be: each is read before it is
    known to be one. */
-static fcgi_status *new_status(size_t slots) {
-  fcgi_status *status = calloc(1, sizeof *status);
+static fcgi__status *new_status(size_t slots) {
+  fcgi__status *status = calloc(1, sizeof *status);
   if (!status)
     return NULL;
   status->workers = calloc(slots, sizeof *status->workers);
@@ -156,14 +172,14 @@ static fcgi_status *new_status(size_t slots) {
       calloc(slots * FCGI__BOARD_ENTRIES + 1, sizeof *status->requests);
   if (status->workers && status->requests)
     return status;
-  fcgi_status_free(status);
+  fcgi_status_free(&status->shown);
   return NULL;
 }
 
 /* `data` is aligned. */
 static int parse_aligned(fcgi_status **out, const char *data, size_t len) {
   const fcgi__board_head *head = (const void *)data;
-  fcgi_status *status;
+  fcgi__status *status;
   uint64_t now;
   if (!fcgi__board_is_one(head, len))
     return FCGI_ERR_PROTOCOL;
@@ -174,7 +190,7 @@ static int parse_aligned(fcgi_status **out, const char *data, size_t len) {
   read_head(status, head, now);
   for (size_t i = 0; i < head->slot_count; i++)
     read_slot(status, slot_in(data, i), now);
-  *out = status;
+  *out = &status->shown;
   return 0;
 }
 
@@ -246,24 +262,70 @@ int fcgi_status_of_pid(fcgi_status **out, pid_t pid) {
   return error;
 }
 
+static const fcgi__status *inside(const fcgi_status *status) {
+  return (const fcgi__status *)(const void *)status;
+}
+
 void fcgi_status_free(fcgi_status *status) {
   if (!status)
     return;
-  free(status->workers);
-  free(status->requests);
+  free(inside(status)->workers);
+  free(inside(status)->requests);
   free(status);
 }
 
-uint64_t fcgi_status_quantile(const fcgi_status_worker *worker, double share) {
+const fcgi_status_worker *fcgi_status_total(const fcgi_status *status) {
+  return &inside(status)->total.shown;
+}
+
+const fcgi_status_worker *fcgi_status_worker_at(const fcgi_status *status,
+                                                size_t index) {
+  return index < status->worker_count ? &inside(status)->workers[index].shown
+                                      : NULL;
+}
+
+const fcgi_status_request *
+fcgi_status_request_at(const fcgi_status_worker *worker, size_t index) {
+  return index < worker->request_count
+             ? &fcgi__status_inside(worker)->requests[index].shown
+             : NULL;
+}
+
+uint64_t fcgi_status_metric(const fcgi_status_worker *worker,
+                            fcgi_metric metric) {
+  return (unsigned)metric < FCGI_METRICS
+             ? fcgi__status_inside(worker)->values[metric]
+             : 0;
+}
+
+uint64_t fcgi_status_supervised(const fcgi_status *status,
+                                fcgi_supervised event) {
+  return (unsigned)event < FCGI_SUPERVISED_EVENTS
+             ? inside(status)->events[event]
+             : 0;
+}
+
+/* Requests in a bucket. Counts never fall, unless the program was started
+   anew. */
+static uint64_t bucket_of(const fcgi_status_worker *worker,
+                          const fcgi_status_worker *since, unsigned bucket) {
+  uint64_t now = fcgi__status_inside(worker)->latency[bucket];
+  uint64_t before = since ? fcgi__status_inside(since)->latency[bucket] : 0;
+  return now > before ? now - before : 0;
+}
+
+uint64_t fcgi_status_quantile(const fcgi_status_worker *worker,
+                              const fcgi_status_worker *since, double share) {
   uint64_t all = 0, below = 0, end = 0;
-  for (unsigned i = 0; i < FCGI_STATUS_BUCKETS; i++)
-    all += worker->latency[i];
-  for (unsigned i = 0; i < FCGI_STATUS_BUCKETS; i++) {
-    below += worker->latency[i];
-    if (worker->latency[i] == 0)
+  for (unsigned i = 0; i < FCGI__BOARD_BUCKETS; i++)
+    all += bucket_of(worker, since, i);
+  for (unsigned i = 0; i < FCGI__BOARD_BUCKETS; i++) {
+    uint64_t count = bucket_of(worker, since, i);
+    below += count;
+    if (count == 0)
       continue;
     end = fcgi__board_bucket_end(
-        i < FCGI_STATUS_BUCKETS - 1 ? i : FCGI_STATUS_BUCKETS - 2);
+        i < FCGI__BOARD_BUCKETS - 1 ? i : FCGI__BOARD_BUCKETS - 2);
     if ((double)below >= share * (double)all)
       break;
   }
@@ -282,12 +344,10 @@ int fcgi__status_is_hung(const fcgi_status_request *request) {
 }
 
 const fcgi_status_request *
-fcgi__status_oldest(const fcgi_status *status,
-                    const fcgi_status_worker *worker) {
-  const fcgi_status_request *all = status->requests + worker->first_request;
-  const fcgi_status_request *oldest = NULL;
-  for (size_t i = 0; i < worker->request_count; i++)
-    if (is_handled(&all[i]) && (!oldest || all[i].age_us > oldest->age_us))
-      oldest = &all[i];
+fcgi__status_oldest(const fcgi_status_worker *worker) {
+  const fcgi_status_request *oldest = NULL, *at;
+  for (size_t i = 0; (at = fcgi_status_request_at(worker, i)) != NULL; i++)
+    if (is_handled(at) && (!oldest || at->age_us > oldest->age_us))
+      oldest = at;
   return oldest;
 }

@@ -29,6 +29,34 @@ void fcgi__text_html(fcgi__text *text, const char *value);
 /* As it is, but with "?" for bytes that could move the cursor of a terminal. */
 void fcgi__text_plain(fcgi__text *text, const char *value);
 
+/* What lies behind the structs that users see, which are their first members.
+ */
+typedef struct fcgi__status_request {
+  fcgi_status_request shown;       /* Its texts are these: */
+  char method[FCGI__BOARD_METHOD]; /* with a NUL, */
+  char path[FCGI__BOARD_PATH];     /* as well. */
+} fcgi__status_request;
+
+typedef struct fcgi__status_worker {
+  fcgi_status_worker shown;              /* What users see. */
+  const fcgi__status_request *requests;  /* Its open requests. */
+  uint64_t values[FCGI_METRICS];         /* By fcgi_metric. */
+  uint64_t latency[FCGI__BOARD_BUCKETS]; /* Requests in each bucket. */
+} fcgi__status_worker;
+
+typedef struct fcgi__status {
+  fcgi_status shown;                       /* What users see. */
+  uint64_t events[FCGI_SUPERVISED_EVENTS]; /* By fcgi_supervised. */
+  fcgi__status_worker total;               /* All workers, former ones too. */
+  fcgi__status_worker *workers;            /* Those that live. */
+  fcgi__status_request *requests;          /* Of all workers. */
+} fcgi__status;
+
+static inline const fcgi__status_worker *
+fcgi__status_inside(const fcgi_status_worker *worker) {
+  return (const fcgi__status_worker *)(const void *)worker;
+}
+
 /* What the tables of names hold. */
 typedef struct fcgi__metric_text {
   const char *key;    /* In JSON. */
@@ -67,8 +95,7 @@ int fcgi__status_is_hung(const fcgi_status_request *request);
 
 /* The oldest open request of a worker that a handler works on, or NULL. */
 const fcgi_status_request *
-fcgi__status_oldest(const fcgi_status *status,
-                    const fcgi_status_worker *worker);
+fcgi__status_oldest(const fcgi_status_worker *worker);
 
 /* The page around what changes: before it, and after it. */
 const char *fcgi__status_page_head(void);

@@ -25,7 +25,8 @@ enum { POOL_ROWS = 15, PROCESS_ROWS = 13, NAME_WIDTH = 22 };
 static int64_t count_active(const fcgi_status *status) {
   int64_t count = 0;
   for (size_t i = 0; i < status->worker_count; i++)
-    count += status->workers[i].values[FCGI_METRIC_ACTIVE] > 0;
+    count += fcgi_status_metric(fcgi_status_worker_at(status, i),
+                                FCGI_METRIC_ACTIVE) > 0;
   return count;
 }
 
@@ -36,27 +37,28 @@ static int64_t at_least_0(int64_t value) {
 /* A process of PHP-FPM serves one request at a time. A worker with several
    threads counts as one process, active while it has any request. */
 static void fill_pool(const fcgi_status *status, fpm_row *rows) {
-  const uint64_t *values = status->total.values;
-  int64_t total = (int64_t)status->worker_count, active = count_active(status);
-  int64_t most = (int64_t)values[FCGI_METRIC_ACTIVE_MAX];
+  const fcgi_status_worker *total = fcgi_status_total(status);
+  int64_t count = (int64_t)status->worker_count, active = count_active(status);
+  int64_t most = (int64_t)fcgi_status_metric(total, FCGI_METRIC_ACTIVE_MAX);
   const fpm_row filled[POOL_ROWS] = {
       {"pool", FPM_TEXT, "fastcgi", 0},
       {"process manager", FPM_TEXT, "static", 0},
       {"start time", FPM_TIME, NULL, status->started_ms / 1000},
       {"start since", FPM_NUMBER, NULL, (int64_t)(status->age_us / 1000000)},
       {"accepted conn", FPM_NUMBER, NULL,
-       (int64_t)values[FCGI_METRIC_ACCEPTED]},
+       (int64_t)fcgi_status_metric(total, FCGI_METRIC_ACCEPTED)},
       {"listen queue", FPM_NUMBER, NULL, at_least_0(status->listen_queue)},
       {"max listen queue", FPM_NUMBER, NULL,
        at_least_0(status->listen_queue_max)},
       {"listen queue len", FPM_NUMBER, NULL,
        at_least_0(status->listen_queue_limit)},
-      {"idle processes", FPM_NUMBER, NULL, total - active},
+      {"idle processes", FPM_NUMBER, NULL, count - active},
       {"active processes", FPM_NUMBER, NULL, active},
-      {"total processes", FPM_NUMBER, NULL, total},
-      {"max active processes", FPM_NUMBER, NULL, most < total ? most : total},
+      {"total processes", FPM_NUMBER, NULL, count},
+      {"max active processes", FPM_NUMBER, NULL, most < count ? most : count},
       {"max children reached", FPM_NUMBER, NULL, 0},
-      {"slow requests", FPM_NUMBER, NULL, (int64_t)values[FCGI_METRIC_SLOW]},
+      {"slow requests", FPM_NUMBER, NULL,
+       (int64_t)fcgi_status_metric(total, FCGI_METRIC_SLOW)},
       {"memory peak", FPM_NUMBER, NULL, 0},
   };
   memcpy(rows, filled, sizeof filled);
@@ -66,7 +68,7 @@ static void fill_pool(const fcgi_status *status, fpm_row *rows) {
    that of somebody else's request may hold a secret. */
 static void fill_process(const fcgi_status *status,
                          const fcgi_status_worker *worker, fpm_row *rows) {
-  const fcgi_status_request *request = fcgi__status_oldest(status, worker);
+  const fcgi_status_request *request = fcgi__status_oldest(worker);
   int64_t since = (int64_t)(worker->age_us / 1000000);
   int64_t now = status->started_ms / 1000 + (int64_t)(status->age_us / 1000000);
   const fpm_row filled[PROCESS_ROWS] = {
@@ -75,7 +77,7 @@ static void fill_process(const fcgi_status *status,
       {"start time", FPM_TIME, NULL, now - since},
       {"start since", FPM_NUMBER, NULL, since},
       {"requests", FPM_NUMBER, NULL,
-       (int64_t)worker->values[FCGI_METRIC_REQUESTS]},
+       (int64_t)fcgi_status_metric(worker, FCGI_METRIC_REQUESTS)},
       {"request duration", FPM_NUMBER, NULL,
        request ? (int64_t)request->age_us : 0},
       {"request method", FPM_TEXT, request ? request->method : "-", 0},
@@ -134,7 +136,7 @@ void fcgi__status_fpm_full(fcgi__text *out, const fcgi_status *status) {
   fcgi__status_fpm(out, status);
   for (size_t i = 0; i < status->worker_count; i++) {
     fcgi__text_add(out, "\n************************\n");
-    fill_process(status, &status->workers[i], rows);
+    fill_process(status, fcgi_status_worker_at(status, i), rows);
     put_lines(out, rows, PROCESS_ROWS);
   }
 }
@@ -155,7 +157,7 @@ static void put_process_objects(fcgi__text *out, const fcgi_status *status) {
   fpm_row rows[PROCESS_ROWS];
   for (size_t i = 0; i < status->worker_count; i++) {
     fcgi__text_add(out, i ? ",{" : "{");
-    fill_process(status, &status->workers[i], rows);
+    fill_process(status, fcgi_status_worker_at(status, i), rows);
     put_members(out, rows, PROCESS_ROWS);
     fcgi__text_add(out, "}");
   }
@@ -211,7 +213,7 @@ static void put_process_elements(fcgi__text *out, const fcgi_status *status) {
   fcgi__text_add(out, "<processes>\n");
   for (size_t i = 0; i < status->worker_count; i++) {
     fcgi__text_add(out, "<process>");
-    fill_process(status, &status->workers[i], rows);
+    fill_process(status, fcgi_status_worker_at(status, i), rows);
     put_elements(out, rows, PROCESS_ROWS, "");
     fcgi__text_add(out, "</process>\n");
   }

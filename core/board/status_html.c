@@ -33,35 +33,38 @@ static void put_time(char *text, size_t size, uint64_t us) {
 static void latency_tile(fcgi__text *out, const fcgi_status *status,
                          const char *title, const char *key, double share) {
   char text[32];
-  put_time(text, sizeof text, fcgi_status_quantile(&status->total, share));
+  put_time(text, sizeof text,
+           fcgi_status_quantile(fcgi_status_total(status), NULL, share));
   tile(out, title, key, text);
 }
 
 static void tiles(fcgi__text *out, const fcgi_status *status) {
-  const uint64_t *values = status->total.values;
+  const fcgi_status_worker *total = fcgi_status_total(status);
   fcgi__text_add(out, "<section class=tiles>");
   tile(out, "requests a second", "rate", "&ndash;");
-  number_tile(out, "in handlers", "active", values[FCGI_METRIC_ACTIVE]);
-  number_tile(out, "waiting", "queued", values[FCGI_METRIC_QUEUED]);
-  number_tile(out, "connections", "open", values[FCGI_METRIC_OPEN]);
+  number_tile(out, "in handlers", "active",
+              fcgi_status_metric(total, FCGI_METRIC_ACTIVE));
+  number_tile(out, "waiting", "queued",
+              fcgi_status_metric(total, FCGI_METRIC_QUEUED));
+  number_tile(out, "connections", "open",
+              fcgi_status_metric(total, FCGI_METRIC_OPEN));
   latency_tile(out, status, "half within", "p50", 0.5);
   latency_tile(out, status, "95 % within", "p95", 0.95);
   latency_tile(out, status, "99 % within", "p99", 0.99);
   number_tile(out, "answers 5xx", "responses_5xx",
-              values[FCGI_METRIC_RESPONSES_5XX]);
+              fcgi_status_metric(total, FCGI_METRIC_RESPONSES_5XX));
   fcgi__text_add(out, "</section><svg id=chart viewBox=\"0 0 600 60\" "
                       "preserveAspectRatio=none role=img "
                       "aria-label=\"requests a second\">"
                       "<polyline id=line points=\"\"/></svg>");
 }
 
-static void worker_row(fcgi__text *out, const fcgi_status *status,
-                       const fcgi_status_worker *worker) {
-  const fcgi_status_request *oldest = fcgi__status_oldest(status, worker);
+static void worker_row(fcgi__text *out, const fcgi_status_worker *worker) {
+  const fcgi_status_request *oldest = fcgi__status_oldest(worker);
   const char *late =
       oldest && fcgi__status_is_hung(oldest) ? " class=hung" : "";
   char p95[32], age[32] = "";
-  put_time(p95, sizeof p95, fcgi_status_quantile(worker, 0.95));
+  put_time(p95, sizeof p95, fcgi_status_quantile(worker, NULL, 0.95));
   if (oldest)
     put_time(age, sizeof age, oldest->age_us);
   fcgi__text_add(
@@ -70,9 +73,11 @@ static void worker_row(fcgi__text *out, const fcgi_status *status,
       "<td%s>%" PRIu64 "<td>%" PRIu64 "<td>%" PRIu64 "<td>%s<td%s>%s",
       worker->pid, fcgi__worker_state_key(worker->state),
       fcgi__worker_state_key(worker->state), worker->generation,
-      (double)worker->age_us / 1e6, worker->values[FCGI_METRIC_REQUESTS], late,
-      worker->values[FCGI_METRIC_ACTIVE], worker->values[FCGI_METRIC_QUEUED],
-      worker->values[FCGI_METRIC_RESPONSES_5XX], p95, late, age);
+      (double)worker->age_us / 1e6,
+      fcgi_status_metric(worker, FCGI_METRIC_REQUESTS), late,
+      fcgi_status_metric(worker, FCGI_METRIC_ACTIVE),
+      fcgi_status_metric(worker, FCGI_METRIC_QUEUED),
+      fcgi_status_metric(worker, FCGI_METRIC_RESPONSES_5XX), p95, late, age);
 }
 
 static void worker_table(fcgi__text *out, const fcgi_status *status) {
@@ -81,7 +86,7 @@ static void worker_table(fcgi__text *out, const fcgi_status *status) {
                       "<th>in handlers<th>waiting<th>5xx<th>95 %% within"
                       "<th>oldest request</thead><tbody id=workers>");
   for (size_t i = 0; i < status->worker_count; i++)
-    worker_row(out, status, &status->workers[i]);
+    worker_row(out, fcgi_status_worker_at(status, i));
   fcgi__text_add(out, "</tbody></table></div>");
 }
 
@@ -119,10 +124,10 @@ static void request_rows(fcgi__text *out, const fcgi_status *status) {
     return;
   }
   for (size_t i = 0; i < status->worker_count; i++) {
-    const fcgi_status_worker *worker = &status->workers[i];
+    const fcgi_status_worker *worker = fcgi_status_worker_at(status, i);
     for (size_t j = 0; j < worker->request_count; j++)
-      all[count++] = (open_request){
-          &status->requests[worker->first_request + j], worker->pid};
+      all[count++] =
+          (open_request){fcgi_status_request_at(worker, j), worker->pid};
   }
   qsort(all, count, sizeof *all, by_age);
   for (size_t i = 0; i < count; i++)
@@ -152,21 +157,22 @@ static void all_numbers(fcgi__text *out, const fcgi_status *status) {
   fcgi__text_add(out, "<details><summary>All numbers</summary><table><tbody>");
   for (unsigned i = 0; i < FCGI_METRICS; i++)
     number_row(out, fcgi__metric_at(i)->key, fcgi__metric_at(i)->help,
-               status->total.values[i]);
+               fcgi_status_metric(fcgi_status_total(status), i));
   for (unsigned i = 0; i < FCGI_SUPERVISED_EVENTS; i++)
     number_row(out, fcgi__supervised_key(i), fcgi__supervised_help(i),
-               status->events[i]);
+               fcgi_status_supervised(status, i));
   fcgi__text_add(out, "</tbody></table></details>");
 }
 
 void fcgi__status_html(fcgi__text *out, const fcgi_status *status) {
   fcgi__text_add(out, "%s", fcgi__status_page_head());
-  fcgi__text_add(out,
-                 "<p id=since>up for <span data-k=age>%.0f s</span>, "
-                 "generation <span data-k=generation>%u</span>, "
-                 "<span data-k=requests>%" PRIu64 "</span> requests</p>",
-                 (double)status->age_us / 1e6, status->generation,
-                 status->total.values[FCGI_METRIC_REQUESTS]);
+  fcgi__text_add(
+      out,
+      "<p id=since>up for <span data-k=age>%.0f s</span>, "
+      "generation <span data-k=generation>%u</span>, "
+      "<span data-k=requests>%" PRIu64 "</span> requests</p>",
+      (double)status->age_us / 1e6, status->generation,
+      fcgi_status_metric(fcgi_status_total(status), FCGI_METRIC_REQUESTS));
   tiles(out, status);
   worker_table(out, status);
   request_table(out, status);

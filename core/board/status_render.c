@@ -91,11 +91,9 @@ void fcgi__text_plain(fcgi__text *out, const char *value) {
     fcgi__text_bytes(out, *value < ' ' || *value > '~' ? "?" : value, 1);
 }
 
-static void text_requests(fcgi__text *out, const fcgi_status *status,
-                          const fcgi_status_worker *worker) {
+static void text_requests(fcgi__text *out, const fcgi_status_worker *worker) {
   for (size_t i = 0; i < worker->request_count; i++) {
-    const fcgi_status_request *at =
-        &status->requests[worker->first_request + i];
+    const fcgi_status_request *at = fcgi_status_request_at(worker, i);
     fcgi__text_add(out, "  %-8s %9.3f s  ", fcgi__phase_key(at->phase),
                    (double)at->age_us / 1e6);
     fcgi__text_plain(out, at->method);
@@ -113,23 +111,27 @@ void fcgi__status_text(fcgi__text *out, const fcgi_status *status) {
   if (status->listen_queue >= 0)
     text_row(out, "listen_queue", (uint64_t)status->listen_queue);
   for (unsigned i = 0; i < FCGI_METRICS; i++)
-    text_row(out, fcgi__metric_at(i)->key, status->total.values[i]);
+    text_row(out, fcgi__metric_at(i)->key,
+             fcgi_status_metric(fcgi_status_total(status), i));
   for (unsigned i = 0; i < FCGI_SUPERVISED_EVENTS; i++)
-    text_row(out, fcgi__supervised_key(i), status->events[i]);
+    text_row(out, fcgi__supervised_key(i), fcgi_status_supervised(status, i));
   for (unsigned i = 0; i < 3; i++)
     fcgi__text_add(out, "latency p%.0f:         %.3f ms\n", shares[i] * 100,
-                   (double)fcgi_status_quantile(&status->total, shares[i]) /
+                   (double)fcgi_status_quantile(fcgi_status_total(status), NULL,
+                                                shares[i]) /
                        1e3);
   for (size_t i = 0; i < status->worker_count; i++) {
-    const fcgi_status_worker *worker = &status->workers[i];
-    fcgi__text_add(
-        out,
-        "\nworker %" PRId64 ", %s, generation %u, for %.0f s: "
-        "%" PRIu64 " requests, %" PRIu64 " in handlers, %" PRIu64 " waiting\n",
-        worker->pid, fcgi__worker_state_key(worker->state), worker->generation,
-        (double)worker->age_us / 1e6, worker->values[FCGI_METRIC_REQUESTS],
-        worker->values[FCGI_METRIC_ACTIVE], worker->values[FCGI_METRIC_QUEUED]);
-    text_requests(out, status, worker);
+    const fcgi_status_worker *worker = fcgi_status_worker_at(status, i);
+    fcgi__text_add(out,
+                   "\nworker %" PRId64 ", %s, generation %u, for %.0f s: "
+                   "%" PRIu64 " requests, %" PRIu64 " in handlers, %" PRIu64
+                   " waiting\n",
+                   worker->pid, fcgi__worker_state_key(worker->state),
+                   worker->generation, (double)worker->age_us / 1e6,
+                   fcgi_status_metric(worker, FCGI_METRIC_REQUESTS),
+                   fcgi_status_metric(worker, FCGI_METRIC_ACTIVE),
+                   fcgi_status_metric(worker, FCGI_METRIC_QUEUED));
+    text_requests(out, worker);
   }
 }
 
@@ -138,20 +140,19 @@ void fcgi__status_text(fcgi__text *out, const fcgi_status *status) {
 static void json_values(fcgi__text *out, const fcgi_status_worker *worker) {
   for (unsigned i = 0; i < FCGI_METRICS; i++)
     fcgi__text_add(out, "\"%s\":%" PRIu64 ",", fcgi__metric_at(i)->key,
-                   worker->values[i]);
+                   fcgi_status_metric(worker, i));
   fcgi__text_add(out,
                  "\"latency_us\":{\"p50\":%" PRIu64 ",\"p95\":%" PRIu64
                  ",\"p99\":%" PRIu64 ",\"sum\":%" PRIu64 "}",
-                 fcgi_status_quantile(worker, 0.5),
-                 fcgi_status_quantile(worker, 0.95),
-                 fcgi_status_quantile(worker, 0.99), worker->latency_sum_us);
+                 fcgi_status_quantile(worker, NULL, 0.5),
+                 fcgi_status_quantile(worker, NULL, 0.95),
+                 fcgi_status_quantile(worker, NULL, 0.99),
+                 worker->latency_sum_us);
 }
 
-static void json_requests(fcgi__text *out, const fcgi_status *status,
-                          const fcgi_status_worker *worker) {
+static void json_requests(fcgi__text *out, const fcgi_status_worker *worker) {
   for (size_t i = 0; i < worker->request_count; i++) {
-    const fcgi_status_request *at =
-        &status->requests[worker->first_request + i];
+    const fcgi_status_request *at = fcgi_status_request_at(worker, i);
     fcgi__text_add(out, "%s{\"phase\":\"%s\",\"age_us\":%" PRIu64, i ? "," : "",
                    fcgi__phase_key(at->phase), at->age_us);
     fcgi__text_add(out, ",\"thread\":\"%" PRIx64 "\",\"method\":", at->thread);
@@ -162,8 +163,7 @@ static void json_requests(fcgi__text *out, const fcgi_status *status,
   }
 }
 
-static void json_worker(fcgi__text *out, const fcgi_status *status,
-                        const fcgi_status_worker *worker) {
+static void json_worker(fcgi__text *out, const fcgi_status_worker *worker) {
   fcgi__text_add(out,
                  "{\"pid\":%" PRId64 ",\"state\":\"%s\",\"generation\":%u,"
                  "\"age_us\":%" PRIu64 ",\"silent_us\":%" PRIu64 ",",
@@ -171,7 +171,7 @@ static void json_worker(fcgi__text *out, const fcgi_status *status,
                  worker->generation, worker->age_us, worker->silent_us);
   json_values(out, worker);
   fcgi__text_add(out, ",\"in_flight\":[");
-  json_requests(out, status, worker);
+  json_requests(out, worker);
   fcgi__text_add(out, "]}");
 }
 
@@ -189,13 +189,13 @@ void fcgi__status_members(fcgi__text *out, const fcgi_status *status) {
   fcgi__text_add(out, ",\"events\":{");
   for (unsigned i = 0; i < FCGI_SUPERVISED_EVENTS; i++)
     fcgi__text_add(out, "%s\"%s\":%" PRIu64, i ? "," : "",
-                   fcgi__supervised_key(i), status->events[i]);
+                   fcgi__supervised_key(i), fcgi_status_supervised(status, i));
   fcgi__text_add(out, "},\"total\":{");
-  json_values(out, &status->total);
+  json_values(out, fcgi_status_total(status));
   fcgi__text_add(out, "},\"workers\":[");
   for (size_t i = 0; i < status->worker_count; i++) {
     fcgi__text_add(out, i ? "," : "");
-    json_worker(out, status, &status->workers[i]);
+    json_worker(out, fcgi_status_worker_at(status, i));
   }
   fcgi__text_add(out, "]}");
 }
@@ -220,9 +220,9 @@ static void latency(fcgi__text *out, const fcgi_status_worker *total) {
   uint64_t below = 0;
   family(out, "request_duration_seconds", "histogram",
          "Time from a request's being ready for a handler to its end.");
-  for (unsigned i = 0; i < FCGI_STATUS_BUCKETS; i++) {
-    below += total->latency[i];
-    if (i % 4 == 0 && i + 4 < FCGI_STATUS_BUCKETS)
+  for (unsigned i = 0; i < FCGI__BOARD_BUCKETS; i++) {
+    below += fcgi__status_inside(total)->latency[i];
+    if (i % 4 == 0 && i + 4 < FCGI__BOARD_BUCKETS)
       fcgi__text_add(out,
                      "fastcgi_request_duration_seconds_bucket{le=\"%.6f\"} "
                      "%" PRIu64 "\n",
@@ -240,7 +240,7 @@ static void workers(fcgi__text *out, const fcgi_status *status) {
   for (unsigned state = 1; state < FCGI_WORKER_STATES; state++) {
     unsigned count = 0;
     for (size_t i = 0; i < status->worker_count; i++)
-      count += status->workers[i].state == state;
+      count += fcgi_status_worker_at(status, i)->state == state;
     fcgi__text_add(out, "fastcgi_workers{state=\"%s\"} %u\n",
                    fcgi__worker_state_key(state), count);
   }
@@ -261,14 +261,14 @@ static void sample(fcgi__text *out, unsigned value, uint64_t amount) {
 
 void fcgi__status_openmetrics(fcgi__text *out, const fcgi_status *status) {
   for (unsigned i = 0; i < FCGI_METRICS; i++)
-    sample(out, i, status->total.values[i]);
-  latency(out, &status->total);
+    sample(out, i, fcgi_status_metric(fcgi_status_total(status), i));
+  latency(out, fcgi_status_total(status));
   for (unsigned i = 0; i < FCGI_SUPERVISED_EVENTS; i++) {
     char name[64];
     snprintf(name, sizeof name, "supervisor_%s", fcgi__supervised_key(i));
     family(out, name, "counter", fcgi__supervised_help(i));
     fcgi__text_add(out, "fastcgi_%s_total %" PRIu64 "\n", name,
-                   status->events[i]);
+                   fcgi_status_supervised(status, i));
   }
   workers(out, status);
   gauge(out, "generation", "The youngest generation of workers.",

@@ -25,8 +25,18 @@ int fcgi__client_complain(fcgi_client *client, int error, const char *format,
   return error;
 }
 
+static int copy_peer(fcgi_peer_config *out, const fcgi_peer_config *given) {
+  if (given && given->size > sizeof *out)
+    return FCGI_ERR_INVALID;
+  if (given)
+    memcpy(out, given, given->size);
+  out->size = sizeof *out;
+  return 0;
+}
+
 int fcgi_client_new(fcgi_client **out, const fcgi_client_config *config) {
   fcgi_client_config given = {.size = sizeof given};
+  fcgi_peer_config peer = {.size = sizeof peer};
   fcgi_allocator allocator;
   fcgi_client *client;
   if (config &&
@@ -34,13 +44,15 @@ int fcgi_client_new(fcgi_client **out, const fcgi_client_config *config) {
     return FCGI_ERR_INVALID;
   if (config)
     memcpy(&given, config, config->size);
-  if (given.peer.size == 0)
-    given.peer = (fcgi_peer_config){.size = sizeof given.peer};
-  allocator = fcgi__allocator(&given.peer.allocator);
+  if (copy_peer(&peer, given.peer))
+    return FCGI_ERR_INVALID;
+  allocator = fcgi__allocator(&peer.allocator);
   client = fcgi__calloc(&allocator, sizeof *client);
   if (!client)
     return FCGI_ERR_NOMEM;
   client->config = given;
+  client->config.peer = NULL; /* It is the caller's. */
+  client->peer_config = peer;
   client->allocator = allocator;
   client->fd = -1;
   if (client->config.connect_timeout_ms == 0)
@@ -79,7 +91,7 @@ int fcgi_client_connect(fcgi_client *client, const char *address) {
   int error;
   disconnect(client);
   snprintf(client->address, sizeof client->address, "%s", address);
-  error = fcgi_peer_new(&client->peer, &client->config.peer);
+  error = fcgi_peer_new(&client->peer, &client->peer_config);
   if (error)
     return fcgi__client_complain(client, error, "%s", fcgi_error_text(error));
   client->fd = fcgi__client_open(client, address);

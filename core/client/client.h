@@ -20,6 +20,7 @@ typedef struct fcgi__source {
 
 struct fcgi_client {
   fcgi_client_config config;          /* With every default filled in. */
+  fcgi_peer_config peer_config;       /* Of each connection's peer. */
   fcgi_allocator allocator;           /* The peer's. */
   fcgi_peer *peer;                    /* Of the connection; NULL before. */
   int fd;                             /* The connection, or -1. */

@@ -60,7 +60,7 @@ static void put_text(_Atomic uint64_t *to, size_t words, const char *text) {
 static void describe(fcgi__board_entry *entry, const fcgi_params *params,
                      uint64_t now) {
   const char *method = fcgi_params_get(params, "REQUEST_METHOD", 14, NULL);
-  char cut[FCGI_STATUS_METHOD], path[FCGI_STATUS_PATH];
+  char cut[FCGI__BOARD_METHOD], path[FCGI__BOARD_PATH];
   snprintf(cut, sizeof cut, "%s", method ? method : "");
   fcgi__tally_path(params, path, sizeof path);
   atomic_fetch_add(&entry->version, 1);

@@ -19,7 +19,7 @@ enum {
 void fcgi__request_describe(const fcgi_request *request, char out[FCGI__WHAT]) {
   const char *method =
       fcgi_params_get(request->params, "REQUEST_METHOD", 14, NULL);
-  char text[FCGI_STATUS_PATH + FCGI_STATUS_METHOD], path[FCGI_STATUS_PATH];
+  char text[FCGI__BOARD_PATH + FCGI__BOARD_METHOD], path[FCGI__BOARD_PATH];
   size_t at = 0;
   fcgi__tally_path(request->params, path, sizeof path);
   snprintf(text, sizeof text, "%.15s %s", method ? method : "?", path);

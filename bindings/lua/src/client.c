@@ -411,11 +411,12 @@ static int client_connect(lua_State *L) {
   *c = (connection){.last = &c->first, .timeout_ms = ms};
   luaL_setmetatable(L, CONNECTION);
   attach(L, c);
-  fcgi_client_config config = {
-      .size = sizeof config,
-      .peer = {.size = sizeof config.peer, .output_bytes = OUTPUT_MOST},
-      .connect_timeout_ms = ms,
-      .send_bytes = (size_t)split};
+  const fcgi_peer_config peer = {.size = sizeof peer,
+                                 .output_bytes = OUTPUT_MOST};
+  fcgi_client_config config = {.size = sizeof config,
+                               .peer = &peer,
+                               .connect_timeout_ms = ms,
+                               .send_bytes = (size_t)split};
   int code = fcgi_client_new(&c->client, &config);
   if (code < 0)
     return fcgi_lua_fail(L, code, NULL);

@@ -12,8 +12,9 @@ typedef struct fcgi_client fcgi_client;
 
 /* A field left 0 takes the default named beside it. Copied by _new. */
 typedef struct fcgi_client_config {
-  size_t size;            /* sizeof(fcgi_client_config). */
-  fcgi_peer_config peer;  /* Its own; `peer.size` may be 0 for all defaults. */
+  size_t size;                  /* sizeof(fcgi_client_config). */
+  const fcgi_peer_config *peer; /* Configuration of the peer; it is copied too.
+                                   Default: NULL, every default. */
   int connect_timeout_ms; /* Longest wait of fcgi_client_connect, in ms, or
                              FCGI_WAIT_FOREVER or FCGI_WAIT_NEVER. Default:
                              10,000. */

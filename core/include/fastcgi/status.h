@@ -85,7 +85,7 @@ typedef enum fcgi_metric {
   FCGI_METRIC_##name,
   FCGI_METRIC_MAP(FCGI_STATUS_ENUM)
 #undef FCGI_STATUS_ENUM
-      FCGI_METRICS /* How many there are. */
+      FCGI_METRICS /* Number of metrics in this version. */
 } fcgi_metric;
 
 /* X(NAME, key, help): numbers of the supervisor, all counters. */
@@ -104,7 +104,7 @@ typedef enum fcgi_supervised {
 #define FCGI_STATUS_ENUM(name, key, help) FCGI_SUPERVISED_##name,
   FCGI_SUPERVISED_MAP(FCGI_STATUS_ENUM)
 #undef FCGI_STATUS_ENUM
-      FCGI_SUPERVISED_EVENTS /* How many there are. */
+      FCGI_SUPERVISED_EVENTS /* Number of events in this version. */
 } fcgi_supervised;
 
 /* X(NAME, key): the life of a worker. */
@@ -137,52 +137,39 @@ typedef enum fcgi_phase {
       FCGI_PHASES /* How many there are. */
 } fcgi_phase;
 
-enum {
-  FCGI_STATUS_METHOD = 16,  /* Bytes of a method, with its NUL. */
-  FCGI_STATUS_PATH = 128,   /* Bytes of a path, with its NUL. */
-  FCGI_STATUS_BUCKETS = 104 /* Of a histogram of latencies. */
-};
-
 /* A request that is open. Methods and paths are what a client sent: escape
-   them before you show them. */
+   them before you show them. Only the library makes these three structs; a
+   later version may have more fields at their ends. */
 typedef struct fcgi_status_request {
-  fcgi_phase phase;                /* Where it is. */
-  uint64_t age_us;                 /* Since it was ready for a handler. */
-  uint64_t thread;                 /* pthread_self() of its handler. */
-  char method[FCGI_STATUS_METHOD]; /* Its beginning. */
-  char path[FCGI_STATUS_PATH];     /* Likewise, without the query. */
+  fcgi_phase phase;   /* Where the request is. */
+  uint64_t age_us;    /* Microseconds since it was ready for a handler. */
+  uint64_t thread;    /* pthread_self() of its handler. */
+  const char *method; /* The beginning of its method. */
+  const char *path;   /* The beginning of its path, without the query. */
 } fcgi_status_request;
 
 /* One worker, or several together. */
 typedef struct fcgi_status_worker {
-  int64_t pid;                           /* 0: the sum of all. */
-  unsigned generation;                   /* Counted by the supervisor. */
-  fcgi_worker_state state;               /* Of its life. */
-  uint64_t age_us;                       /* Since it was started. */
-  uint64_t silent_us;                    /* Since it last did something. */
-  uint64_t values[FCGI_METRICS];         /* By fcgi_metric. */
-  uint64_t latency_sum_us;               /* Of finished requests. */
-  uint64_t latency[FCGI_STATUS_BUCKETS]; /* How many in each bucket. */
-  size_t first_request;                  /* Its first of `requests`. */
-  size_t request_count;                  /* How many. */
+  int64_t pid;             /* Its process id; 0: the sum of all. */
+  unsigned generation;     /* The supervisor counts generations from 1. */
+  fcgi_worker_state state; /* What becomes of the worker. */
+  uint64_t age_us;         /* Microseconds since it was started. */
+  uint64_t silent_us;      /* Microseconds since it last did something. */
+  uint64_t latency_sum_us; /* Microseconds that its finished requests took. */
+  size_t request_count;    /* Number of its open requests. */
 } fcgi_status_worker;
 
 typedef struct fcgi_status {
-  int64_t supervisor;         /* Its process id, or 0. */
-  int64_t started_ms;         /* Milliseconds since 1970. */
-  uint64_t age_us;            /* Since then. */
-  unsigned generation;        /* The one that serves. */
-  int64_t listen_queue;       /* Connections not accepted; -1: not
-                                 known. */
-  int64_t listen_queue_max;   /* Most that were seen. */
-  int64_t listen_queue_limit; /* Most that the kernel lets wait; -1:
-                                 not known. */
-  uint64_t events[FCGI_SUPERVISED_EVENTS]; /* By fcgi_supervised. */
-  fcgi_status_worker total;                /* All workers, also former ones. */
-  fcgi_status_worker *workers;             /* Those that live. */
-  size_t worker_count;                     /* How many. */
-  fcgi_status_request *requests;           /* Of all workers. */
-  size_t request_count;                    /* How many. */
+  int64_t supervisor;         /* Process id of the supervisor, or 0. */
+  int64_t started_ms;         /* When it started: milliseconds since 1970. */
+  uint64_t age_us;            /* Microseconds since it started. */
+  unsigned generation;        /* The generation that serves. */
+  int64_t listen_queue;       /* Connections not accepted yet; -1: unknown. */
+  int64_t listen_queue_max;   /* The most that were seen; -1: unknown. */
+  int64_t listen_queue_limit; /* The most that the kernel lets wait; -1:
+                                 unknown. */
+  size_t worker_count;        /* Number of workers that live. */
+  size_t request_count;       /* Number of open requests of all workers. */
 } fcgi_status;
 
 typedef enum fcgi_status_format {
@@ -219,9 +206,33 @@ FCGI_EXPORT int fcgi_status_render(const fcgi_status *status,
 /* Frees what fcgi_status_render has returned. NULL is fine. */
 FCGI_EXPORT void fcgi_status_text_free(char *text);
 
-/* The latency that a share of a worker's requests, 0 to 1, did not exceed, in
-   microseconds; 0 when there were none. */
+/* All workers together, those that are gone included. As the next two, lent
+   until fcgi_status_free. */
+FCGI_EXPORT const fcgi_status_worker *
+fcgi_status_total(const fcgi_status *status);
+
+/* Worker `index`, or NULL past the last one. */
+FCGI_EXPORT const fcgi_status_worker *
+fcgi_status_worker_at(const fcgi_status *status, size_t index);
+
+/* Open request `index` of a worker, or NULL past the last one. */
+FCGI_EXPORT const fcgi_status_request *
+fcgi_status_request_at(const fcgi_status_worker *worker, size_t index);
+
+/* A number of a worker; 0 for one that this version does not know. */
+FCGI_EXPORT uint64_t fcgi_status_metric(const fcgi_status_worker *worker,
+                                        fcgi_metric metric);
+
+/* A number of the supervisor; 0 for one that this version does not know. */
+FCGI_EXPORT uint64_t fcgi_status_supervised(const fcgi_status *status,
+                                            fcgi_supervised event);
+
+/* The latency in microseconds that a share, 0 to 1, of a worker's requests did
+   not exceed; 0 when there were none. With `since`, the same worker in an
+   earlier status, only requests that finished after that count; NULL is the
+   start. */
 FCGI_EXPORT uint64_t fcgi_status_quantile(const fcgi_status_worker *worker,
+                                          const fcgi_status_worker *since,
                                           double share);
 
 /* NULL is fine. */

@@ -44,27 +44,32 @@ static void test_every_latency_has_its_bucket(void **state) {
   (void)state;
   assert_int_equal(fcgi__board_bucket(0), 0);
   assert_int_equal(fcgi__board_bucket(16), 0);
-  assert_int_equal(fcgi__board_bucket(UINT64_MAX), FCGI_STATUS_BUCKETS - 1);
-  for (unsigned i = 0; i < FCGI_STATUS_BUCKETS - 1; i++) {
+  assert_int_equal(fcgi__board_bucket(UINT64_MAX), FCGI__BOARD_BUCKETS - 1);
+  for (unsigned i = 0; i < FCGI__BOARD_BUCKETS - 1; i++) {
     uint64_t end = fcgi__board_bucket_end(i);
     assert_int_equal(fcgi__board_bucket(end), i);
     assert_int_equal(fcgi__board_bucket(end + 1), i + 1);
     if (i > 0)
       assert_true(end * 4 <= fcgi__board_bucket_end(i - 1) * 5);
   }
-  assert_true(fcgi__board_bucket_end(FCGI_STATUS_BUCKETS - 2) > 800000000);
+  assert_true(fcgi__board_bucket_end(FCGI__BOARD_BUCKETS - 2) > 800000000);
 }
 
 static void test_quantiles_come_from_buckets(void **state) {
-  fcgi_status_worker worker = {.pid = 0};
+  fcgi__status_worker worker = {.shown.pid = 0}, before;
   (void)state;
-  assert_int_equal(fcgi_status_quantile(&worker, 0.5), 0);
+  assert_int_equal(fcgi_status_quantile(&worker.shown, NULL, 0.5), 0);
   worker.latency[fcgi__board_bucket(100)] = 98;
   worker.latency[fcgi__board_bucket(5000)] = 1;
   worker.latency[fcgi__board_bucket(70000)] = 1;
-  assert_in_range(fcgi_status_quantile(&worker, 0.5), 100, 125);
-  assert_in_range(fcgi_status_quantile(&worker, 0.99), 5000, 6250);
-  assert_in_range(fcgi_status_quantile(&worker, 1), 70000, 87500);
+  assert_in_range(fcgi_status_quantile(&worker.shown, NULL, 0.5), 100, 125);
+  assert_in_range(fcgi_status_quantile(&worker.shown, NULL, 0.99), 5000, 6250);
+  assert_in_range(fcgi_status_quantile(&worker.shown, NULL, 1), 70000, 87500);
+  before = worker;
+  assert_int_equal(fcgi_status_quantile(&worker.shown, &before.shown, 1), 0);
+  worker.latency[fcgi__board_bucket(100)]++;
+  assert_in_range(fcgi_status_quantile(&worker.shown, &before.shown, 1), 100,
+                  125);
 }
 
 static void test_another_process_counts(void **state) {
@@ -83,8 +88,9 @@ static void test_another_process_counts(void **state) {
   assert_int_equal(fcgi__board_requests(board, slot), 5);
   fcgi_status *seen = read_it(board);
   assert_int_equal(seen->worker_count, 1);
-  assert_int_equal(seen->workers[0].generation, 7);
-  assert_int_equal(seen->total.values[FCGI_METRIC_REQUESTS], 5);
+  assert_int_equal(fcgi_status_worker_at(seen, 0)->generation, 7);
+  assert_int_equal(
+      fcgi_status_metric(fcgi_status_total(seen), FCGI_METRIC_REQUESTS), 5);
   fcgi_status_free(seen);
 }
 
@@ -97,10 +103,24 @@ static void test_totals_outlive_workers(void **state) {
   assert_int_equal(fcgi__board_take(board, 2), slot);
   add(board, slot, FCGI_METRIC_REQUESTS, 1);
   fcgi_status *seen = read_it(board);
-  assert_int_equal(seen->total.values[FCGI_METRIC_REQUESTS], 6);
-  assert_int_equal(seen->workers[0].values[FCGI_METRIC_REQUESTS], 1);
-  assert_int_equal(seen->total.values[FCGI_METRIC_OPEN], 0);
+  assert_int_equal(
+      fcgi_status_metric(fcgi_status_total(seen), FCGI_METRIC_REQUESTS), 6);
+  assert_int_equal(
+      fcgi_status_metric(fcgi_status_worker_at(seen, 0), FCGI_METRIC_REQUESTS),
+      1);
+  assert_int_equal(
+      fcgi_status_metric(fcgi_status_total(seen), FCGI_METRIC_OPEN), 0);
   fcgi_status_free(seen);
+}
+
+/* A program may know numbers of a later version. */
+static void test_what_is_not_known_is_0(void **state) {
+  fcgi_status *status = read_it(*state);
+  assert_int_equal(fcgi_status_metric(fcgi_status_total(status), FCGI_METRICS),
+                   0);
+  assert_int_equal(fcgi_status_supervised(status, FCGI_SUPERVISED_EVENTS), 0);
+  assert_null(fcgi_status_worker_at(status, 0));
+  fcgi_status_free(status);
 }
 
 static void test_slots_run_out(void **state) {
@@ -214,9 +234,15 @@ static void test_requests_of_a_worker_are_its_own(void **state) {
   fcgi_status *status = read_it(board);
   assert_int_equal(status->worker_count, 2);
   assert_int_equal(status->request_count, 1);
-  assert_int_equal(status->workers[first].request_count, 0);
-  assert_int_equal(status->workers[second].request_count, 1);
-  assert_int_equal(status->workers[second].first_request, 0);
+  const fcgi_status_worker *other =
+      fcgi_status_worker_at(status, (size_t)first);
+  const fcgi_status_worker *busy =
+      fcgi_status_worker_at(status, (size_t)second);
+  assert_int_equal(other->request_count, 0);
+  assert_null(fcgi_status_request_at(other, 0));
+  assert_int_equal(busy->request_count, 1);
+  assert_int_equal(fcgi_status_request_at(busy, 0)->phase, FCGI_PHASE_HANDLER);
+  assert_null(fcgi_status_request_at(busy, 1));
   fcgi_status_free(status);
 }
 
@@ -255,7 +281,7 @@ static void test_a_process_can_be_looked_into(void **state) {
   fcgi__board_take(board, 4);
   assert_int_equal(fcgi_status_of_pid(&status, getpid()), 0);
   assert_int_equal(status->worker_count, 1);
-  assert_int_equal(status->workers[0].generation, 4);
+  assert_int_equal(fcgi_status_worker_at(status, 0)->generation, 4);
   fcgi_status_free(status);
   fcgi__board_free(board);
   assert_int_equal(fcgi_status_of_pid(&status, getpid()), FCGI_ERR_SYSTEM);
@@ -273,6 +299,7 @@ int main(void) {
       cmocka_unit_test(test_quantiles_come_from_buckets),
       BOARD_TEST(test_another_process_counts),
       BOARD_TEST(test_totals_outlive_workers),
+      BOARD_TEST(test_what_is_not_known_is_0),
       BOARD_TEST(test_slots_run_out),
       BOARD_TEST(test_overdue_handlers_are_seen),
       BOARD_TEST(test_what_is_no_board_is_refused),

@@ -144,26 +144,19 @@ static void test_ping(void **state) {
 
 /* What waits in handlers for long is marked, and the oldest is shown first. */
 static void test_hung_handlers_are_marked(void **state) {
-  fcgi_status_request requests[] = {
-      {.phase = FCGI_PHASE_HANDLER, .age_us = 5, .method = "GET", .path = "/a"},
-      {.phase = FCGI_PHASE_HANDLER,
-       .age_us = FCGI__HUNG_US,
-       .method = "GET",
-       .path = "/b"},
-      {.phase = FCGI_PHASE_QUEUED,
-       .age_us = 2 * FCGI__HUNG_US,
-       .method = "GET",
-       .path = "/c"}};
-  fcgi_status_worker worker = {.pid = 7, .request_count = 3};
-  fcgi_status status = {.workers = &worker,
-                        .worker_count = 1,
-                        .requests = requests,
-                        .request_count = 3};
+  fcgi__status_request requests[] = {
+      {.shown = {FCGI_PHASE_HANDLER, 5, 0, "GET", "/a"}},
+      {.shown = {FCGI_PHASE_HANDLER, FCGI__HUNG_US, 0, "GET", "/b"}},
+      {.shown = {FCGI_PHASE_QUEUED, 2 * FCGI__HUNG_US, 0, "GET", "/c"}}};
+  fcgi__status_worker worker = {.shown = {.pid = 7, .request_count = 3},
+                                .requests = requests};
+  fcgi__status status = {.shown = {.worker_count = 1, .request_count = 3},
+                         .workers = &worker};
   char *text;
   size_t len;
   (void)state;
   assert_int_equal(
-      fcgi_status_render(&status, FCGI_STATUS_AS_HTML, &text, &len), 0);
+      fcgi_status_render(&status.shown, FCGI_STATUS_AS_HTML, &text, &len), 0);
   assert_non_null(strstr(text, "<td class=queued>queued<td>20.00 s<td>GET"
                                "<td class=path>/c<tr><td>7<td class=hung>"
                                "handler<td class=hung>10.00 s<td>GET"

@@ -387,10 +387,9 @@ static void test_client_gives_up_connecting(void **state) {
    did. */
 static int run_short_of_memory(long n) {
   failing memory = {.until_failure = n};
-  const fcgi_client_config config = {
-      .size = sizeof config,
-      .peer = {.size = sizeof config.peer,
-               .allocator = failing_allocator(&memory)}};
+  const fcgi_peer_config peer = {.size = sizeof peer,
+                                 .allocator = failing_allocator(&memory)};
+  const fcgi_client_config config = {.size = sizeof config, .peer = &peer};
   const char bytes[] = "\1\3\0\1\0\10\0\0\0\0\0\0\0\0\0\0";
   const fcgi_param param = {"A", 1, "b", 1};
   const fcgi_peer_event *event;
@@ -417,10 +416,13 @@ static int run_short_of_memory(long n) {
 
 static void test_client_memory_may_run_out(void **state) {
   const fcgi_client_config later = {.size = sizeof later + 1};
+  const fcgi_peer_config peer = {.size = sizeof peer + 1};
+  const fcgi_client_config config = {.size = sizeof config, .peer = &peer};
   fcgi_client *client = NULL;
   long n = 0;
   (void)state;
   assert_int_equal(fcgi_client_new(&client, &later), FCGI_ERR_INVALID);
+  assert_int_equal(fcgi_client_new(&client, &config), FCGI_ERR_INVALID);
   fcgi_client_free(NULL);
   while (n < 100 && run_short_of_memory(n))
     n++;
