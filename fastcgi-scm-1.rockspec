@@ -31,6 +31,7 @@ build = {
         "bindings/lua/src/request.c",
         "bindings/lua/src/response.c",
         "bindings/lua/src/roles.c",
+        "bindings/lua/src/send_file.c",
         "bindings/lua/src/serve.c",
         "bindings/lua/src/server.c",
         "bindings/lua/src/service.c",

@@ -103,5 +103,8 @@ int64_t fcgi__file_copy(int fd, uint64_t offset, const char *dir, int *copy) {
 
 int fcgi__file_has(int fd, uint64_t end) {
   struct stat file;
-  return fstat(fd, &file) == 0 && (uint64_t)file.st_size >= end;
+  char byte;
+  if (fstat(fd, &file) < 0)
+    return 0;
+  return (uint64_t)file.st_size >= end || read_at(fd, &byte, 1, end - 1) == 1;
 }

@@ -13,7 +13,7 @@ int fcgi__file_temporary(const char *dir);
    knows how much that is: its length, and `*copy` to be closed, or an error. */
 int64_t fcgi__file_copy(int fd, uint64_t offset, const char *dir, int *copy);
 
-/* 1: the file has at least `end` bytes. */
+/* 1: the file has at least `end` bytes, whatever it says its size is. */
 int fcgi__file_has(int fd, uint64_t end);
 
 #endif

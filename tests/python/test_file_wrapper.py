@@ -8,11 +8,12 @@ import io
 import lzma
 import os
 import pathlib
+import subprocess
 import tempfile
 import zipfile
 
 import pytest
-from support.fcgi_client import fetch
+from support.fcgi_client import Client, fetch, get_params, head
 
 TEXT = b"some text\n" * 2000
 HEAD = [("Content-Type", "text/plain")]
@@ -84,6 +85,35 @@ def unflushed(path):
     return file
 
 
+class Reads:
+    """Something that read() can be asked of, and nothing else."""
+
+    def __init__(self, path):
+        self.file = open(path, "rb")  # noqa: SIM115
+
+    def read(self, size):
+        return bytearray(self.file.read(size).upper())
+
+
+class Descriptor(Reads):
+    """One with a descriptor besides that gives something else."""
+
+    def fileno(self):
+        return self.file.fileno()
+
+
+def piped(path):
+    return subprocess.Popen(["cat", path], stdout=subprocess.PIPE).stdout
+
+
+def temporary_plain(path):
+    file = tempfile.TemporaryFile()  # noqa: SIM115
+    file.write(path.read_bytes())
+    file.seek(0)
+    return file
+
+
+@pytest.mark.parametrize("native", [False, True])
 @pytest.mark.parametrize(
     ("opened", "body"),
     [
@@ -94,6 +124,11 @@ def unflushed(path):
         (packed(__import__("bz2")), TEXT),
         (zipped, TEXT),
         (temporary, TEXT),
+        (temporary_plain, TEXT),
+        (piped, TEXT),
+        (lambda path: io.BytesIO(path.read_bytes()), TEXT),
+        (Reads, TEXT.upper()),
+        (Descriptor, TEXT.upper()),
         (unflushed, b"SOME" + TEXT[4:]),
         (Upper, TEXT.upper()),
         (lambda path: io.BufferedReader(Raw(path)), TEXT.upper()),
@@ -102,7 +137,7 @@ def unflushed(path):
         (lambda path: type("F", (io.BufferedReader,), {})(io.FileIO(path)), TEXT),
     ],
 )
-def test_what_is_sent_is_what_read_gives(serve, tmp_path, opened, body):
+def test_what_is_sent_is_what_read_gives(serve, tmp_path, opened, body, native):
     path = tmp_path / "f"
     path.write_bytes(TEXT)
 
@@ -110,7 +145,11 @@ def test_what_is_sent_is_what_read_gives(serve, tmp_path, opened, body):
         start_response("200 OK", HEAD)
         return environ["wsgi.file_wrapper"](opened(path), 1000)
 
-    answer = fetch(serve(app).address)
+    def handler(request):
+        request.start(200, dict(HEAD))
+        request.send_file(opened(path))
+
+    answer = fetch(serve(handler if native else app).address)
     assert (answer.status, answer.body, answer.ended) == (200, body, True)
     assert answer.headers.get("content-length") in (None, str(len(body)))
 
@@ -216,3 +255,87 @@ def test_a_pipe_is_no_file_to_send(serve, tmp_path):
 
     assert fetch(serve(handler).address).body == b"ok"
     assert told == ["what is no regular file is sent with a length only"]
+
+
+def test_a_part_of_what_read_gives(serve, tmp_path, capfd):
+    path = tmp_path / "f"
+    path.write_bytes(TEXT)
+    parts = {
+        "/middle": (packed(gzip), 5, 4, b"text"),
+        "/rest": (packed(gzip), 15, None, TEXT[15:]),
+        "/stood": (packed(gzip), 0, 4, b"some"),
+        "/none": (packed(gzip), 5, 0, b""),
+        "/pipe": (piped, 0, 9, TEXT[:9]),
+        "/greedy": (Greedy, 0, 9, TEXT[:9]),
+        "/large": (Greedy, 0, None, TEXT * 10),
+    }
+
+    def handler(request):
+        opened, offset, length, _ = parts[request.path]
+        request.start(200, dict(HEAD))
+        file = opened(path)
+        if request.path == "/stood":
+            file.read(7)
+        request.send_file(file, offset, length)
+
+    address = serve(handler).address
+    for uri, part in parts.items():
+        assert fetch(address, uri=uri).body == part[-1], uri
+
+
+class Greedy(Reads):
+    """It reads more than it is asked for."""
+
+    def read(self, size):
+        return self.file.read() * 10
+
+
+def test_a_part_that_cannot_be_sent(serve, tmp_path, capfd):
+    path = tmp_path / "f"
+    path.write_bytes(TEXT)
+    wrong = [
+        (packed(gzip), 0, len(TEXT) + 6, ValueError, "6 bytes before"),
+        (piped, 3, None, OSError, "seek"),
+        (Reads, 3, None, AttributeError, "seek"),
+        (open, 0, None, TypeError, "bytes-like"),
+        (lambda path: io.FileIO(path, "a"), 0, None, io.UnsupportedOperation, "reading"),
+        (lambda path: os.fdopen(os.open(path, 0), "rb").detach(), 0, -1, ValueError, "negative"),
+    ]
+
+    def handler(request):
+        request.start(200, dict(HEAD))
+        opened, offset, length, kind, complaint = wrong[int(request.path[1:])]
+        with pytest.raises(kind, match=complaint):
+            request.send_file(opened(path), offset, length)
+        request.write(b"ok")
+
+    address = serve(handler).address
+    for number in range(len(wrong)):
+        assert fetch(address, uri=f"/{number}").body.endswith(b"ok"), number
+
+
+def test_head_reads_no_endless_file(serve):
+    def handler(request):
+        request.start(200, dict(HEAD))
+        request.send_file(Endless())
+
+    assert fetch(serve(handler).address, method="HEAD").ended
+
+
+class Endless:
+    def read(self, size):
+        return bytes(size)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_part_of_a_file_of_the_kernel(serve, shared):
+    def handler(request):
+        request.start(200, dict(HEAD))
+        with open("/proc/sys/kernel/ostype", "rb") as file:
+            request.send_file(file.fileno() if request.path == "/fd" else file, 1, 3)
+
+    with Client(serve(handler).address) as client:
+        if shared:
+            client.send(head(2, get_params("/fd")))
+        for uri in ("/fd", "/object"):
+            assert client.ask(get_params(uri)).body == b"inu"

@@ -181,7 +181,16 @@ lua_Integer fcgi_lua_headers_length(const fcgi_lua_headers *list);
 void fcgi_lua_headers_add_length(lua_State *L, fcgi_lua_headers *list,
                                  lua_Integer length);
 
-/* read.c and response.c: the methods of a request. */
+/* fcgi_lua_fail for writing or ending an answer. */
+int fcgi_lua_fail_answer(lua_State *L, int code);
+
+/* Write slices; 0, or 1 where nobody reads them, or an error. With timeout 0 a
+   part may be taken only: that is an error as well, and `*taken` says how much.
+ */
+int fcgi_lua_send_slices(fcgi_lua_request *request, const struct iovec *slices,
+                         int count, size_t *taken);
+
+/* read.c, response.c and send_file.c: the methods of a request. */
 int fcgi_lua_read(lua_State *L);
 int fcgi_lua_read_data(lua_State *L);
 int fcgi_lua_allow(lua_State *L);

@@ -2,11 +2,7 @@
 /* Writing an answer: bodies from strings, lists, iterators and files. */
 #include "lua_fcgi.h"
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 enum {
   BATCH = 32,   /* Slices of one write. */
@@ -16,8 +12,7 @@ enum {
 static const char unkept[] =
     "the answer is not what its head says: the log has the reason";
 
-/* fcgi_lua_fail for writing or ending an answer. */
-static int fail_answer(lua_State *L, int code) {
+int fcgi_lua_fail_answer(lua_State *L, int code) {
   return fcgi_lua_fail(L, code, code == FCGI_ERR_INVALID ? unkept : NULL);
 }
 
@@ -104,11 +99,8 @@ int fcgi_lua_start(lua_State *L) {
   return 1;
 }
 
-/* Write slices; 0, or 1 where nobody reads them, or an error. With timeout 0 a
-   part may be taken only: that is an error as well, and `*taken` says how much.
- */
-static int send_slices(fcgi_lua_request *request, const struct iovec *slices,
-                       int count, size_t *taken) {
+int fcgi_lua_send_slices(fcgi_lua_request *request, const struct iovec *slices,
+                         int count, size_t *taken) {
   size_t want = 0;
   for (int i = 0; i < count; i++)
     want += slices[i].iov_len;
@@ -148,10 +140,10 @@ int fcgi_lua_write(lua_State *L) {
     int count = 0;
     while (count < BATCH && i <= top)
       slices[count++] = slice_at(L, i++);
-    code = send_slices(request, slices, count, &taken);
+    code = fcgi_lua_send_slices(request, slices, count, &taken);
   }
   if (code < 0) {
-    fail_answer(L, code);
+    fcgi_lua_fail_answer(L, code);
     lua_pushinteger(L, (lua_Integer)taken);
     return 4;
   }
@@ -177,61 +169,6 @@ int fcgi_lua_log(lua_State *L) {
     code = fcgi_request_write_stderr(request->handle, "\n", 1);
   if (code < 0)
     return fcgi_lua_fail(L, code, NULL);
-  lua_settop(L, 1);
-  return 1;
-}
-
-/* The descriptor of the path or open Lua file at 2, or -1. */
-static int file_descriptor(lua_State *L) {
-  luaL_Stream *stream = luaL_testudata(L, 2, LUA_FILEHANDLE);
-  if (!stream)
-    return open(luaL_checkstring(L, 2), O_RDONLY | O_CLOEXEC);
-  luaL_argcheck(L, stream->closef, 2, "the file is closed");
-  return fileno(stream->f);
-}
-
-/* Send `len` bytes, or all from `offset` on when negative; 0 or an error, which
-   is EINVAL where there is no end to send to. */
-static int send_range(fcgi_lua_request *request, int fd, lua_Integer offset,
-                      lua_Integer len) {
-  struct stat file;
-  if (fstat(fd, &file) < 0)
-    return FCGI_ERR_SYSTEM;
-  if (S_ISDIR(file.st_mode)) {
-    errno = EISDIR;
-    return FCGI_ERR_SYSTEM;
-  }
-  if (len < 0 && !S_ISREG(file.st_mode)) {
-    errno = EINVAL;
-    return FCGI_ERR_SYSTEM;
-  }
-  if (len == 0)
-    return 0;
-  int code = fcgi_request_send_file(request->handle, fd, (uint64_t)offset,
-                                    len < 0 ? FCGI_TO_END : (uint64_t)len);
-  request->answered |= code >= 0 || code == FCGI_ERR_INVALID;
-  return code;
-}
-
-int fcgi_lua_send_file(lua_State *L) {
-  fcgi_lua_request *request = fcgi_lua_request_check(L);
-  lua_Integer offset = luaL_optinteger(L, 3, 0);
-  lua_Integer len = luaL_optinteger(L, 4, -1);
-  luaL_argcheck(L, offset >= 0, 3, "an offset cannot be negative");
-  luaL_argcheck(L, len >= 0 || lua_isnoneornil(L, 4), 4,
-                "a length cannot be negative");
-  int fd = file_descriptor(L);
-  int code = fd < 0 ? FCGI_ERR_SYSTEM : send_range(request, fd, offset, len);
-  int error = errno;
-  int path = lua_type(L, 2) == LUA_TSTRING;
-  if (path && fd >= 0)
-    close(fd);
-  if (code == FCGI_ERR_SYSTEM && path)
-    return fcgi_lua_fail(
-        L, code,
-        lua_pushfstring(L, "%s: %s", lua_tostring(L, 2), strerror(error)));
-  if (code < 0)
-    return fail_answer(L, code);
   lua_settop(L, 1);
   return 1;
 }
@@ -268,7 +205,7 @@ static int send_list(lua_State *L, fcgi_lua_request *request) {
       lua_rawgeti(L, 4, i);
       slices[filled++] = slice_at(L, -1);
     }
-    code = send_slices(request, slices, filled, &taken);
+    code = fcgi_lua_send_slices(request, slices, filled, &taken);
     lua_settop(L, 4);
   }
   return code;
@@ -284,7 +221,7 @@ static int finish(lua_State *L, fcgi_lua_request *request, int code) {
     code = fcgi_lua_request_end(request, 0);
   errno = error;
   if (code < 0)
-    return fail_answer(L, code);
+    return fcgi_lua_fail_answer(L, code);
   lua_pushboolean(L, 1);
   return 1;
 }
@@ -304,7 +241,7 @@ static int send_piece(lua_State *L, fcgi_lua_request *request) {
   if (lua_isnil(L, -1))
     return 0;
   struct iovec piece = slice_at(L, -1);
-  int code = piece.iov_len ? send_slices(request, &piece, 1, &taken)
+  int code = piece.iov_len ? fcgi_lua_send_slices(request, &piece, 1, &taken)
                            : fcgi_request_flush(request->handle);
   return code < 0 ? code : code == 0;
 }

@@ -308,7 +308,8 @@ function request:write(...) end
 ---@return fcgi.code? code
 function request:reply(status, headers, body) end
 
---- Send a file, given by path or open, without reading it into memory.
+--- Send a file, given by path or open, without reading it into memory. What
+--- `io.popen` returned is read from where it stands.
 ---@param file string|file*
 ---@param offset? integer first byte: 0
 ---@param len? integer bytes: to the file's end

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The methods of Request that answer it. */
 #include "reply.h"
-#include <sys/stat.h>
 
 static PyObject *done(request_object *self, int code) {
   if (code < 0)
@@ -190,55 +189,4 @@ PyObject *answer_method_allow(PyObject *object, PyObject *args) {
     result = allow_core((request_object *)object, &answer);
   reply_clear(&answer);
   return result;
-}
-
-/* 0, or -1 with an exception: the rest of `fd` from `offset` on cannot be
-   sent. A file that says it is empty may not be (/proc). */
-static int check_rest(int fd, long long offset) {
-  struct stat status;
-  if (fstat(fd, &status) < 0)
-    PyErr_SetFromErrno(PyExc_OSError);
-  else if (!S_ISREG(status.st_mode))
-    PyErr_SetString(PyExc_ValueError,
-                    "what is no regular file is sent with a length only");
-  else if (status.st_size > 0 && offset > (long long)status.st_size)
-    PyErr_Format(PyExc_ValueError, "the file ends before offset %lld", offset);
-  else
-    return 0;
-  return -1;
-}
-
-static PyObject *send_core(request_object *self, int fd, long long offset,
-                           uint64_t length) {
-  fcgi_request *handle = request_use(self);
-  if (handle == NULL)
-    return NULL;
-  int code;
-  self->begun = 1;
-  Py_BEGIN_ALLOW_THREADS
-  code = fcgi_request_send_file(handle, fd, (uint64_t)offset, length);
-  request_leave(self);
-  Py_END_ALLOW_THREADS
-  return done(self, code);
-}
-
-PyObject *answer_method_send_file(PyObject *object, PyObject *args,
-                                  PyObject *kwargs) {
-  static const char *const names[] = {"file", "offset", "length", NULL};
-  PyObject *file, *length = Py_None;
-  long long offset = 0, bytes = 0;
-  if (!args_parse(args, kwargs, "O|LO:send_file", names, &file, &offset,
-                  &length))
-    return NULL;
-  int fd = PyObject_AsFileDescriptor(file);
-  if (fd < 0)
-    return NULL;
-  if (length != Py_None)
-    bytes = PyLong_AsLongLong(length);
-  if (!PyErr_Occurred() && (bytes < 0 || offset < 0))
-    PyErr_SetString(PyExc_ValueError, "offset and length must not be negative");
-  if (PyErr_Occurred() || (length == Py_None && check_rest(fd, offset) < 0))
-    return NULL;
-  return send_core((request_object *)object, fd, offset,
-                   length == Py_None ? FCGI_TO_END : (uint64_t)bytes);
 }

@@ -83,59 +83,13 @@ static int64_t position(file_wrapper *self) {
   return at;
 }
 
-/* What reading goes through: an object that has one of its own reads something
-   else than its descriptor. */
-static const char *const readers[] = {
-    "read", "read1",  "readinto", "readinto1", "readall", "readable",
-    "tell", "fileno", "seek",     "seekable",  NULL};
-
-static int has_own_reader(PyObject *file) {
-  PyObject *own = PyObject_GetAttrString(file, "__dict__");
-  int found = own == NULL || !PyDict_CheckExact(own);
-  for (int i = 0; !found && readers[i] != NULL; i++)
-    found = PyDict_GetItemString(own, readers[i]) != NULL;
-  Py_XDECREF(own);
-  return found;
-}
-
-static int is_exactly(PyObject *object, PyObject *module, const char *type) {
-  PyObject *wanted = PyObject_GetAttrString(module, type);
-  int same = wanted != NULL && (PyObject *)Py_TYPE(object) == wanted;
-  Py_XDECREF(wanted);
-  return same && !has_own_reader(object);
-}
-
-static int is_readable(PyObject *file) {
-  PyObject *answer = PyObject_CallMethod(file, "readable", NULL);
-  int is = answer == Py_True;
-  Py_XDECREF(answer);
-  return is;
-}
-
-/* Whether read() gives what the descriptor would, which is sure only of what
-   open(path, "rb") returns: gzip, zipfile, tempfile, subclasses and whoever
-   else has a fileno() may read as they like. */
-static int is_plain(PyObject *file) {
-  PyObject *module = PyImport_ImportModule("_io"), *raw = NULL;
-  int plain = module != NULL && is_exactly(file, module, "FileIO");
-  if (module != NULL && !plain && is_exactly(file, module, "BufferedReader"))
-    raw = PyObject_GetAttrString(file, "raw");
-  if (raw != NULL)
-    plain = is_exactly(raw, module, "FileIO");
-  plain = plain && is_readable(file);
-  Py_XDECREF(raw);
-  Py_XDECREF(module);
-  PyErr_Clear();
-  return plain;
-}
-
 /* What has no size to be relied on (/proc, /sys, pipes) is iterated over. */
 int file_wrapper_open(core_state *state, PyObject *body, int *fd,
                       int64_t *offset, int64_t *length) {
   if (!Py_IS_TYPE(body, state->file_wrapper_type))
     return 0;
   file_wrapper *self = (file_wrapper *)body;
-  if (!is_plain(self->file))
+  if (!file_is_plain(self->file))
     return 0;
   PyObject *number = PyObject_CallMethodNoArgs(self->file, state->fileno);
   *fd = number == NULL ? -1 : PyObject_AsFileDescriptor(number);

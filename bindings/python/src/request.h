@@ -76,6 +76,11 @@ int request_open(request_object *self);
 Py_ssize_t body_read(request_object *self, char *data, Py_ssize_t len,
                      int once);
 
+/* Whether the descriptor of a file gives what its read() would: that is sure
+   only of what open(path, "rb") and its like return. What is in the file's
+   buffer has been written then. Sets no exception. */
+int file_is_plain(PyObject *file);
+
 /* Methods of the type, by file. */
 PyObject *body_method_read(PyObject *self, PyObject *const *args,
                            Py_ssize_t count);
