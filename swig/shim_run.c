@@ -43,7 +43,7 @@ static shim_outcome answer(loop *self, fcgi_request *core) {
 static int turn(void *data) {
   loop *self = data;
   const shim_handler *handler = self->handler;
-  fcgi_server_event event;
+  fcgi_server_event event = {.size = sizeof event};
   int result, go_on = 1;
   do {
     result = fcgi_server_next(self->server->core, &event, TICK_MS);
@@ -94,7 +94,7 @@ void shim_server_serve(shim_server *server, shim_error *error,
 
 shim_request *shim_server_accept(shim_server *server, shim_error *error,
                                  double seconds) {
-  fcgi_server_event event;
+  fcgi_server_event event = {.size = sizeof event};
   shim_request *request = NULL;
   if (!shim_server_enter_core(server, error))
     return NULL;

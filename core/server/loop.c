@@ -333,5 +333,7 @@ int fcgi__server_take_event(fcgi_server *server, fcgi_server_event *event,
 
 int fcgi_server_next(fcgi_server *server, fcgi_server_event *event,
                      int timeout_ms) {
+  if (event->size < sizeof *event)
+    return FCGI_ERR_INVALID;
   return fcgi__server_take_event(server, event, fcgi__wait_ms(timeout_ms), 0);
 }

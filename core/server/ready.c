@@ -5,6 +5,17 @@
 #include "os/clock.h"
 #include "server/server.h"
 
+/* The events of one request are delivered in this order. Their numbers are part
+   of the interface and say nothing about it; nothing comes after CLOSE. */
+static const uint8_t order[] = {FCGI_EVENT_REQUEST,   FCGI_EVENT_STDIN,
+                                FCGI_EVENT_STDIN_END, FCGI_EVENT_DATA,
+                                FCGI_EVENT_DATA_END,  FCGI_EVENT_WRITABLE,
+                                FCGI_EVENT_ABORT,     FCGI_EVENT_CLOSE};
+
+#define ONE(name, callback) +1
+_Static_assert(sizeof order == 0 FCGI_EVENT_MAP(ONE), "each event has a place");
+#undef ONE
+
 enum {
   TURN_US = 1000, /* How long one connection's turn lasts: answers to quick
                      handlers leave together, see gather.c. */
@@ -164,11 +175,17 @@ fcgi_request *fcgi__ready_doubtful(fcgi_server *server, long long now) {
   return request;
 }
 
-/* Events of one request come in the order of their numbers, CLOSE last; a
-   request with several goes to the end of its list after each. */
+static fcgi_event_type first_of(unsigned pending) {
+  size_t at = 0;
+  while (at + 1 < sizeof order && !(pending & 1u << order[at]))
+    at++;
+  return (fcgi_event_type)order[at];
+}
+
+/* A request with several events goes to the end of its list after each. */
 void fcgi__ready_pop(fcgi_server *server, fcgi_server_event *event, int hold) {
   fcgi_request *request = fcgi__ready_turn(server)->ready_first;
-  int type = __builtin_ctz(request->pending);
+  fcgi_event_type type = first_of(request->pending);
   take_out(server, request);
   request->pending &= ~(1u << type);
   if (request->pending)
@@ -178,7 +195,7 @@ void fcgi__ready_pop(fcgi_server *server, fcgi_server_event *event, int hold) {
     fcgi__gather_begin(request->connection);
     fcgi__observe_given(&server->observer, &request->observed);
   }
-  event->type = (fcgi_event_type)type;
+  event->type = type;
   event->request = request;
   event->user_data = request->user_data;
   if (hold)

@@ -70,7 +70,7 @@ static int refuse(fcgi_server *server, int error, const char *why) {
 int fcgi_server_run(fcgi_server *server, const fcgi_handler *handler,
                     void *user_data) {
   fcgi_handler copy;
-  fcgi_server_event event;
+  fcgi_server_event event = {.size = sizeof event};
   int result;
   if (fcgi_server_forked(server))
     return fcgi__server_refuse_fork(server);

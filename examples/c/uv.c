@@ -30,7 +30,7 @@ static void on_timer(uv_timer_t *timer);
 
 /* Take all events that are due, then tell the loop when to look again. */
 static void turn(app *self) {
-  fcgi_server_event event;
+  fcgi_server_event event = {.size = sizeof event};
   int got;
   while ((got = fcgi_server_next(self->server, &event, 0)) > 0)
     answer(&event);

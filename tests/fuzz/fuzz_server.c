@@ -116,7 +116,7 @@ static void finish(world *w) {
 
 static void serve(world *w, int times) {
   for (int i = 0; i < times; i++) {
-    fcgi_server_event event;
+    fcgi_server_event event = {.size = sizeof event};
     arm(w);
     int result = fcgi_server_next(w->server, &event, 0);
     fuzz_require(result <= 1);

@@ -48,7 +48,7 @@ int main(void) {
   char body[FILL + 32];
   size_t len = (size_t)sprintf(body, "%ld ", (long)getpid());
   const fcgi_server_config config = {.size = sizeof config, .poller = POLLER};
-  fcgi_server_event event;
+  fcgi_server_event event = {.size = sizeof event};
   fcgi_server *server;
   memset(body + len, 'x', FILL);
   if (fcgi_server_new(&server, &config) || fcgi_server_listen(server, NULL))

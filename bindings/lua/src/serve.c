@@ -104,7 +104,7 @@ static int push_call(lua_State *L, const loop *self) {
 static int take(const loop *self) {
   fcgi_server *handle = self->server->handle;
   const atomic_int *enough = self->enough;
-  fcgi_server_event event;
+  fcgi_server_event event = {.size = sizeof event};
   int code;
   do
     code = fcgi_server_next(handle, &event, enough ? TICK_MS : -1);

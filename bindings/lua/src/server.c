@@ -137,7 +137,7 @@ int fcgi_lua_wait(lua_State *L, int index) {
    already: from here to there nothing can raise and lose it. */
 static int take(fcgi_lua_server *server, fcgi_lua_request *request,
                 int timeout) {
-  fcgi_server_event event;
+  fcgi_server_event event = {.size = sizeof event};
   int code = fcgi_server_next(server->handle, &event, timeout);
   if (code > 0)
     request->handle = event.request;

@@ -270,7 +270,7 @@ static int serve_one(serve_loop *loop, fcgi_request *handle) {
 /* Send what is pending and wait for the next request: 1 and `*handle`, 0, or a
    negative error code. */
 static int turn(serve_loop *loop, fcgi_request **handle) {
-  fcgi_server_event event = {0};
+  fcgi_server_event event = {.size = sizeof event};
   int code;
   Py_BEGIN_ALLOW_THREADS
   if (loop->pending != NULL)

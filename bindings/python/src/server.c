@@ -285,7 +285,7 @@ static PyObject *server_reopen_logs(PyObject *object, PyObject *unused) {
 }
 
 int server_take(server_object *self, fcgi_request **out, int timeout_ms) {
-  fcgi_server_event event = {0};
+  fcgi_server_event event = {.size = sizeof event};
   int code;
   Py_BEGIN_ALLOW_THREADS
   code = fcgi_server_next(self->core, &event, timeout_ms);

@@ -10,7 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* X(name, callback): the events in the order a request can see them. */
+/* X(name, callback): the events. Their numbers never change: a new event is the
+   last. Which comes first is said where events are delivered. */
 #define FCGI_EVENT_MAP(X)                                                      \
   X(REQUEST, on_request)                                                       \
   X(STDIN, on_stdin)                                                           \

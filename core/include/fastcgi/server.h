@@ -161,8 +161,10 @@ typedef struct fcgi_server_config {
                                $FASTCGI_SERVER_MEMORY. */
 } fcgi_server_config;
 
-/* One event of a server. */
+/* One event of a server. The caller sets `size`; a later version fills no more
+   than that, and may have more fields at the end. */
 typedef struct fcgi_server_event {
+  size_t size;           /* sizeof(fcgi_server_event). */
   fcgi_event_type type;  /* REQUEST, or one asked for in `events`. */
   fcgi_request *request; /* Yours to end after REQUEST; dead after CLOSE. */
   void *user_data;       /* What fcgi_request_set_user_data set. */
@@ -225,7 +227,8 @@ FCGI_EXPORT int fcgi_server_run(fcgi_server *server,
 
 /* Take the next event: 1 and `*event` filled, 0 when `timeout_ms`, or
    FCGI_WAIT_FOREVER, passed or a signal came, FCGI_ERR_CLOSED when stopped and
-   all is finished. From any number of threads. */
+   all is finished, FCGI_ERR_INVALID when `event->size` is not set. From any
+   number of threads. */
 FCGI_EXPORT int fcgi_server_next(fcgi_server *server, fcgi_server_event *event,
                                  int timeout_ms);
 

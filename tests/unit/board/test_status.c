@@ -407,7 +407,7 @@ static void test_a_supervisors_board(void **state) {
   assert_int_equal(fcgi__board_requests(&board, slot), 1);
   expect_in(f, "json", "\"state\":\"starting\"");
   fcgi_server_stop(f->server, FCGI_STOP_GRACEFUL);
-  fcgi_server_event event;
+  fcgi_server_event event = {.size = sizeof event};
   fcgi_server_next(f->server, &event, 10);
   assert_int_equal(atomic_load(&at->state), FCGI_WORKER_DRAINING);
   fcgi__board_free(&board);

@@ -91,7 +91,7 @@ static void test_small_requests_of_many_connections(void **state) {
   static int clients[BUSY];
   static fcgi_request *requests[BUSY];
   serving *f = *state;
-  fcgi_server_event event;
+  fcgi_server_event event = {.size = sizeof event};
   size_t live = 0, before;
   int taken = 0;
   f->config.allocator = (fcgi_allocator){count, &live};

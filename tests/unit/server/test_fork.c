@@ -51,7 +51,7 @@ static int answer(fcgi_request *request, void *user_data) {
 static void try_server(fcgi_server *server) {
   const fcgi_handler handler = {.size = sizeof handler, .on_request = answer};
   const fcgi_role_spec roles[] = {FCGI_ROLE_SPEC_RESPONDER};
-  fcgi_server_event event;
+  fcgi_server_event event = {.size = sizeof event};
   WRONG_UNLESS(fcgi_server_forked(server));
   WRONG_UNLESS(fcgi_server_next(server, &event, 0) == FCGI_ERR_CLOSED);
   WRONG_UNLESS(fcgi_server_next(server, &event, -1) == FCGI_ERR_CLOSED);

@@ -166,7 +166,7 @@ static void test_end_of_the_server_sends_what_waits(void **state) {
 
 static void test_lost_connection_takes_what_waits_along(void **state) {
   serving *f = *state;
-  fcgi_server_event event;
+  fcgi_server_event event = {.size = sizeof event};
   make_one_wait(f);
   close(f->client);
   f->client = serving_connect(f);

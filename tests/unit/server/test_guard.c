@@ -89,7 +89,7 @@ static int connect_unix(guarded *g) {
 static int is_served(guarded *g, int client) {
   static const uint8_t get[] = {1, 1, 0, 1, 0, 8, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0,
                                 1, 4, 0, 1, 0, 0, 0, 0, 1, 5, 0, 1, 0, 0, 0, 0};
-  fcgi_server_event event = {0};
+  fcgi_server_event event = {.size = sizeof event};
   struct pollfd at = {.fd = client, .events = POLLIN};
   char byte;
   send(client, get, sizeof get, MSG_NOSIGNAL);

@@ -38,13 +38,13 @@ static void close_pair(passing *p) {
 
 /* The first server stops at once, having nothing more to do. */
 static void expect_passed(passing *p) {
-  fcgi_server_event event;
+  fcgi_server_event event = {.size = sizeof event};
   assert_int_equal(fcgi_server_next(p->f->server, &event, 2000),
                    FCGI_ERR_CLOSED);
 }
 
 static void expect_served_by_newer(passing *p) {
-  fcgi_server_event event = {.type = FCGI_EVENT_NONE};
+  fcgi_server_event event = {.size = sizeof event};
   assert_int_equal(fcgi_server_next(p->newer, &event, 2000), 1);
   assert_int_equal(event.type, FCGI_EVENT_REQUEST);
   assert_int_equal(fcgi_request_end(event.request, 0), 0);
@@ -198,7 +198,7 @@ static void test_without_receiver_it_closes(void **state) {
 
 static void test_end_of_the_carrier_is_no_fault(void **state) {
   passing p;
-  fcgi_server_event event;
+  fcgi_server_event event = {.size = sizeof event};
   open_pair(&p, *state);
   shutdown(p.pair[0], SHUT_RDWR);
   for (int i = 0; i < 3; i++)
@@ -211,7 +211,7 @@ enum { MANY = 600 };
 /* More than the carrier socket holds: they wait for room. */
 static void test_many_connections_pass(void **state) {
   passing p;
-  fcgi_server_event event;
+  fcgi_server_event event = {.size = sizeof event};
   int clients[MANY];
   char byte;
   open_pair(&p, *state);

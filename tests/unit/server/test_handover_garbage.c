@@ -69,7 +69,7 @@ static void send_message(const place *p, const char *text, size_t len,
 }
 
 static void serve(const place *p) {
-  fcgi_server_event event;
+  fcgi_server_event event = {.size = sizeof event};
   for (int i = 0; i < 3; i++)
     assert_int_equal(fcgi_server_next(p->server, &event, 10), 0);
 }
@@ -79,7 +79,7 @@ static void expect_served(const place *p) {
   static const unsigned char begin[] = {1, 1, 0, 1, 0, 8, 0, 0, 0, 1, 0,
                                         0, 0, 0, 0, 0, 1, 4, 0, 1, 0, 0,
                                         0, 0, 1, 5, 0, 1, 0, 0, 0, 0};
-  fcgi_server_event event = {.type = FCGI_EVENT_NONE};
+  fcgi_server_event event = {.size = sizeof event};
   int ends[2];
   assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
   send_message(p, "c", 1, &ends[1], 1);
@@ -167,7 +167,7 @@ static void test_an_end_after_empty_messages(void **state) {
   static const unsigned char begin[] = {1, 1, 0, 1, 0, 8, 0, 0, 0, 1, 1,
                                         0, 0, 0, 0, 0, 1, 4, 0, 1, 0, 0,
                                         0, 0, 1, 5, 0, 1, 0, 0, 0, 0};
-  fcgi_server_event event = {.type = FCGI_EVENT_NONE};
+  fcgi_server_event event = {.size = sizeof event};
   place *p = *state;
   int ends[2];
   assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
@@ -194,7 +194,7 @@ static void test_a_socket_that_makes_calls_wait(void **state) {
                                         0, 0, 0, 0, 0, 1, 4, 0, 1, 0, 0,
                                         0, 0, 1, 5, 0, 1, 0, 0, 0, 0};
   static const char answer[1 << 20] = "a: b\r\n\r\n";
-  fcgi_server_event event = {.type = FCGI_EVENT_NONE};
+  fcgi_server_event event = {.size = sizeof event};
   place *p = *state;
   int ends[2];
   alarm(60); /* Ends the process where a call waits for ever. */

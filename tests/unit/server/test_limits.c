@@ -162,7 +162,7 @@ static void test_what_is_no_request_is_idle(void **state) {
 
 static void test_what_is_no_request_holds_no_stop(void **state) {
   serving *f = *state;
-  fcgi_server_event event;
+  fcgi_server_event event = {.size = sizeof event};
   int result = 0;
   f->config.drain_silence_ms = LIMIT_MS;
   serving_restart(f);
@@ -183,7 +183,7 @@ static void test_what_is_no_request_holds_no_stop(void **state) {
 /* Others on its connection come and go meanwhile. */
 static void serve_neighbours(serving *f, const char *until) {
   for (int ms = 0; !serving_is_closed(f, 0); ms += STEP_MS) {
-    fcgi_server_event event;
+    fcgi_server_event event = {.size = sizeof event};
     assert_true(ms < LONG_MS / 4);
     records_get(&f->text->sent, 2);
     send(f->client, f->text->sent.data, f->text->sent.len, MSG_NOSIGNAL);

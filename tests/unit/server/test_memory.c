@@ -66,7 +66,7 @@ static void receive(int client) {
 
 /* Serve until nothing happens any more; `other` NULL: there is none. */
 static void serve_beside(serving *f, int file, beside *other) {
-  fcgi_server_event event;
+  fcgi_server_event event = {.size = sizeof event};
   for (int i = 0, quiet = 0; i < ROUNDS && quiet < 3; i++) {
     int result = fcgi_server_next(f->server, &event, quiet);
     assert_true(result >= 0);
@@ -121,7 +121,7 @@ static void expect_service(serving *f) {
   f->text->sent.len = 0;
   records_get(&f->text->sent, 1);
   serving_send(f);
-  fcgi_server_event event = {.type = FCGI_EVENT_NONE};
+  fcgi_server_event event = {.size = sizeof event};
   while (event.type != FCGI_EVENT_REQUEST ||
          fcgi_request_content_length(event.request) != -1)
     assert_int_equal(fcgi_server_next(f->server, &event, 5000), 1);

@@ -151,23 +151,6 @@ static void test_read_that_waits_times_out(void **state) {
                    FCGI_ERR_TIMEOUT);
 }
 
-/* Both words mean the same in each function that waits as in a configuration.
- */
-static void test_never_is_a_word_for_every_wait(void **state) {
-  serving *f = *state;
-  fcgi_server_event event;
-  char data[8];
-  f->config.body = FCGI_BODY_STREAM;
-  serving_restart(f);
-  records_open(&f->text->sent, 1);
-  serving_send(f);
-  fcgi_request *request = serving_take(f, FCGI_EVENT_REQUEST);
-  fcgi_request_set_timeout(request, FCGI_WAIT_NEVER);
-  assert_int_equal(fcgi_request_read(request, data, sizeof data),
-                   FCGI_ERR_AGAIN);
-  assert_int_equal(fcgi_server_next(f->server, &event, FCGI_WAIT_NEVER), 0);
-}
-
 static void test_read_fails_when_the_rest_cannot_come(void **state) {
   serving *f = *state;
   char data[8];
@@ -484,7 +467,6 @@ static int run(const char *group, void *kind) {
       SERVING_TEST(test_short_body_is_truncated),
       SERVING_TEST(test_read_that_may_not_wait),
       SERVING_TEST(test_read_that_waits_times_out),
-      SERVING_TEST(test_never_is_a_word_for_every_wait),
       SERVING_TEST(test_read_fails_when_the_rest_cannot_come),
       SERVING_TEST(test_window_stops_reading),
       SERVING_TEST(test_gathered_writes_leave_in_one_record),

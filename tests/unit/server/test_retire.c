@@ -31,7 +31,7 @@ static void answer_one(serving *f) {
 
 /* The last one is answered, and then the process has nothing more to do. */
 static void expect_end_after(serving *f, int requests) {
-  fcgi_server_event event;
+  fcgi_server_event event = {.size = sizeof event};
   for (int i = 0; i < requests; i++)
     answer_one(f);
   assert_int_equal(fcgi_server_next(f->server, &event, 5000), FCGI_ERR_CLOSED);

@@ -72,7 +72,7 @@ static void test_authorizer_never_allows_for_lack_of_memory(void **state) {
   const fcgi_header user = variable("AUTH_USER", name);
   f->config.allocator = failing_allocator(&memory);
   for (long n = 0; n < 40; n++) {
-    fcgi_server_event event = {0};
+    fcgi_server_event event = {.size = sizeof event};
     memory.until_failure = -1;
     serving_restart(f);
     serving_idle(f, 10);

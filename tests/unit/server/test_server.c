@@ -254,7 +254,7 @@ static void test_stalled_body_is_answered_408(void **state) {
 
 static void test_graceful_stop_finishes_what_runs(void **state) {
   serving *f = *state;
-  fcgi_server_event event;
+  fcgi_server_event event = {.size = sizeof event};
   records_get(&f->text->sent, 1);
   serving_send(f);
   fcgi_request *request = serving_take(f, FCGI_EVENT_REQUEST);
@@ -268,7 +268,7 @@ static void test_graceful_stop_finishes_what_runs(void **state) {
 
 static void test_stop_now_aborts_what_runs(void **state) {
   serving *f = *state;
-  fcgi_server_event event;
+  fcgi_server_event event = {.size = sizeof event};
   records_get(&f->text->sent, 1);
   serving_send(f);
   fcgi_request *request = serving_take(f, FCGI_EVENT_REQUEST);
@@ -281,7 +281,7 @@ static void test_stop_now_aborts_what_runs(void **state) {
 
 static void test_stopped_server_refuses_at_once(void **state) {
   serving *f = *state;
-  fcgi_server_event event;
+  fcgi_server_event event = {.size = sizeof event};
   fcgi_server_stop(f->server, FCGI_STOP_GRACEFUL);
   assert_int_equal(fcgi_server_next(f->server, &event, 1000), FCGI_ERR_CLOSED);
   char address[160];

@@ -260,7 +260,7 @@ static void test_deadline_of_a_waiting_request(void **state) {
    handle lives until it is ended. */
 static void test_deadline_in_pull_mode(void **state) {
   serving *f = *state;
-  fcgi_server_event event;
+  fcgi_server_event event = {.size = sizeof event};
   char byte;
   f->config.request_timeout_ms = DEADLINE_MS;
   fcgi_request *request = begin_anew(f);
@@ -418,7 +418,7 @@ static void test_races_of_deadline_and_end(void **state) {
    open: whatever the spare thread takes from the poller reaches it. */
 static void test_foreign_loop_is_woken(void **state) {
   serving *f = *state;
-  fcgi_server_event event;
+  fcgi_server_event event = {.size = sizeof event};
   fcgi_request *open = NULL;
   f->config.status_path = "/status";
   serving_restart(f);

@@ -28,7 +28,7 @@ static void ignore_line(fcgi_log_level level, const char *line, void *data) {
 }
 
 static void expect_stopped(serving *f, int ms) {
-  fcgi_server_event event;
+  fcgi_server_event event = {.size = sizeof event};
   assert_int_equal(fcgi_server_next(f->server, &event, ms), FCGI_ERR_CLOSED);
 }
 

@@ -44,7 +44,7 @@ typedef struct scene {
 static void *serve(void *data) {
   process *p = data;
   const struct sched_param none = {.sched_priority = 0};
-  fcgi_server_event event;
+  fcgi_server_event event = {.size = sizeof event};
   int result;
   if (p->slow)
     sched_setscheduler(0, SCHED_BATCH, &none);
@@ -169,7 +169,7 @@ static void ask(serving *f) {
 /* The test is the thread that carries the stop out, while the other one has
    been woken for something else. */
 static void stop_first(scene *s) {
-  fcgi_server_event event;
+  fcgi_server_event event = {.size = sizeof event};
   fcgi_server_stop(s->first.server, FCGI_STOP_GRACEFUL);
   if (fcgi_server_next(s->first.server, &event, 0) == 1)
     fcgi_request_end(event.request, 0);
@@ -178,7 +178,7 @@ static void stop_first(scene *s) {
 static void test_passed_connection_outlives_whom_it_woke(void **state) {
   scene s;
   serving *f = *state;
-  fcgi_server_event event;
+  fcgi_server_event event = {.size = sizeof event};
   set_up(&s, f, 0);
   ask(f);
   fcgi_request_end(serving_take(f, FCGI_EVENT_REQUEST), 0);
@@ -212,7 +212,7 @@ static void test_new_connection_outlives_whom_it_woke(void **state) {
 static void test_full_process_leaves_a_connection_to_others(void **state) {
   scene s;
   serving *f = *state;
-  fcgi_server_event event;
+  fcgi_server_event event = {.size = sizeof event};
   int held;
   set_up(&s, f, 1);
   add_thread(&s.first);
@@ -243,7 +243,7 @@ static struct rlimit forbid_files(void) {
 static void test_passed_connection_waits_for_a_descriptor(void **state) {
   scene s;
   serving *f = *state;
-  fcgi_server_event event;
+  fcgi_server_event event = {.size = sizeof event};
   struct rlimit before;
   set_up(&s, f, 0);
   ask(f);

@@ -170,7 +170,7 @@ int program_with_poll(void *data) {
 /* Answers one request and frees the server without asking for more. */
 int program_pull_once(void *data) {
   fcgi_server *server = make(FCGI_POLLER_BEST, FCGI_BODY_COLLECT);
-  fcgi_server_event event;
+  fcgi_server_event event = {.size = sizeof event};
   int got = fcgi_server_listen(server, NULL);
   while (got == 0)
     got = fcgi_server_next(server, &event, 1000);
@@ -183,7 +183,7 @@ int program_pull_once(void *data) {
 /* A loop that is not the server's: it only knows one descriptor. */
 int program_foreign_loop(void *data) {
   fcgi_server *server = make(FCGI_POLLER_EPOLL, FCGI_BODY_COLLECT);
-  fcgi_server_event event;
+  fcgi_server_event event = {.size = sizeof event};
   int got = fcgi_server_listen(server, NULL);
   while (got >= 0) {
     struct pollfd at = {.fd = fcgi_server_fd(server), .events = POLLIN};
@@ -241,7 +241,7 @@ int program_with_listener(void *data) {
 
 int program_free_full(void *data) {
   fcgi_server *server = make(FCGI_POLLER_BEST, FCGI_BODY_COLLECT);
-  fcgi_server_event event;
+  fcgi_server_event event = {.size = sizeof event};
   int got = fcgi_server_listen(server, NULL);
   (void)data;
   while (got == 0)

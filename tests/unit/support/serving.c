@@ -83,14 +83,14 @@ void serving_send(serving *f) {
 }
 
 fcgi_request *serving_take(serving *f, fcgi_event_type type) {
-  fcgi_server_event event = {.type = FCGI_EVENT_NONE};
+  fcgi_server_event event = {.size = sizeof event};
   assert_int_equal(fcgi_server_next(f->server, &event, TAKE_MS), 1);
   assert_int_equal(event.type, type);
   return event.request;
 }
 
 void serving_idle(serving *f, int ms) {
-  fcgi_server_event event;
+  fcgi_server_event event = {.size = sizeof event};
   assert_int_equal(fcgi_server_next(f->server, &event, ms), 0);
 }
 
