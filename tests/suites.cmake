@@ -62,7 +62,7 @@ foreach(thing ${echo_tests})
   endforeach()
 endforeach()
 
-foreach(thing gone syscalls send_file stderr budget endless c_examples command_line flask demo readme
+foreach(thing gone raw_answers syscalls send_file stderr budget endless c_examples command_line flask demo readme
               tool_alone authorizer spec cgi roles haproxy faults_peers
               faults_files faults_processes faults_calls run run_arguments run_deploy numbers
               run_limits run_inbox run_upgrade
