@@ -263,7 +263,7 @@ static int prepare(command *c) {
     return status;
   if (bench_profile(plan, c->profile) < 0)
     return tool_complain(TOOL_USAGE,
-                         "bench: --params %s: none of nginx, minimal or a "
+                         "bench: --params %s: give nginx, minimal or a "
                          "number of parameters up to 100000",
                          c->profile);
   for (size_t i = 0; i < c->given_len; i++)

@@ -58,7 +58,7 @@ int bench_resolve(bench_plan *plan) {
   len = colon ? (size_t)(colon - text) : 0;
   if (!colon || !colon[1] || len >= sizeof host)
     return tool_complain(TOOL_USAGE,
-                         "bench: address \"%s\" is none of unix:/path, "
+                         "bench: address \"%s\": give unix:/path, "
                          "unix:@name, host:port, [v6]:port",
                          text);
   if (len > 1 && text[0] == '[' && text[len - 1] == ']') {

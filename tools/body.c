@@ -66,7 +66,7 @@ int tool_body_open(tool_body *body, const char *path) {
 int tool_body_add(tool_body *body, const char *value) {
   size_t old = (size_t)body->len, len = strlen(value);
   if (body->has_file || (value[0] == '@' && body->text))
-    return tool_complain(TOOL_USAGE, "call: -d @FILE stands alone");
+    return tool_complain(TOOL_USAGE, "call: -d @FILE must be the only -d");
   if (value[0] == '@')
     return tool_body_open(body, value + 1);
   body->text = tool_realloc(body->text, old + len + 2);

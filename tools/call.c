@@ -141,7 +141,7 @@ static int take_number(call *c, int option, const char *text) {
     c->role = parse_role(text);
     return c->role ? 0
                    : tool_complain(TOOL_USAGE,
-                                   "call: role \"%s\" is none of responder, "
+                                   "call: role \"%s\": give responder, "
                                    "authorizer, filter or 1 to 65535",
                                    text);
   }

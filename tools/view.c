@@ -44,7 +44,7 @@ static int read_pid(const tool_view *view, fcgi_status **out) {
   long long pid;
   int error;
   if (tool_number(view->where, 1, INT_MAX, &pid))
-    return tool_complain(TOOL_USAGE, "%s: %s is the number of no process",
+    return tool_complain(TOOL_USAGE, "%s: %s is not a process id",
                          view->command, view->where);
   error = fcgi_status_of_pid(out, (pid_t)pid);
   return error ? refuse_pid(view, error) : TOOL_OK;

@@ -377,11 +377,11 @@ def test_over_tcp(directory: Path):
     [
         ((), "no address"),
         (("unix:/x", "unix:/y"), "only one address"),
-        (("/x",), 'address "/x" is none of'),
+        (("/x",), 'address "/x": give unix:/path'),
         (("unix:",), "a path of 1 to 107 bytes"),
         (("unix:/x", "-c", "0"), "--connections 0: not a number from 1"),
         (("unix:/x", "-b", "1G"), "--body 1G: not a number"),
-        (("unix:/x", "--params", "all"), "--params all: none of"),
+        (("unix:/x", "--params", "all"), "--params all: give nginx"),
         (("unix:/x", "--no-keep", "-m", "2"), "needs --keep"),
         (("unix:/x", "-t", "17"), "more than --connections 16"),
         (("unix:/x", "--uri", "x"), "must start with /"),

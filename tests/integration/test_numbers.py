@@ -77,7 +77,7 @@ def test_status_takes_no_process_for_another():
     """4294967297 is 1 in 32 bits."""
     done = fcgi("status", "4294967297")
     assert done.returncode == 2
-    assert done.stderr.decode() == "fcgi: status: 4294967297 is the number of no process\n"
+    assert done.stderr.decode() == "fcgi: status: 4294967297 is not a process id\n"
 
 
 @pytest.mark.parametrize(

@@ -299,7 +299,7 @@ def test_an_application_that_dies_is_told(directory: Path):
         done = fcgi("spec", address, "--json", "--timeout", "0.3")
     report = json.loads(done.stdout)
     assert done.returncode == 3
-    assert b"answers no more after" in done.stderr
+    assert b"has stopped answering after" in done.stderr
     assert sum(report["all"].values()) == len(CASES)
     assert report["all"]["passed"] > 0
     assert any("is gone" in case.get("reason", "") for case in report["cases"])

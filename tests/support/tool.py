@@ -13,7 +13,7 @@ from support.paths import BUILD
 
 def fcgi(*words: object, input: bytes = b"") -> subprocess.CompletedProcess:
     command = [str(BUILD / "tools" / "fcgi"), *map(str, words)]
-    return subprocess.run(command, input=input, capture_output=True, timeout=60)
+    return subprocess.run(command, input=input, capture_output=True, timeout=300)
 
 
 @contextmanager

@@ -126,10 +126,11 @@ static int play_all(const spec_target *target, report *r, spec_case *cases) {
     harmed += state != 0;
     if (state < 0) {
       skip_rest(r, cases, i + 1, "not played: the application is gone");
-      return tool_complain(TOOL_TRANSPORT,
-                           "spec: %s: the application answers no more after "
-                           "%s; %zu cases are left",
-                           target->address, cases[i].name, r->count - i - 1);
+      return tool_complain(
+          TOOL_TRANSPORT,
+          "spec: %s: the application has stopped answering after "
+          "%s; %zu cases are left",
+          target->address, cases[i].name, r->count - i - 1);
     }
     if (harmed == HARM_MOST && i + 1 < r->count) {
       skip_rest(r, cases, i + 1, "not played: earlier cases did harm");
