@@ -87,6 +87,25 @@ static int connect_socket(int fd, const fcgi__address *address,
   return 0;
 }
 
+/* connect(2) needs the right to enter each directory above a socket, and to
+   write to the socket. EACCES does not say which one is lacking. */
+static int refused(fcgi_client *client, const fcgi__address *address) {
+  const char *path = address->sockaddr.un.sun_path;
+  char above[sizeof address->sockaddr.un.sun_path + 1];
+  for (const char *end = path; (end = strchr(end + 1, '/')) != NULL;) {
+    snprintf(above, sizeof above, "%.*s", (int)(end - path), path);
+    if (faccessat(AT_FDCWD, above, X_OK, AT_EACCESS) != 0 && errno == EACCES)
+      return fcgi__client_complain(client, FCGI_ERR_SYSTEM,
+                                   "cannot connect: %s: this user may not "
+                                   "enter the directory %s",
+                                   strerror(EACCES), above);
+  }
+  return fcgi__client_complain(client, FCGI_ERR_SYSTEM,
+                               "cannot connect: %s: this user may not write to "
+                               "the socket",
+                               strerror(EACCES));
+}
+
 int fcgi__client_open(fcgi_client *client, const char *text) {
   int wait = fcgi__wait_ms(client->config.connect_timeout_ms);
   fcgi__address address;
@@ -105,6 +124,8 @@ int fcgi__client_open(fcgi_client *client, const char *text) {
   if (number == 0)
     return fd;
   close(fd);
+  if (number == EACCES && address.kind == FCGI__ADDRESS_UNIX)
+    return refused(client, &address);
   return number == ETIMEDOUT
              ? fcgi__client_complain(client, FCGI_ERR_TIMEOUT,
                                      "cannot connect: no answer in time")

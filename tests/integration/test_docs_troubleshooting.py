@@ -3,6 +3,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 from support.fcgi_client import wait_until
 from support.nginx import early_log, reserve_port
-from support.paths import EXAMPLES, SOURCE, tool
+from support.paths import BUILD, EXAMPLES, SOURCE, tool
 from support.process import Process
 from support.tool import fcgi, scripted
 
@@ -146,12 +147,18 @@ def test_no_permission(place: Path, who: str):
         nginx.says(quoted("connect() to unix:... failed (13: Permission denied)"))
         assert fcgi("call", address, "/").returncode == 0, "root may"
         as_nginx = ["setpriv", "--reuid=nobody", "--clear-groups", "--regid=nogroup"]
-        done = subprocess.run(
-            [*as_nginx, sys.executable, "-c", "import socket, sys\n"
-             "socket.socket(socket.AF_UNIX).connect(sys.argv[1])", address[5:]],
-            capture_output=True, text=True,
-        )  # fmt: skip
-        assert "Permission denied" in done.stderr
+        program_file = shutil.copy2(BUILD / "tools" / "fcgi", place / "fcgi")
+        done = subprocess.run([*as_nginx, program_file, "call", address, "/"], capture_output=True)
+        what = f"enter the directory {closed}" if who == "directory" else "write to the socket"
+        assert done.returncode == 3
+        assert done.stderr.decode() == (
+            f"fcgi: {address}: cannot connect: Permission denied: this user may not {what}\n"
+        )
+
+
+def test_the_page_has_what_fcgi_call_says(place: Path):
+    said = "cannot connect: Permission denied: this user may not enter the directory /run/hello"
+    assert f"fcgi: unix:/run/hello/hello.sock: {said}\n" in PAGE
 
 
 def test_address_of_a_web_server(place: Path):
