@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from support.abi import BASELINE, LIBRARY, differences, obstacle
+from support.abi import BASELINE, LIBRARY, differences, dump, obstacle
 from support.paths import BUILD, INCLUDE, relative, tool
 
 reason = obstacle()
@@ -21,38 +21,41 @@ commit the new baseline.
 
 
 def version() -> str:
-    return re.search(
-        r'FCGI_VERSION_TEXT\s+"([\d.]+)"', (INCLUDE / "fastcgi/version.h").read_text()
-    )[1]
+    text = (INCLUDE / "fastcgi" / "version.h").read_text()
+    return re.search(r'FCGI_VERSION_TEXT\s+"([\d.]+)"', text)[1]
+
+
+@pytest.fixture(scope="module")
+def today(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("abi") / "today.abi"
+    dump(LIBRARY, out)
+    return out
 
 
 @needs_abigail
-def test_interface_is_that_of_the_baseline():
-    found = differences(BASELINE, LIBRARY)
+def test_interface_is_that_of_the_baseline(today: Path):
+    found = differences(BASELINE, today)
     assert found == "", found + ADVICE
 
 
 CHANGES = {
-    "a field gone": ("<var-decl name='server_memory'", "<var-decl name='gone'"),
-    "an event renumbered": (
-        "<enumerator name='FCGI_EVENT_CLOSE' value='8'",
-        "<enumerator name='FCGI_EVENT_CLOSE' value='9'",
-    ),
-    "a function gone": ("name='fcgi_client_begin'", "name='fcgi_client_start'"),
-    "another soname": ("soname='libfastcgi.so", "soname='libfastcgi.so.9"),
+    "a field renamed": ('name="server_memory"', 'name="all_memory"'),
+    "an event renumbered": ('"FCGI_EVENT_CLOSE" value="8"', '"FCGI_EVENT_CLOSE" value="9"'),
+    "a function gone": ('name="fcgi_client_begin"', 'name="fcgi_client_start"'),
+    "another soname": ('soname="libfastcgi.so', 'soname="libfastcgi.so.9'),
 }
 
 
 @needs_abigail
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_change_is_seen(change: str, tmp_path: Path):
+def test_a_change_is_seen(change: str, today: Path, tmp_path: Path):
     """The test above can fail."""
-    text = BASELINE.read_text()
+    text = today.read_text()
     before, after = CHANGES[change]
     assert before in text
     old = tmp_path / "old.abi"
     old.write_text(text.replace(before, after))
-    assert differences(old, LIBRARY) != ""
+    assert differences(old, today) != ""
 
 
 def test_soname_and_package_agree():
