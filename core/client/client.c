@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A client: requests begin, and bytes go both ways until an event is due. */
 #include "client/client.h"
+#include "base/config.h"
 #include "os/clock.h"
 #include <errno.h>
 #include <fastcgi/error.h>
@@ -25,26 +26,13 @@ int fcgi__client_complain(fcgi_client *client, int error, const char *format,
   return error;
 }
 
-static int copy_peer(fcgi_peer_config *out, const fcgi_peer_config *given) {
-  if (given && given->size > sizeof *out)
-    return FCGI_ERR_INVALID;
-  if (given)
-    memcpy(out, given, given->size);
-  out->size = sizeof *out;
-  return 0;
-}
-
 int fcgi_client_new(fcgi_client **out, const fcgi_client_config *config) {
   fcgi_client_config given = {.size = sizeof given};
   fcgi_peer_config peer = {.size = sizeof peer};
   fcgi_allocator allocator;
   fcgi_client *client;
-  if (config &&
-      (config->size > sizeof given || config->size < sizeof given.size))
-    return FCGI_ERR_INVALID;
-  if (config)
-    memcpy(&given, config, config->size);
-  if (copy_peer(&peer, given.peer))
+  if (fcgi__config_copy(&given, sizeof given, 0, config) ||
+      fcgi__config_copy(&peer, sizeof peer, 0, given.peer))
     return FCGI_ERR_INVALID;
   allocator = fcgi__allocator(&peer.allocator);
   client = fcgi__calloc(&allocator, sizeof *client);

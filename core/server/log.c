@@ -60,19 +60,17 @@ void fcgi_server_reopen_logs(fcgi_server *server) {
     fcgi__logs_reopen(server->observer.logs);
 }
 
-/* What the program says, else what the environment says; "" is nothing. */
-static const char *chosen(const char *given, const char *variable) {
-  const char *text = given ? given : getenv(variable);
-  return text && *text ? text : NULL;
+/* "" is nothing. */
+static const char *chosen(const char *given) {
+  return given && *given ? given : NULL;
 }
 
 int fcgi__server_logs_new(fcgi_server *server) {
   fcgi__observer *observer = &server->observer;
   fcgi_server_config *config = &server->config;
-  const char *errors = chosen(config->error_logfile, "FASTCGI_ERROR_LOGFILE");
-  const char *access = chosen(config->access_logfile, "FASTCGI_ACCESS_LOGFILE");
-  const char *format =
-      chosen(config->access_logformat, "FASTCGI_ACCESS_LOGFORMAT");
+  const char *errors = chosen(config->error_logfile);
+  const char *access = chosen(config->access_logfile);
+  const char *format = chosen(config->access_logformat);
   const fcgi__log_sink sink = {.log = config->log,
                                .data = config->log_data,
                                .levels = config->log_levels,

@@ -1,26 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/retire.h"
-#include "base/number.h"
 #include "os/clock.h"
 #include "server/server.h"
 #include <limits.h>
-#include <stdlib.h>
 #include <unistd.h>
 
-/* A number of requests; `given` where the program has said something. */
-static uint64_t count_from(fcgi_server *server, const char *name,
-                           uint64_t given) {
-  const char *text = given == 0 ? getenv(name) : NULL;
-  uint64_t number;
-  if (!text || !*text)
-    return given > LLONG_MAX / 2 ? LLONG_MAX / 2 : given;
-  if (fcgi__number_parse(text, 0, LLONG_MAX / 2, &number) == 0)
-    return number;
-  fcgi__server_log(server, FCGI_LOG_WARNING,
-                   "%s=\"%.64s\" is ignored: it must be a number of requests",
-                   name, text);
-  return 0;
-}
+/* What is larger says "never", and "none". */
+#define MOST ((uint64_t)LLONG_MAX / 2)
 
 /* Processes that were started together shall not end together. The numbers are
    spread, not secret. */
@@ -35,12 +21,11 @@ static uint64_t spread(uint64_t jitter) {
 
 void fcgi__retire_fill(fcgi_server *server) {
   const fcgi_server_config *config = &server->config;
-  uint64_t after =
-      count_from(server, "FASTCGI_MAX_REQUESTS", config->max_requests);
-  uint64_t jitter = count_from(server, "FASTCGI_MAX_REQUESTS_JITTER",
-                               config->max_requests_jitter);
-  server->retire.on = after > 0;
-  atomic_init(&server->retire.left, (long long)(after + spread(jitter)));
+  uint64_t after = config->max_requests, jitter = config->max_requests_jitter;
+  server->retire.on = after > 0 && after <= MOST;
+  if (server->retire.on)
+    atomic_init(&server->retire.left,
+                (long long)(after + spread(jitter <= MOST ? jitter : 0)));
 }
 
 /* A supervisor of ours starts another process first and then stops this one.

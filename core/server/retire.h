@@ -12,7 +12,7 @@ typedef struct fcgi__retire {
   atomic_llong left; /* Requests until then; less than 0 afterwards. */
 } fcgi__retire;
 
-/* Take the limit of the configuration, or else of the environment. */
+/* Take the limit of the configuration. */
 void fcgi__retire_fill(struct fcgi_server *server);
 
 /* One more request goes to a handler. */

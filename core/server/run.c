@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The callbacks, on top of fcgi_server_next. */
+#include "base/config.h"
 #include "server/server.h"
 #include <fastcgi/error.h>
 #include <stdio.h>
@@ -47,11 +48,10 @@ static unsigned events_of(const fcgi_handler *handler) {
 
 static int adopt(fcgi_server *server, const fcgi_handler *handler,
                  fcgi_handler *copy) {
-  if (!handler || handler->size > sizeof *copy ||
-      handler->size < offsetof(fcgi_handler, on_stdin))
-    return FCGI_ERR_INVALID;
   *copy = (fcgi_handler){.size = 0};
-  memcpy(copy, handler, handler->size);
+  if (!handler || fcgi__config_copy(copy, sizeof *copy,
+                                    offsetof(fcgi_handler, on_stdin), handler))
+    return FCGI_ERR_INVALID;
   if (!copy->on_request)
     return FCGI_ERR_INVALID;
   pthread_mutex_lock(&server->lock);

@@ -8,81 +8,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
-
-enum {
-  SPARE_FILES = 32,        /* Descriptors left to the program. */
-  CONNECTIONS_MAX = 65536, /* What the pool can hold. */
-  MIB = 1024 * 1024
-};
-
-static unsigned files_allow(void) {
-  struct rlimit limit;
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur > CONNECTIONS_MAX)
-    return CONNECTIONS_MAX;
-  if (limit.rlim_cur <= 2 * SPARE_FILES)
-    return SPARE_FILES;
-  return (unsigned)limit.rlim_cur - SPARE_FILES;
-}
-
-#define DEFAULT(field, value) ((field) = (field) ? (field) : (value))
-
-static void fill_sizes(fcgi_server_config *config) {
-  DEFAULT(config->limit_params_size, 256 * 1024);
-  DEFAULT(config->limit_params, 1024);
-  DEFAULT(config->max_multiplexed, 1024);
-  DEFAULT(config->limit_connections, files_allow());
-  DEFAULT(config->body_memory, 256 * 1024);
-  DEFAULT(config->limit_request_body, 1024 * (uint64_t)MIB);
-  DEFAULT(config->input_window, 256 * 1024);
-  DEFAULT(config->output_window, 256 * 1024);
-  DEFAULT(config->drain_bytes, 4096 * (uint64_t)MIB);
-  if (config->limit_connections > CONNECTIONS_MAX)
-    config->limit_connections = CONNECTIONS_MAX;
-}
-
-static void fill_rest(fcgi_server_config *config) {
-  DEFAULT(config->io_timeout_ms, 60000);
-  DEFAULT(config->header_timeout_ms, 30000);
-  DEFAULT(config->idle_timeout_ms, 90000);
-  DEFAULT(config->drain_silence_ms, 500);
-  DEFAULT(config->drain_timeout_ms, 30000);
-  DEFAULT(config->backlog, 4096);
-  DEFAULT(config->socket_mode, 0660);
-  DEFAULT(config->log_levels, 1u << FCGI_LOG_ERROR | 1u << FCGI_LOG_WARNING);
-}
-
-static const char *temp_dir_of(const fcgi_server_config *config) {
-  const char *dir = config->temp_dir ? config->temp_dir : getenv("TMPDIR");
-  return dir && *dir ? dir : "/tmp";
-}
-
-static int copy_config(fcgi_server_config *out,
-                       const fcgi_server_config *given) {
-  *out = (fcgi_server_config){.size = sizeof *out};
-  if (given && (given->size > sizeof *out || given->size < sizeof(size_t)))
-    return FCGI_ERR_INVALID;
-  if (given)
-    memcpy(out, given, given->size);
-  out->size = sizeof *out;
-  if ((out->body != FCGI_BODY_COLLECT && out->body != FCGI_BODY_STREAM) ||
-      !fcgi__settings_check(out))
-    return FCGI_ERR_INVALID;
-  out->allocator = fcgi__allocator(&out->allocator);
-  fill_sizes(out);
-  fill_rest(out);
-  return strlen(temp_dir_of(out)) < sizeof((fcgi_server *)0)->temp_dir
-             ? 0
-             : FCGI_ERR_INVALID;
-}
 
 static void init_server(fcgi_server *server, const fcgi_server_config *config) {
   server->config = *config;
   server->allocator = config->allocator;
-  strcpy(server->temp_dir, temp_dir_of(config));
-  server->temp_named = config->temp_dir && *config->temp_dir;
-  server->config.temp_dir = server->temp_dir;
   server->events = config->events | 1u << FCGI_EVENT_REQUEST;
   server->session_config = (fcgi_session_config){
       .size = sizeof server->session_config,
@@ -91,6 +21,8 @@ static void init_server(fcgi_server *server, const fcgi_server_config *config) {
       .limit_params = config->limit_params,
       .max_multiplexed = config->max_multiplexed,
       .report_conns = config->limit_connections,
+      .memory = config->connection_memory,
+      .no_multiplex = config->no_multiplex > 0,
   };
   fcgi__process_init(&server->process);
   fcgi__handover_init(&server->handover);
@@ -103,9 +35,9 @@ static void init_server(fcgi_server *server, const fcgi_server_config *config) {
 }
 
 int fcgi_server_new(fcgi_server **out, const fcgi_server_config *config) {
-  fcgi_server_config filled;
+  fcgi_server_config filled, asked;
   fcgi_server *server;
-  int error = copy_config(&filled, config);
+  int error = fcgi__server_settings_take(&filled, &asked, config);
   if (error)
     return error;
   fcgi_standard_hold();
@@ -113,8 +45,10 @@ int fcgi_server_new(fcgi_server **out, const fcgi_server_config *config) {
   if (!server)
     return FCGI_ERR_NOMEM;
   init_server(server, &filled);
+  fcgi__server_settings_keep(server);
   error = fcgi__server_logs_new(server);
-  fcgi__settings_fill(server);
+  if (!error)
+    fcgi__server_settings_tell(server, &asked);
   if (!error)
     error = fcgi__guard_init(&server->guard, &filled);
   if (!error)

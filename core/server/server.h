@@ -223,10 +223,20 @@ void fcgi__server_serve_waiting(fcgi_server *server, int accept);
 void fcgi__server_each_connection(fcgi_server *server,
                                   void (*visit)(fcgi__connection *, void *),
                                   void *data);
-/* 1: what `config` says of the status path makes sense. */
-int fcgi__settings_check(const fcgi_server_config *config);
-/* Take over what the environment says of status, deadline and slow log. */
-void fcgi__settings_fill(fcgi_server *server);
+/* settings.c */
+
+/* The configuration that applies into `out`, and what the program has said
+   into `asked`: 0, or FCGI_ERR_INVALID. Texts are lent. */
+int fcgi__server_settings_take(fcgi_server_config *out,
+                               fcgi_server_config *asked,
+                               const fcgi_server_config *given);
+
+/* Copy the texts that a new server needs for longer. */
+void fcgi__server_settings_keep(fcgi_server *server);
+
+/* Log what the environment says and makes no sense. */
+void fcgi__server_settings_tell(fcgi_server *server,
+                                const fcgi_server_config *asked);
 
 /* See to deadlines that have passed. */
 void fcgi__server_sweep(fcgi_server *server);

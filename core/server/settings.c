@@ -1,137 +1,114 @@
 /* SPDX-License-Identifier: MIT */
-/* What the environment asks of a server where its program has not said. */
-#include "base/number.h"
+/* The configuration that applies: what the program says, else what the
+   environment says, else the default. */
+#include "base/config.h"
+#include "options/config.h"
 #include "server/server.h"
+#include <fastcgi/error.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
+#include <sys/resource.h>
 
-enum { MIB = 1024 * 1024 };
+enum {
+  SPARE_FILES = 32,       /* Descriptors left to the program. */
+  CONNECTIONS_MAX = 65536 /* What the pool can hold. */
+};
 
-static void ignore(fcgi_server *server, const char *name, const char *text,
-                   const char *wanted) {
-  fcgi__server_log(server, FCGI_LOG_WARNING,
-                   "%s=\"%.64s\" is ignored: it must be %s", name, text,
-                   wanted);
+static unsigned files_allow(void) {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur > CONNECTIONS_MAX)
+    return CONNECTIONS_MAX;
+  if (limit.rlim_cur <= 2 * SPARE_FILES)
+    return SPARE_FILES;
+  return (unsigned)limit.rlim_cur - SPARE_FILES;
 }
 
-/* Milliseconds; `given` where the program has said something, -1 for none. */
-static int seconds_from(fcgi_server *server, const char *name, int given) {
-  const char *text = given == 0 ? getenv(name) : NULL;
-  uint64_t ms;
-  if (!text || !*text)
-    return given < 0 ? 0 : given;
-  if (fcgi__number_seconds(text, INT_MAX, &ms) == 0)
-    return (int)ms;
-  ignore(server, name, text, "a number of seconds");
-  return 0;
+static void limit_connections(fcgi_server_config *config) {
+  if (config->limit_connections == 0)
+    config->limit_connections = files_allow();
+  if (config->limit_connections > CONNECTIONS_MAX)
+    config->limit_connections = CONNECTIONS_MAX;
 }
 
-/* Bytes, of which every server may have some. */
-static size_t bytes_from(fcgi_server *server, const char *name, size_t given,
-                         size_t otherwise) {
-  const char *text = given == 0 ? getenv(name) : NULL;
-  uint64_t bytes;
-  if (!text || !*text)
-    return given ? given : otherwise;
-  if (fcgi__number_bytes(text, SIZE_MAX / 2, &bytes) == 0)
-    return (size_t)bytes;
-  ignore(server, name, text, "a size such as 4194304 or 4M");
-  return otherwise;
+/* Clocks that are set for each connection have no word for "no limit". */
+static void set_times(fcgi_server_config *config) {
+  int *const always[] = {&config->header_timeout_ms, &config->idle_timeout_ms,
+                         &config->drain_silence_ms, &config->drain_timeout_ms};
+  int *const perhaps[] = {&config->request_timeout_ms, &config->slow_log_ms,
+                          &config->graceful_timeout_ms};
+  for (size_t i = 0; i < sizeof always / sizeof *always; i++)
+    if (*always[i] < 0)
+      *always[i] = INT_MAX;
+  for (size_t i = 0; i < sizeof perhaps / sizeof *perhaps; i++)
+    if (*perhaps[i] < 0)
+      *perhaps[i] = 0;
 }
 
-static int is_path(const char *text) {
-  return *text == '/' && strlen(text) < FCGI__STATUS_PATH;
+static const char *temp_dir_of(const fcgi_server_config *config) {
+  const char *dir = config->temp_dir && *config->temp_dir ? config->temp_dir
+                                                          : getenv("TMPDIR");
+  return dir && *dir ? dir : "/tmp";
 }
 
-/* Copies the path that the program has given, or else the environment names,
-   to `copy`, of FCGI__STATUS_PATH bytes, also an empty one. Returns it, or NULL
-   where there is none. */
-static const char *path_from(fcgi_server *server, const char *name,
-                             const char *given, char *copy) {
-  const char *path = given ? given : getenv(name);
+int fcgi__server_settings_take(fcgi_server_config *out,
+                               fcgi_server_config *asked,
+                               const fcgi_server_config *given) {
+  *out = (fcgi_server_config){.size = sizeof *out};
+  int error = fcgi__config_copy(out, sizeof *out, 0, given);
+  if (error || fcgi__server_config_wrong(out) ||
+      (out->body != FCGI_BODY_COLLECT && out->body != FCGI_BODY_STREAM))
+    return FCGI_ERR_INVALID;
+  out->allocator = fcgi__allocator(&out->allocator);
+  if (!out->log_levels)
+    out->log_levels = 1u << FCGI_LOG_ERROR | 1u << FCGI_LOG_WARNING;
+  *asked = *out;
+  fcgi__server_config_fill(out, NULL, NULL);
+  limit_connections(out);
+  set_times(out);
+  return strlen(temp_dir_of(out)) < sizeof((fcgi_server *)0)->temp_dir
+             ? 0
+             : FCGI_ERR_INVALID;
+}
+
+/* Copies a path to `copy`, of FCGI__STATUS_PATH bytes: NULL for an empty one.
+ */
+static const char *copy_path(const char *path, char *copy) {
   if (!path)
     return NULL;
-  if (*path && !is_path(path)) {
-    ignore(server, name, path, "a path that begins with /, below 256 bytes");
-    return NULL;
-  }
   strcpy(copy, path);
-  return copy;
-}
-
-/* What launchers take for a flag's text, in lower case. */
-static int flag_from(fcgi_server *server, const char *name) {
-  static const struct {
-    const char *text; /* As it is written. */
-    int means;        /* What it says. */
-  } words[] = {{"1", 1}, {"true", 1},  {"yes", 1}, {"on", 1},
-               {"0", 0}, {"false", 0}, {"no", 0},  {"off", 0}};
-  const char *text = getenv(name);
-  if (!text || !*text)
-    return 0;
-  for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-    if (strcasecmp(text, words[i].text) == 0)
-      return words[i].means;
-  ignore(server, name, text, "1 or 0");
-  return 0;
-}
-
-/* The same, where an empty one is none. */
-static const char *page_from(fcgi_server *server, const char *name,
-                             const char *given, char *copy) {
-  const char *path = path_from(server, name, given, copy);
-  return path && *path ? path : NULL;
+  return *copy ? copy : NULL;
 }
 
 /* "/shop/" means "/shop", and "/" that the application is mounted nowhere. */
-static void set_root_path(fcgi_server *server) {
-  fcgi_server_config *config = &server->config;
-  char *copy = server->root_path;
-  config->root_path =
-      path_from(server, "FASTCGI_ROOT_PATH", config->root_path, copy);
+static void copy_root(fcgi_server_config *config, char *copy) {
+  if (!config->root_path)
+    return;
+  strcpy(copy, config->root_path);
   for (size_t len = strlen(copy); len > 0 && copy[len - 1] == '/'; len--)
     copy[len - 1] = '\0';
+  config->root_path = copy;
 }
 
-int fcgi__settings_check(const fcgi_server_config *config) {
-  const char *const paths[] = {config->status_path, config->ping_path,
-                               config->root_path};
-  for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
-    if (paths[i] && *paths[i] && !is_path(paths[i]))
-      return 0;
-  return 1;
-}
-
-static void set_memory(fcgi_server *server) {
+void fcgi__server_settings_keep(fcgi_server *server) {
   fcgi_server_config *config = &server->config;
-  config->connection_memory =
-      bytes_from(server, "FASTCGI_CONNECTION_MEMORY", config->connection_memory,
-                 4 * (size_t)MIB);
-  config->server_memory = bytes_from(server, "FASTCGI_SERVER_MEMORY",
-                                     config->server_memory, 256 * (size_t)MIB);
-  server->session_config.memory = config->connection_memory;
-}
-
-void fcgi__settings_fill(fcgi_server *server) {
-  fcgi_server_config *config = &server->config;
-  config->status_path = page_from(server, "FASTCGI_STATUS_PATH",
-                                  config->status_path, server->status_path);
-  config->ping_path = page_from(server, "FASTCGI_PING_PATH", config->ping_path,
-                                server->ping_path);
-  set_root_path(server);
-  config->request_timeout_ms = seconds_from(server, "FASTCGI_REQUEST_TIMEOUT",
-                                            config->request_timeout_ms);
-  config->slow_log_ms =
-      seconds_from(server, "FASTCGI_SLOW_LOG", config->slow_log_ms);
-  if (config->no_multiplex == 0)
-    config->no_multiplex = flag_from(server, "FASTCGI_NO_MULTIPLEX");
-  server->session_config.no_multiplex = config->no_multiplex > 0;
-  config->graceful_timeout_ms = seconds_from(server, "FASTCGI_GRACEFUL_TIMEOUT",
-                                             config->graceful_timeout_ms);
-  set_memory(server);
+  server->temp_named = config->temp_dir && *config->temp_dir;
+  strcpy(server->temp_dir, temp_dir_of(config));
+  config->temp_dir = server->temp_dir;
+  config->status_path = copy_path(config->status_path, server->status_path);
+  config->ping_path = copy_path(config->ping_path, server->ping_path);
+  copy_root(config, server->root_path);
   fcgi__retire_fill(server);
+}
+
+static void tell(void *server, const char *line) {
+  fcgi__server_log(server, FCGI_LOG_WARNING, "%s", line);
+}
+
+void fcgi__server_settings_tell(fcgi_server *server,
+                                const fcgi_server_config *asked) {
+  fcgi_server_config again = *asked;
+  fcgi__server_config_fill(&again, tell, server);
 }
 
 void fcgi_server_set_tracer(fcgi_server *server, fcgi_trace_fn tracer,

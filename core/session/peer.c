@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The web server's side of a connection: its input, as far as framing goes. */
 #include "session/peer.h"
+#include "base/config.h"
 #include <fastcgi/error.h>
 #include <string.h>
 
@@ -11,10 +12,8 @@ static uint32_t or_default(uint32_t value, uint32_t fallback) {
 int fcgi_peer_new(fcgi_peer **out, const fcgi_peer_config *config) {
   fcgi_peer_config given = {.size = sizeof given};
   fcgi_peer *peer;
-  if (config && config->size > sizeof given)
+  if (fcgi__config_copy(&given, sizeof given, 0, config))
     return FCGI_ERR_INVALID;
-  if (config)
-    memcpy(&given, config, config->size);
   given.allocator = fcgi__allocator(&given.allocator);
   peer = fcgi__calloc(&given.allocator, sizeof *peer);
   if (!peer)

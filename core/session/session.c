@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "session/session.h"
+#include "base/config.h"
 #include <fastcgi/error.h>
 #include <string.h>
 
@@ -14,10 +15,8 @@ static uint32_t product(uint32_t a, uint32_t b) {
 int fcgi_session_new(fcgi_session **out, const fcgi_session_config *config) {
   fcgi_session_config given = {.size = sizeof given};
   fcgi_session *session;
-  if (config && config->size > sizeof given)
+  if (fcgi__config_copy(&given, sizeof given, 0, config))
     return FCGI_ERR_INVALID;
-  if (config)
-    memcpy(&given, config, config->size);
   given.allocator = fcgi__allocator(&given.allocator);
   session = fcgi__calloc(&given.allocator, sizeof *session);
   if (!session)

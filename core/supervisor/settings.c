@@ -1,26 +1,46 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/settings.h"
+#include "base/config.h"
+#include "options/config.h"
 #include "supervisor/limits.h"
 #include "supervisor/spawn.h"
+#include <limits.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
-
-#define DEFAULT(field, value) ((field) = (field) ? (field) : (value))
 
 enum {
   LEVELS = 1u << FCGI_LOG_ERROR | 1u << FCGI_LOG_WARNING | 1u << FCGI_LOG_INFO
 };
 
+/* What may have no limit has a number for it that the supervisor knows. */
+static void set_limits(fcgi_supervisor_config *c) {
+  int *const waits[] = {&c->start_timeout_ms, &c->graceful_timeout_ms};
+  int64_t *const ages[] = {&c->max_worker_age_ms, &c->max_worker_age_jitter_ms};
+  uint64_t *const counts[] = {&c->max_worker_rss, &c->max_requests,
+                              &c->max_requests_jitter};
+  for (size_t i = 0; i < sizeof waits / sizeof *waits; i++)
+    if (*waits[i] < 0)
+      *waits[i] = INT_MAX;
+  for (size_t i = 0; i < sizeof ages / sizeof *ages; i++)
+    if (*ages[i] < 0)
+      *ages[i] = 0;
+  for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
+    if (*counts[i] == UINT64_MAX)
+      *counts[i] = 0;
+  if (c->timeout_ms < 0)
+    c->timeout_ms = 0;
+}
+
 static void fill(fcgi_supervisor_config *c) {
-  DEFAULT(c->log_levels, LEVELS);
-  DEFAULT(c->log_name, "fastcgi");
-  DEFAULT(c->workers, 1);
-  DEFAULT(c->backlog, 4096);
-  DEFAULT(c->socket_mode, 0660);
-  DEFAULT(c->start_timeout_ms, 60000);
-  DEFAULT(c->graceful_timeout_ms, 30000);
+  fcgi__supervisor_config_fill(c);
+  set_limits(c);
+  if (!c->log_levels)
+    c->log_levels = LEVELS;
+  if (!c->log_name)
+    c->log_name = "fastcgi";
+  if (!c->workers)
+    c->workers = 1;
   if (!c->ready_after_ms)
     c->ready_after_ms =
         c->start_timeout_ms > 10000 ? 10000 : c->start_timeout_ms / 2;
@@ -46,10 +66,16 @@ static int check_descriptors(char *why, size_t why_len) {
 }
 
 static int check(const fcgi_supervisor_config *c, char *why, size_t why_len) {
+  const fcgi_option *wrong;
+  char wanted[160];
   if (!c->command || !c->command[0])
     return refuse(why, why_len, "no command to run as a worker");
-  if (c->workers > FCGI__WORKERS)
-    return refuse(why, why_len, "more than 4096 workers");
+  wrong = fcgi__supervisor_config_wrong(c);
+  if (wrong) {
+    fcgi_option_wanted(wrong, wanted, sizeof wanted);
+    snprintf(why, why_len, "%s must be %s", wrong->name, wanted);
+    return -1;
+  }
   if (c->ready_after_ms >= c->start_timeout_ms)
     return refuse(why, why_len,
                   "a worker that tells nothing would be late before it counts "
@@ -71,10 +97,8 @@ int fcgi__settings_take(fcgi_supervisor_config *out,
                         size_t why_len) {
   *out = (fcgi_supervisor_config){.size = sizeof *out};
   fill(out);
-  if (!given || given->size > sizeof *out || given->size < sizeof(size_t))
+  if (!given || fcgi__config_copy(out, sizeof *out, 0, given))
     return refuse(why, why_len, "a configuration of another version");
-  memcpy(out, given, given->size);
-  out->size = sizeof *out;
   fill(out);
   return check(out, why, why_len);
 }

@@ -34,15 +34,16 @@ LAYERS = {
     "wire": {"base", "wire"},
     "session": {"base", "wire", "session"},
     "gateway": {"base", "gateway"},
+    "options": {"base", "os", "options"},
     "os": {"base", "os"},
     "board": {"base", "os", "board"},
     "parent": {"base", "os", "parent"},
     "observe": {"base", "gateway", "os", "board", "observe"},
     "client": {"base", "os", "client"},
     "cgi": {"base", "os", "cgi"},
-    "server": {"base", "gateway", "os", "board", "parent", "observe", "cgi", "server"},
+    "server": {"base", "gateway", "os", "board", "parent", "observe", "cgi", "options", "server"},
     "serve": {"base", "os", "server", "serve"},
-    "supervisor": {"base", "os", "board", "parent", "observe", "supervisor"},
+    "supervisor": {"base", "os", "board", "parent", "observe", "options", "supervisor"},
 }
 MOST_FILES = 46  # Of sources and headers, in a folder.
 PURE_LAYERS = {"base", "wire", "session", "include"}

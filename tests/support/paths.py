@@ -31,7 +31,7 @@ def sources(*suffixes: str) -> Iterator[Path]:
     for top in ("core", "bindings", "examples", "swig", "tests", "tools"):
         for path in sorted((SOURCE / top).rglob("*")):
             hidden = any(
-                part in ("__pycache__", "build") or part.endswith(".egg-info")
+                part in ("__pycache__", "build", "vendor") or part.endswith(".egg-info")
                 for part in path.parts
             )
             if path.suffix in suffixes and path.is_file() and not hidden:

@@ -8,6 +8,7 @@
 #include <fastcgi/error.h>
 #include <fastcgi/event.h>
 #include <fastcgi/handler.h>
+#include <fastcgi/options.h>
 #include <fastcgi/pairs.h>
 #include <fastcgi/params.h>
 #include <fastcgi/peer.h>

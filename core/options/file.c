@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MIT */
+/* Options in TOML. */
+#include "options/options.h"
+#include "os/filename.h"
+#include <errno.h>
+#include <fastcgi/error.h>
+#include <stdio.h>
+#include <string.h>
+
+/* The parser is compiled in here, so that none of its names leave this file. */
+#define TOML_EXTERN static
+#if defined(__GNUC__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wpragmas"
+#pragma GCC diagnostic ignored "-Wunused-function"
+#pragma GCC diagnostic ignored "-Wconversion"
+#pragma GCC diagnostic ignored "-Wfloat-conversion"
+#pragma GCC diagnostic ignored "-Wshadow"
+#pragma GCC diagnostic ignored "-Wcast-qual"
+#pragma GCC diagnostic ignored "-Wwrite-strings"
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+#pragma GCC diagnostic ignored "-Wmissing-prototypes"
+#pragma GCC diagnostic ignored "-Wpedantic"
+#pragma GCC diagnostic ignored "-Wundef"
+#endif
+#include "vendor/tomlc17/tomlc17.c"
+#if defined(__GNUC__)
+#pragma GCC diagnostic pop
+#endif
+
+enum { FILE_MOST = 1 << 20, PATH_LEN = 4096 };
+
+/* What is being read. */
+typedef struct source {
+  fcgi_options *options; /* Where values go. */
+  fcgi_origin origin;    /* What they get as theirs. */
+  const char *path;      /* For people. */
+} source;
+
+static int refuse_type(const source *s, const char *key, const char *wanted) {
+  return fcgi__options_refuse(s->options, "%.200s: %s: must be %s", s->path,
+                              key, wanted);
+}
+
+/* A number as text: it is one for a person, and no base but ten is. */
+static int take_number(const source *s, const fcgi_option *option,
+                       const toml_datum_t *value) {
+  char text[48], wanted[160];
+  if (option->kind == FCGI_OPTION_MODE)
+    return refuse_type(s, option->name, "a text, such as \"660\"");
+  if (value->type == TOML_INT64)
+    snprintf(text, sizeof text, "%lld", (long long)value->u.int64);
+  else if (value->type == TOML_FP64)
+    snprintf(text, sizeof text, "%.15g", value->u.fp64);
+  else
+    return refuse_type(s, option->name,
+                       fcgi_option_wanted(option, wanted, sizeof wanted));
+  return fcgi__options_take(s->options, s->origin, s->path, option, text);
+}
+
+static int take_scalar(const source *s, const fcgi_option *option,
+                       const toml_datum_t *value) {
+  if (option->kind == FCGI_OPTION_FLAG) {
+    if (value->type != TOML_BOOLEAN)
+      return refuse_type(s, option->name, "true or false");
+    return fcgi__options_take(s->options, s->origin, s->path, option,
+                              value->u.boolean ? "true" : "false");
+  }
+  if (value->type != TOML_STRING)
+    return take_number(s, option, value);
+  if (strlen(value->u.str.ptr) != (size_t)value->u.str.len)
+    return refuse_type(s, option->name, "a text without NUL");
+  return fcgi__options_take(s->options, s->origin, s->path, option,
+                            value->u.str.ptr);
+}
+
+static int take_entry(const source *s, const char *key, size_t len,
+                      const toml_datum_t *value) {
+  const fcgi_option *option =
+      strlen(key) == len ? fcgi__options_find(s->options, s->path, "", key)
+                         : NULL;
+  int error = 0;
+  if (!option)
+    return FCGI_ERR_INVALID;
+  if (option->scope == FCGI_OPTION_FOR_COMMAND)
+    return fcgi__options_refuse(
+        s->options, "%.200s: there is no option '%s' in a file", s->path, key);
+  if (value->type != TOML_ARRAY)
+    return take_scalar(s, option, value);
+  if (!option->repeatable)
+    return refuse_type(s, key, "one value, not a list");
+  for (int i = 0; i < value->u.arr.size && !error; i++)
+    error = take_scalar(s, option, &value->u.arr.elem[i]);
+  return error;
+}
+
+static int take_table(const source *s, const toml_datum_t *table) {
+  int error = 0;
+  for (int i = 0; i < table->u.tab.size && !error; i++)
+    error = take_entry(s, table->u.tab.key[i], (size_t)table->u.tab.len[i],
+                       &table->u.tab.value[i]);
+  return error;
+}
+
+/* The table of that name, or the whole file for NULL. */
+static int take_named(const source *s, const toml_datum_t *top,
+                      const char *name) {
+  toml_datum_t table = name ? toml_seek(*top, name) : *top;
+  if (table.type == TOML_UNKNOWN)
+    return 0;
+  if (table.type != TOML_TABLE)
+    return refuse_type(s, name, "a table");
+  return take_table(s, &table);
+}
+
+static int take_text(const source *s, const char *text, size_t len,
+                     const char *table) {
+  toml_result_t parsed;
+  int error;
+  if (table && !strstr(text, table))
+    return 0;
+  parsed = toml_parse(text, (int)len);
+  error = parsed.ok ? take_named(s, &parsed.toptab, table)
+                    : fcgi__options_refuse(s->options, "%.200s: %s", s->path,
+                                           parsed.errmsg);
+  toml_free(parsed);
+  return error;
+}
+
+static int refuse_file(const source *s, int problem) {
+  return fcgi__options_refuse(s->options, "%.300s: %s", s->path,
+                              fcgi__filename_error(problem));
+}
+
+/* All of the file into `out`, with a NUL behind it. */
+static int read_all(const source *s, const char *place, fcgi__buffer *out) {
+  const fcgi_allocator *allocator = &s->options->allocator;
+  FILE *file = fopen(place, "re");
+  int error = file ? fcgi__buffer_reserve(out, allocator, FILE_MOST)
+                   : refuse_file(s, errno);
+  if (!error) {
+    errno = 0;
+    out->len = fread(out->data, 1, FILE_MOST, file);
+    if (ferror(file))
+      error = refuse_file(s, errno);
+    else if (out->len == FILE_MOST)
+      error = refuse_file(s, EFBIG);
+    else
+      out->data[out->len] = '\0';
+  }
+  if (file)
+    fclose(file);
+  return error;
+}
+
+int fcgi_options_read_file(fcgi_options *options, const char *directory,
+                           const char *path, const char *table) {
+  const source s = {options, table ? FCGI_ORIGIN_PROJECT : FCGI_ORIGIN_FILE,
+                    path};
+  char place[PATH_LEN];
+  fcgi__buffer text = {0};
+  int is_relative = directory && *path != '/';
+  if (snprintf(place, sizeof place, "%s%s%s", is_relative ? directory : "",
+               is_relative ? "/" : "", path) >= (int)sizeof place)
+    return refuse_file(&s, ENAMETOOLONG);
+  int error = read_all(&s, place, &text);
+  if (!error)
+    error = take_text(&s, (char *)text.data, text.len, table);
+  fcgi__buffer_clear(&text, &options->allocator);
+  return error;
+}

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: MIT */
+/* How the texts of options are read and written. */
+#include "base/alloc.h"
+#include "base/number.h"
+#include "options/table.h"
+#include "os/cpus.h"
+#include "os/users.h"
+#include <fastcgi/error.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+/* A limit that nobody reaches is not told. */
+#define MOST_TOLD INT64_C(1000000000000000)
+
+static const fcgi__option_row *row_of(const fcgi_option *option) {
+  return fcgi__option_row_at(fcgi__option_index(option));
+}
+
+/* Milliseconds of a text with perhaps a unit. */
+static int parse_seconds(const char *text, int64_t most, int64_t *out) {
+  static const char units[] = "smhd";
+  static const uint64_t factors[] = {1, 60, 3600, 86400};
+  char digits[48];
+  size_t len = strlen(text);
+  const char *unit = len > 0 ? strchr(units, text[len - 1]) : NULL;
+  uint64_t ms, factor = unit ? factors[unit - units] : 1;
+  len -= unit ? 1 : 0;
+  if (len >= sizeof digits)
+    return -1;
+  memcpy(digits, text, len);
+  digits[len] = '\0';
+  if (fcgi__number_seconds(digits, (uint64_t)most / factor, &ms))
+    return -1;
+  *out = (int64_t)(ms * factor);
+  return 0;
+}
+
+static int parse_octal(const char *text, int64_t *out) {
+  size_t len = strspn(text, "01234567");
+  unsigned mode = 0;
+  if (len == 0 || len > 6 || text[len])
+    return -1;
+  for (; *text; text++)
+    mode = mode << 3 | (unsigned)(*text - '0');
+  *out = mode;
+  return 0;
+}
+
+static int parse_flag(const char *text, int64_t *out) {
+  static const char *const words[] = {"0",  "1",   "false", "true",
+                                      "no", "yes", "off",   "on"};
+  for (unsigned i = 0; i < sizeof words / sizeof *words; i++)
+    if (strcasecmp(text, words[i]) == 0) {
+      *out = i % 2;
+      return 0;
+    }
+  return -1;
+}
+
+/* Word `index` of a list with ", " between: its length, 0 past the last. */
+static size_t word_at(const char *words, int64_t index, const char **word) {
+  for (; index > 0 && *words; index--) {
+    words += strcspn(words, ",");
+    words += strspn(words, ", ");
+  }
+  *word = words;
+  return strcspn(words, ",");
+}
+
+static int parse_choice(const char *words, const char *text, int64_t *out) {
+  const char *word;
+  size_t len;
+  for (int64_t i = 0; (len = word_at(words, i, &word)) > 0; i++)
+    if (strlen(text) == len && memcmp(text, word, len) == 0) {
+      *out = i;
+      return 0;
+    }
+  return -1;
+}
+
+static int parse_processes(const char *text, int64_t most, int64_t *out) {
+  int64_t count = fcgi__cpus("");
+  if (strcmp(text, "auto") != 0)
+    return fcgi__number_parse(text, 0, (uint64_t)most, (uint64_t *)out);
+  *out = count < most ? count : most;
+  return 0;
+}
+
+static int parse_users(const char *text) {
+  const fcgi_allocator allocator = fcgi__allocator(&(fcgi_allocator){0});
+  fcgi__users users;
+  char why[128];
+  int error = fcgi__users_parse(&users, &allocator, text, why, sizeof why);
+  if (!error)
+    fcgi__users_clear(&users, &allocator);
+  return error;
+}
+
+/* Texts are as long as they are; a path of URLs has its room in a server. */
+static int parse_text(const fcgi_option *option, const char *text) {
+  if (!*text)
+    return option->may_be_empty ? 0 : -1;
+  if (option->kind == FCGI_OPTION_PATH)
+    return *text == '/' && strlen(text) < FCGI__OPTION_PATH ? 0 : -1;
+  return option->kind == FCGI_OPTION_USERS ? parse_users(text) : 0;
+}
+
+static int parse_number(const fcgi_option *option, const char *text,
+                        int64_t *out) {
+  uint64_t most = (uint64_t)option->most;
+  switch (option->kind) {
+  case FCGI_OPTION_FLAG:
+    return parse_flag(text, out);
+  case FCGI_OPTION_COUNT:
+    return fcgi__number_parse(text, 0, most, (uint64_t *)out);
+  case FCGI_OPTION_PROCESSES:
+    return parse_processes(text, option->most, out);
+  case FCGI_OPTION_BYTES:
+    if (option->may_be_none && strcmp(text, "0") == 0)
+      return *out = 0, 0;
+    return fcgi__number_bytes(text, most, (uint64_t *)out);
+  case FCGI_OPTION_SECONDS:
+    return parse_seconds(text, option->most, out);
+  case FCGI_OPTION_MODE:
+    return parse_octal(text, out);
+  case FCGI_OPTION_CHOICE:
+    return parse_choice(option->words, text, out);
+  default:
+    *out = 0;
+    return parse_text(option, text);
+  }
+}
+
+int fcgi__option_fits(const fcgi_option *option, int64_t number) {
+  if (number == -1)
+    return option->may_be_none;
+  return number >= option->least && number <= option->most;
+}
+
+int fcgi_option_parse(const fcgi_option *option, const char *text,
+                      int64_t *number) {
+  const fcgi__option_row *row = row_of(option);
+  int64_t out = 0;
+  if (row->or_never && strcmp(text, "never") == 0)
+    out = -1;
+  else if (parse_number(option, text, &out))
+    return FCGI_ERR_INVALID;
+  else if (out == 0 && option->least > 0 && option->may_be_none &&
+           !row->or_never)
+    out = -1;
+  if (option->most > 0 && !fcgi__option_fits(option, out))
+    return FCGI_ERR_INVALID;
+  *number = out;
+  return 0;
+}
+
+/* Digits with commas between each three of them. */
+static const char *grouped(int64_t number, char *out, size_t len) {
+  char digits[24];
+  size_t count = (size_t)snprintf(digits, sizeof digits, "%" PRId64, number);
+  size_t at = 0;
+  for (size_t i = 0; i < count && at + 2 < len; i++) {
+    if (i > 0 && (count - i) % 3 == 0)
+      out[at++] = ',';
+    out[at++] = digits[i];
+  }
+  out[at] = '\0';
+  return out;
+}
+
+static void count_wanted(const fcgi_option *option, const char *more, char *out,
+                         size_t len) {
+  char least[32], most[32];
+  int from_0 = option->may_be_none || option->least == 0;
+  snprintf(out, len, "a whole number from %s%s%s%s",
+           from_0 ? "0" : grouped(option->least, least, sizeof least),
+           option->most > MOST_TOLD ? "" : " to ",
+           option->most > MOST_TOLD ? ""
+                                    : grouped(option->most, most, sizeof most),
+           more);
+}
+
+const char *fcgi_option_wanted(const fcgi_option *option, char *out,
+                               size_t len) {
+  static const char *const texts[] = {
+      [FCGI_OPTION_TEXT] = "a text that is not empty",
+      [FCGI_OPTION_PATH] = "a path that begins with /, below 256 bytes",
+      [FCGI_OPTION_USERS] = "users of this machine, by name or number up to "
+                            "4,294,967,294, with commas between",
+      [FCGI_OPTION_FLAG] = "true or false",
+      [FCGI_OPTION_BYTES] = "a size such as 4096, 64K, 4M or 1G",
+      [FCGI_OPTION_SECONDS] = "a time such as 30, 0.5s or 5m",
+      [FCGI_OPTION_MODE] = "an octal mode such as 660"};
+  if (option->kind == FCGI_OPTION_COUNT)
+    count_wanted(option, "", out, len);
+  else if (option->kind == FCGI_OPTION_PROCESSES)
+    count_wanted(option, ", or auto", out, len);
+  else if (option->kind == FCGI_OPTION_CHOICE)
+    snprintf(out, len, "one of %s", option->words);
+  else
+    snprintf(out, len, "%s%s", texts[option->kind],
+             row_of(option)->or_never ? ", or never" : "");
+  return out;
+}
+
+static void write_word(const char *words, int64_t index, char *out) {
+  const char *word;
+  size_t len = word_at(words, index, &word);
+  snprintf(out, FCGI__OPTION_NUMBER, "%.*s", (int)len, word);
+}
+
+void fcgi__option_write(const fcgi__option_row *row, int64_t number,
+                        char *out) {
+  const size_t len = FCGI__OPTION_NUMBER;
+  if (number == -1)
+    snprintf(out, len, "%s", row->or_never ? "never" : "0");
+  else if (row->option.kind == FCGI_OPTION_FLAG)
+    snprintf(out, len, "%s", number ? "true" : "false");
+  else if (row->option.kind == FCGI_OPTION_MODE)
+    snprintf(out, len, "%03" PRIo64, (uint64_t)number);
+  else if (row->option.kind == FCGI_OPTION_CHOICE)
+    write_word(row->option.words, number, out);
+  else if (row->option.kind != FCGI_OPTION_SECONDS)
+    snprintf(out, len, "%" PRId64, number);
+  else if (number % 1000)
+    snprintf(out, len, "%" PRId64 ".%03" PRId64, number / 1000, number % 1000);
+  else
+    snprintf(out, len, "%" PRId64, number / 1000);
+}

@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: MIT */
+/* Every option, once. `X(name, ...)` stands for one option; what follows the
+   name are words that whoever expands the map defines: options/table.c makes
+   the table of the library from them, and `./dev options` the annotations, the
+   types and the tables of the manual.
+
+   KIND: TEXT, USERS, URL_PATH, FLAG, CHOICE, and with a default and a range
+   COUNT, COUNT_OR_AUTO, BYTES, SECONDS (the range is in milliseconds), MODE.
+   The first word stands for a value in help; UNSET says what applies where
+   nothing is given and there is no default.
+   SCOPE: SERVER is for every program with a server, which reads it from the
+   environment too; WORKER for what a launcher serves; PROCESSES for a
+   supervisor, so that one given makes a supervisor necessary; COMMAND is for
+   the command line alone.
+   LAUNCHERS: EVERYWHERE, or PYTHON, LUA and RUN (`fcgi run`), or APPS for the
+   first two.
+   CONFIG: IN_SERVER(type, field) and IN_SUPERVISOR(field) name fields of
+   fcgi_server_config and fcgi_supervisor_config.
+   MARKS: LETTER('x') is a short form; REPEATED may be there several times;
+   COMMAS is a list in one text; OR_NONE takes 0 for "no limit" or "never", and
+   OR_NEVER the word; OR_EMPTY takes an empty text; LEVELS sets a bit for each
+   level; GUNICORN has the same name and meaning in gunicorn. */
+#ifndef FCGI_OPTIONS_MAP_H
+#define FCGI_OPTIONS_MAP_H
+
+/* clang-format off */
+
+#define FCGI_OPTION_MAP_SERVING(X)                                             \
+  X(app, TEXT("APP", "none"), WORKER, APPS, POSITIONAL,                        \
+    HELP("The application: MODULE:NAME or MODULE:FACTORY() in Python, a file " \
+         "in Lua."))                                                           \
+  X(bind, TEXT("ADDRESS", "the inherited listener"), WORKER, EVERYWHERE,       \
+    IN_SUPERVISOR(bind), LETTER('b'), REPEATED, GUNICORN,                      \
+    HELP("Address to listen on: unix:PATH, unix:@NAME, HOST:PORT, [::1]:PORT, "\
+         ":PORT (loopback) or fd:N."))                                         \
+  X(threads, COUNT("N", "1", 1, 4096), WORKER, APPS, GUNICORN,                 \
+    HELP("Threads that serve requests in each process."))                      \
+  X(interface, CHOICE("KIND", "auto", "auto, handler, wsgi"), WORKER, PYTHON,  \
+    HELP("How the application is called."))                                    \
+  X(role, TEXT("ROLE=MODULE:HANDLER", "none"), WORKER, PYTHON, REPEATED,       \
+    HELP("Handler of another role: authorizer=..., filter=..., or a custom "   \
+         "one with its number and streams (none, stdin or stdin+data), "       \
+         "NAME:NUMBER[:STREAMS]=..."))                                         \
+  X(factory, FLAG, WORKER, PYTHON,                                             \
+    HELP("Call the named object; what it returns is the application."))        \
+  X(stream, FLAG, WORKER, APPS, IN_SERVER(fcgi_body_mode, body),               \
+    HELP("Start a request before its body has come."))                         \
+  X(chdir, TEXT("DIR", "the current directory"), WORKER, EVERYWHERE,           \
+    IN_SUPERVISOR(chdir), GUNICORN,                                            \
+    HELP("Directory to change to before anything is loaded."))                 \
+  X(pythonpath, TEXT("DIRS", "none"), WORKER, PYTHON, GUNICORN,                \
+    HELP("Directories to import from, with commas between."))                  \
+  X(umask, MODE(NULL, 0), UNSET("inherited"), WORKER, EVERYWHERE,              \
+    IN_SUPERVISOR(umask), LETTER('m'), GUNICORN,                               \
+    HELP("Permissions that new files do not get, in octal."))                  \
+  X(log_level, CHOICE("LEVEL", "info", "error, warning, info, debug"), WORKER, \
+    EVERYWHERE, IN_SERVER(unsigned, log_levels), IN_SUPERVISOR(log_levels),    \
+    LEVELS, GUNICORN,                                                          \
+    HELP("Least important messages that still go to stderr."))
+
+#define FCGI_OPTION_MAP_PROCESSES(X)                                           \
+  X(workers, COUNT_OR_AUTO("N", "$WEB_CONCURRENCY, or one process", 0, 4096),  \
+    PROCESSES, EVERYWHERE, IN_SUPERVISOR(workers), LETTER('w'), GUNICORN,      \
+    HELP("Processes that serve below a supervisor; auto starts one for each "  \
+         "processor, fewer within a quota."))                                  \
+  X(user, TEXT("NAME", "unchanged"), PROCESSES, EVERYWHERE,                    \
+    IN_SUPERVISOR(user), LETTER('u'), GUNICORN,                                \
+    HELP("User, by name or number, whom workers become."))                     \
+  X(group, TEXT("NAME", "the user's"), PROCESSES, EVERYWHERE,                  \
+    IN_SUPERVISOR(group), LETTER('g'), GUNICORN,                               \
+    HELP("Group, by name or number, which workers become."))                   \
+  X(allow_root, FLAG, PROCESSES, EVERYWHERE, IN_SUPERVISOR(allow_root),        \
+    HELP("Let workers run as root."))                                          \
+  X(pid, TEXT("FILE", "none"), PROCESSES, EVERYWHERE, IN_SUPERVISOR(pid),      \
+    LETTER('p'), GUNICORN,                                                     \
+    HELP("File that holds the supervisor's process id, and a lock."))          \
+  X(socket_user, TEXT("NAME", "unchanged"), PROCESSES, EVERYWHERE,             \
+    IN_SUPERVISOR(socket_user),                                                \
+    HELP("Owner, by name or number, of the unix sockets that are made."))      \
+  X(socket_group, TEXT("NAME", "unchanged"), PROCESSES, EVERYWHERE,            \
+    IN_SUPERVISOR(socket_group),                                               \
+    HELP("Group, by name or number, of the unix sockets that are made."))      \
+  X(start_timeout, SECONDS("TIME", "60s", 1, INT_MAX), PROCESSES, EVERYWHERE,  \
+    IN_SUPERVISOR(start_timeout_ms), OR_NONE,                                  \
+    HELP("Longest time that a worker may take to become ready."))              \
+  X(ready_after, SECONDS("TIME", NULL, 1, INT_MAX),                            \
+    UNSET("10s, or half of --start-timeout"), PROCESSES, RUN,                  \
+    IN_SUPERVISOR(ready_after_ms), OR_NEVER,                                   \
+    HELP("Time after which a worker that tells nothing counts as ready; "      \
+         "never waits until it tells."))                                       \
+  X(timeout, SECONDS("TIME", NULL, 1, INT_MAX), UNSET("no limit"), PROCESSES,  \
+    EVERYWHERE, IN_SUPERVISOR(timeout_ms), LETTER('t'), OR_NONE, GUNICORN,     \
+    HELP("Longest time without a sign of life from a worker; then it is "      \
+         "killed."))                                                           \
+  X(reload, FLAG, PROCESSES, APPS, GUNICORN,                                   \
+    HELP("Replace the workers when the code changes; for development."))       \
+  X(reload_extra_file, TEXT("FILE", "none"), PROCESSES, APPS, REPEATED,        \
+    GUNICORN, HELP("File whose changes replace the workers too."))             \
+  X(reload_engine, CHOICE("KIND", "auto", "auto, poll"), PROCESSES, PYTHON,    \
+    GUNICORN,                                                                  \
+    HELP("How changes are seen: poll looks once a second, even where "         \
+         "watchfiles is installed."))
+
+#define FCGI_OPTION_MAP_LIFE(X)                                                \
+  X(max_requests, COUNT("N", NULL, 1, MOST), UNSET("never"), SERVER,           \
+    EVERYWHERE, IN_SERVER(uint64_t, max_requests),                             \
+    IN_SUPERVISOR(max_requests), OR_NONE, GUNICORN,                            \
+    HELP("Requests after which a worker is replaced; a server without a "      \
+         "supervisor stops."))                                                 \
+  X(max_requests_jitter, COUNT("N", "0", 1, MOST), SERVER, EVERYWHERE,         \
+    IN_SERVER(uint64_t, max_requests_jitter),                                  \
+    IN_SUPERVISOR(max_requests_jitter), OR_NONE, GUNICORN,                     \
+    HELP("Largest random number that is added to --max-requests."))            \
+  X(max_worker_age, SECONDS("TIME", NULL, 1, MOST_TIME), UNSET("never"),       \
+    PROCESSES, EVERYWHERE, IN_SUPERVISOR(max_worker_age_ms), OR_NONE,          \
+    HELP("Age at which a worker is replaced."))                                \
+  X(max_worker_age_jitter, SECONDS("TIME", "0", 1, MOST_TIME), PROCESSES,      \
+    EVERYWHERE, IN_SUPERVISOR(max_worker_age_jitter_ms), OR_NONE,              \
+    HELP("Longest random time that is taken off --max-worker-age."))           \
+  X(max_worker_rss, BYTES("BYTES", NULL, 1, MOST), UNSET("no limit"),          \
+    PROCESSES, EVERYWHERE, IN_SUPERVISOR(max_worker_rss), OR_NONE,             \
+    HELP("Most memory that a worker may use; then it is replaced."))           \
+  X(graceful_timeout, SECONDS("TIME", "30s", 1, INT_MAX), SERVER, EVERYWHERE,  \
+    IN_SERVER(int, graceful_timeout_ms), IN_SUPERVISOR(graceful_timeout_ms),   \
+    OR_NONE, GUNICORN,                                                         \
+    HELP("Longest time that a graceful stop waits for running requests; then " \
+         "they are aborted."))
+
+#define FCGI_OPTION_MAP_LIMITS(X)                                              \
+  X(limit_params_size, BYTES("BYTES", "256K", 1, MOST_SIZE), SERVER,           \
+    EVERYWHERE, IN_SERVER(size_t, limit_params_size),                          \
+    HELP("Most bytes in the parameters of a request; a larger one gets 431.")) \
+  X(limit_params, COUNT("N", "1024", 1, INT_MAX), SERVER, EVERYWHERE,          \
+    IN_SERVER(uint32_t, limit_params),                                         \
+    HELP("Most parameters of a request; one with more gets 431."))             \
+  X(limit_request_body, BYTES("BYTES", "1G", 1, MOST), SERVER, EVERYWHERE,     \
+    IN_SERVER(uint64_t, limit_request_body),                                   \
+    HELP("Largest body that is collected; a longer one gets 413."))            \
+  X(limit_connections, COUNT("N", NULL, 1, INT_MAX),                           \
+    UNSET("what the limit of open files leaves, at most 65536"), SERVER,       \
+    EVERYWHERE, IN_SERVER(uint32_t, limit_connections),                        \
+    HELP("Most connections that a process has open at once; others wait."))    \
+  X(max_multiplexed, COUNT("N", "1024", 1, INT_MAX), SERVER, EVERYWHERE,       \
+    IN_SERVER(uint32_t, max_multiplexed),                                      \
+    HELP("Most requests that are open at once on a connection; others get "    \
+         "503."))                                                              \
+  X(no_multiplex, FLAG, SERVER, EVERYWHERE, IN_SERVER(int, no_multiplex),      \
+    HELP("Tell web servers that ask to send one request at a time over a "     \
+         "connection."))                                                       \
+  X(body_memory, BYTES("BYTES", "256K", 1, MOST_SIZE), SERVER, EVERYWHERE,     \
+    IN_SERVER(size_t, body_memory),                                            \
+    HELP("Most bytes of a collected body in memory; the rest goes to a "       \
+         "temporary file."))                                                   \
+  X(connection_memory, BYTES("BYTES", "4M", 1, MOST_SIZE), SERVER, EVERYWHERE, \
+    IN_SERVER(size_t, connection_memory),                                      \
+    HELP("Most bytes that the requests of a connection hold; new ones get "    \
+         "503."))                                                              \
+  X(server_memory, BYTES("BYTES", "256M", 1, MOST_SIZE), SERVER, EVERYWHERE,   \
+    IN_SERVER(size_t, server_memory),                                          \
+    HELP("Most bytes that the requests of all connections of a process hold; " \
+         "new ones get 503."))                                                 \
+  X(input_window, BYTES("BYTES", "256K", 1, MOST_SIZE), SERVER, EVERYWHERE,    \
+    IN_SERVER(size_t, input_window),                                           \
+    HELP("Most unread bytes of a streamed body before its connection is no "   \
+         "longer read."))                                                      \
+  X(output_window, BYTES("BYTES", "256K", 1, MOST_SIZE), SERVER, EVERYWHERE,   \
+    IN_SERVER(size_t, output_window),                                          \
+    HELP("Most unsent bytes of an answer before its writer waits."))           \
+  X(drain_bytes, BYTES("BYTES", "4G", 1, MOST), SERVER, EVERYWHERE,            \
+    IN_SERVER(uint64_t, drain_bytes),                                          \
+    HELP("Most bytes of a body that nobody reads; then its connection is "     \
+         "closed."))                                                           \
+  X(temp_dir, TEXT("DIR", "$TMPDIR, or /tmp"), SERVER, EVERYWHERE,             \
+    IN_SERVER(const char *, temp_dir),                                         \
+    HELP("Directory of temporary files."))
+
+#define FCGI_OPTION_MAP_TIME(X)                                                \
+  X(header_timeout, SECONDS("TIME", "30s", 1, INT_MAX), SERVER, EVERYWHERE,    \
+    IN_SERVER(int, header_timeout_ms), OR_NONE,                                \
+    HELP("Longest time from the first byte of a request to the end of its "    \
+         "parameters."))                                                       \
+  X(io_timeout, SECONDS("TIME", "60s", 1, INT_MAX), SERVER, EVERYWHERE,        \
+    IN_SERVER(int, io_timeout_ms), OR_NONE,                                    \
+    HELP("Longest wait of one read or write of a request; a collected body "   \
+         "that makes no progress for this long gets 408."))                    \
+  X(idle_timeout, SECONDS("TIME", "90s", 1, INT_MAX), SERVER, EVERYWHERE,      \
+    IN_SERVER(int, idle_timeout_ms), OR_NONE,                                  \
+    HELP("Longest time that a kept connection stays without a request."))      \
+  X(request_timeout, SECONDS("TIME", NULL, 1, INT_MAX), UNSET("no limit"),     \
+    SERVER, EVERYWHERE, IN_SERVER(int, request_timeout_ms), OR_NONE,           \
+    HELP("Longest time that a request may take; then the client gets 504."))   \
+  X(drain_silence, SECONDS("TIME", "0.5s", 1, INT_MAX), SERVER, EVERYWHERE,    \
+    IN_SERVER(int, drain_silence_ms), OR_NONE,                                 \
+    HELP("Silence after which the unread rest of a body is given up."))        \
+  X(drain_timeout, SECONDS("TIME", "30s", 1, INT_MAX), SERVER, EVERYWHERE,     \
+    IN_SERVER(int, drain_timeout_ms), OR_NONE,                                 \
+    HELP("Longest time that the unread rest of a body is waited for."))
+
+#define FCGI_OPTION_MAP_ACCESS(X)                                              \
+  X(allow_from, TEXT("LIST", "loopback"), SERVER, EVERYWHERE,                  \
+    IN_SERVER(const char *, allow_from), IN_SUPERVISOR(allow_from), COMMAS,    \
+    HELP("Addresses and CIDR blocks that may connect over TCP, with commas "   \
+         "between."))                                                          \
+  X(peer_users, USERS("LIST", "anyone whom the mode of the socket allows"),    \
+    SERVER, EVERYWHERE, IN_SERVER(const char *, peer_users), COMMAS,           \
+    HELP("Users, by name or number, whose processes may connect over unix "    \
+         "sockets, with commas between."))                                     \
+  X(socket_mode, MODE("660", 1), SERVER, EVERYWHERE,                           \
+    IN_SERVER(unsigned, socket_mode), IN_SUPERVISOR(socket_mode),              \
+    HELP("Mode of the unix sockets that are made, in octal."))                 \
+  X(backlog, COUNT("N", "4096", 1, INT_MAX), SERVER, EVERYWHERE,               \
+    IN_SERVER(int, backlog), IN_SUPERVISOR(backlog), GUNICORN,                 \
+    HELP("Most connections that wait to be accepted."))                        \
+  X(root_path, URL_PATH("what the web server says"), SERVER, EVERYWHERE,       \
+    IN_SERVER(const char *, root_path),                                        \
+    HELP("Path where the application is mounted, such as /shop; an empty one " \
+         "says nowhere."))                                                     \
+  X(poller, CHOICE("KIND", "best", "best, epoll, poll"), SERVER, EVERYWHERE,   \
+    IN_SERVER(fcgi_poller_kind, poller),                                       \
+    HELP("How the server waits: epoll is for Linux, poll for every system."))
+
+#define FCGI_OPTION_MAP_OBSERVATION(X)                                         \
+  X(status_path, URL_PATH("none"), SERVER, EVERYWHERE,                         \
+    IN_SERVER(const char *, status_path),                                      \
+    HELP("Path that the server answers with its status."))                     \
+  X(ping_path, URL_PATH("none"), SERVER, EVERYWHERE,                           \
+    IN_SERVER(const char *, ping_path),                                        \
+    HELP("Path that the server answers with \"pong\"."))                       \
+  X(slow_log, SECONDS("TIME", NULL, 1, INT_MAX), UNSET("never"), SERVER,       \
+    EVERYWHERE, IN_SERVER(int, slow_log_ms), OR_NONE,                          \
+    HELP("Time after which a request gets into the log, with what its "        \
+         "handler does."))                                                     \
+  X(access_logfile, TEXT("FILE", "none"), SERVER, EVERYWHERE,                  \
+    IN_SERVER(const char *, access_logfile), OR_EMPTY, GUNICORN,               \
+    HELP("File that gets a line for each request; - is stderr."))              \
+  X(access_logformat, TEXT("FORMAT", "combined"), SERVER, EVERYWHERE,          \
+    IN_SERVER(const char *, access_logformat), GUNICORN,                       \
+    HELP("Form of those lines: common, combined, json, or a text with the "    \
+         "atoms of gunicorn."))                                                \
+  X(error_logfile, TEXT("FILE", "stderr"), SERVER, EVERYWHERE,                 \
+    IN_SERVER(const char *, error_logfile), OR_EMPTY, GUNICORN,                \
+    HELP("File that gets the messages of the server and what requests write "  \
+         "to STDERR; - is stderr."))
+
+#define FCGI_OPTION_MAP_COMMAND(X)                                             \
+  X(config, TEXT("FILE", "none"), COMMAND, EVERYWHERE, LETTER('c'), GUNICORN,  \
+    HELP("TOML file of options."))                                             \
+  X(check_config, FLAG, COMMAND, EVERYWHERE, IN_SUPERVISOR(check_only),        \
+    GUNICORN,                                                                  \
+    HELP("Load everything, say whether it is fine, and exit."))                \
+  X(print_config, FLAG, COMMAND, EVERYWHERE, GUNICORN,                         \
+    HELP("Print every option with where its value comes from, and exit."))     \
+  X(help, FLAG, COMMAND, EVERYWHERE, LETTER('h'),                              \
+    HELP("Print this text, and exit."))                                        \
+  X(version, FLAG, COMMAND, EVERYWHERE, HELP("Print the version, and exit."))
+
+/* GROUP(title, the map of the options below it). */
+#define FCGI_OPTION_GROUPS(GROUP)                                              \
+  GROUP("Serving", FCGI_OPTION_MAP_SERVING)                                    \
+  GROUP("Processes", FCGI_OPTION_MAP_PROCESSES)                                \
+  GROUP("Life of a worker", FCGI_OPTION_MAP_LIFE)                              \
+  GROUP("Limits", FCGI_OPTION_MAP_LIMITS)                                      \
+  GROUP("Time", FCGI_OPTION_MAP_TIME)                                          \
+  GROUP("Access", FCGI_OPTION_MAP_ACCESS)                                      \
+  GROUP("Observation", FCGI_OPTION_MAP_OBSERVATION)                            \
+  GROUP("The command itself", FCGI_OPTION_MAP_COMMAND)
+
+/* X(name, what to use instead): options of gunicorn that are not here. */
+#define FCGI_OPTION_ELSEWHERE(X)                                               \
+  X("preload", "workers load the application themselves, and a reload needs "  \
+               "no preloading")                                                \
+  X("worker_class", "--threads says how many requests a worker serves at once")\
+  X("worker_connections", "--limit-connections limits them")                   \
+  X("keep_alive", "--idle-timeout is how long an idle connection is kept")     \
+  X("daemon", "let a service manager such as systemd start it")                \
+  X("env", "set variables in the environment")                                 \
+  X("name", "the process keeps its name")                                      \
+  X("forwarded_allow_ips", "--allow-from says which web servers may connect")  \
+  X("proxy_protocol", "the web server sends the client's address")             \
+  X("limit_request_line", "--limit-params-size limits all parameters")         \
+  X("limit_request_fields", "--limit-params limits them")                      \
+  X("limit_request_field_size", "--limit-params-size limits all parameters")   \
+  X("worker_tmp_dir", "--temp-dir is where bodies go")                         \
+  X("statsd_host", "--status-path has the numbers, for Prometheus too")        \
+  X("log_file", "--error-logfile is the log")                                  \
+  X("certfile", "the web server does TLS")                                     \
+  X("keyfile", "the web server does TLS")                                      \
+  X("reuse_port", "workers share one listener")                                \
+  X("capture_output", "what goes to stderr stays there")                       \
+  X("quiet", "--log-level warning leaves out what is no problem")
+
+/* clang-format on */
+
+#endif

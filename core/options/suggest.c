@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT */
+/* What somebody meant who wrote an option that is not there. */
+#include "options/map.h"
+#include "options/table.h"
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#define INSTEAD(name_, instead_) {name_, instead_},
+
+static const struct {
+  const char *name;    /* Of an option of gunicorn's. */
+  const char *instead; /* What there is here. */
+} elsewhere[] = {FCGI_OPTION_ELSEWHERE(INSTEAD)};
+
+static const char *const launchers[] = {[FCGI_LAUNCHER_PYTHON] =
+                                            "python -m fastcgi",
+                                        [FCGI_LAUNCHER_LUA] = "fcgi-lua",
+                                        [FCGI_LAUNCHER_RUN] = "fcgi run"};
+
+static int least(int a, int b, int c) {
+  int two = a < b ? a : b;
+  return two < c ? two : c;
+}
+
+/* How many letters must change to turn `a` into `b` (Levenshtein). */
+static int distance(const char *a, const char *b) {
+  int row[FCGI__OPTION_NUMBER];
+  int width = (int)strlen(b);
+  if (width >= FCGI__OPTION_NUMBER)
+    return INT_MAX;
+  for (int j = 0; j <= width; j++)
+    row[j] = j;
+  for (int i = 1; a[i - 1]; i++) {
+    int corner = row[0];
+    row[0] = i;
+    for (int j = 1; j <= width; j++) {
+      int above = row[j];
+      int change = corner + (a[i - 1] != b[j - 1]);
+      row[j] = least(above + 1, row[j - 1] + 1, change);
+      corner = above;
+    }
+  }
+  return row[width];
+}
+
+/* Who errs in a letter seldom errs in the first. */
+static const fcgi_option *nearest(fcgi_launcher launcher, const char *key) {
+  const fcgi_option *best = NULL, *option;
+  int best_distance = (int)strlen(key) / 3 + 2;
+  for (size_t i = 0; (option = fcgi_option_at(i)); i++) {
+    int changes = distance(key, option->name);
+    if ((option->launchers & 1u << launcher) && option->name[0] == key[0] &&
+        changes < best_distance) {
+      best = option;
+      best_distance = changes;
+    }
+  }
+  return best;
+}
+
+static const char *first_launcher(const fcgi_option *option) {
+  int i = 0;
+  while (!(option->launchers & 1u << i))
+    i++;
+  return launchers[i];
+}
+
+void fcgi__option_suggest(fcgi_launcher launcher, const char *name,
+                          const char *before, char *out, size_t len) {
+  char key[FCGI__OPTION_NUMBER], shown[FCGI__OPTION_NUMBER];
+  const fcgi_option *option = fcgi_option_find(name);
+  fcgi__option_key(name, strlen(name), key);
+  if (option && !(option->launchers & 1u << launcher)) {
+    snprintf(out, len, "; %s has it", first_launcher(option));
+    return;
+  }
+  for (size_t i = 0; i < sizeof elsewhere / sizeof *elsewhere; i++)
+    if (strcmp(elsewhere[i].name, key) == 0) {
+      snprintf(out, len, ": %s", elsewhere[i].instead);
+      return;
+    }
+  option = nearest(launcher, key);
+  *out = '\0';
+  if (!option)
+    return;
+  snprintf(shown, sizeof shown, "%s", option->name);
+  for (char *c = shown; *before && *c; c++)
+    *c = *c == '_' ? '-' : *c;
+  snprintf(out, len, "; did you mean '%s%s'?", before, shown);
+}
