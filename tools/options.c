@@ -7,22 +7,6 @@
 
 enum { LONGEST = 32 };
 
-/* What servers of other kinds have, and what `fcgi run` has instead. */
-static const struct {
-  const char *name;    /* The option. */
-  const char *instead; /* What to do. */
-} elsewhere[] = {
-    {"preload", "programs load what they need themselves, and a reload needs "
-                "no preloading"},
-    {"reload", "SIGHUP replaces the workers"},
-    {"daemon", "let a service manager such as systemd start it"},
-    {"threads", "it is the program's own, behind --"},
-    {"config", "it has no file; options are words, or lines of a unit"},
-    {"env", "set variables in the environment"},
-    {"access-logfile", "FASTCGI_ACCESS_LOGFILE of the environment is the file"},
-    {"error-logfile", "FASTCGI_ERROR_LOGFILE of the environment is the file"},
-};
-
 static size_t least(size_t a, size_t b, size_t c) {
   size_t two = a < b ? a : b;
   return two < c ? two : c;
@@ -69,11 +53,6 @@ static int complain_of_name(const char *command, const char *word,
                             const struct option *options) {
   const char *name = word + strspn(word, "-"), *near;
   size_t len = strcspn(name, "=");
-  for (size_t i = 0; i < sizeof elsewhere / sizeof *elsewhere; i++)
-    if (strcmp(command, "run") == 0 && strlen(elsewhere[i].name) == len &&
-        strncmp(elsewhere[i].name, name, len) == 0)
-      return tool_complain(TOOL_USAGE, "run: no option --%s: %s",
-                           elsewhere[i].name, elsewhere[i].instead);
   near = nearest(name, len, options);
   if (near)
     return tool_complain(TOOL_USAGE, "%s: no option %s; did you mean --%s?",

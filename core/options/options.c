@@ -70,9 +70,11 @@ const fcgi_option *fcgi__options_find(fcgi_options *options, const char *where,
   if (option && option->launchers & 1u << options->launcher)
     return option;
   fcgi__option_suggest(options->launcher, name, before, hint, sizeof hint);
-  fcgi__options_refuse(options, "%.200s%sthere is no option '%s%.64s'%s",
-                       where ? where : "", where ? ": " : "", before, name,
-                       hint);
+  if (*before)
+    fcgi__options_refuse(options, "no option %s%.64s%s", before, name, hint);
+  else
+    fcgi__options_refuse(options, "%.200s%sthere is no option '%.64s'%s",
+                         where ? where : "", where ? ": " : "", name, hint);
   return NULL;
 }
 

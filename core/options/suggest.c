@@ -66,26 +66,41 @@ static const char *first_launcher(const fcgi_option *option) {
   return launchers[i];
 }
 
+/* What there is of an option that only others have. */
+static void tell_whose(fcgi_launcher launcher, const fcgi_option *option,
+                       char *out, size_t len) {
+  if (launcher != FCGI_LAUNCHER_RUN)
+    snprintf(out, len, "; %s has it", first_launcher(option));
+  else if (option->scope == FCGI_OPTION_FOR_WORKER)
+    snprintf(out, len, ": it is the program's own, behind --");
+  else
+    snprintf(out, len, ": SIGHUP replaces the workers");
+}
+
+static const char *find_elsewhere(const char *key) {
+  for (size_t i = 0; i < sizeof elsewhere / sizeof *elsewhere; i++)
+    if (strcmp(elsewhere[i].name, key) == 0)
+      return elsewhere[i].instead;
+  return NULL;
+}
+
 void fcgi__option_suggest(fcgi_launcher launcher, const char *name,
                           const char *before, char *out, size_t len) {
   char key[FCGI__OPTION_NUMBER], shown[FCGI__OPTION_NUMBER];
   const fcgi_option *option = fcgi_option_find(name);
-  fcgi__option_key(name, strlen(name), key);
-  if (option && !(option->launchers & 1u << launcher)) {
-    snprintf(out, len, "; %s has it", first_launcher(option));
-    return;
-  }
-  for (size_t i = 0; i < sizeof elsewhere / sizeof *elsewhere; i++)
-    if (strcmp(elsewhere[i].name, key) == 0) {
-      snprintf(out, len, ": %s", elsewhere[i].instead);
-      return;
-    }
-  option = nearest(launcher, key);
+  const char *instead;
   *out = '\0';
-  if (!option)
-    return;
-  snprintf(shown, sizeof shown, "%s", option->name);
-  for (char *c = shown; *before && *c; c++)
-    *c = *c == '_' ? '-' : *c;
-  snprintf(out, len, "; did you mean '%s%s'?", before, shown);
+  fcgi__option_key(name, strlen(name), key);
+  instead = find_elsewhere(key);
+  if (option && !(option->launchers & 1u << launcher)) {
+    tell_whose(launcher, option, out, len);
+  } else if (instead) {
+    snprintf(out, len, ": %s", instead);
+  } else if ((option = nearest(launcher, key))) {
+    snprintf(shown, sizeof shown, "%s", option->name);
+    for (char *c = shown; *before && *c; c++)
+      *c = *c == '_' ? '-' : *c;
+    snprintf(out, len, "; did you mean %s%s%s?", *before ? before : "'", shown,
+             *before ? "" : "'");
+  }
 }

@@ -2,6 +2,7 @@
 /* The command line. */
 #include "options/options.h"
 #include <fastcgi/error.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,6 +35,20 @@ static int take_value(line *l, const fcgi_option *option, const char *shown,
   return take(l, option, rest);
 }
 
+/* --max_requests, and --app. */
+static int refuse_spelling(line *l, const fcgi_option *option,
+                           const char *name) {
+  char shown[FCGI__OPTION_NUMBER];
+  if (option->positional)
+    return fcgi__options_refuse(l->options, "no option --%s: it needs no name",
+                                name);
+  snprintf(shown, sizeof shown, "%s", option->name);
+  for (char *c = shown; *c; c++)
+    *c = *c == '_' ? '-' : *c;
+  return fcgi__options_refuse(l->options, "no option --%s; did you mean --%s?",
+                              name, shown);
+}
+
 static int take_long(line *l, const char *word) {
   size_t len = strcspn(word + 2, "=");
   const char *equals = word[2 + len] == '=' ? word + 2 + len + 1 : NULL;
@@ -43,7 +58,7 @@ static int take_long(line *l, const char *word) {
   name[most] = '\0';
   const fcgi_option *option = fcgi__options_find(l->options, NULL, "--", name);
   if (option && (option->positional || strchr(name, '_')))
-    return fcgi__options_refuse(l->options, "there is no option '--%s'", name);
+    return refuse_spelling(l, option, name);
   return option ? take_value(l, option, word, equals) : FCGI_ERR_INVALID;
 }
 
@@ -59,7 +74,7 @@ static int take_letter(line *l, const char *word) {
   const fcgi_option *option = find_letter(l->options->launcher, word[1]);
   char shown[] = {'-', word[1], '\0'};
   if (!option)
-    return fcgi__options_refuse(l->options, "there is no option '%s'", shown);
+    return fcgi__options_refuse(l->options, "no option %s", shown);
   return take_value(l, option, shown, word[2] ? word + 2 : NULL);
 }
 

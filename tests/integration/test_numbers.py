@@ -33,7 +33,7 @@ def test_run_refuses(option: str):
     for text in WRONG:
         done = fcgi("run", option, text, "--", "true")
         assert done.returncode == 2, (option, text)
-        assert done.stderr.decode().startswith(f"fcgi: run: {option} {text}: not "), (
+        assert done.stderr.decode().startswith(f"fcgi: run: {option}={text}: must be "), (
             done.stderr.decode()
         )
 
@@ -83,11 +83,11 @@ def test_status_takes_no_process_for_another():
 @pytest.mark.parametrize(
     ("variable", "wanted"),
     [
-        ("FASTCGI_REQUEST_TIMEOUT", "a number of seconds"),
-        ("FASTCGI_SLOW_LOG", "a number of seconds"),
-        ("FASTCGI_MAX_REQUESTS", "a number of requests"),
-        ("FASTCGI_CONNECTION_MEMORY", "a size such as 4194304 or 4M"),
-        ("FASTCGI_SERVER_MEMORY", "a size such as 4194304 or 4M"),
+        ("FASTCGI_REQUEST_TIMEOUT", "a time such as 30, 0.5s or 5m"),
+        ("FASTCGI_SLOW_LOG", "a time such as 30, 0.5s or 5m"),
+        ("FASTCGI_MAX_REQUESTS", "a whole number from 0"),
+        ("FASTCGI_CONNECTION_MEMORY", "a size such as 4096, 64K, 4M or 1G"),
+        ("FASTCGI_SERVER_MEMORY", "a size such as 4096, 64K, 4M or 1G"),
     ],
 )
 def test_environment_of_a_server(directory: Path, variable: str, wanted: str):

@@ -9,25 +9,27 @@ from support.tool import fcgi
     ("words", "status", "line"),
     [
         ([], 2, "run: no command; see fcgi run --help"),
-        (["--workers", "0", "--", "x"], 2, "run: --workers 0: not a whole number from 1, or auto"),
-        (["--timeout", "1w", "--", "x"], 2, "run: --timeout 1w: not a time such as 30, 0.5 or 5m"),
+        (["--workers", "0", "--", "x"], 2, "run: --workers is 0, and there is nothing to run "
+         "without a worker"),
+        (["--timeout", "1w", "--", "x"], 2,
+         "run: --timeout=1w: must be a time such as 30, 0.5s or 5m"),
         (["--socket-mode", "8", "--", "x"], 2,
-         "run: --socket-mode 8: not an octal mode such as 660"),
+         "run: --socket-mode=8: must be an octal mode such as 660"),
         (["--max-worker-rss", "1X", "--", "x"], 2,
-         "run: --max-worker-rss 1X: not a size such as 200M"),
-        (["--nothing", "--", "x"], 2, "run: no option --nothing; see fcgi run --help"),
+         "run: --max-worker-rss=1X: must be a size such as 4096, 64K, 4M or 1G"),
+        (["--zzz", "--", "x"], 2, "run: no option --zzz"),
         (["--wrokers", "2"], 2, "run: no option --wrokers; did you mean --workers?"),
-        (["--wrokers=2"], 2, "run: no option --wrokers=2; did you mean --workers?"),
+        (["--wrokers=2"], 2, "run: no option --wrokers; did you mean --workers?"),
         (["--max-request", "2"], 2, "run: no option --max-request; did you mean --max-requests?"),
         (["--status_path", "/s"], 2, "run: no option --status_path; did you mean --status-path?"),
-        (["--preload", "--", "x"], 2, "run: no option --preload: programs load what they need "
+        (["--preload", "--", "x"], 2, "run: no option --preload: workers load the application "
          "themselves, and a reload needs no preloading"),
         (["--reload", "--", "x"], 2, "run: no option --reload: SIGHUP replaces the workers"),
         (["--threads=4", "--", "x"], 2, "run: no option --threads: it is the program's own, "
          "behind --"),
         (["--allow-root=yes", "--", "x"], 2, "run: --allow-root takes no value"),
-        (["--allow-root", "-Z", "--", "x"], 2, "run: no option -Z; see fcgi run --help"),
-        (["--bind"], 2, "run: --bind needs a value; see fcgi run --help"),
+        (["--allow-root", "-Z", "--", "x"], 2, "run: no option -Z"),
+        (["--bind"], 2, "run: --bind needs a value (ADDRESS)"),
         (["--", "/nonexistent/app"], 1, "cannot run /nonexistent/app: No such file or directory"),
         (["--chdir", "/nonexistent", "--", "true"], 1, "/nonexistent: No such file or directory"),
         (["--user", "no-such-user", "--", "true"], 1, "user no-such-user: there is none of this "

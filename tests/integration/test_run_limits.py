@@ -354,11 +354,11 @@ def test_top_shows_the_workers(directory: Path):
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["--status-path", "status"], "run: --status-path status: not a path that begins with /, "
-         "below 256 bytes"),
-        (["--request-timeout", "soon"], "run: --request-timeout soon: not a time such as 30, 0.5 "
-         "or 5m"),
-        (["--max-requests", "0"], "run: --max-requests 0: not a whole number from 1"),
+        (["--status-path", "status"], "run: --status-path=status: must be a path that begins with "
+         "/, below 256 bytes"),
+        (["--request-timeout", "soon"], "run: --request-timeout=soon: must be a time such as 30, "
+         "0.5s or 5m"),
+        (["--max-requests", "x"], "run: --max-requests=x: must be a whole number from 0"),
     ],
 )  # fmt: skip
 def test_wrong_values(words: list, line: str):
