@@ -382,7 +382,8 @@ def test_a_supervisor_wants_the_main_thread_alone(tmp_path):
 def test_a_wrong_number_of_workers(workers):
     import fastcgi
 
-    with pytest.raises(ValueError, match="workers must be from 1 to 4096, or 'auto'"):
+    complaint = "must be a whole number from 0 to 4,096, or auto|must be an int, not float"
+    with pytest.raises((TypeError, ValueError), match=complaint):
         fastcgi.serve(lambda request: None, "unix:x", workers=workers)
 
 

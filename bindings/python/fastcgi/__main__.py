@@ -3,19 +3,15 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from . import _core
 from ._app import AppError, add_path, load_app
-from ._config import USAGE, ConfigError, Settings, load, make_parser, show
-from ._config_table import PROCESSES, SERVER, keys
-from ._config_types import RoleArgument
-from ._config_types import workers as read_workers
+from ._config import PROCESSES, SERVER, USAGE, ConfigError, RoleArgument, Settings, load
 from ._interface import detect_interface
 from ._roles import Role
 from ._say import say
@@ -34,7 +30,6 @@ from ._supervisor import (
 from ._supervisor import check as check_processes
 
 START_FAILED = 1
-NEVER = 1 << 62  # Requests; what the environment says would apply otherwise.
 INTERRUPTED = 130  # As a shell says it of SIGINT.
 BASE = "FASTCGI_BASE_DIR"  # Where the supervisor was started: files are named from there.
 
@@ -62,12 +57,12 @@ def load_roles(arguments: Sequence[RoleArgument]) -> dict[str, Any]:
 
 def load_all(settings: Settings) -> tuple[Any, Any, dict[str, Any]]:
     """The application, its interface and the roles."""
-    roles = load_roles(settings.read("role", []))
+    roles = load_roles(settings.roles)
     name = settings.read("app")
     if name is None:
         return None, "handler", roles
-    app = load_app(name, settings.read("factory", False))
-    interface = settings.read("interface", "auto")
+    app = load_app(name, settings.read("factory"))
+    interface = settings.read("interface")
     try:
         return app, detect_interface(app) if interface == "auto" else interface, roles
     except TypeError as error:
@@ -78,16 +73,13 @@ def served(settings: Settings, interface: str) -> str:
     """What is served, for a person."""
     name = settings.read("app")
     app = [f"{name} ({interface})"] if name else []
-    roles = settings.read("role", [])
+    roles = settings.roles
     return ", ".join([*app, *(f"{one.handler} ({one.name})" for one in roles)])
 
 
 def make_server(settings: Settings, roles: dict[str, Any]) -> Server:
-    given = settings.some([*keys(SERVER), "threads", "stream", "log_level"])
-    if given.get("max_requests") == 0:
-        given["max_requests"] = NEVER
-    if given.get("max_requests_jitter") == 0:
-        del given["max_requests_jitter"]
+    names = [name for name in SERVER if name != "graceful_timeout"]
+    given = settings.some([*names, "threads", "stream", "log_level"])
     return Server(roles=roles, **given)
 
 
@@ -102,16 +94,16 @@ def serve(settings: Settings, addresses: Sequence[str]) -> int:
     """Load the application and serve it until stopped."""
     app, interface, roles = load_all(settings)
     server = make_server(settings, roles)
-    with server, stop_on_signals(server, settings.read("graceful_timeout", 30.0)):
+    with server, stop_on_signals(server, settings.read("graceful_timeout")):
         for address in addresses:
             server.listen(address)
         if not addresses:
             server.listen(None)
-        if settings.read("log_level", "info") in ("info", "debug"):
+        if settings.read("log_level") in ("info", "debug"):
             server._tell(
                 f"fastcgi: serving {served(settings, interface)} on "
                 f"{', '.join(server.addresses)} "
-                f"with {plural(settings.read('threads', 1), 'thread')}, pid {os.getpid()}\n",
+                f"with {plural(settings.read('threads'), 'thread')}, pid {os.getpid()}\n",
                 False,
             )
         server.serve(app, interface=interface)
@@ -128,7 +120,7 @@ def settle(settings: Settings) -> None:
 def serve_alone(settings: Settings) -> int:
     """Without a supervisor."""
     settle(settings)
-    return serve(settings, settings.read("bind", []))
+    return serve(settings, settings.read("bind"))
 
 
 def serve_as_worker(settings: Settings) -> int:
@@ -146,31 +138,23 @@ def serve_with_workers(settings: Settings, workers: int, argv: Sequence[str]) ->
     os.environ[BASE] = working_directory()
 
     def roots() -> list[str]:
-        return [".", *(part for part in settings.read("pythonpath", "").split(",") if part)]
+        return [".", *(part for part in (settings.read("pythonpath") or "").split(",") if part)]
 
     return supervise(
         module_command(argv),
-        settings.read("bind", []),
+        settings.read("bind"),
         options,
-        settings.read("log_level", "info"),
+        settings.read("log_level"),
         roots,
     )
 
 
-def concurrency(text: str) -> int:
-    """What $WEB_CONCURRENCY says; 0 where it says nothing."""
-    try:
-        return read_workers(text) if text else 0
-    except argparse.ArgumentTypeError as error:
-        raise ConfigError(f"WEB_CONCURRENCY: {error}") from None
-
-
-def count_workers(settings: Settings, environ: Mapping[str, str]) -> int:
+def count_workers(settings: Settings) -> int:
     """How many processes; 0: this one alone."""
-    asked = [key for key in keys(PROCESSES) if settings.read(key) and key != "allow_root"]
+    needing = [name for name in PROCESSES if name not in ("allow_root", "workers")]
+    asked = [name for name, value in settings.some(needing).items() if value]
     if "workers" not in settings:
-        text = environ.get("WEB_CONCURRENCY", "")
-        return concurrency(text) or int(bool(asked))
+        return int(bool(asked))
     workers: int = settings.read("workers")
     if workers == 0 and asked:
         name = asked[0].replace("_", "-")
@@ -196,7 +180,7 @@ def try_listening(settings: Settings, roles: dict[str, Any]) -> None:
 def check(settings: Settings) -> int:
     """Load everything, and serve nothing."""
     options = settings.some([*OWN, *SHARED])
-    status = check_processes(settings.read("bind", []), options | {"workers": 1})
+    status = check_processes(settings.read("bind"), options | {"workers": 1})
     if status:
         return status
     go_to_directory(settings)
@@ -207,12 +191,18 @@ def check(settings: Settings) -> int:
 
 
 def run(settings: Settings, argv: Sequence[str]) -> int:
-    workers = count_workers(settings, os.environ)
-    if settings.read("print_config"):
-        sys.stdout.write(show(settings))
+    if settings.read("help"):
+        sys.stdout.write(settings.help())
         return 0
-    if settings.read("app") is None and not settings.read("role"):
-        make_parser().error("the following arguments are required: MODULE:APP, or --role")
+    if settings.read("version"):
+        sys.stdout.write(f"fastcgi {_core.__version__}\n")
+        return 0
+    workers = count_workers(settings)
+    if settings.read("print_config"):
+        sys.stdout.write(settings.show())
+        return 0
+    if settings.read("app") is None and not settings.roles:
+        raise ConfigError("no application: name it, as MODULE:APP, or one of --role")
     if settings.read("check_config"):
         return check(settings)
     if is_worker():
@@ -227,7 +217,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else argv
     base = os.environ.get(BASE, "") if is_worker() else ""
     try:
-        return run(load(words, base or os.getcwd(), os.environ), words)
+        return run(load(words, base or os.getcwd()), words)
     except KeyboardInterrupt:
         say("fastcgi: interrupted\n")
         return INTERRUPTED

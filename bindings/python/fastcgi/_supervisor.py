@@ -10,24 +10,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from . import _core
-from ._config_table import PROCESSES, keys
-from ._config_types import MOST_WORKERS
-from ._config_types import workers as read_workers
+from ._config import PROCESSES
 from ._reload import Watcher
 
-# An option of ours, and of fcgi_supervisor_config.
-NAMES = {
-    "pid": "pid_file",
-    "timeout": "watchdog",
-    "max_worker_age": "max_age",
-    "max_worker_age_jitter": "max_age_jitter",
-    "max_worker_rss": "max_rss",
-}
 # What the supervisor takes beside its own.
-SHARED = ("workers", "backlog", "socket_mode", "allow_from", "umask", "graceful_timeout")
-UNLIMITED = ("graceful_timeout", "start_timeout")  # None is no limit; else it is none at all.
+SHARED = ("backlog", "socket_mode", "allow_from", "umask", "graceful_timeout")
 RELOADING = ("reload", "reload_extra_file", "reload_engine")
-OWN = [key for key in keys(PROCESSES) if key not in RELOADING]
+OWN = [key for key in PROCESSES if key not in RELOADING]
 
 
 class SupervisorError(RuntimeError):
@@ -97,10 +86,7 @@ def run_program(
 ) -> None:
     """Run the calling program as workers. A failure ends it with the exit
     status, after its line."""
-    number = read_workers(str(workers)) if workers == "auto" else workers
-    if not isinstance(number, int) or not 0 < number <= MOST_WORKERS:
-        raise ValueError(f"workers must be from 1 to {MOST_WORKERS}, or 'auto'")
-    options = dict(processes) | {"workers": number}
+    options = dict(processes) | {"workers": workers}
     options |= {key: rest[key] for key in ("backlog", "socket_mode") if rest.get(key)}
     allow = rest.get("allow_from")
     if allow is not None:
@@ -116,19 +102,15 @@ def run_program(
 
 def _own(options: Mapping[str, Any]) -> dict[str, Any]:
     """The keywords of the core."""
-    return {
-        NAMES.get(key, key): options[key]
-        for key in (*OWN, *SHARED)
-        if options.get(key) is not None or (key in UNLIMITED and key in options)
-    }
+    return {key: options[key] for key in (*OWN, *SHARED) if key in options}
 
 
 def check(addresses: Sequence[str], options: Mapping[str, Any]) -> int:
     """Say on stderr what would keep a supervisor from starting: 1; 0 when
     nothing would. Whoever looks may be another user than who starts it."""
-    own = _own(options) | {"allow_root": 1}
+    own = _own(options) | {"allow_root": True}
     return _core.supervise(
-        command=[_interpreter()], addresses=list(addresses) or None, check_only=1, **own
+        command=[_interpreter()], bind=list(addresses), check_config=True, **own
     )
 
 
@@ -153,7 +135,7 @@ def supervise(
     own = _own(options)
     directory = options.get("chdir")
     if directory:
-        own["directory"] = directory
+        own["chdir"] = directory
     watcher = None
     if options.get("reload"):
         base = os.path.abspath(directory or ".")
@@ -167,7 +149,7 @@ def supervise(
         return _core.supervise(
             command=list(command),
             restart=list(command),
-            addresses=list(addresses) or None,
+            bind=list(addresses),
             log_level=log_level,
             **own,
         )

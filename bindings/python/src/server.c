@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "server.h"
+#include "options.h"
 #include "request.h"
 #include <stdio.h>
 #include <time.h>
@@ -48,9 +49,13 @@ static int server_init(PyObject *object, PyObject *args, PyObject *kwargs) {
     return -1;
   }
   config.log_levels = (2u << FCGI_LOG_INFO) - 1;
-  int parsed = options_parse(kwargs, &config);
+  fcgi_options *options = options_new();
+  int parsed = options == NULL ? -1 : options_give_server(options, kwargs);
+  if (parsed == 0)
+    fcgi_options_server(options, &config);
   self->collects = config.body == FCGI_BODY_COLLECT;
   int code = parsed < 0 ? 0 : fcgi_server_new(&self->core, &config);
+  fcgi_options_free(options);
   if (parsed < 0)
     return -1;
   if (code < 0) {

@@ -41,10 +41,6 @@ void server_log(server_object *self, fcgi_log_level level, PyObject *text);
    without it, runs Python's signal handlers. */
 int server_take(server_object *self, fcgi_request **out, int timeout_ms);
 
-/* Fill `config` from the keyword arguments of Server(); those not known raise
-   TypeError. Texts are lent by `kwargs`. */
-int options_parse(PyObject *kwargs, fcgi_server_config *config);
-
 /* Have the slow log show Python's stack, once the core server is there; and
    free that, with the GIL or without it. */
 void trace_init(server_object *self);

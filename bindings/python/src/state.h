@@ -42,6 +42,7 @@ typedef struct core_state {
   PyTypeObject *request_type;        /* fastcgi._core.Request */
   PyTypeObject *start_response_type; /* Callable given to WSGI applications. */
   PyTypeObject *file_wrapper_type;   /* fastcgi._core.FileWrapper */
+  PyTypeObject *options_type;        /* fastcgi._core.Options */
   PyObject *error;                   /* fastcgi.Error */
   PyObject *errors[ERROR_COUNT];     /* What each code raises. */
   PyObject *names;                   /* Known parameter names, interned. */
@@ -78,5 +79,6 @@ extern PyType_Spec server_spec;
 extern PyType_Spec request_spec;
 extern PyType_Spec start_response_spec;
 extern PyType_Spec file_wrapper_spec;
+extern PyType_Spec options_spec;
 
 #endif

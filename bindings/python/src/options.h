@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/* Options between Python and the core. */
+#ifndef FASTCGI_PYTHON_OPTIONS_H
+#define FASTCGI_PYTHON_OPTIONS_H
+
+#include "state.h"
+
+/* Give an option the value of a keyword argument: 0, or -1 with TypeError or
+   ValueError. None says nothing, but for a time, where it is no limit. */
+int options_give(fcgi_options *options, const fcgi_option *option,
+                 PyObject *value);
+
+/* Give all keyword arguments of Server(): 0, or -1 with an exception. */
+int options_give_server(fcgi_options *options, PyObject *kwargs);
+
+/* New options of Python's launcher, or NULL with an exception. */
+fcgi_options *options_new(void);
+
+/* The value of an option, or its default, as Python has it: new, or NULL with
+   an exception. */
+PyObject *options_value(const fcgi_options *options, const fcgi_option *option);
+
+#endif
