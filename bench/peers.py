@@ -89,7 +89,7 @@ def ours_lua(site: Site) -> Service:
     lua = site.build / "lua"
     environment = {"LUA_PATH": f"{lua}/?.lua;{lua}/?/init.lua;;", "LUA_CPATH": f"{lua}/?.so;;"}
     command = ["lua5.4", lua / "bin/fcgi-lua", APPS / "hello.lua", "--bind", "unix:{path}"]
-    return served(site, "ours-lua", [*command, "--quiet"], environment=environment)
+    return served(site, "ours-lua", [*command, "--log-level", "warning"], environment=environment)
 
 
 # --- In C and other languages -------------------------------------------------

@@ -10,7 +10,7 @@ local function launch(options, database)
   home = support.directory()
   -- The child inherits this through the shell that starts it.
   support.environment = "GUESTBOOK_DB=" .. (database or home .. "/guestbook.db")
-  local server = support.launch(path, "--quiet " .. (options or ""))
+  local server = support.launch(path, "--log-level warning " .. (options or ""))
   support.environment = nil
   return server
 end

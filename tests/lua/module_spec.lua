@@ -57,18 +57,21 @@ end)
 
 describe("options", function()
   it("that are unknown are refused with the nearest name", function()
-    refused("unknown option 'backlgo', did you mean 'backlog'?", { backlgo = 1 })
-    refused("unknown option 'thread', did you mean 'threads'?", { thread = 2 }, fcgi.serve)
+    refused("there is no option 'backlgo'; did you mean 'backlog'?", { backlgo = 1 })
+    refused("there is no option 'thread'; did you mean 'threads'?", { thread = 2 }, fcgi.serve)
   end)
 
-  it("that resemble none are refused with the list", function()
-    refused("unknown option 'zzzzzzzz'; known are: bind, stream, poller,", { zzzzzzzz = 1 })
-    refused("unknown option 'threads'", { threads = 1 })
+  it("that resemble none, or are for others, are refused", function()
+    refused("there is no option 'zzzzzzzz'", { zzzzzzzz = 1 })
+    refused("option 'threads' is for fcgi.serve", { threads = 1 })
+    refused("option 'reload' is for fcgi-lua", { reload = true }, fcgi.serve)
+    refused("there is no option 'ready_after'; fcgi run has it", { ready_after = 1 }, fcgi.serve)
+    refused("options are named with '_'", { ["io-timeout"] = 1 })
   end)
 
   it("of a wrong kind are refused", function()
-    refused("option 'backlog' must be a whole number from 1 to 2147483647 (got many)", { backlog = "many" })
-    refused("option 'limit_request_body' must be a whole number", { limit_request_body = 1.5 })
+    refused("option 'backlog' must be a whole number from 1 to 2,147,483,647 (got many)", { backlog = "many" })
+    refused("option 'limit_request_body' must be a size such as", { limit_request_body = 1.5 })
     refused("option 'io_timeout' must be a number of seconds (got -1)", { io_timeout = -1 })
     refused("option 'idle_timeout' must be a number of seconds (got 0)", { idle_timeout = 0 })
     refused("option 'slow_log' must be a number of seconds (got -1)", { slow_log = -1 })
@@ -138,7 +141,7 @@ describe("fcgi.serve", function()
   end)
 
   it("refuses numbers of threads that make no sense", function()
-    refused("option 'threads' must be a whole number from 1 to 1024 (got 0)", { handler = handler, threads = 0 },
+    refused("option 'threads' must be a whole number from 1 to 4,096 (got 0)", { handler = handler, threads = 0 },
       fcgi.serve)
   end)
 

@@ -74,8 +74,14 @@ describe("the types", function()
   it("tell of every option and no other", function()
     local known, told = {}, {}
     local source = support.read_file(support.source .. "/bindings/lua/src/options.c")
-    for name in source:gmatch('\n    {"([%w_]+)", OPTION') do
+    for name in source:match("others%[%] = (.-);"):gmatch('{"([%w_]+)"') do
       known[name] = true
+    end
+    local options = require("fcgi.supervisor").options()
+    for _, scope in ipairs { "server", "worker", "processes" } do
+      for _, name in ipairs(options:names(scope)) do
+        known[name] = not name:find("^reload") or nil
+      end
     end
     local text = support.read_file(support.source .. "/bindings/lua/types/fcgi.lua")
     for name in text:match("(%-%-%-@class fcgi.server_options.-)\nfunction"):gmatch("@field ([%w_]+)%?") do

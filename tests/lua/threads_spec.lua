@@ -17,7 +17,7 @@ end }
 
 describe("threads", function()
   it("have a state each", function()
-    local server <close> = support.launch(app, "--threads 3 --quiet")
+    local server <close> = support.launch(app, "--threads 3 --log-level warning")
     local states, peers = {}, {}
     for i = 1, 3 do
       peers[i] = server:connect()
@@ -90,7 +90,7 @@ describe("threads", function()
   it("close their states at the end", function()
     local server <close> = support.launch([[
       local guard = setmetatable({}, { __gc = function() io.stderr:write("state closed\n") end })
-      return function() return 200, {}, tostring(guard) end]], "--threads 3 --quiet")
+      return function() return 200, {}, tostring(guard) end]], "--threads 3 --log-level warning")
     assert.equal(200, server:ask {}.status)
     assert.equal(0, server:stop())
     assert.equal(("state closed\n"):rep(3), server:log())

@@ -1,7 +1,6 @@
 -- SPDX-License-Identifier: MIT
 package.path = debug.getinfo(1, "S").source:match("^@(.*/)") .. "?.lua;" .. package.path
 local client = require "client"
-local options = require "fcgi.options"
 local support = require "support"
 
 local root = support.shell("id -u") == "0\n" and " --allow-root" or ""
@@ -184,7 +183,7 @@ describe("fcgi-lua --workers", function()
       "io.open('made', 'w'):close() return function() return 200, {}, 'here' end")
     local server <close> = support.launch(directory .. "/app.lua",
       ("--workers 1 %s --chdir %s --umask 027 --socket-mode 0600 --pid pid --max-worker-age 1h "
-      .. "--graceful-timeout 5s --quiet"):format(root, directory))
+      .. "--graceful-timeout 5s --log-level warning"):format(root, directory))
     assert.equal("here", server:ask().body)
     assert.equal("640\n", (support.shell("stat -c %a " .. directory .. "/made")))
     assert.equal("600\n", (support.shell("stat -c %a " .. server.path)))
@@ -266,28 +265,29 @@ describe("the options of fcgi-lua", function()
   end
 
   local function file(text)
-    support.write_file(directory .. "/conf.lua", text)
+    support.write_file(directory .. "/conf.toml", text)
   end
 
   it("come from the file, the environment and the command line, the later first", function()
-    file("return { app = 'app.lua', threads = 2, backlog = 2, workers = 2, stream = true, "
-      .. "bind = { 'unix:a', 'unix:b' } }")
-    local status, output = run("--config conf.lua --workers 5 --print-config",
+    file("app = 'app.lua'\nthreads = 2\nbacklog = 2\nworkers = 2\nstream = true\nbind = ['unix:a', 'unix:b']\n")
+    local status, output = run("--config conf.toml --workers 5 --print-config",
       "FASTCGI_BACKLOG=4 FASTCGI_WORKERS=4")
     assert.equal(0, status)
-    for _, line in ipairs { 'app = "app.lua", -- conf.lua', 'threads = "2", -- conf.lua',
-      'backlog = "4", -- $FASTCGI_BACKLOG', 'workers = "5", -- command line', "stream = true, -- conf.lua",
-      'bind = { "unix:a", "unix:b" }, -- conf.lua', "-- limit_request_body: 1G  (built-in)" } do
-      assert.matches("\n  " .. line .. "\n", output, 1, true)
+    for _, line in ipairs { 'app = "app.lua"  # file conf.toml', 'threads = "2"  # file conf.toml',
+      'backlog = "4"  # environment FASTCGI_BACKLOG', 'workers = "5"  # command line',
+      "stream = true  # file conf.toml", 'bind = ["unix:a", "unix:b"]  # file conf.toml',
+      '# limit_request_body = "1G"  # default' } do
+      assert.matches("\n" .. line .. "\n", "\n" .. output, 1, true)
     end
     file(output)
-    local again = select(2, run("--config conf.lua --print-config"))
-    assert.equal(output:gsub("%-%- [^\n]*", ""), (again:gsub("%-%- [^\n]*", "")))
+    local again = select(2, run("--config conf.toml --print-config"))
+    assert.equal(output:gsub("  # [^\n]*", ""), (again:gsub("  # [^\n]*", "")))
   end)
 
   it("name their file in the environment too", function()
-    file "return { threads = 3 }"
-    assert.matches('threads = "3", -- conf.lua', select(2, run("--print-config", "FASTCGI_CONFIG=conf.lua")), 1, true)
+    file "threads = 3"
+    assert.matches('threads = "3"  # file conf.toml', select(2, run("--print-config", "FASTCGI_CONFIG=conf.toml")),
+      1, true)
   end)
 
   it("are refused in one line", function()
@@ -298,27 +298,23 @@ describe("the options of fcgi-lua", function()
       assert.matches(pattern, output, 1, true)
     end
     for text, pattern in pairs {
-      ["return { worker = 2 }"] = "conf.lua: there is no option 'worker'; did you mean 'workers'?",
-      ["return { zzzzzz = 2 }"] = "conf.lua: there is no option 'zzzzzz'",
-      ["return { workers = 'many' }"] = "conf.lua: workers needs a number of processes, or auto, not 'many'",
-      ["return { socket_mode = 660 }"] = "socket_mode needs octal digits in a string, not a number",
-      ["return { stream = 1 }"] = "conf.lua: stream needs true or false",
-      ["return { io_timeout = 'soon' }"] = "io_timeout needs a number of seconds, not 'soon'",
-      ["return { threads = {} , bind = { print } }"] = "bind needs a text, not a function",
-      ["return 7"] = "conf.lua must return a table of options, not a number",
-      ["return {"] = "conf.lua:1:",
-      ["error 'no'"] = "conf.lua:1: no",
+      ["worker = 2"] = "conf.toml: there is no option 'worker'; did you mean 'workers'?",
+      ["interface = 'wsgi'"] = "conf.toml: there is no option 'interface'; python -m fastcgi has it",
+      ["workers = 'many'"] = "conf.toml: workers=many: must be a whole number from 0 to 4,096, or auto",
+      ["socket_mode = 660"] = 'conf.toml: socket_mode: must be a text, such as "660"',
+      ["stream = 1"] = "conf.toml: stream: must be true or false",
+      ["return {"] = "conf.toml: (line 1",
     } do
       file(text)
-      fails(2, pattern, "app.lua --config conf.lua")
-      fails(2, pattern, "app.lua --config conf.lua --check-config")
+      fails(2, pattern, "app.lua --config conf.toml")
+      fails(2, pattern, "app.lua --config conf.toml --check-config")
     end
-    fails(2, "nothing.lua", "app.lua --config nothing.lua")
-    fails(2, "unknown option --wrokers; did you mean '--workers'?", "app.lua --wrokers 2")
-    fails(2, "FASTCGI_THREADS needs a whole number, not 'x'", "app.lua", "FASTCGI_THREADS=x")
+    fails(2, "nothing.toml: No such file or directory", "app.lua --config nothing.toml")
+    fails(2, "no option --wrokers; did you mean --workers?", "app.lua --wrokers 2")
+    fails(2, "FASTCGI_THREADS=x: must be a whole number from 1 to 4,096", "app.lua", "FASTCGI_THREADS=x")
     fails(2, "--user needs a worker, and --workers is 0", "app.lua --user x --workers 0")
     fails(1, "broken.lua:2:", "broken.lua --check-config --bind unix:x")
-    fails(2, "option 'threads' must be", "app.lua --threads 0 --check-config")
+    fails(2, "--threads=0: must be", "app.lua --threads 0 --check-config")
     fails(1, "/nowhere", "app.lua --chdir /nowhere --check-config")
     fails(1, 'address "nowhere": not an address', "app.lua --bind nowhere --check-config")
     fails(1, "other machines could connect", "app.lua --bind 0.0.0.0:1 --check-config")
@@ -335,41 +331,5 @@ describe("the options of fcgi-lua", function()
     assert.equal(0, status)
     assert.equal("fcgi-lua: the configuration is fine\n", output)
     assert.is_falsy(support.exists(directory .. "/x"))
-  end)
-
-  it("take times and sizes with units", function()
-    for text, seconds in pairs { ["30"] = 30, ["0.5"] = 0.5, ["30s"] = 30, ["5m"] = 300, ["2h"] = 7200,
-      ["1d"] = 86400, ["0"] = math.huge, inf = math.huge } do
-      assert.equal(seconds, options.find("name", "io-timeout").read(text))
-    end
-    assert.equal(64 * 1024, options.find("name", "body-memory").read("64K"))
-    assert.is_nil(options.find("name", "body-memory").read("64Z"))
-  end)
-
-  it("count processors, and heed the quota of a control group", function()
-    local cpus = require("fcgi.supervisor").cpus()
-    local root_directory = support.directory()
-    os.execute(("mkdir -p %s/proc/self %s/sys/fs/cgroup/a/b"):format(root_directory, root_directory))
-    assert.equal(cpus, options.available_cpus(root_directory))
-    support.write_file(root_directory .. "/proc/self/cgroup", "0::/a/b\n")
-    support.write_file(root_directory .. "/sys/fs/cgroup/a/b/cpu.max", "max 100000\n")
-    assert.equal(cpus, options.available_cpus(root_directory))
-    support.write_file(root_directory .. "/sys/fs/cgroup/a/cpu.max", "50000 100000\n")
-    assert.equal(1, options.available_cpus(root_directory))
-    support.remove(root_directory)
-  end)
-
-  it("are those of docs/processes.md", function()
-    local section = support.read_file(page):match("\n## Options of `fcgi%-lua`\n(.*)")
-    local rows, wanted = {}, {}
-    for row in section:gmatch("\n(| `%-%-[^\n]*)") do
-      rows[#rows + 1] = row
-    end
-    for _, row in ipairs(options.rows) do
-      local value = row.value ~= "" and " " .. row.value or ""
-      wanted[#wanted + 1] = ("| `--%s%s` | %s | %s |"):format(row.name, value,
-        row.default ~= "" and row.default or "-", row.help)
-    end
-    assert.same(wanted, rows)
   end)
 end)

@@ -1,75 +1,55 @@
 -- SPDX-License-Identifier: MIT
 -- The command line of fcgi-lua: options become the table of fcgi.serve, or of a
 -- supervisor, and every failure one line on stderr.
-local config = require "fcgi.config"
-local options = require "fcgi.options"
-
 local launcher = {}
 
 local BASE = "FASTCGI_BASE_DIR" -- Where the supervisor was started: files are named from there.
-local MANY = 1 << 62 -- Requests: never, whatever the environment says.
 
 local usage = "usage: fcgi-lua [options] app.lua [-- arguments of the application]"
 
-local function help()
-  local lines = {
-    usage, "",
-    "app.lua returns the handler:",
-    "  return function(req)",
-    "    return 200, {[\"Content-Type\"] = \"text/plain\"}, \"Hello\\n\"",
-    "  end",
-    "Without --bind it serves the listener that it inherits from systemd,",
-    "spawn-fcgi or the web server.", "",
-  }
-  for _, option in ipairs(options.rows) do
-    local left = (option.short and option.short .. ", " or "    ") .. "--" .. option.name
-    left = option.value == "" and left or left .. " " .. option.value
-    local default = option.default ~= "" and (" (%s)"):format(option.default) or ""
-    lines[#lines + 1] = ("  %-30s %s%s"):format(left, option.help, default)
-  end
-  lines[#lines + 1] = "  -h, --help                     show this"
-  lines[#lines + 1] = "      --version                  show the version"
-  lines[#lines + 1] = ""
-  lines[#lines + 1] = "Sizes take K, M or G, times s, m, h or d. Each option may also be in the"
-  lines[#lines + 1] = "environment, as FASTCGI_NAME, or in the file of --config, as name. SIGTERM"
-  lines[#lines + 1] = "and SIGINT finish what runs and stop, a second one stops at once; with"
-  lines[#lines + 1] = "--workers SIGHUP replaces the workers, and no request is lost."
-  return table.concat(lines, "\n") .. "\n"
-end
+local head = usage .. [[
 
--- A CGI server puts words that the client has chosen behind the application's
--- name (RFC 3875, 4.4): they are neither options nor for the application.
+
+app.lua returns the handler:
+  return function(req)
+    return 200, {["Content-Type"] = "text/plain"}, "Hello\\n"
+  end
+Without --bind it serves the listener that it inherits from systemd,
+spawn-fcgi or the web server.
+
+]]
+
+local foot = [[
+
+Sizes take K, M or G, times s, m, h or d. Each option may also be in the
+environment, as FASTCGI_NAME, or in the file of --config, as name. SIGTERM
+and SIGINT finish what runs and stop, a second one stops at once; with
+--workers SIGHUP replaces the workers, and no request is lost.
+]]
+
+-- A CGI server has started it.
 local function is_cgi()
   return (os.getenv("GATEWAY_INTERFACE") or "") ~= ""
 end
 
--- What the words say, and those for the application; or "help" or "version".
-local function parse(words)
-  local line, args = {}, {}
-  local i = 1
-  while words[i] and not (line.app and is_cgi()) do
-    local word = words[i]
-    if word == "--" then
-      table.move(words, i + 1, #words, 1, args)
-      break
-    elseif word == "--help" or word == "-h" then
-      return "help"
-    elseif word == "--version" then
-      return "version"
-    elseif word:sub(1, 1) == "-" then
-      i = config.take(line, words, i)
-    elseif line.app then
-      config.refuse("one application only: '%s' after '%s'; its arguments follow --", word, line.app.value)
-    else
-      line.app = { text = word, value = word, source = "command line" }
-      i = i + 1
-    end
+-- All that is said of options, and the words for the application; files are
+-- looked for in `directory`.
+local function read(words, directory)
+  local settings = require("fcgi.supervisor").options()
+  local used = settings:read_words(words)
+  settings:read_environment()
+  if settings:value "config" then
+    settings:read_file(directory, settings:value "config")
   end
-  return line, args
+  return settings, is_cgi() and {} or table.move(words, used + 1, #words, 1, {})
 end
 
 local function complain(text)
   require("fcgi.supervisor").say("fcgi-lua: " .. tostring(text):gsub("\n.*", "") .. "\n")
+end
+
+local function refuse(format, ...)
+  error(format:format(...), 0)
 end
 
 -- The application sees the global `arg` as the lua program would set it.
@@ -102,35 +82,37 @@ local function conclude(fine, served, message)
   return 0
 end
 
--- The table for fcgi.serve.
-local function serving(settings, args)
-  local serve = { args = args }
-  for word, given in pairs(settings) do
-    local row = options.find("word", word)
-    if not (row and (row.shared or row.command or word == "workers" or word == "chdir" or word == "umask")) then
-      serve[row and row.key or word] = given.value
+-- The values of the options of some scopes that were given.
+local function given(settings, scopes, list)
+  for _, scope in ipairs(scopes) do
+    for _, name in ipairs(settings:names(scope)) do
+      if settings:is_given(name) then
+        list[name] = settings:value(name)
+      end
     end
   end
-  serve.graceful_timeout = serve.graceful_timeout or 30
-  if serve.max_requests == 0 then
-    serve.max_requests = MANY
-  end
-  if serve.max_requests_jitter == 0 then
-    serve.max_requests_jitter = nil
-  end
+  return list
+end
+
+-- The table for fcgi.serve.
+local function serving(settings, args, is_worker)
+  local serve = given(settings, { "server", "worker" }, { args = args })
+  serve.bind = not is_worker and serve.bind or nil
+  serve.chdir, serve.umask = nil, nil
   return serve
 end
 
 local function run(serve)
   set_arg(serve)
-  serve.listening = not serve.quiet and tell(serve) or nil
-  serve.quiet = nil
+  local level = serve.log_level or "info"
+  serve.listening = (level == "info" or level == "debug") and tell(serve) or nil
   return conclude(pcall(require("fcgi").serve, serve))
 end
 
 local function change_directory(settings)
-  if settings.chdir then
-    local fine, message = require("fcgi.supervisor").chdir(settings.chdir.value)
+  local directory = settings:value "chdir"
+  if directory then
+    local fine, message = require("fcgi.supervisor").chdir(directory)
     if not fine then
       complain(message)
       return false
@@ -140,25 +122,16 @@ local function change_directory(settings)
 end
 
 local function run_alone(settings, args)
-  local digits = settings.umask and settings.umask.value:match("^[0-7]+$")
-  local mode = digits and #digits <= 4 and tonumber(digits, 8)
-  if settings.umask and not mode then
-    config.refuse("--umask needs octal digits, not '%s'", settings.umask.value)
-  elseif mode then
-    require("fcgi.supervisor").umask(mode)
+  if settings:is_given "umask" then
+    require("fcgi.supervisor").umask(tonumber(settings:value "umask", 8))
   end
   return change_directory(settings) and run(serving(settings, args)) or 1
 end
 
 -- The table for the supervisor.
 local function supervising(settings)
-  local list = {}
-  for word, given in pairs(settings) do
-    local row = options.find("word", word)
-    if row and word ~= "workers" then
-      list[row.key] = given.value
-    end
-  end
+  local list = given(settings, { "server", "worker", "processes" }, {})
+  list.reload, list.reload_extra_file = nil, nil
   return list
 end
 
@@ -166,7 +139,7 @@ end
 -- may be another user than who starts it.
 local function check_processes(settings)
   local list = supervising(settings)
-  list.command, list.check_only, list.allow_root = { "fcgi-lua" }, true, true
+  list.command, list.check_config, list.allow_root = { "fcgi-lua" }, true, true
   return require("fcgi.supervisor").run(list)
 end
 
@@ -179,7 +152,7 @@ end
 local function missing_logs(settings)
   local list = {}
   for _, word in ipairs { "access_logfile", "error_logfile" } do
-    local path = settings[word] and settings[word].value or "-"
+    local path = settings:value(word) or "-"
     if path ~= "-" and path ~= "" and not exists(path) then
       list[#list + 1] = path
     end
@@ -196,7 +169,6 @@ local function check(settings, args)
   local serve, missing = serving(settings, args), missing_logs(settings)
   local good = {}
   set_arg(serve)
-  serve.quiet = nil
   serve.bind = "unix:@fcgi-lua-check" .. os.tmpname()
   os.remove(serve.bind:match("@fcgi%-lua%-check(.*)"))
   serve.listening = function() error(good, 0) end
@@ -226,13 +198,13 @@ end
 
 -- Absolute paths of what --reload looks at.
 local function watched(settings, supervisor)
-  local base = settings.chdir and settings.chdir.value .. "/" or ""
+  local base = settings:value "chdir" and settings:value "chdir" .. "/" or ""
   local list = {}
   local function add(path)
     list[#list + 1] = supervisor.absolute(path:sub(1, 1) == "/" and path or base .. path)
   end
-  add((settings.app.value:match("^(.*)/[^/]*$") or ".") .. "/.")
-  for _, path in ipairs(settings.reload_extra_file and settings.reload_extra_file.value or {}) do
+  add((settings:value("app"):match("^(.*)/[^/]*$") or ".") .. "/.")
+  for _, path in ipairs(settings:value "reload_extra_file") do
     add(path)
   end
   return list
@@ -242,11 +214,11 @@ local function run_workers(settings, workers, words)
   local supervisor = require "fcgi.supervisor"
   local list = supervising(settings)
   list.workers, list.command = workers, command(words, supervisor)
-  list.watch = settings.reload and watched(settings, supervisor) or nil
+  list.watch = settings:value "reload" and watched(settings, supervisor) or nil
   supervisor.setenv(BASE, supervisor.working_directory())
   local fine, status = pcall(supervisor.run, list)
   if not fine then
-    config.refuse("%s", status)
+    refuse("%s", status)
   end
   return status
 end
@@ -254,46 +226,40 @@ end
 -- How many processes; 0: this one alone.
 local function count_workers(settings)
   local asked
-  for word, given in pairs(settings) do
-    local row = options.find("word", word)
-    if row and row.shared and given.value and word ~= "allow_root" and (not asked or row.name < asked) then
-      asked = row.name
+  for _, name in ipairs(settings:names "processes") do
+    local needs = name ~= "allow_root" and name ~= "workers"
+    if needs and not asked and settings:is_given(name) and settings:value(name) then
+      asked = name:gsub("_", "-")
     end
   end
-  if not settings.workers then
-    local text = os.getenv("WEB_CONCURRENCY") or ""
-    local number = text == "" and 0 or options.find("word", "workers").read(text)
-    if not number then
-      config.refuse("WEB_CONCURRENCY needs %s, not '%s'", options.find("word", "workers").kind, text)
-    end
-    return number > 0 and number or asked and 1 or 0
-  elseif settings.workers.value == 0 and asked then
-    config.refuse("--%s needs a worker, and --workers is 0; leave one of them out", asked)
+  if not settings:is_given "workers" then
+    return asked and 1 or 0
+  elseif settings:value "workers" == 0 and asked then
+    refuse("--%s needs a worker, and --workers is 0; leave one of them out", asked)
   end
-  return settings.workers.value
+  return settings:value "workers"
 end
 
 local function start(words)
-  local line, args = parse(words)
-  if line == "help" then
-    io.stdout:write(help())
+  local is_worker = require("fcgi.supervisor").is_worker()
+  local settings, args = read(words, is_worker and os.getenv(BASE) or ".")
+  if settings:value "help" then
+    io.stdout:write(head, settings:help(), foot)
     return 0
-  elseif line == "version" then
+  elseif settings:value "version" then
     print(require("fcgi")._VERSION)
     return 0
   end
-  local is_worker = require("fcgi.supervisor").is_worker()
-  local settings = config.merge(line, is_worker and os.getenv(BASE) or ".", os.getenv)
   local workers = count_workers(settings)
-  if settings.print_config then
-    io.stdout:write(config.show(settings))
+  if settings:value "print_config" then
+    io.stdout:write(settings:show())
     return 0
-  elseif not settings.app then
-    config.refuse("no application given; %s", usage)
-  elseif settings.check_config then
+  elseif not settings:value "app" then
+    refuse("no application given; %s", usage)
+  elseif settings:value "check_config" then
     return check(settings, args)
   elseif is_worker then
-    settings.bind, settings.chdir, settings.umask = nil, nil, nil
+    return run(serving(settings, args, true))
   elseif workers > 0 and not is_cgi() then
     return run_workers(settings, workers, words)
   end
@@ -308,7 +274,7 @@ function launcher.main(words)
   if fine then
     return status
   end
-  complain(type(status) == "table" and status.usage or status)
+  complain(status)
   return 2
 end
 

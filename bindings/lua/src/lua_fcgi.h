@@ -53,8 +53,8 @@ typedef struct fcgi_lua_value {
   uint64_t turn;             /* The request's, when the value was made. */
 } fcgi_lua_value;
 
-/* What the options tables of fcgi.serve and fcgi.server say. The texts are
-   lent by the table, which stays on the stack. */
+/* What the options tables of fcgi.serve and fcgi.server say. The texts live as
+   long as the table, which stays on the stack. */
 
 typedef struct fcgi_lua_options {
   fcgi_server_config config; /* The core's part. */
@@ -79,10 +79,23 @@ void fcgi_lua_error_text(lua_State *L);
 
 /* options.c */
 
+/* Push new options of Lua's launcher, and return them; those at `index`. Can
+   raise. */
+fcgi_options *fcgi_lua_options_push(lua_State *L);
+fcgi_options *fcgi_lua_options_at(lua_State *L, int index);
+
+/* Give an option the value at the top, which may be replaced. Raises when it is
+   not what is wanted. */
+void fcgi_lua_options_give(lua_State *L, fcgi_options *options,
+                           const fcgi_option *option);
+
 /* Read the table at `index`; `serve` tells whether the options of fcgi.serve
    are known beside those of fcgi.server. Raises on anything wrong. */
 void fcgi_lua_options_read(lua_State *L, int index, int serve,
                            fcgi_lua_options *options);
+
+/* launch.c: supervisor.options(). */
+int fcgi_lua_launch_options(lua_State *L);
 
 /* server.c */
 

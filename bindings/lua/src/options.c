@@ -1,304 +1,241 @@
 /* SPDX-License-Identifier: MIT */
-/* The one table of options: every key is known or refused, so that a typing
-   error is found at the start and not in production. */
+/* The options tables: every key is known or refused, so that a typing error is
+   found at the start and not in production. The core knows the options; what
+   stands here is how Lua has their values. */
 #include "lua_fcgi.h"
-#include <limits.h>
-#include <stdlib.h>
+#include <math.h>
 #include <string.h>
 
-/* How the text or number of an option is checked and stored. */
-typedef enum option_type {
-  OPTION_OTHER,   /* Read elsewhere, by name. */
-  OPTION_SIZE,    /* A positive integer into a size_t. */
-  OPTION_UINT32,  /* A positive integer into a uint32_t. */
-  OPTION_UINT64,  /* A positive integer into a uint64_t. */
-  OPTION_INT,     /* A positive integer into an int. */
-  OPTION_SECONDS, /* Seconds, at least a millisecond, into milliseconds. */
-  OPTION_WAIT,    /* The same; 0 never waits, math.huge without end. */
-  OPTION_TEXT,    /* A string, lent by the table. */
-  OPTION_PATH,    /* Likewise; begins with "/", or is empty. */
-  OPTION_MODE,    /* Octal digits in a string. */
-  OPTION_POLLER,  /* "best", "epoll" or "poll". */
-  OPTION_FLAG     /* true or false into 1 or -1. */
-} option_type;
+#define HELD "fcgi.options.held"
 
-typedef struct known_option {
+/* Keys that are no options of the core, and those that a server has from its
+   own program: the place of their value is elsewhere. */
+static const struct {
   const char *name; /* The key. */
-  option_type type; /* What its value is. */
   int serve_only;   /* Not for fcgi.server. */
-  size_t offset;    /* Into fcgi_lua_options. */
-} known_option;
+} others[] = {{"bind", 0}, {"roles", 0}, {"handler", 1},  {"app", 1},
+              {"args", 1}, {"watch", 1}, {"listening", 1}};
 
-#define AT(field) offsetof(fcgi_lua_options, field)
-
-static const known_option options_known[] = {
-    {"bind", OPTION_OTHER, 0, 0},
-    {"stream", OPTION_OTHER, 0, 0},
-    {"handler", OPTION_OTHER, 1, 0},
-    {"app", OPTION_TEXT, 1, AT(app)},
-    {"args", OPTION_OTHER, 1, 0},
-    {"threads", OPTION_OTHER, 1, 0},
-    {"listening", OPTION_OTHER, 1, 0},
-    {"poller", OPTION_POLLER, 0, AT(config.poller)},
-    {"limit_params_size", OPTION_SIZE, 0, AT(config.limit_params_size)},
-    {"limit_params", OPTION_UINT32, 0, AT(config.limit_params)},
-    {"max_multiplexed", OPTION_UINT32, 0, AT(config.max_multiplexed)},
-    {"no_multiplex", OPTION_FLAG, 0, AT(config.no_multiplex)},
-    {"limit_connections", OPTION_UINT32, 0, AT(config.limit_connections)},
-    {"body_memory", OPTION_SIZE, 0, AT(config.body_memory)},
-    {"limit_request_body", OPTION_UINT64, 0, AT(config.limit_request_body)},
-    {"temp_dir", OPTION_TEXT, 0, AT(config.temp_dir)},
-    {"input_window", OPTION_SIZE, 0, AT(config.input_window)},
-    {"output_window", OPTION_SIZE, 0, AT(config.output_window)},
-    {"connection_memory", OPTION_SIZE, 0, AT(config.connection_memory)},
-    {"server_memory", OPTION_SIZE, 0, AT(config.server_memory)},
-    {"io_timeout", OPTION_WAIT, 0, AT(config.io_timeout_ms)},
-    {"header_timeout", OPTION_SECONDS, 0, AT(config.header_timeout_ms)},
-    {"idle_timeout", OPTION_SECONDS, 0, AT(config.idle_timeout_ms)},
-    {"drain_silence", OPTION_SECONDS, 0, AT(config.drain_silence_ms)},
-    {"drain_timeout", OPTION_SECONDS, 0, AT(config.drain_timeout_ms)},
-    {"drain_bytes", OPTION_UINT64, 0, AT(config.drain_bytes)},
-    {"backlog", OPTION_INT, 0, AT(config.backlog)},
-    {"socket_mode", OPTION_MODE, 0, AT(config.socket_mode)},
-    {"allow_from", OPTION_TEXT, 0, AT(config.allow_from)},
-    {"status_path", OPTION_PATH, 0, AT(config.status_path)},
-    {"ping_path", OPTION_PATH, 0, AT(config.ping_path)},
-    {"root_path", OPTION_PATH, 0, AT(config.root_path)},
-    {"request_timeout", OPTION_SECONDS, 0, AT(config.request_timeout_ms)},
-    {"slow_log", OPTION_SECONDS, 0, AT(config.slow_log_ms)},
-    {"max_requests", OPTION_UINT64, 0, AT(config.max_requests)},
-    {"max_requests_jitter", OPTION_UINT64, 0, AT(config.max_requests_jitter)},
-    {"workers", OPTION_OTHER, 1, 0},
-    {"user", OPTION_OTHER, 1, 0},
-    {"group", OPTION_OTHER, 1, 0},
-    {"allow_root", OPTION_OTHER, 1, 0},
-    {"umask", OPTION_OTHER, 1, 0},
-    {"chdir", OPTION_OTHER, 1, 0},
-    {"pid", OPTION_OTHER, 1, 0},
-    {"socket_user", OPTION_OTHER, 1, 0},
-    {"socket_group", OPTION_OTHER, 1, 0},
-    {"timeout", OPTION_OTHER, 1, 0},
-    {"start_timeout", OPTION_OTHER, 1, 0},
-    {"graceful_timeout", OPTION_SECONDS, 1, AT(config.graceful_timeout_ms)},
-    {"max_worker_age", OPTION_OTHER, 1, 0},
-    {"max_worker_age_jitter", OPTION_OTHER, 1, 0},
-    {"max_worker_rss", OPTION_OTHER, 1, 0},
-    {"watch", OPTION_OTHER, 1, 0},
-    {"access_logfile", OPTION_TEXT, 0, AT(config.access_logfile)},
-    {"access_logformat", OPTION_TEXT, 0, AT(config.access_logformat)},
-    {"error_logfile", OPTION_TEXT, 0, AT(config.error_logfile)},
-    {"peer_users", OPTION_TEXT, 0, AT(config.peer_users)},
-    {"roles", OPTION_OTHER, 0, 0},
-};
-
-enum {
-  OPTIONS = sizeof options_known / sizeof *options_known,
-  NAME_MAX_LEN = 32
-};
-
-static int least(int a, int b, int c) {
-  int two = a < b ? a : b;
-  return two < c ? two : c;
+static int is_other(const char *name, int serve) {
+  for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+    if (strcmp(others[i].name, name) == 0)
+      return serve || !others[i].serve_only;
+  return 0;
 }
 
-/* How many letters must change to turn `a` into `b` (Levenshtein). */
-static int distance(const char *a, const char *b) {
-  int row[NAME_MAX_LEN + 1];
-  int width = (int)strlen(b);
-  if (strlen(a) > NAME_MAX_LEN || width > NAME_MAX_LEN)
-    return INT_MAX;
-  for (int j = 0; j <= width; j++)
-    row[j] = j;
-  for (int i = 1; a[i - 1]; i++) {
-    int corner = row[0];
-    row[0] = i;
-    for (int j = 1; j <= width; j++) {
-      int above = row[j];
-      int change = corner + (a[i - 1] != b[j - 1]);
-      row[j] = least(above + 1, row[j - 1] + 1, change);
-      corner = above;
-    }
+static int free_held(lua_State *L) {
+  fcgi_options **held = luaL_checkudata(L, 1, HELD);
+  fcgi_options_free(*held);
+  *held = NULL;
+  return 0;
+}
+
+fcgi_options *fcgi_lua_options_push(lua_State *L) {
+  fcgi_options **held = lua_newuserdatauv(L, sizeof(fcgi_options *), 0);
+  *held = NULL;
+  if (luaL_newmetatable(L, HELD)) {
+    lua_pushcfunction(L, free_held);
+    lua_setfield(L, -2, "__gc");
   }
-  return row[width];
+  lua_setmetatable(L, -2);
+  if (fcgi_options_new(held, FCGI_LAUNCHER_LUA))
+    luaL_error(L, "out of memory");
+  return *held;
 }
 
-static const known_option *find(const char *name, int serve) {
-  for (int i = 0; i < OPTIONS; i++)
-    if (!strcmp(options_known[i].name, name) &&
-        (serve || !options_known[i].serve_only))
-      return &options_known[i];
-  return NULL;
+fcgi_options *fcgi_lua_options_at(lua_State *L, int index) {
+  fcgi_options **held = luaL_checkudata(L, index, HELD);
+  return *held;
 }
 
-static const known_option *nearest(const char *name, int serve) {
-  const known_option *best = NULL;
-  int best_distance = (int)strlen(name) / 3 + 2;
-  for (int i = 0; i < OPTIONS; i++) {
-    if (options_known[i].serve_only && !serve)
-      continue;
-    int d = distance(name, options_known[i].name);
-    if (d < best_distance) {
-      best = &options_known[i];
-      best_distance = d;
-    }
+/* Leave the object at the top to the table at `index`, for as long as that is
+   there. */
+static void hold(lua_State *L, int index) {
+  if (!luaL_getsubtable(L, LUA_REGISTRYINDEX, "fcgi.options.of")) {
+    lua_createtable(L, 0, 1);
+    lua_pushliteral(L, "k");
+    lua_setfield(L, -2, "__mode");
+    lua_setmetatable(L, -2);
   }
-  return best;
+  lua_pushvalue(L, index);
+  lua_pushvalue(L, -3);
+  lua_settable(L, -3);
+  lua_pop(L, 2);
 }
 
-static int refuse_with_list(lua_State *L, const char *name, int serve) {
+static int refuse(lua_State *L, const fcgi_option *option, const char *wanted) {
+  return luaL_error(L, "option '%s' must be %s (got %s)", option->name, wanted,
+                    luaL_tolstring(L, -1, NULL));
+}
+
+static int refuse_type(lua_State *L, const fcgi_option *option,
+                       const char *wanted) {
+  return luaL_error(L, "option '%s' must be %s (got a %s)", option->name,
+                    wanted, luaL_typename(L, -1));
+}
+
+static void refuse_value(lua_State *L, const fcgi_option *option) {
+  char wanted[160];
+  refuse(L, option, fcgi_option_wanted(option, wanted, sizeof wanted));
+}
+
+static void give_number(lua_State *L, fcgi_options *options,
+                        const fcgi_option *option, int64_t number) {
+  if (fcgi_options_set_number(options, FCGI_ORIGIN_PROGRAM, option->name,
+                              number))
+    refuse_value(L, option);
+}
+
+/* The string at the top. */
+static void give_text(lua_State *L, fcgi_options *options,
+                      const fcgi_option *option) {
+  size_t len;
+  const char *text;
+  if (lua_type(L, -1) != LUA_TSTRING)
+    refuse_type(L, option, "a string");
+  text = lua_tolstring(L, -1, &len);
+  if (strlen(text) != len)
+    luaL_error(L, "option '%s' has a NUL", option->name);
+  if (fcgi_options_set(options, FCGI_ORIGIN_PROGRAM, option->name, text))
+    refuse_value(L, option);
+}
+
+/* A list of texts and numbers at the top becomes one text. */
+static void join(lua_State *L, const fcgi_option *option) {
   luaL_Buffer text;
+  int list = lua_gettop(L);
+  lua_Integer count = luaL_len(L, list);
   luaL_buffinit(L, &text);
-  for (int i = 0; i < OPTIONS; i++) {
-    if (options_known[i].serve_only && !serve)
-      continue;
-    if (luaL_bufflen(&text))
-      luaL_addstring(&text, ", ");
-    luaL_addstring(&text, options_known[i].name);
+  for (lua_Integer i = 1; i <= count; i++) {
+    if (i > 1)
+      luaL_addchar(&text, ',');
+    if (lua_geti(L, list, i) != LUA_TSTRING && !lua_isinteger(L, -1))
+      refuse_type(L, option, "a string, or a list of strings and numbers");
+    luaL_addvalue(&text);
   }
   luaL_pushresult(&text);
-  return luaL_error(L, "unknown option '%s'; known are: %s", name,
-                    lua_tostring(L, -1));
+  lua_replace(L, list);
 }
 
-static int refuse(lua_State *L, const char *name, int serve) {
-  const known_option *near = nearest(name, serve);
-  if (near)
-    return luaL_error(L, "unknown option '%s', did you mean '%s'?", name,
-                      near->name);
-  return refuse_with_list(L, name, serve);
+static void give_list(lua_State *L, fcgi_options *options,
+                      const fcgi_option *option) {
+  lua_Integer count = lua_istable(L, -1) ? luaL_len(L, -1) : 0;
+  if (!lua_istable(L, -1))
+    give_text(L, options, option);
+  for (lua_Integer i = 1; i <= count; i++) {
+    lua_geti(L, -1, i);
+    give_text(L, options, option);
+    lua_pop(L, 1);
+  }
 }
 
-static lua_Integer positive(lua_State *L, const char *name, lua_Integer most) {
+/* 0 is "never" where there is such a thing. */
+static void give_integer(lua_State *L, fcgi_options *options,
+                         const fcgi_option *option) {
   int exact = 0;
-  lua_Integer value =
+  lua_Integer number =
       lua_type(L, -1) == LUA_TNUMBER ? lua_tointegerx(L, -1, &exact) : 0;
-  if (!exact || value < 1 || value > most)
-    luaL_error(L, "option '%s' must be a whole number from 1 to %I (got %s)",
-               name, (LUAI_UACINT)most, luaL_tolstring(L, -1, NULL));
-  return value;
+  if (exact && number == 0 && option->may_be_none)
+    give_number(L, options, option, -1);
+  else if (!exact || number < option->least || number > option->most)
+    refuse_value(L, option);
+  else
+    give_number(L, options, option, number);
 }
 
-/* Seconds become milliseconds; a field of 0 would mean the default, so that
-   "never waits" is -2 in the core. */
-static int milliseconds(lua_State *L, const known_option *option) {
-  lua_Number seconds = lua_tonumber(L, -1);
-  int wait = option->type == OPTION_WAIT;
-  if (wait && seconds == 0 && lua_type(L, -1) == LUA_TNUMBER)
-    return -2;
-  if (wait && seconds > 1e300)
-    return -1;
-  if (lua_type(L, -1) != LUA_TNUMBER || !(seconds >= 0.001) || seconds > 2e6)
-    luaL_error(L, "option '%s' must be a number of seconds (got %s)",
-               option->name, luaL_tolstring(L, -1, NULL));
-  return (int)(seconds * 1000);
+/* Seconds, at least a millisecond; math.huge is no limit. */
+static void give_seconds(lua_State *L, fcgi_options *options,
+                         const fcgi_option *option) {
+  lua_Number ms = lua_tonumber(L, -1) * 1000;
+  if (lua_type(L, -1) != LUA_TNUMBER || !(ms > 0))
+    refuse(L, option, "a number of seconds");
+  if (isinf(ms))
+    give_number(L, options, option, -1);
+  else if (ms > (lua_Number)option->most)
+    refuse(L, option, "a number of seconds");
+  else
+    give_number(L, options, option, ms < 1 ? 1 : (int64_t)ms);
 }
 
 /* Lua has no octal numbers: 660 and 0660 are the same number to it, so that
    only a text says clearly what is meant. */
-static unsigned octal(lua_State *L, const char *name) {
-  char *end = NULL;
-  unsigned long mode = 0;
-  const char *text = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "";
-  if (*text >= '0' && *text <= '7')
-    mode = strtoul(text, &end, 8);
-  if (!end || *end || mode < 1 || mode > 0777)
-    luaL_error(L,
-               "option '%s' must be octal digits in a string, such as "
-               "\"0660\"",
-               name);
-  return (unsigned)mode;
+static void give_mode(lua_State *L, fcgi_options *options,
+                      const fcgi_option *option) {
+  if (lua_type(L, -1) != LUA_TSTRING ||
+      fcgi_options_set(options, FCGI_ORIGIN_PROGRAM, option->name,
+                       lua_tostring(L, -1)))
+    refuse(L, option, "octal digits in a string, such as \"0660\"");
 }
 
-static fcgi_poller_kind poller(lua_State *L) {
-  static const char *const kinds[] = {"best", "epoll", "poll"};
-  if (lua_type(L, -1) == LUA_TSTRING)
-    for (int i = 0; i < 3; i++)
-      if (!strcmp(lua_tostring(L, -1), kinds[i]))
-        return (fcgi_poller_kind)i;
-  luaL_error(L, "option 'poller' must be \"best\", \"epoll\" or \"poll\"");
-  return FCGI_POLLER_BEST;
-}
-
-static const char *text(lua_State *L, const char *name) {
-  if (lua_type(L, -1) != LUA_TSTRING)
-    luaL_error(L, "option '%s' must be a string (got a %s)", name,
-               luaL_typename(L, -1));
-  return lua_tostring(L, -1);
-}
-
-static const char *url_path(lua_State *L, const char *name) {
-  const char *path = text(L, name);
-  if (*path && (*path != '/' || strlen(path) > 255))
-    luaL_error(L,
-               "option '%s' must be a path that begins with /, below 256 bytes "
-               "(got %s)",
-               name, path);
-  return path;
-}
-
-static int flag(lua_State *L, const char *name) {
-  if (!lua_isboolean(L, -1))
-    luaL_error(L, "option '%s' must be true or false (got a %s)", name,
-               luaL_typename(L, -1));
-  return lua_toboolean(L, -1) ? 1 : -1;
-}
-
-/* Store the value at the top of the stack where the option says. */
-static void store(lua_State *L, const known_option *option, void *field) {
-  switch (option->type) {
-  case OPTION_SIZE:
-    *(size_t *)field = (size_t)positive(L, option->name, LUA_MAXINTEGER);
-    break;
-  case OPTION_UINT32:
-    *(uint32_t *)field = (uint32_t)positive(L, option->name, UINT32_MAX);
-    break;
-  case OPTION_UINT64:
-    *(uint64_t *)field = (uint64_t)positive(L, option->name, LUA_MAXINTEGER);
-    break;
-  case OPTION_INT:
-    *(int *)field = (int)positive(L, option->name, INT_MAX);
-    break;
-  case OPTION_SECONDS:
-  case OPTION_WAIT:
-    *(int *)field = milliseconds(L, option);
-    break;
-  case OPTION_TEXT:
-    *(const char **)field = text(L, option->name);
-    break;
-  case OPTION_PATH:
-    *(const char **)field = url_path(L, option->name);
-    break;
-  case OPTION_MODE:
-    *(unsigned *)field = octal(L, option->name);
-    break;
-  case OPTION_POLLER:
-    *(fcgi_poller_kind *)field = poller(L);
-    break;
-  case OPTION_FLAG:
-    *(int *)field = flag(L, option->name);
-    break;
-  case OPTION_OTHER:
-    break;
+void fcgi_lua_options_give(lua_State *L, fcgi_options *options,
+                           const fcgi_option *option) {
+  switch (option->kind) {
+  case FCGI_OPTION_FLAG:
+    if (!lua_isboolean(L, -1))
+      refuse_type(L, option, "true or false");
+    give_number(L, options, option, lua_toboolean(L, -1));
+    return;
+  case FCGI_OPTION_PROCESSES:
+    if (lua_type(L, -1) == LUA_TSTRING) {
+      give_text(L, options, option);
+      return;
+    }
+    give_integer(L, options, option);
+    return;
+  case FCGI_OPTION_COUNT:
+  case FCGI_OPTION_BYTES:
+    give_integer(L, options, option);
+    return;
+  case FCGI_OPTION_SECONDS:
+    give_seconds(L, options, option);
+    return;
+  case FCGI_OPTION_MODE:
+    give_mode(L, options, option);
+    return;
+  default:
+    if (option->is_list && lua_istable(L, -1))
+      join(L, option);
+    if (option->repeatable)
+      give_list(L, options, option);
+    else
+      give_text(L, options, option);
   }
 }
 
-static void read_one(lua_State *L, int serve, fcgi_lua_options *options) {
+/* What is there for a program's own table. */
+static int applies(const fcgi_option *option, int serve) {
+  if (!(option->launchers & 1u << FCGI_LAUNCHER_LUA) ||
+      option->scope == FCGI_OPTION_FOR_COMMAND ||
+      strncmp(option->name, "reload", strlen("reload")) == 0)
+    return 0;
+  return serve || option->scope == FCGI_OPTION_FOR_SERVER ||
+         strcmp(option->name, "stream") == 0 ||
+         strcmp(option->name, "log_level") == 0;
+}
+
+static void read_one(lua_State *L, int serve, fcgi_options *given,
+                     fcgi_lua_options *options) {
   if (lua_type(L, -2) != LUA_TSTRING)
     luaL_error(L, "options are named: found a %s as a key",
                luaL_typename(L, -2));
   const char *name = lua_tostring(L, -2);
-  const known_option *option = find(name, serve);
-  if (!option) {
-    refuse(L, name, serve);
+  const fcgi_option *option = fcgi_option_find(name);
+  if (is_other(name, serve))
     return;
+  if (!option || strchr(name, '-')) {
+    fcgi_options_set(given, FCGI_ORIGIN_PROGRAM, name, "");
+    luaL_error(L, "%s",
+               option ? "options are named with '_'"
+                      : fcgi_options_message(given));
+  } else if (!applies(option, serve)) {
+    luaL_error(L, "option '%s' is for %s", name,
+               applies(option, 1) ? "fcgi.serve" : "fcgi-lua");
+  } else if (strcmp(name, "io_timeout") == 0 &&
+             lua_type(L, -1) == LUA_TNUMBER && lua_tonumber(L, -1) == 0) {
+    options->config.io_timeout_ms = FCGI_WAIT_NEVER;
+  } else {
+    fcgi_lua_options_give(L, given, option);
   }
-  if (!strcmp(name, "stream"))
-    options->config.body =
-        flag(L, name) > 0 ? FCGI_BODY_STREAM : FCGI_BODY_COLLECT;
-  else if (!strcmp(name, "threads"))
-    options->threads = positive(L, name, 1024);
-  else
-    store(L, option, (char *)options + option->offset);
 }
 
 void fcgi_lua_options_read(lua_State *L, int index, int serve,
@@ -306,11 +243,21 @@ void fcgi_lua_options_read(lua_State *L, int index, int serve,
   luaL_checktype(L, index, LUA_TTABLE);
   *options = (fcgi_lua_options){.config.size = sizeof options->config,
                                 .config.log_levels = (2u << FCGI_LOG_INFO) - 1,
-                                .threads = 1,
                                 .inherit = serve};
+  fcgi_options *given = fcgi_lua_options_push(L);
   lua_pushnil(L);
   while (lua_next(L, index)) {
-    read_one(L, serve, options);
-    lua_pop(L, 1);
+    int top = lua_gettop(L);
+    read_one(L, serve, given, options);
+    lua_settop(L, top - 1);
   }
+  fcgi_options_server(given, &options->config);
+  options->threads = fcgi_options_number(given, "threads");
+  if (serve && lua_getfield(L, index, "app") != LUA_TNIL) {
+    if (lua_type(L, -1) != LUA_TSTRING)
+      refuse_type(L, fcgi_option_find("app"), "a string");
+    options->app = lua_tostring(L, -1);
+  }
+  lua_settop(L, lua_gettop(L) - serve);
+  hold(L, index);
 }

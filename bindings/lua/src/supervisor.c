@@ -6,7 +6,6 @@
 #include <fastcgi/supervisor.h>
 #include <limits.h>
 #include <poll.h>
-#include <sched.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,66 +13,19 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum {
-  MOST_WORKERS = 4096,
-  PATIENCE_MS = 1000 /* For whoever reads what is said. */
-};
+enum { PATIENCE_MS = 1000 /* For whoever reads what is said. */ };
 
-typedef enum setting_type {
-  SETTING_TEXT,    /* A string, lent by the table. */
-  SETTING_LIST,    /* A string or a list of them, an array that ends in NULL. */
-  SETTING_COUNT,   /* An integer from 1 into an int or unsigned. */
-  SETTING_BYTES,   /* An integer from 1 into a uint64_t. */
-  SETTING_MODE,    /* Octal digits in a string. */
-  SETTING_FLAG,    /* A boolean into an int. */
-  SETTING_SECONDS, /* Seconds into int milliseconds; math.huge: no limit. */
-  SETTING_LONG     /* Seconds into int64_t milliseconds; likewise: never. */
-} setting_type;
-
-typedef struct setting {
-  const char *name;  /* The key. */
-  setting_type type; /* What its value is. */
-  size_t offset;     /* Into fcgi_supervisor_config. */
-} setting;
-
-#define AT(field) offsetof(fcgi_supervisor_config, field)
-
-static const setting settings[] = {
-    {"command", SETTING_LIST, AT(command)},
-    {"bind", SETTING_LIST, AT(bind)},
-    {"workers", SETTING_COUNT, AT(workers)},
-    {"backlog", SETTING_COUNT, AT(backlog)},
-    {"socket_mode", SETTING_MODE, AT(socket_mode)},
-    {"socket_user", SETTING_TEXT, AT(socket_user)},
-    {"socket_group", SETTING_TEXT, AT(socket_group)},
-    {"allow_from", SETTING_TEXT, AT(allow_from)},
-    {"user", SETTING_TEXT, AT(user)},
-    {"group", SETTING_TEXT, AT(group)},
-    {"allow_root", SETTING_FLAG, AT(allow_root)},
-    {"umask", SETTING_MODE, AT(umask)},
-    {"chdir", SETTING_TEXT, AT(chdir)},
-    {"pid", SETTING_TEXT, AT(pid)},
-    {"start_timeout", SETTING_SECONDS, AT(start_timeout_ms)},
-    {"graceful_timeout", SETTING_SECONDS, AT(graceful_timeout_ms)},
-    {"timeout", SETTING_SECONDS, AT(timeout_ms)},
-    {"max_worker_age", SETTING_LONG, AT(max_worker_age_ms)},
-    {"max_worker_age_jitter", SETTING_LONG, AT(max_worker_age_jitter_ms)},
-    {"max_worker_rss", SETTING_BYTES, AT(max_worker_rss)},
-    {"check_only", SETTING_FLAG, AT(check_only)},
-};
-enum { SETTINGS = sizeof settings / sizeof *settings };
-
-static int refuse(lua_State *L, const setting *row, const char *wanted) {
-  return luaL_error(L, "option '%s' must be %s (got %s)", row->name, wanted,
+static int refuse_list(lua_State *L, const char *name) {
+  return luaL_error(L, "option '%s' must be a list of strings (got %s)", name,
                     luaL_tolstring(L, -1, NULL));
 }
 
 /* The value at the top, a string or a list of them, becomes an array that
    stays on the stack in its place. */
-static const char *const *read_list(lua_State *L, const setting *row) {
+static const char *const *read_list(lua_State *L, const char *name) {
   int single = lua_type(L, -1) == LUA_TSTRING;
   if (!single && !lua_istable(L, -1))
-    refuse(L, row, "a string or a list of strings");
+    refuse_list(L, name);
   lua_Integer count = single ? 1 : luaL_len(L, -1);
   const char **list =
       lua_newuserdatauv(L, (size_t)(count + 1) * sizeof *list, 1);
@@ -81,7 +33,7 @@ static const char *const *read_list(lua_State *L, const setting *row) {
   lua_setiuservalue(L, -2, 1);
   for (lua_Integer i = 1; i <= count && !single; i++) {
     if (lua_geti(L, -2, i) != LUA_TSTRING)
-      refuse(L, row, "a list of strings");
+      refuse_list(L, name);
     list[i - 1] = lua_tostring(L, -1);
     lua_pop(L, 1);
   }
@@ -92,92 +44,30 @@ static const char *const *read_list(lua_State *L, const setting *row) {
   return count ? list : NULL;
 }
 
-static lua_Integer read_count(lua_State *L, const setting *row,
-                              lua_Integer most) {
-  int fine;
-  lua_Integer number = lua_tointegerx(L, -1, &fine);
-  if (!fine || number < 1 || number > most)
-    refuse(L, row, "a whole number from 1");
-  return number;
+/* What a process that watches has no use for. */
+static int is_for_workers(const fcgi_option *option) {
+  return option->scope == FCGI_OPTION_FOR_WORKER &&
+         (strcmp(option->name, "app") == 0 ||
+          strcmp(option->name, "threads") == 0 ||
+          strcmp(option->name, "stream") == 0);
 }
 
-static unsigned read_mode(lua_State *L, const setting *row) {
-  const char *text =
-      lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "none";
-  char *end;
-  unsigned long mode = strtoul(text, &end, 8);
-  if (*text < '0' || *text > '7' || *end || mode > 0777)
-    refuse(L, row, "octal digits in a string, such as \"0660\"");
-  return (unsigned)mode;
-}
-
-/* Milliseconds, 0 for what has no limit. */
-static int64_t read_seconds(lua_State *L, const setting *row) {
-  lua_Number seconds = lua_tonumber(L, -1);
-  if (lua_type(L, -1) != LUA_TNUMBER || !(seconds > 0))
-    refuse(L, row, "a number of seconds");
-  if (seconds > 1e12)
-    return 0;
-  return seconds < 0.001 ? 1 : (int64_t)(seconds * 1000);
-}
-
-static int read_short_seconds(lua_State *L, const setting *row) {
-  int64_t ms = read_seconds(L, row);
-  return ms == 0 && row->offset != AT(timeout_ms) ? INT_MAX
-         : ms > INT_MAX                           ? INT_MAX
-                                                  : (int)ms;
-}
-
-static int read_flag(lua_State *L, const setting *row) {
-  if (!lua_isboolean(L, -1))
-    refuse(L, row, "true or false");
-  return lua_toboolean(L, -1);
-}
-
-/* The value at the top; what has to stay takes its place. */
-static void read_setting(lua_State *L, const setting *row,
-                         fcgi_supervisor_config *config) {
-  void *field = (char *)config + row->offset;
-  switch (row->type) {
-  case SETTING_TEXT:
-    if (lua_type(L, -1) != LUA_TSTRING)
-      refuse(L, row, "a string");
-    *(const char **)field = lua_tostring(L, -1);
-    break;
-  case SETTING_LIST:
-    *(const char *const **)field = read_list(L, row);
-    break;
-  case SETTING_COUNT:
-    *(int *)field = (int)read_count(L, row, INT_MAX);
-    break;
-  case SETTING_BYTES:
-    *(uint64_t *)field = (uint64_t)read_count(L, row, LUA_MAXINTEGER);
-    break;
-  case SETTING_MODE:
-    *(unsigned *)field = read_mode(L, row);
-    break;
-  case SETTING_FLAG:
-    *(int *)field = read_flag(L, row);
-    break;
-  case SETTING_SECONDS:
-    *(int *)field = read_short_seconds(L, row);
-    break;
-  case SETTING_LONG:
-    *(int64_t *)field = read_seconds(L, row);
-    break;
-  }
-}
-
-/* Everything that the table at 1 says stays on the stack. */
+/* What the table at 1 says of options. What it is read into stays on the
+   stack. */
 static void read_settings(lua_State *L, fcgi_supervisor_config *config) {
+  const fcgi_option *option;
   luaL_checktype(L, 1, LUA_TTABLE);
-  luaL_checkstack(L, SETTINGS + 8, NULL);
-  for (int i = 0; i < SETTINGS; i++)
-    if (lua_getfield(L, 1, settings[i].name) != LUA_TNIL)
-      read_setting(L, &settings[i], config);
-  lua_getfield(L, 1, "umask");
-  config->has_umask = !lua_isnil(L, -1);
-  lua_pop(L, 1);
+  fcgi_options *options = fcgi_lua_options_push(L);
+  int top = lua_gettop(L);
+  for (size_t i = 0; (option = fcgi_option_at(i)); i++) {
+    if (option->launchers & 1u << FCGI_LAUNCHER_LUA &&
+        !is_for_workers(option) && lua_getfield(L, 1, option->name) != LUA_TNIL)
+      fcgi_lua_options_give(L, options, option);
+    lua_settop(L, top);
+  }
+  fcgi_options_supervisor(options, config);
+  if (lua_getfield(L, 1, "command") != LUA_TNIL)
+    config->command = read_list(L, "command");
 }
 
 /* run{...}: the exit status. Option `watch` has the directories and files whose
@@ -189,16 +79,11 @@ int fcgi_lua_supervisor_run(lua_State *L) {
   config.self = config.command;
   /* Our workers tell when they are ready. */
   config.ready_after_ms = FCGI_READY_WHEN_TOLD;
-  lua_getfield(L, 1, "quiet");
-  if (lua_toboolean(L, -1))
-    config.log_levels = 1u << FCGI_LOG_ERROR | 1u << FCGI_LOG_WARNING;
   /* Only the launcher asks for a check. */
   config.log_name = config.check_only ? "fcgi-lua" : "fcgi";
   fcgi_lua_watcher *watcher = NULL;
-  if (lua_getfield(L, 1, "watch") == LUA_TTABLE) {
-    const setting row = {"watch", SETTING_LIST, 0};
-    watcher = fcgi_lua_watch_start(L, read_list(L, &row));
-  }
+  if (lua_getfield(L, 1, "watch") == LUA_TTABLE)
+    watcher = fcgi_lua_watch_start(L, read_list(L, "watch"));
   int status = fcgi_supervisor_run(&config);
   if (watcher)
     fcgi_lua_watch_stop(watcher);
@@ -284,20 +169,6 @@ static int set_environment(lua_State *L) {
   return done(L, setenv(name, luaL_checkstring(L, 2), 1) < 0, name);
 }
 
-/* The processors that this process may use. */
-static int count_cpus(lua_State *L) {
-  long count = sysconf(_SC_NPROCESSORS_ONLN);
-#ifdef CPU_COUNT
-  cpu_set_t set;
-  if (sched_getaffinity(0, sizeof set, &set) == 0)
-    count = CPU_COUNT(&set);
-#endif
-  lua_pushinteger(L, count < 1              ? 1
-                     : count > MOST_WORKERS ? MOST_WORKERS
-                                            : count);
-  return 1;
-}
-
 int luaopen_fcgi_supervisor(lua_State *L) {
   static const luaL_Reg functions[] = {{"run", fcgi_lua_supervisor_run},
                                        {"is_worker", is_worker},
@@ -306,7 +177,7 @@ int luaopen_fcgi_supervisor(lua_State *L) {
                                        {"absolute", absolute},
                                        {"working_directory", working_directory},
                                        {"setenv", set_environment},
-                                       {"cpus", count_cpus},
+                                       {"options", fcgi_lua_launch_options},
                                        {"say", say},
                                        {NULL, NULL}};
   luaL_checkversion(L);

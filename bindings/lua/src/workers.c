@@ -4,22 +4,26 @@
 #include "lua_fcgi.h"
 #include <limits.h>
 #include <stdlib.h>
+#include <string.h>
 
-/* Options that mean nothing to a process that serves alone. */
-static const char *const needing[] = {
-    "user",           "group",          "pid",
-    "allow_root",     "umask",          "chdir",
-    "socket_user",    "socket_group",   "timeout",
-    "start_timeout",  "max_worker_age", "max_worker_age_jitter",
-    "max_worker_rss", "watch",
-};
+/* 1: the option means nothing to a process that serves alone. */
+static int needs_workers(const fcgi_option *option) {
+  return (option->scope == FCGI_OPTION_FOR_PROCESSES &&
+          strcmp(option->name, "workers") != 0) ||
+         strcmp(option->name, "umask") == 0 ||
+         strcmp(option->name, "chdir") == 0;
+}
 
 static void check_alone(lua_State *L) {
-  for (size_t i = 0; i < sizeof needing / sizeof *needing; i++) {
-    if (lua_getfield(L, 1, needing[i]) != LUA_TNIL)
-      luaL_error(L, "option '%s' needs option 'workers'", needing[i]);
-    lua_pop(L, 1);
+  const fcgi_option *option;
+  for (size_t i = 0; (option = fcgi_option_at(i)); i++) {
+    if (needs_workers(option) && lua_getfield(L, 1, option->name) != LUA_TNIL)
+      luaL_error(L, "option '%s' needs option 'workers'", option->name);
+    lua_settop(L, 1);
   }
+  if (lua_getfield(L, 1, "watch") != LUA_TNIL)
+    luaL_error(L, "option 'watch' needs option 'workers'");
+  lua_settop(L, 1);
 }
 
 /* The first index of the global table `arg`, which is at `index`. */
