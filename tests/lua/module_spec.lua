@@ -66,7 +66,7 @@ describe("options", function()
     refused("option 'threads' is for fcgi.serve", { threads = 1 })
     refused("option 'reload' is for fcgi-lua", { reload = true }, fcgi.serve)
     refused("there is no option 'ready_after'; fcgi run has it", { ready_after = 1 }, fcgi.serve)
-    refused("options are named with '_'", { ["io-timeout"] = 1 })
+    refused("option 'io-timeout': names are written with '_'", { ["io-timeout"] = 1 })
   end)
 
   it("of a wrong kind are refused", function()

@@ -222,11 +222,11 @@ static void read_one(lua_State *L, int serve, fcgi_options *given,
   const fcgi_option *option = fcgi_option_find(name);
   if (is_other(name, serve))
     return;
-  if (!option || strchr(name, '-')) {
+  if (strchr(name, '-')) {
+    luaL_error(L, "option '%s': names are written with '_'", name);
+  } else if (!option || !(option->launchers & 1u << FCGI_LAUNCHER_LUA)) {
     fcgi_options_set(given, FCGI_ORIGIN_PROGRAM, name, "");
-    luaL_error(L, "%s",
-               option ? "options are named with '_'"
-                      : fcgi_options_message(given));
+    luaL_error(L, "%s", fcgi_options_message(given));
   } else if (!applies(option, serve)) {
     luaL_error(L, "option '%s' is for %s", name,
                applies(option, 1) ? "fcgi.serve" : "fcgi-lua");

@@ -67,6 +67,7 @@ local fcgi = {}
 --- Options left out take the default named. Unknown keys are refused.
 ---@class fcgi.server_options
 ---@field bind? string|string[] unix:/path, unix:@name, host:port, [::1]:port, :port, fd:N
+---@field log_level? "error"|"warning"|"info"|"debug" least important messages that go to stderr: "info"
 ---@field stream? boolean a request starts before its body is whole: false
 ---@field poller? "best"|"epoll"|"poll" how to wait: "best"
 ---@field limit_params_size? integer parameters of a request, in bytes: 256 KiB
