@@ -67,7 +67,8 @@ shim_server *shim_server_new(void);
 /* Give up a handle. What still runs finishes; then the server is closed. */
 void shim_server_free(shim_server *server);
 
-/* Set a field of fcgi_server_config by its name, before the first listen. */
+/* Give a server an option by its name, before the first listen: a number, times
+   in whole seconds and 0 for no limit, or a text as on a command line. */
 void shim_server_set(shim_server *server, shim_error *error, const char *name,
                      size_t name_len, int64_t value);
 void shim_server_set_text(shim_server *server, shim_error *error,

@@ -13,10 +13,7 @@ struct shim_server {
   atomic_int closed;  /* 1 from close on. */
   atomic_int stopped; /* 1 once the core has said so. */
   fcgi_server *core;  /* NULL before the first listen. */
-  fcgi_server_config config; /* What the first listen makes it with. */
-  char *temp_dir;            /* Of the config, owned. */
-  char *allow;               /* Of the config, owned. */
-  char *root_path;           /* Of the config, owned. */
+  fcgi_options *options; /* What the first listen makes it with, or NULL. */
 };
 
 struct shim_request {

@@ -46,7 +46,6 @@ shim_server *shim_server_new(void) {
   shim_server *server = calloc(1, sizeof *server);
   if (!server)
     return NULL;
-  server->config.size = sizeof server->config;
   atomic_init(&server->handles, 1);
   atomic_init(&server->uses, 1);
   return server;
@@ -71,9 +70,7 @@ void shim_server_free(shim_server *server) {
   if (!server || atomic_fetch_sub(&server->handles, 1) > 1)
     return;
   shim_server_close(server);
-  free(server->temp_dir);
-  free(server->allow);
-  free(server->root_path);
+  fcgi_options_free(server->options);
   free(server);
 }
 
@@ -107,7 +104,14 @@ int shim_server_enter_core(shim_server *server, shim_error *error) {
 /* --- Calls ---------------------------------------------------------------- */
 
 static int make_core(shim_server *server, shim_error *error) {
-  int code = server->core ? 0 : fcgi_server_new(&server->core, &server->config);
+  fcgi_server_config config = {.size = sizeof config};
+  int code = 0;
+  if (!server->core) {
+    config.log_levels = (2u << FCGI_LOG_INFO) - 1;
+    if (server->options)
+      fcgi_options_server(server->options, &config);
+    code = fcgi_server_new(&server->core, &config);
+  }
   if (code)
     shim_fail(error, code,
               code == FCGI_ERR_SYSTEM ? strerror(errno)

@@ -234,21 +234,13 @@ static int choose_abort(fcgi_request *request, void *data) {
              : 0;
 }
 
-static int set_limit(fcgi_server_config *config, const char *limit) {
+static int set_limit(fcgi_options *options, const char *limit) {
   const char *equals = strchr(limit, '=');
-  size_t len = equals ? (size_t)(equals - limit) : 0;
-  unsigned long value = equals ? strtoul(equals + 1, NULL, 10) : 0;
-  if (len == 17 && memcmp(limit, "limit_params_size", len) == 0)
-    config->limit_params_size = value;
-  else if (len == 12 && memcmp(limit, "limit_params", len) == 0)
-    config->limit_params = (uint32_t)value;
-  else if (len == 15 && memcmp(limit, "max_multiplexed", len) == 0)
-    config->max_multiplexed = (uint32_t)value;
-  else if (len == 17 && memcmp(limit, "header_timeout_ms", len) == 0)
-    config->header_timeout_ms = (int)value;
-  else
+  char name[64];
+  if (!equals || snprintf(name, sizeof name, "%.*s", (int)(equals - limit),
+                          limit) >= (int)sizeof name)
     return -1;
-  return 0;
+  return fcgi_options_set(options, FCGI_ORIGIN_PROGRAM, name, equals + 1);
 }
 
 static int serve(const fcgi_server_config *config, const char *address,
@@ -269,6 +261,7 @@ static int serve(const fcgi_server_config *config, const char *address,
 int main(int argc, char **argv) {
   fcgi_server_config config = {.size = sizeof config, .drain_silence_ms = 200};
   fcgi_handler handler = {.size = sizeof handler};
+  fcgi_options *limits;
   const int all = argc > 2 && strcmp(argv[1], "spec") == 0;
   if (all) {
     config.body = FCGI_BODY_STREAM;
@@ -282,12 +275,17 @@ int main(int argc, char **argv) {
     handler.on_request = handlers[i].on_request;
     handler.on_abort = handlers[i].on_abort;
   }
+  if (fcgi_options_new(&limits, FCGI_LAUNCHER_RUN))
+    return 1;
   for (int i = 3; i < argc; i++)
-    if (set_limit(&config, argv[i]))
+    if (set_limit(limits, argv[i]))
       handler.on_request = NULL;
+  fcgi_options_server(limits, &config);
   if (!handler.on_request) {
     fprintf(stderr, "usage: app HANDLER ADDRESS [LIMIT=NUMBER...]\n");
     return 2;
   }
-  return serve(&config, argv[2], &handler, all ? THREADS : 1);
+  int status = serve(&config, argv[2], &handler, all ? THREADS : 1);
+  fcgi_options_free(limits);
+  return status;
 }

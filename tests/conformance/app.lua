@@ -106,12 +106,8 @@ local options = {
   drain_silence = 0.2,
 }
 for i = 3, #arg do
-  local key, value = arg[i]:match("^([%w_]+)=(%d+)$")
-  if key == "header_timeout_ms" then
-    options.header_timeout = value / 1000
-  else
-    options[key] = math.tointeger(value)
-  end
+  local key, value = arg[i]:match("^([%w_]+)=([%d.]+)s?$")
+  options[key] = tonumber(value)
 end
 local served, message = fcgi.serve(options)
 if not served then

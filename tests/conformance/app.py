@@ -18,7 +18,7 @@ LIMITS = {
     "limit_params_size": ("limit_params_size", int),
     "limit_params": ("limit_params", int),
     "max_multiplexed": ("max_multiplexed", int),
-    "header_timeout_ms": ("header_timeout", lambda text: int(text) / 1000),
+    "header_timeout": ("header_timeout", lambda text: float(text.removesuffix("s"))),
 }
 
 

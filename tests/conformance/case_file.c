@@ -57,7 +57,7 @@ static void set_limit(fcgi_session_config *config, char *word) {
     config->max_multiplexed = (uint32_t)value;
   else if (strcmp(word, "limit_connections") == 0)
     config->report_conns = (uint32_t)value;
-  else if (strcmp(word, "header_timeout_ms") != 0) /* A server's. */
+  else if (strcmp(word, "header_timeout") != 0) /* A server's. */
     fail_msg("unknown limit '%s'", word);
 }
 

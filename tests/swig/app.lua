@@ -346,11 +346,10 @@ end
 
 local name, address = arg[1], arg[2]
 local server = fcgi.Server()
-server:set("drain_silence_ms", 200)
-server:set("body", (name == "early" or name == "spec") and 1 or 0)
+server:set_text("drain_silence", "0.2")
+server:set("stream", (name == "early" or name == "spec") and 1 or 0)
 for i = 3, #arg do
-  local key, value = arg[i]:match "^([%w_]+)=(%d+)$"
-  server:set(key, math.tointeger(value))
+  server:set_text(arg[i]:match "^([%w_]+)=(.+)$")
 end
 server:listen(address)
 if pulling[name] then

@@ -422,11 +422,11 @@ $pulling = [
 
 [, $name, $address] = $argv;
 $server = new FastCGIServer();
-$server->set('drain_silence_ms', 200);
-$server->set('body', (int)in_array($name, ['early', 'spec']));
+$server->set_text('drain_silence', '0.2');
+$server->set('stream', (int)in_array($name, ['early', 'spec']));
 foreach (array_slice($argv, 3) as $option) {
     [$key, $value] = explode('=', $option);
-    $server->set($key, (int)$value);
+    $server->set_text($key, $value);
 }
 $server->listen($address);
 if (isset($pulling[$name])) {

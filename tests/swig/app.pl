@@ -309,8 +309,8 @@ my %pulling = (
 
 my ($name, $address, @options) = @ARGV;
 my $server = FastCGI::Swig::Server->new;
-$server->set('drain_silence_ms', 200);
-$server->set('body', $name =~ /^(?:early|spec)$/ ? 1 : 0);
-$server->set(split /=/) for @options;
+$server->set_text('drain_silence', '0.2');
+$server->set('stream', $name =~ /^(?:early|spec)$/ ? 1 : 0);
+$server->set_text(split /=/) for @options;
 $server->listen($address);
 $pulling{$name} ? $pulling{$name}->($server) : $server->serve($answering{$name});

@@ -362,11 +362,11 @@ ANSWERING = {f.__name__: f for f in (echo, data, params, early, page, fault, big
 
 def main(name, address, *options):
     server = fastcgi_swig.Server()
-    server.set("drain_silence_ms", 200)
-    server.set("body", int(name in ("early", "spec")))
+    server.set_text("drain_silence", "0.2")
+    server.set("stream", int(name in ("early", "spec")))
     for option in options:
         key, _, value = option.partition("=")
-        server.set(key, int(value))
+        server.set_text(key, value)
     server.listen(address)
     if name in PULLING:
         PULLING[name](server)

@@ -355,11 +355,11 @@ PULLING = {
 
 name, address, *options = ARGV
 server = Server.new
-server.set("drain_silence_ms", 200)
-server.set("body", %w[early spec].include?(name) ? 1 : 0)
+server.set_text("drain_silence", "0.2")
+server.set("stream", %w[early spec].include?(name) ? 1 : 0)
 options.each do |option|
   key, value = option.split("=")
-  server.set(key, Integer(value))
+  server.set_text(key, value)
 end
 server.listen(address)
 PULLING.key?(name) ? PULLING[name].call(server) : server.serve(ANSWERING[name])

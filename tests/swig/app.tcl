@@ -382,10 +382,10 @@ namespace eval pulling {
 
 set options [lassign $argv name address]
 set server [fastcgi::Server]
-$server set drain_silence_ms 200
-$server set body [expr {$name in {early spec}}]
+$server set_text drain_silence 0.2
+$server set stream [expr {$name in {early spec}}]
 foreach option $options {
-    $server set {*}[split $option =]
+    $server set_text {*}[split $option =]
 }
 $server listen $address
 if {[info commands pulling::$name] ne ""} {

@@ -75,7 +75,7 @@ def ask_until_refused(taken):
 
 def test_a_request_is_one_threads_at_a_time(address):
     server = fastcgi_swig.Server()
-    server.set("body", 1)
+    server.set("stream", 1)
     server.listen(address)
     with Client(address) as client:
         client.send(request(1, get_params())[:-8])  # Without the end of STDIN.
@@ -167,7 +167,7 @@ def test_references(server, address):
         (lambda server: server.run(print, "nonsense"), fastcgi_swig.Error),
         (lambda server: server.set("backlog", "1"), TypeError),
         (lambda server: server.set("backlog", 2**64), OverflowError),
-        (lambda server: server.set_text("allow", "\u20ac"), UnicodeEncodeError),
+        (lambda server: server.set_text("allow_from", "\u20ac"), UnicodeEncodeError),
         (lambda server: fastcgi_swig.Server().accept(0), fastcgi_swig.Error),
     ],
 )

@@ -26,7 +26,7 @@ BLOCKING = {
 @pytest.mark.parametrize("call", BLOCKING)
 def test_interrupt(tmp_path, call):
     text = f"""{HEAD}
-    server.set("body", 1)
+    server.set("stream", 1)
     server.listen(ARGV[0])
     begin
       {BLOCKING[call]}
