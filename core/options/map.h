@@ -233,8 +233,8 @@
   X(access_logfile, TEXT("FILE", "none"), SERVER, EVERYWHERE,                  \
     IN_SERVER(const char *, access_logfile), OR_EMPTY, GUNICORN,               \
     HELP("File that gets a line for each request; - is stderr."))              \
-  X(access_logformat, TEXT("FORMAT", "combined"), SERVER, EVERYWHERE,          \
-    IN_SERVER(const char *, access_logformat), GUNICORN,                       \
+  X(access_logformat, TEXT("FORMAT", NULL), STANDARD("combined"), SERVER,      \
+    EVERYWHERE, IN_SERVER(const char *, access_logformat), GUNICORN,           \
     HELP("Form of those lines: common, combined, json, or a text with the "    \
          "atoms of gunicorn."))                                                \
   X(error_logfile, TEXT("FILE", "stderr"), SERVER, EVERYWHERE,                 \
@@ -258,11 +258,11 @@
 #define FCGI_OPTION_GROUPS(GROUP)                                              \
   GROUP("Serving", FCGI_OPTION_MAP_SERVING)                                    \
   GROUP("Processes", FCGI_OPTION_MAP_PROCESSES)                                \
-  GROUP("Life of a worker", FCGI_OPTION_MAP_LIFE)                              \
   GROUP("Limits", FCGI_OPTION_MAP_LIMITS)                                      \
   GROUP("Time", FCGI_OPTION_MAP_TIME)                                          \
   GROUP("Access", FCGI_OPTION_MAP_ACCESS)                                      \
   GROUP("Observation", FCGI_OPTION_MAP_OBSERVATION)                            \
+  GROUP("Life of a worker", FCGI_OPTION_MAP_LIFE)                              \
   GROUP("The command itself", FCGI_OPTION_MAP_COMMAND)
 
 /* X(name, what to use instead): options of gunicorn that are not here. */

@@ -54,7 +54,7 @@ def test_the_network_needs_a_list(tcp):
 
 @pytest.mark.parametrize("allow", ["", [], "nonsense", "127.0.0.1,", "127.0.0.1/33"])
 def test_a_list_with_a_mistake_is_refused(allow):
-    with pytest.raises(ValueError, match="cannot listen: allow list|allow_from=: must be a text"):
+    with pytest.raises(ValueError, match=r"cannot listen: allow list|allow_from=: must be a text"):
         fastcgi.Server("127.0.0.1:0", allow_from=allow)
 
 

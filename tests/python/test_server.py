@@ -128,7 +128,11 @@ def test_what_is_no_socket_is_left_alone(tmp_path):
         ({"backlog": 0}, ValueError, "must be a whole number from 1 to 2,147,483,647"),
         ({"backlog": -5}, ValueError, "must be a whole number from 1 to 2,147,483,647"),
         ({"backlog": "9"}, TypeError, "backlog must be an int, not str"),
-        ({"limit_params": 1 << 70}, ValueError, "limit_params=1180591620717411303424: must be a whole number from 1 to"),
+        (
+            {"limit_params": 1 << 70},
+            ValueError,
+            "limit_params=1180591620717411303424: must be a whole",
+        ),
         ({"io_timeout": 0}, ValueError, ": must be a time such as"),
         ({"status_path": "x"}, ValueError, "status_path=x: must be a path that begins with /"),
         ({"request_timeout": 0}, ValueError, "request_timeout=0: must be a time such as"),

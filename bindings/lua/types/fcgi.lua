@@ -67,42 +67,90 @@ local fcgi = {}
 --- Options left out take the default named. Unknown keys are refused.
 ---@class fcgi.server_options
 ---@field bind? string|string[] unix:/path, unix:@name, host:port, [::1]:port, :port, fd:N
----@field log_level? "error"|"warning"|"info"|"debug" least important messages that go to stderr: "info"
----@field stream? boolean a request starts before its body is whole: false
----@field poller? "best"|"epoll"|"poll" how to wait: "best"
----@field limit_params_size? integer parameters of a request, in bytes: 256 KiB
----@field limit_params? integer parameters of a request: 1024
----@field max_multiplexed? integer requests open at once on a connection: 1024
----@field no_multiplex? boolean ask web servers for one request at a time on a connection: $FASTCGI_NO_MULTIPLEX or no
----@field limit_connections? integer connections open at once: what open files leave, at most 65536
----@field body_memory? integer bytes of a collected body in memory, the rest goes to a file: 256 KiB
----@field limit_request_body? integer bytes of a collected body, more is answered 413: 1 GiB
----@field temp_dir? string directory of those files: $TMPDIR or /tmp
----@field input_window? integer unread bytes of a streamed body: 256 KiB
----@field output_window? integer unsent bytes of an answer: 256 KiB
----@field connection_memory? integer what requests of one connection may hold: $FASTCGI_CONNECTION_MEMORY or 4 MiB
----@field server_memory? integer what those of all connections may: $FASTCGI_SERVER_MEMORY or 256 MiB
----@field io_timeout? number seconds for one read or write, 0 never waits, math.huge without end: 60
----@field header_timeout? number seconds for the parameters of a request: 30
----@field idle_timeout? number seconds for a kept connection without a request: 90
----@field root_path? string where the application is mounted, "" for nowhere: $FASTCGI_ROOT_PATH or the web server's
----@field status_path? string path at which the server answers with its status: $FASTCGI_STATUS_PATH or none
----@field ping_path? string path at which the server answers "pong": $FASTCGI_PING_PATH or none
----@field request_timeout? number seconds a request may take, then 504: $FASTCGI_REQUEST_TIMEOUT or no limit
----@field max_requests? integer requests of a worker, or of a server that then stops: $FASTCGI_MAX_REQUESTS or any
----@field max_requests_jitter? integer up to so many more, at random: $FASTCGI_MAX_REQUESTS_JITTER or 0
----@field slow_log? number seconds after which a request gets into the log: $FASTCGI_SLOW_LOG or never
----@field access_logfile? string file of a line for each request, "-" is stderr, "" none: $FASTCGI_ACCESS_LOGFILE
----@field access_logformat? string "common", "json", "%(h)s %(s)s": $FASTCGI_ACCESS_LOGFORMAT or "combined"
----@field error_logfile? string file for the server's lines and those of request:log: $FASTCGI_ERROR_LOGFILE or stderr
----@field drain_silence? number seconds of silence that end the draining of an unread body: 0.5
----@field drain_timeout? number seconds for draining one: 30
----@field drain_bytes? integer bytes of it: 4 GiB
----@field backlog? integer connections that wait to be accepted: 4096
----@field socket_mode? string mode of a unix socket in octal digits: "0660"
----@field allow_from? string who may connect over TCP, "127.0.0.1, 10.0.0.0/8, ::1": else only loopback is listened on
----@field peer_users? string whose processes may connect over unix sockets: whoever the socket's mode lets
 ---@field roles? fcgi.roles other roles than the responder's: all three standard ones go to the handler
+--- Times are seconds, math.huge for no limit; an `io_timeout` of 0 never waits. Modes are octal digits.
+--- Of a server; ./dev options writes these:
+--- Start a request before its body has come. Default: no.
+---@field stream? boolean
+--- Least important messages that still go to stderr. Default: info.
+---@field log_level? "error"|"warning"|"info"|"debug"
+--- Most bytes in the parameters of a request; a larger one gets 431. Default: 256K.
+---@field limit_params_size? integer
+--- Most parameters of a request; one with more gets 431. Default: 1024.
+---@field limit_params? integer
+--- Largest body that is collected; a longer one gets 413. Default: 1G.
+---@field limit_request_body? integer
+--- Most connections that a process has open at once; others wait. Default: what the limit of open
+--- files leaves, at most 65536.
+---@field limit_connections? integer
+--- Most requests that are open at once on a connection; others get 503. Default: 1024.
+---@field max_multiplexed? integer
+--- Tell web servers that ask to send one request at a time over a connection. Default: no.
+---@field no_multiplex? boolean
+--- Most bytes of a collected body in memory; the rest goes to a temporary file. Default: 256K.
+---@field body_memory? integer
+--- Most bytes that the requests of a connection hold; new ones get 503. Default: 4M.
+---@field connection_memory? integer
+--- Most bytes that the requests of all connections of a process hold; new ones get 503. Default:
+--- 256M.
+---@field server_memory? integer
+--- Most unread bytes of a streamed body before its connection is no longer read. Default: 256K.
+---@field input_window? integer
+--- Most unsent bytes of an answer before its writer waits. Default: 256K.
+---@field output_window? integer
+--- Most bytes of a body that nobody reads; then its connection is closed. Default: 4G.
+---@field drain_bytes? integer
+--- Directory of temporary files. Default: $TMPDIR, or /tmp.
+---@field temp_dir? string
+--- Longest time from the first byte of a request to the end of its parameters. Default: 30s.
+---@field header_timeout? number
+--- Longest wait of one read or write of a request; a collected body that makes no progress for this
+--- long gets 408. Default: 60s.
+---@field io_timeout? number
+--- Longest time that a kept connection stays without a request. Default: 90s.
+---@field idle_timeout? number
+--- Longest time that a request may take; then the client gets 504. Default: no limit.
+---@field request_timeout? number
+--- Silence after which the unread rest of a body is given up. Default: 0.5s.
+---@field drain_silence? number
+--- Longest time that the unread rest of a body is waited for. Default: 30s.
+---@field drain_timeout? number
+--- Addresses and CIDR blocks that may connect over TCP, with commas between. Default: loopback.
+---@field allow_from? string|(string|integer)[]
+--- Users, by name or number, whose processes may connect over unix sockets, with commas between.
+--- Default: anyone whom the mode of the socket allows.
+---@field peer_users? string|(string|integer)[]
+--- Mode of the unix sockets that are made, in octal. Default: 660.
+---@field socket_mode? string
+--- Most connections that wait to be accepted. Default: 4096.
+---@field backlog? integer
+--- Path where the application is mounted, such as /shop; an empty one says nowhere. Default: what
+--- the web server says.
+---@field root_path? string
+--- How the server waits: epoll is for Linux, poll for every system. Default: best.
+---@field poller? "best"|"epoll"|"poll"
+--- Path that the server answers with its status. Default: none.
+---@field status_path? string
+--- Path that the server answers with "pong". Default: none.
+---@field ping_path? string
+--- Time after which a request gets into the log, with what its handler does. Default: never.
+---@field slow_log? number
+--- File that gets a line for each request; - is stderr. Default: none.
+---@field access_logfile? string
+--- Form of those lines: common, combined, json, or a text with the atoms of gunicorn. Default:
+--- combined.
+---@field access_logformat? string
+--- File that gets the messages of the server and what requests write to STDERR; - is stderr.
+--- Default: stderr.
+---@field error_logfile? string
+--- Requests after which a worker is replaced; a server without a supervisor stops. Default: never.
+---@field max_requests? integer
+--- Largest random number that is added to --max-requests. Default: 0.
+---@field max_requests_jitter? integer
+--- Longest time that a graceful stop waits for running requests; then they are aborted. Default:
+--- 30s.
+---@field graceful_timeout? number
+--- End of these.
 
 --- One of `handler`, `roles` and `app` is needed. Without `bind` it serves what
 --- it inherits: LISTEN_FDS of systemd, else a listening descriptor 0, else the
@@ -111,24 +159,42 @@ local fcgi = {}
 ---@field handler? fcgi.handler answers every request, on this thread and in this state
 ---@field app? string a file that returns the handler, or {handler = function?, roles = fcgi.roles?, stream = boolean?}
 ---@field args? string[] arguments of that file
----@field threads? integer threads; above 1 each loads `app` in a state of its own: 1
 ---@field listening? fun(addresses: string[]): string? called before it serves; what it returns is logged
----@field workers? integer processes that serve, each this program executed again: docs/processes.md
----@field user? string become this user once everything is opened; this and all below need `workers`
----@field group? string likewise this group: the user's
----@field allow_root? boolean workers may run as root: false
----@field umask? string of files that are made, in octal digits
----@field chdir? string where workers start
----@field pid? string a file for the process id
----@field socket_user? string owner of a unix socket
----@field socket_group? string its group
----@field timeout? number seconds after which a worker that has not come by is killed: never
----@field start_timeout? number seconds to become ready: 60
----@field graceful_timeout? number seconds to finish what runs: 30
----@field max_worker_age? number seconds after which a worker is replaced: never
----@field max_worker_age_jitter? number up to so much earlier, at random: 0
----@field max_worker_rss? integer bytes of memory above which it is replaced: never
----@field watch? string[] directories and files whose changes replace the workers
+---@field watch? string[] directories and files whose changes replace the workers; needs `workers`
+--- Those below but threads need `workers`, each of which is this program executed again: docs/processes.md.
+--- Of processes; ./dev options writes these:
+--- Threads that serve requests in each process. Default: 1.
+---@field threads? integer
+--- Directory to change to before anything is loaded. Default: the current directory.
+---@field chdir? string
+--- Permissions that new files do not get, in octal. Default: inherited.
+---@field umask? string
+--- Processes that serve below a supervisor; auto starts one for each processor, fewer within a
+--- quota. Default: $WEB_CONCURRENCY, or one process.
+---@field workers? integer|"auto"
+--- User, by name or number, whom workers become. Default: unchanged.
+---@field user? string
+--- Group, by name or number, which workers become. Default: the user's.
+---@field group? string
+--- Let workers run as root. Default: no.
+---@field allow_root? boolean
+--- File that holds the supervisor's process id, and a lock. Default: none.
+---@field pid? string
+--- Owner, by name or number, of the unix sockets that are made. Default: unchanged.
+---@field socket_user? string
+--- Group, by name or number, of the unix sockets that are made. Default: unchanged.
+---@field socket_group? string
+--- Longest time that a worker may take to become ready. Default: 60s.
+---@field start_timeout? number
+--- Longest time without a sign of life from a worker; then it is killed. Default: no limit.
+---@field timeout? number
+--- Age at which a worker is replaced. Default: never.
+---@field max_worker_age? number
+--- Longest random time that is taken off --max-worker-age. Default: 0.
+---@field max_worker_age_jitter? number
+--- Most memory that a worker may use; then it is replaced. Default: no limit.
+---@field max_worker_rss? integer
+--- End of those.
 
 --- Serve until SIGTERM or SIGINT, which finish what runs; a second one, or
 --- SIGQUIT, aborts it. Blocks the calling thread. Signal masks are put back.

@@ -109,9 +109,7 @@ def check(addresses: Sequence[str], options: Mapping[str, Any]) -> int:
     """Say on stderr what would keep a supervisor from starting: 1; 0 when
     nothing would. Whoever looks may be another user than who starts it."""
     own = _own(options) | {"allow_root": True}
-    return _core.supervise(
-        command=[_interpreter()], bind=list(addresses), check_config=True, **own
-    )
+    return _core.supervise(command=[_interpreter()], bind=list(addresses), check_config=True, **own)
 
 
 def supervise(

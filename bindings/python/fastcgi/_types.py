@@ -19,74 +19,132 @@ Application: TypeAlias = Handler | WSGI
 
 
 class Options(TypedDict, total=False):
-    """The options of a server; one left out has the default named here."""
+    """The options of a server. Times are seconds, None for no limit; numbers of bytes
+    and requests may be 0 where "never" or "no limit" is the default."""
 
-    root_path: str | None  # Where the application is mounted: what the web server says.
-    poller: Literal["best", "epoll", "poll"]
-    log_level: Literal["error", "warning", "info", "debug"]  # "info".
-    limit_params_size: int  # Bytes of parameters of a request: 256 KiB.
-    limit_params: int  # Parameters of a request: 1,024.
-    limit_request_body: int  # Bytes of a collected body: 1 GiB.
-    limit_connections: int  # Open at once: what the limit of files leaves.
-    max_multiplexed: int  # Requests at once on a connection: 1,024.
-    no_multiplex: bool | None  # Web servers that ask are told to send one request at a time
-    # over a connection: they are not, or $FASTCGI_NO_MULTIPLEX.
-    body_memory: int  # Of a collected body, the rest goes to a file: 256 KiB.
-    temp_dir: str  # Where those files are: $TMPDIR or /tmp.
-    input_window: int  # Unread bytes of a streamed body: 256 KiB.
-    output_window: int  # Unsent bytes of an answer: 256 KiB.
-    connection_memory: int  # What requests of one connection may hold: 4 MiB, or
-    # $FASTCGI_CONNECTION_MEMORY.
-    server_memory: int  # What those of all connections may: 256 MiB, or $FASTCGI_SERVER_MEMORY.
-    io_timeout: float | None  # One read or write of a request: 60.
-    header_timeout: float | None  # To the end of a request's head: 30.
-    idle_timeout: float | None  # A kept connection without a request: 90.
-    drain_silence: float | None  # Until an unread body is given up: 0.5.
-    drain_timeout: float | None  # All the time for an unread body: 30.
-    drain_bytes: int  # All the bytes of it: 4 GiB.
-    backlog: int  # Connections that wait to be accepted: 4,096.
-    socket_mode: int  # Mode of a unix socket: 0o660.
-    allow_from: str | Iterable[str] | None  # Addresses and CIDR blocks that may connect over
-    # TCP. Without it anyone may, but only loopback is listened on.
-    peer_users: Iterable[int | str] | None  # Users, by number or name, whose processes may
-    # connect over unix sockets: whoever the socket's mode lets.
-    status_path: str | None  # Where the server answers with its status; "" for nowhere:
-    # $FASTCGI_STATUS_PATH.
-    ping_path: str | None  # Where the server answers "pong"; "" for nowhere: $FASTCGI_PING_PATH.
-    request_timeout: float | None  # A request may take, then the client gets 504: no limit, or
-    # $FASTCGI_REQUEST_TIMEOUT.
-    max_requests: int | None  # After so many requests the worker is replaced; without a
-    # supervisor the server stops: never, or $FASTCGI_MAX_REQUESTS.
-    max_requests_jitter: int | None  # Up to so many more, at random: none.
-    slow_log: float | None  # A request that takes longer gets into the log: never, or
-    # $FASTCGI_SLOW_LOG.
-    access_logfile: str  # A line for each request goes there; "-" is stderr, "" nowhere:
-    # $FASTCGI_ACCESS_LOGFILE.
-    access_logformat: str  # "common", "combined", "json" or gunicorn's atoms: combined, or
-    # $FASTCGI_ACCESS_LOGFORMAT.
-    error_logfile: str  # The server's lines go there, and write_stderr's; "-" is stderr:
-    # $FASTCGI_ERROR_LOGFILE.
+    # Of a server: ./dev options writes these.
+    # Least important messages that still go to stderr. One of error, warning, info, debug.
+    # Default: info.
+    log_level: Literal["error", "warning", "info", "debug"] | None
+    # Most bytes in the parameters of a request; a larger one gets 431. Default: 256K.
+    limit_params_size: int | None
+    # Most parameters of a request; one with more gets 431. Default: 1024.
+    limit_params: int | None
+    # Largest body that is collected; a longer one gets 413. Default: 1G.
+    limit_request_body: int | None
+    # Most connections that a process has open at once; others wait. Default: what the limit of
+    # open files leaves, at most 65536.
+    limit_connections: int | None
+    # Most requests that are open at once on a connection; others get 503. Default: 1024.
+    max_multiplexed: int | None
+    # Tell web servers that ask to send one request at a time over a connection. Default: no.
+    no_multiplex: bool | None
+    # Most bytes of a collected body in memory; the rest goes to a temporary file. Default:
+    # 256K.
+    body_memory: int | None
+    # Most bytes that the requests of a connection hold; new ones get 503. Default: 4M.
+    connection_memory: int | None
+    # Most bytes that the requests of all connections of a process hold; new ones get 503.
+    # Default: 256M.
+    server_memory: int | None
+    # Most unread bytes of a streamed body before its connection is no longer read. Default:
+    # 256K.
+    input_window: int | None
+    # Most unsent bytes of an answer before its writer waits. Default: 256K.
+    output_window: int | None
+    # Most bytes of a body that nobody reads; then its connection is closed. Default: 4G.
+    drain_bytes: int | None
+    # Directory of temporary files. Default: $TMPDIR, or /tmp.
+    temp_dir: str | None
+    # Longest time from the first byte of a request to the end of its parameters. Default: 30s.
+    header_timeout: float | None
+    # Longest wait of one read or write of a request; a collected body that makes no progress
+    # for this long gets 408. Default: 60s.
+    io_timeout: float | None
+    # Longest time that a kept connection stays without a request. Default: 90s.
+    idle_timeout: float | None
+    # Longest time that a request may take; then the client gets 504. Default: no limit.
+    request_timeout: float | None
+    # Silence after which the unread rest of a body is given up. Default: 0.5s.
+    drain_silence: float | None
+    # Longest time that the unread rest of a body is waited for. Default: 30s.
+    drain_timeout: float | None
+    # Addresses and CIDR blocks that may connect over TCP, with commas between. Default:
+    # loopback.
+    allow_from: str | Iterable[str] | None
+    # Users, by name or number, whose processes may connect over unix sockets, with commas
+    # between. Default: anyone whom the mode of the socket allows.
+    peer_users: str | Iterable[int | str] | None
+    # Mode of the unix sockets that are made, in octal. Default: 660.
+    socket_mode: int | None
+    # Most connections that wait to be accepted. Default: 4096.
+    backlog: int | None
+    # Path where the application is mounted, such as /shop; an empty one says nowhere. Default:
+    # what the web server says.
+    root_path: str | None
+    # How the server waits: epoll is for Linux, poll for every system. One of best, epoll, poll.
+    # Default: best.
+    poller: Literal["best", "epoll", "poll"] | None
+    # Path that the server answers with its status. Default: none.
+    status_path: str | None
+    # Path that the server answers with "pong". Default: none.
+    ping_path: str | None
+    # Time after which a request gets into the log, with what its handler does. Default: never.
+    slow_log: float | None
+    # File that gets a line for each request; - is stderr. Default: none.
+    access_logfile: str | None
+    # Form of those lines: common, combined, json, or a text with the atoms of gunicorn.
+    # Default: combined.
+    access_logformat: str | None
+    # File that gets the messages of the server and what requests write to STDERR; - is stderr.
+    # Default: stderr.
+    error_logfile: str | None
+    # Requests after which a worker is replaced; a server without a supervisor stops. Default:
+    # never.
+    max_requests: int | None
+    # Largest random number that is added to --max-requests. Default: 0.
+    max_requests_jitter: int | None
+    # End of these.
 
 
 class ServeOptions(Options, total=False):
     """What serve and main take beside them; all need `workers`."""
 
-    user: str  # Become this user, once everything is opened.
-    group: str  # Likewise this group: the user's.
-    allow_root: bool  # Workers may run as root: False.
-    umask: int  # Of files that are made.
-    chdir: str  # Workers start in this directory.
-    pid: str  # A file for the process id.
-    socket_user: str  # Owner of a unix socket.
-    socket_group: str  # Group of it.
-    timeout: float | None  # Kill a worker that has not come by for so long: no limit.
-    start_timeout: float | None  # To become ready: 60.
-    max_worker_age: float | None  # Replace a worker then: never.
-    max_worker_age_jitter: float | None  # Up to so much earlier, at random.
-    max_worker_rss: int | None  # Replace a worker that uses more bytes: never.
-    reload: bool  # Replace the workers when the code changes: False.
-    reload_extra_file: Iterable[str]  # Look at these files too.
-    reload_engine: Literal["auto", "poll"]  # Whether watchfiles is used: "auto".
+    # Of processes: ./dev options writes these.
+    # Directory to change to before anything is loaded. Default: the current directory.
+    chdir: str | None
+    # Permissions that new files do not get, in octal. Default: inherited.
+    umask: int | None
+    # User, by name or number, whom workers become. Default: unchanged.
+    user: str | None
+    # Group, by name or number, which workers become. Default: the user's.
+    group: str | None
+    # Let workers run as root. Default: no.
+    allow_root: bool | None
+    # File that holds the supervisor's process id, and a lock. Default: none.
+    pid: str | None
+    # Owner, by name or number, of the unix sockets that are made. Default: unchanged.
+    socket_user: str | None
+    # Group, by name or number, of the unix sockets that are made. Default: unchanged.
+    socket_group: str | None
+    # Longest time that a worker may take to become ready. Default: 60s.
+    start_timeout: float | None
+    # Longest time without a sign of life from a worker; then it is killed. Default: no limit.
+    timeout: float | None
+    # Replace the workers when the code changes; for development. Default: no.
+    reload: bool | None
+    # File whose changes replace the workers too. Repeatable. Default: none.
+    reload_extra_file: str | Iterable[str] | None
+    # How changes are seen: poll looks once a second, even where watchfiles is installed. One of
+    # auto, poll. Default: auto.
+    reload_engine: Literal["auto", "poll"] | None
+    # Age at which a worker is replaced. Default: never.
+    max_worker_age: float | None
+    # Longest random time that is taken off --max-worker-age. Default: 0.
+    max_worker_age_jitter: float | None
+    # Most memory that a worker may use; then it is replaced. Default: no limit.
+    max_worker_rss: int | None
+    # End of those.
 
 
 class ServerOptions(Options, total=False):

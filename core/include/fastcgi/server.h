@@ -61,104 +61,160 @@ typedef enum fcgi_log_level {
 typedef void (*fcgi_log_fn)(fcgi_log_level level, const char *line,
                             void *user_data);
 
-/* A field left 0 takes the default named beside it. Copied by _new. */
+/* A field left 0 takes, where it is an option, the value of FASTCGI_ and its
+   name in capitals of the environment, without "_ms", FASTCGI_IO_TIMEOUT=30s,
+   and else its default. Texts are copied by _new; times are milliseconds. A
+   time or a number that may be without a limit is so with -1, and a flag is
+   off; io_timeout_ms has FCGI_WAIT_FOREVER and FCGI_WAIT_NEVER, too. */
 typedef struct fcgi_server_config {
-  size_t size;                 /* sizeof(fcgi_server_config). */
-  fcgi_allocator allocator;    /* The C library's. */
-  fcgi_poller_kind poller;     /* FCGI_POLLER_BEST. */
-  fcgi_body_mode body;         /* FCGI_BODY_COLLECT. */
-  unsigned events;             /* fcgi_server_next: an or of 1u << type to be
-                                  told of beside REQUEST: none. */
-  size_t limit_params_size;    /* Per request: 256 KiB. */
-  uint32_t limit_params;       /* Per request: 1,024. */
-  uint32_t max_multiplexed;    /* Open at once per connection: 1,024. */
-  uint32_t limit_connections;  /* Open at once: what the limit of open files
-                                leaves, at most 65,536. */
-  size_t body_memory;          /* Of a collected body in memory, the rest goes
-                                  to a temporary file: 256 KiB. */
-  uint64_t limit_request_body; /* Of a collected body, more is answered 413:
-                        1 GiB. */
-  const char *temp_dir;    /* Directory of those files; listen refuses a wrong
-                              one, or warns of the default: $TMPDIR or
-                              /tmp. */
-  size_t input_window;     /* Unread bytes of a streamed body, before the
-                              connection is no longer read: 256 KiB. */
-  size_t output_window;    /* Unsent bytes of an answer, before writes
-                              wait: 256 KiB. */
-  int io_timeout_ms;       /* One read or write of a request: 60,000;
-                              or FCGI_WAIT_FOREVER, FCGI_WAIT_NEVER. A
-                              collected body silent as long gets 408. */
-  int header_timeout_ms;   /* From a record's first byte to the end of
-                              PARAMS: 30,000. */
-  int idle_timeout_ms;     /* A kept connection without a request:
-                              90,000. */
-  int drain_silence_ms;    /* Silence after which the unread rest of a body
-                              is given up: 500. */
-  int drain_timeout_ms;    /* All the time for draining one: 30,000. */
-  uint64_t drain_bytes;    /* All the bytes of it: 4 GiB. */
-  int backlog;             /* listen(2): 4,096. */
-  unsigned socket_mode;    /* Mode of a unix socket made: 0660. */
-  fcgi_log_fn log;         /* stderr, which nobody waits for. */
-  void *log_data;          /* Handed to `log`. */
-  const char *allow_from;  /* Who may connect over TCP: addresses and CIDR
-                         blocks with commas between, "127.0.0.1,
-                         10.0.0.0/8, fd00::/8". NULL: anyone, but then
-                         only loopback is listened on. */
-  const char *peer_users;  /* Whose processes may connect over unix sockets
-                              (SO_PEERCRED): users by name or number, with
-                              commas between. NULL: anyone whom the socket's
-                              mode allows. */
-  const char *status_path; /* A request for this path is answered by the
-                              server itself, with its status; "" for none.
-                              $FASTCGI_STATUS_PATH, or none. */
-  const char *ping_path;   /* A request for this path is answered "pong" by
-                              the server itself; "" for none.
-                              $FASTCGI_PING_PATH, or none. */
-  int request_timeout_ms;  /* From the moment a request is ready for a handler
-                              to its end; then the client gets 504.
-                              $FASTCGI_REQUEST_TIMEOUT seconds, or none; -1
-                              for none. */
-  int slow_log_ms;         /* A request that is older gets into the log, with
-                                  what its handler does. $FASTCGI_SLOW_LOG
-                                  seconds, or none; -1 for none. */
-  uint64_t max_requests;   /* Requests after which the process asks its
-                              supervisor for another one in its place or,
-                              without one, stops gracefully.
-                              $FASTCGI_MAX_REQUESTS, or never. */
-  uint64_t max_requests_jitter; /* Up to so many more, at random.
-                             $FASTCGI_MAX_REQUESTS_JITTER, or 0. */
-  const char *access_logfile;   /* A line for each request goes to this file,
-                              which   may be a named pipe; "-" is stderr, "" none,
-                              /dev/stdout a copy of that descriptor.
-                               $FASTCGI_ACCESS_LOGFILE, or none. */
-  const char
-      *access_logformat;     /* "common", "combined", "json", or a text with
-                            atoms, "%(h)s %(r)s %(s)s"; listen refuses others.
-                            $FASTCGI_ACCESS_LOGFORMAT, or combined. */
-  const char *error_logfile; /* The server's lines and what requests write to
-                            STDERR go to this file, likewise, and no longer
-                            to `log`. $FASTCGI_ERROR_LOGFILE, or none. */
-  int graceful_timeout_ms;   /* How long a graceful stop may take that a signal
-                                asks of fcgi_serve_signals; then it stops at once.
-                                $FASTCGI_GRACEFUL_TIMEOUT seconds, or without
-                                end; -1 for that. */
-  unsigned log_levels;      /* What of the server's goes to stderr where neither
-                               `log` nor an error log is: an or of 1u << level,
+  size_t size;              /* sizeof(fcgi_server_config). */
+  fcgi_allocator allocator; /* The C library's. */
+  fcgi_body_mode body;      /* FCGI_BODY_COLLECT. */
+  unsigned events;          /* What fcgi_server_next tells beside REQUEST: an or
+                               of 1u << type. */
+  fcgi_log_fn log;          /* stderr, which nobody waits for. */
+  void *log_data;           /* Handed to `log`. */
+  unsigned log_levels;      /* What goes to stderr where neither `log` nor an
+                               error log is: an or of 1u << level. Default:
                                ERROR and WARNING. */
-  int no_multiplex;         /* 1: web servers that ask are told to send one
-                               request at a time over a connection. -1: they
-                               may send more. $FASTCGI_NO_MULTIPLEX, or -1. */
-  const char *root_path;    /* Where applications are mounted, "/shop": what
-                               fcgi_request_path gives as script_name; "" for
-                               nowhere. $FASTCGI_ROOT_PATH, or what the web
-                               server says. */
-  size_t connection_memory; /* What the requests open on one connection may
-                               hold: 4 MiB. As it fills, windows shrink and
-                               bodies go to their files; then new requests get
-                               503, as they do over server_memory.
-                               $FASTCGI_CONNECTION_MEMORY, such as 4M. */
-  size_t server_memory;     /* The same of all connections: 256 MiB, or
-                               $FASTCGI_SERVER_MEMORY. */
+
+  /* `./dev options` writes the following fields. */
+
+  /* --- Limits --- */
+
+  /* Most bytes in the parameters of a request; a larger one gets 431. Default:
+     256K. */
+  size_t limit_params_size;
+
+  /* Most parameters of a request; one with more gets 431. Default: 1024. */
+  uint32_t limit_params;
+
+  /* Largest body that is collected; a longer one gets 413. Default: 1G. */
+  uint64_t limit_request_body;
+
+  /* Most connections that a process has open at once; others wait. Default:
+     what the limit of open files leaves, at most 65536. */
+  uint32_t limit_connections;
+
+  /* Most requests that are open at once on a connection; others get 503.
+     Default: 1024. */
+  uint32_t max_multiplexed;
+
+  /* Tell web servers that ask to send one request at a time over a connection.
+     Default: no. */
+  int no_multiplex;
+
+  /* Most bytes of a collected body in memory; the rest goes to a temporary
+     file. Default: 256K. */
+  size_t body_memory;
+
+  /* Most bytes that the requests of a connection hold; new ones get 503.
+     Default: 4M. */
+  size_t connection_memory;
+
+  /* Most bytes that the requests of all connections of a process hold; new ones
+     get 503. Default: 256M. */
+  size_t server_memory;
+
+  /* Most unread bytes of a streamed body before its connection is no longer
+     read. Default: 256K. */
+  size_t input_window;
+
+  /* Most unsent bytes of an answer before its writer waits. Default: 256K. */
+  size_t output_window;
+
+  /* Most bytes of a body that nobody reads; then its connection is closed.
+     Default: 4G. */
+  uint64_t drain_bytes;
+
+  /* Directory of temporary files. Default: $TMPDIR, or /tmp. */
+  const char *temp_dir;
+
+  /* --- Time --- */
+
+  /* Longest time from the first byte of a request to the end of its parameters.
+     Default: 30s. */
+  int header_timeout_ms;
+
+  /* Longest wait of one read or write of a request; a collected body that makes
+     no progress for this long gets 408. Default: 60s. */
+  int io_timeout_ms;
+
+  /* Longest time that a kept connection stays without a request. Default:
+     90s. */
+  int idle_timeout_ms;
+
+  /* Longest time that a request may take; then the client gets 504. Default: no
+     limit. */
+  int request_timeout_ms;
+
+  /* Silence after which the unread rest of a body is given up. Default:
+     0.5s. */
+  int drain_silence_ms;
+
+  /* Longest time that the unread rest of a body is waited for. Default: 30s. */
+  int drain_timeout_ms;
+
+  /* --- Access --- */
+
+  /* Addresses and CIDR blocks that may connect over TCP, with commas between.
+     Default: loopback. */
+  const char *allow_from;
+
+  /* Users, by name or number, whose processes may connect over unix sockets,
+     with commas between. Default: anyone whom the mode of the socket allows. */
+  const char *peer_users;
+
+  /* Mode of the unix sockets that are made, in octal. Default: 660. */
+  unsigned socket_mode;
+
+  /* Most connections that wait to be accepted. Default: 4096. */
+  int backlog;
+
+  /* Path where the application is mounted, such as /shop; an empty one says
+     nowhere. Default: what the web server says. */
+  const char *root_path;
+
+  /* How the server waits: epoll is for Linux, poll for every system. Default:
+     best. */
+  fcgi_poller_kind poller;
+
+  /* --- Observation --- */
+
+  /* Path that the server answers with its status. Default: none. */
+  const char *status_path;
+
+  /* Path that the server answers with "pong". Default: none. */
+  const char *ping_path;
+
+  /* Time after which a request gets into the log, with what its handler does.
+     Default: never. */
+  int slow_log_ms;
+
+  /* File that gets a line for each request; - is stderr. Default: none. */
+  const char *access_logfile;
+
+  /* Form of those lines: common, combined, json, or a text with the atoms of
+     gunicorn. Default: combined. */
+  const char *access_logformat;
+
+  /* File that gets the messages of the server and what requests write to
+     STDERR; - is stderr. Default: stderr. */
+  const char *error_logfile;
+
+  /* --- Life of a worker --- */
+
+  /* Requests after which a worker is replaced; a server without a supervisor
+     stops. Default: never. */
+  uint64_t max_requests;
+
+  /* Largest random number that is added to --max-requests. Default: 0. */
+  uint64_t max_requests_jitter;
+
+  /* Longest time that a graceful stop waits for running requests; then they are
+     aborted. Default: 30s. */
+  int graceful_timeout_ms;
+  /* End of the fields of options. */
 } fcgi_server_config;
 
 /* One event of a server. The caller sets `size`; a later version fills no more

@@ -1,0 +1,315 @@
+# SPDX-License-Identifier: MIT
+"""What is generated from core/options/map.h, the one list of options: the tables of docs, the
+annotations of Python, the types of Lua and the fields of fcgi_server_config.
+
+`./dev options` writes them; with --check the files that are not current are named instead.
+"""
+
+import ast
+import re
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+SOURCE = Path(__file__).resolve().parents[2]
+CC = "cc"
+
+# What the words of the map become: items of a Python dictionary.
+WORDS = r"""
+#define NULL None
+#define INT_MAX 2147483647
+#define MOST 0
+#define MOST_SIZE 0
+#define MOST_TIME 0
+#define TEXT(value_, unset_) "kind": "text", "value": value_, "unset": unset_
+#define USERS(value_, unset_) "kind": "users", "value": value_, "unset": unset_
+#define URL_PATH(unset_) "kind": "path", "value": "PATH", "unset": unset_
+#define FLAG "kind": "flag"
+#define NUMBER(value_, standard_) "value": value_, "standard": standard_
+#define COUNT(value_, standard_, least, most) "kind": "count", NUMBER(value_, standard_)
+#define COUNT_OR_AUTO(value_, unset_, least, most) "kind": "processes", NUMBER(value_, None), \
+  "unset": unset_
+#define BYTES(value_, standard_, least, most) "kind": "bytes", NUMBER(value_, standard_)
+#define SECONDS(value_, standard_, least, most) "kind": "seconds", NUMBER(value_, standard_)
+#define MODE(standard_, least) "kind": "mode", NUMBER("MODE", standard_)
+#define CHOICE(value_, standard_, words_) "kind": "choice", NUMBER(value_, standard_), \
+  "words": words_
+#define UNSET(unset_) "unset": unset_
+#define STANDARD(standard_) "standard": standard_
+#define SERVER "scope": "server"
+#define WORKER "scope": "worker"
+#define PROCESSES "scope": "processes"
+#define COMMAND "scope": "command"
+#define PYTHON "launchers": ["python"]
+#define RUN "launchers": ["run"]
+#define APPS "launchers": ["python", "lua"]
+#define EVERYWHERE "launchers": ["python", "lua", "run"]
+#define IN_SERVER(type, field) "type": #type, "field": #field
+#define IN_SUPERVISOR(field) "supervisor": #field
+#define LETTER(letter_) "letter": letter_
+#define REPEATED "repeated": True
+#define POSITIONAL "positional": True
+#define COMMAS "commas": True
+#define LEVELS "levels": True
+#define OR_NONE "none": True
+#define OR_NEVER "never": True
+#define OR_EMPTY "empty": True
+#define GUNICORN "gunicorn": True
+#define HELP(help_) "help": help_
+#define ROW(name_, ...) @{"name": #name_, __VA_ARGS__}@
+#define GROUP(title, map) @{"title": title}@ map(ROW)
+#include "options/map.h"
+FCGI_OPTION_GROUPS(GROUP)
+"""
+
+LAUNCHERS = {"python": "Python", "lua": "Lua", "run": "`fcgi run`"}
+
+
+class Option(NamedTuple):
+    """One option of the map."""
+
+    name: str
+    kind: str
+    scope: str
+    launchers: list[str]
+    help: str
+    group: str
+    value: str | None = None
+    standard: str | None = None
+    unset: str | None = None
+    words: str | None = None
+    type: str | None = None
+    field: str | None = None
+    supervisor: str | None = None
+    letter: str | None = None
+    repeated: bool = False
+    positional: bool = False
+    commas: bool = False
+    levels: bool = False
+    none: bool = False
+    never: bool = False
+    empty: bool = False
+    gunicorn: bool = False
+
+    @property
+    def default(self) -> str:
+        return self.standard or self.unset or "-"
+
+    @property
+    def flag(self) -> str:
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def text(self) -> str:
+        """The help, with the words of a choice and whether there may be several."""
+        more = f" One of {self.words}." if self.words else ""
+        return self.help + more + (" Repeatable." if self.repeated else "")
+
+
+def read_map() -> list[Option]:
+    command = [CC, "-E", "-P", "-undef", "-I", str(SOURCE / "core"), "-"]
+    done = subprocess.run(command, input=WORDS, check=True, capture_output=True, text=True)
+    options: list[Option] = []
+    group = ""
+    for text in re.findall(r"@(\{.*?\})@", done.stdout, re.S):
+        row: dict[str, Any] = ast.literal_eval(text)
+        if "title" in row:
+            group = row["title"]
+        else:
+            options.append(Option(group=group, **row))
+    return options
+
+
+# --- The manual ------------------------------------------------------------------
+
+
+def groups(options: list[Option]) -> Iterator[tuple[str, list[Option]]]:
+    for title in dict.fromkeys(option.group for option in options):
+        yield title, [option for option in options if option.group == title]
+
+
+def cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def as_typed(option: Option) -> str:
+    if option.positional:
+        return f"`{option.value}`"
+    name = f"{option.flag} {option.value}" if option.value else option.flag
+    return f"`-{option.letter}`, `{name}`" if option.letter else f"`{name}`"
+
+
+def told(option: Option) -> str:
+    """The help, and who has the option where not all have it."""
+    if len(option.launchers) == len(LAUNCHERS):
+        return option.text
+    return f"{option.text} ({', '.join(LAUNCHERS[one] for one in option.launchers)})"
+
+
+def processes_page(options: list[Option]) -> list[str]:
+    lines = []
+    for title, members in groups(options):
+        lines += ["", f"### {title}", "", "| option | default | |", "|---|---|---|"]
+        lines += [
+            f"| {as_typed(one)} | {cell(one.default)} | {cell(told(one))} |" for one in members
+        ]
+    same = ", ".join(f"`{one.flag}`" for one in options if one.gunicorn)
+    wrapped = textwrap.wrap(f"As in gunicorn are {same}.", 80, break_on_hyphens=False)
+    return [*lines, "", *wrapped, ""]
+
+
+def run_page(options: list[Option]) -> list[str]:
+    lines = ["", "| option | meaning | without it |", "|---|---|---|"]
+    for one in options:
+        if "run" in one.launchers:
+            names = f"`{one.flag}`, `-{one.letter}`" if one.letter else f"`{one.flag}`"
+            lines.append(f"| {names} | {cell(one.text)} | {cell(one.default)} |")
+    return [*lines, ""]
+
+
+# --- Bindings ---------------------------------------------------------------------
+
+
+def of_server(option: Option) -> bool:
+    return option.scope == "server" or option.name in ("stream", "log_level")
+
+
+def python_type(option: Option) -> str:
+    if option.kind == "choice":
+        words = ", ".join(f'"{word}"' for word in (option.words or "").split(", "))
+        return f"Literal[{words}]"
+    if option.commas:
+        return "str | Iterable[int | str]" if option.kind == "users" else "str | Iterable[str]"
+    if option.repeated:
+        return "str | Iterable[str]"
+    kinds = {"flag": "bool", "seconds": "float", "count": "int", "bytes": "int", "mode": "int"}
+    return kinds.get(option.kind, "str")
+
+
+def python_fields(options: list[Option], has: Callable[[Option], bool]) -> list[str]:
+    lines = []
+    for one in options:
+        if "python" in one.launchers and has(one):
+            lines += [
+                f"    # {line}" for line in textwrap.wrap(f"{one.text} {default_of(one)}", 90)
+            ]
+            lines.append(f"    {one.name}: {python_type(one)} | None")
+    return lines
+
+
+def default_of(option: Option) -> str:
+    return f"Default: {'no' if option.kind == 'flag' else option.default}."
+
+
+def python_server(options: list[Option]) -> list[str]:
+    left_out = ("graceful_timeout", "stream")
+    return python_fields(options, lambda one: of_server(one) and one.name not in left_out)
+
+
+def of_processes(option: Option) -> bool:
+    shared = option.scope == "processes" and option.name != "workers"
+    return shared or option.name in ("chdir", "umask")
+
+
+def python_processes(options: list[Option]) -> list[str]:
+    return python_fields(options, of_processes)
+
+
+def lua_type(option: Option) -> str:
+    if option.kind == "choice":
+        return "|".join(f'"{word}"' for word in (option.words or "").split(", "))
+    if option.commas:
+        return "string|(string|integer)[]"
+    kinds = {"flag": "boolean", "seconds": "number", "count": "integer", "bytes": "integer",
+             "processes": 'integer|"auto"'}  # fmt: skip
+    return kinds.get(option.kind, "string")
+
+
+def lua_fields(options: list[Option], has: Callable[[Option], bool]) -> list[str]:
+    lines = []
+    for one in options:
+        if "lua" in one.launchers and has(one) and not one.name.startswith("reload"):
+            lines += [f"--- {line}" for line in textwrap.wrap(f"{one.help} {default_of(one)}", 96)]
+            lines.append(f"---@field {one.name}? {lua_type(one)}")
+    return lines
+
+
+def lua_server(options: list[Option]) -> list[str]:
+    return lua_fields(options, of_server)
+
+
+def lua_serve(options: list[Option]) -> list[str]:
+    return lua_fields(options, lambda one: one.name in ("threads", "workers") or of_processes(one))
+
+
+# --- The header -------------------------------------------------------------------
+
+
+def header(options: list[Option]) -> list[str]:
+    lines = []
+    for title, members in groups(options):
+        fields = [one for one in members if one.scope == "server" and one.field]
+        if fields:
+            lines += ["", f"  /* --- {title} --- */"]
+        for one in fields:
+            text = f"/* {one.help} {default_of(one)}~*/"  # The end stays with the last word.
+            wrapped = textwrap.wrap(text, 80, initial_indent="  ", subsequent_indent="     ")
+            lines += ["", *(line.replace("~", " ") for line in wrapped)]
+            space = "" if (one.type or "").endswith("*") else " "
+            lines.append(f"  {one.type}{space}{one.field};")
+    return lines
+
+
+# --- Files -------------------------------------------------------------------------
+
+# Where what stands: a file, the line before it and the one behind it.
+PLACES: list[tuple[str, str, str, Callable[[list[Option]], list[str]]]] = [
+    ("docs/processes.md", "<!-- options: ./dev options -->", "<!-- end of options -->",
+     processes_page),
+    ("docs/run.md", "<!-- options: ./dev options -->", "<!-- end of options -->", run_page),
+    ("bindings/python/fastcgi/_types.py", "    # Of a server: ./dev options writes these.",
+     "    # End of these.", python_server),
+    ("bindings/python/fastcgi/_types.py", "    # Of processes: ./dev options writes these.",
+     "    # End of those.", python_processes),
+    ("bindings/lua/types/fcgi.lua", "--- Of a server; ./dev options writes these:",
+     "--- End of these.", lua_server),
+    ("bindings/lua/types/fcgi.lua", "--- Of processes; ./dev options writes these:",
+     "--- End of those.", lua_serve),
+    ("core/include/fastcgi/server.h", "  /* `./dev options` writes the following fields. */",
+     "  /* End of the fields of options. */", header),
+]  # fmt: skip
+
+
+def renewed(text: str, begin: str, end: str, lines: list[str]) -> str:
+    """The text with these lines between the two."""
+    before, found, rest = text.partition(begin + "\n")
+    _, closed, after = rest.partition(end + "\n")
+    if not found or not closed:
+        raise ValueError(f"there is no '{begin}' or no '{end}'")
+    return before + found + "".join(f"{line}\n" for line in lines) + closed + after
+
+
+def stale() -> dict[Path, str]:
+    """Files that are not current, and what they should be."""
+    options = read_map()
+    texts: dict[Path, str] = {}
+    for name, begin, end, make in PLACES:
+        path = SOURCE / name
+        texts[path] = renewed(texts.get(path, path.read_text()), begin, end, make(options))
+    return {path: text for path, text in texts.items() if path.read_text() != text}
+
+
+def main(arguments: list[str]) -> int:
+    changed = stale()
+    for path, text in changed.items():
+        print(path.relative_to(SOURCE))
+        if "--check" not in arguments:
+            path.write_text(text)
+    return 1 if changed and "--check" in arguments else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
