@@ -148,7 +148,7 @@ def count_all(names: tuple[str, ...] = ()) -> dict[str, int]:
             "multiplexed": [RELEASE / "examples/c/hello", "unix:{path}"],
             "python": [*python, "hello_budget:application"],
             "handler": [*python, "hello_budget:handler"],
-            "lua": [*lua, "--bind", "unix:{path}", "--quiet"],
+            "lua": [*lua, "--bind", "unix:{path}", "--log-level", "warning"],
         }
         found = {}
         for name in names or NAMES:
