@@ -158,7 +158,8 @@ static int print_help(fcgi_options *options, const fcgi_option *option) {
   snprintf(text, sizeof text, "%s%s%s%s%s%s%s", option->help,
            option->words ? " One of " : "", option->words ? option->words : "",
            option->words ? "." : "", option->repeatable ? " Repeatable." : "",
-           standard ? " Default: " : "", standard ? standard : "");
+           standard && !option->positional ? " Default: " : "",
+           standard && !option->positional ? standard : "");
   int error = fcgi__options_print(options, "%s", left);
   return error ? error : print_wrapped(options, len, text);
 }

@@ -56,7 +56,6 @@ def require_php(address: str, directory: Path) -> None:
 def test_options_are_those_of_the_help():
     help_text = fcgi("run", "--help").stdout.decode()
     names = dict.fromkeys(re.findall(r"--[a-z-]+", help_text.partition("Sizes take")[0]))
-    del names["--help"]
     short = dict(re.findall(r"-(\w), (--[a-z-]+)", help_text))
     letters = {name: letter for letter, name in short.items()}
     shown = [row[0] for row in rows("Options")[1:]]

@@ -23,7 +23,7 @@ PAGE = (SOURCE / "docs" / "processes.md").read_text()
 
 # A value of each kind that is nobody's default.
 VALUES = {
-    "text": "x", "users": "root", "path": "/x", "count": "7", "processes": "7", "bytes": "7K",
+    "text": "x", "users": "root", "path": "/x", "count": "7", "processes": "7", "bytes": "7M",
     "seconds": "7s", "mode": "007",
 }  # fmt: skip
 
@@ -61,7 +61,7 @@ def value(option: Option) -> str:
         return (option.words or "").split(", ")[-1]
     if option.name == "role":
         return "authorizer=app:check"
-    return VALUES[option.kind]
+    return VALUES.get(option.kind, "true")
 
 
 def quoted(option: Option, text: str) -> str:
@@ -123,9 +123,10 @@ def test_help_and_the_manual_have_every_option(launcher: str, directory: Path):
     done = run(launcher, directory, "--help")
     assert (done.returncode, done.stderr) == (0, "")
     for one in OPTIONS:
-        there = one.positional or f"  {one.flag}" in done.stdout.replace(", --", "   --")
-        assert there == (launcher in one.launchers), one.name
-        assert one.positional or f"`{one.flag}" in PAGE
+        if not one.positional:
+            there = f"  {one.flag}" in done.stdout.replace(", --", "   --")
+            assert there == (launcher in one.launchers), one.name
+            assert f"{one.flag}" in PAGE
 
 
 @pytest.mark.parametrize("launcher", COMMANDS)
