@@ -7,7 +7,6 @@
 #include "observe/logs.h"
 
 enum {
-  FCGI__LOG_QUEUE = 1024 * 1024,      /* Bytes of a log's queue. */
   FCGI__LOG_STDERR_QUEUE = 256 * 1024 /* Of that for standard error. */
 };
 

@@ -16,14 +16,15 @@ enum { PIECE = 4096 }; /* Bytes of STDERR in a line. */
 
 static const char *const names[] = {"error log", "access log"};
 
-int fcgi__logs_set(fcgi__logs *logs, fcgi__log_which which, const char *path) {
+int fcgi__logs_set(fcgi__logs *logs, fcgi__log_which which, const char *path,
+                   size_t room) {
   fcgi__log *log = &logs->logs[which];
   size_t size = path ? strlen(path) + 1 : 0;
   char *copy;
   if (!path)
     return 0;
   copy = fcgi__realloc(&logs->allocator, NULL, size);
-  log->room = FCGI__LOG_QUEUE;
+  log->room = room;
   log->queue = fcgi__realloc(&logs->allocator, NULL, log->room);
   if (copy)
     memcpy(copy, path, size);

@@ -88,7 +88,8 @@ void fcgi__logs_end(fcgi__logs *logs);
 
 /* Name the file of a log, before it is opened; NULL is none. 0, or
    FCGI_ERR_NOMEM. */
-int fcgi__logs_set(fcgi__logs *logs, fcgi__log_which which, const char *path);
+int fcgi__logs_set(fcgi__logs *logs, fcgi__log_which which, const char *path,
+                   size_t room);
 /* Open what is named, once: 0, or FCGI_ERR_SYSTEM with errno and the reason in
    `why`. */
 int fcgi__logs_open(fcgi__logs *logs, char *why, size_t size);

@@ -83,9 +83,11 @@ int fcgi__server_logs_new(fcgi_server *server) {
   observer->logs = fcgi__logs_make(&server->allocator, &sink);
   if (!observer->logs)
     return FCGI_ERR_NOMEM;
-  error = fcgi__logs_set(observer->logs, FCGI__LOG_ERRORS, errors);
+  error = fcgi__logs_set(observer->logs, FCGI__LOG_ERRORS, errors,
+                         config->log_queue);
   if (!error)
-    error = fcgi__logs_set(observer->logs, FCGI__LOG_ACCESS, access);
+    error = fcgi__logs_set(observer->logs, FCGI__LOG_ACCESS, access,
+                           config->log_queue);
   if (!error && access)
     error = fcgi__access_new(&observer->access, &server->allocator, format);
   return error;

@@ -140,6 +140,9 @@ local fcgi = {}
 --- Form of those lines: common, combined, json, or a text with the atoms of gunicorn. Default:
 --- combined.
 ---@field access_logformat? string
+--- Most bytes of lines that wait for a log file; lines without room are dropped and counted.
+--- Default: 1M.
+---@field log_queue? integer
 --- File that gets the messages of the server and what requests write to STDERR; - is stderr.
 --- Default: stderr.
 ---@field error_logfile? string

@@ -96,6 +96,9 @@ class Options(TypedDict, total=False):
     # Form of those lines: common, combined, json, or a text with the atoms of gunicorn.
     # Default: combined.
     access_logformat: str | None
+    # Most bytes of lines that wait for a log file; lines without room are dropped and counted.
+    # Default: 1M.
+    log_queue: int | None
     # File that gets the messages of the server and what requests write to STDERR; - is stderr.
     # Default: stderr.
     error_logfile: str | None

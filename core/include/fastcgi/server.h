@@ -198,6 +198,10 @@ typedef struct fcgi_server_config {
      gunicorn. Default: combined. */
   const char *access_logformat;
 
+  /* Most bytes of lines that wait for a log file; lines without room are
+     dropped and counted. Default: 1M. */
+  size_t log_queue;
+
   /* File that gets the messages of the server and what requests write to
      STDERR; - is stderr. Default: stderr. */
   const char *error_logfile;

@@ -151,6 +151,29 @@ static void test_a_pipe_without_a_reader(void **state) {
   logs_finish(&l);
 }
 
+/* A queue that is smaller holds fewer lines. */
+static void test_a_queue_of_another_size(void **state) {
+  enum { LINES = 100, LEN = 4000, PIPE = 65536, QUEUE = 16384 };
+  logs l;
+  char *uri = malloc(LEN + 1);
+  logs_begin(&l, *state, "%(U)s");
+  l.f->config.status_path = "/status";
+  l.f->config.log_queue = QUEUE;
+  make_pipe(&l);
+  int reader = open(l.access, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  serving_restart(l.f);
+  memset(uri, 'u', LEN);
+  uri[0] = '/';
+  uri[LEN] = '\0';
+  for (int i = 0; i < LINES; i++)
+    logs_ask(&l, uri);
+  /* What the pipe, the queue and the writer's hand hold is not lost. */
+  assert_in_range(dropped(&l), LINES - (PIPE + QUEUE) / LEN - 3, LINES);
+  close(reader);
+  free(uri);
+  logs_finish(&l);
+}
+
 /* More than the queue and the pipe hold: handlers go on, and what is read
    later are whole lines. */
 static void test_a_reader_that_does_not_read(void **state) {
@@ -254,6 +277,7 @@ static int run(const char *group, void *kind) {
       SERVING_TEST(test_a_log_that_cannot_be_reopened_goes_on),
       SERVING_TEST(test_a_full_disk_drops_lines_and_recovers),
       SERVING_TEST(test_a_pipe_without_a_reader),
+      SERVING_TEST(test_a_queue_of_another_size),
       SERVING_TEST(test_a_reader_that_does_not_read),
       SERVING_TEST(test_many_threads),
       SERVING_TEST(test_the_environment),
