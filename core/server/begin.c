@@ -1,20 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 /* What begins with a server, before its first wait, and what whoever started
    it is told. */
+#include "os/clock.h"
 #include "server/server.h"
 #include <limits.h>
 #include <sched.h>
 
-int fcgi__server_tell(const fcgi_server *server, const char *text) {
-  const char *name = server->starter.notify;
-  return *name ? fcgi__notify_send(name, text) : -1;
+/* What is owed is sent by whichever thread sweeps. */
+int fcgi__server_tell(fcgi_server *server, unsigned what) {
+  fcgi__notify *notify = &server->notify;
+  int result = fcgi__notify_tell(notify, server->starter.notify, what);
+  if (atomic_load(&notify->owed))
+    fcgi__server_deadline(server, fcgi__now() + FCGI__NOTIFY_AGAIN_MS);
+  return result;
 }
 
 static void tell_ready(fcgi_server *server) {
   int stops = fcgi__lifeline_watch(&server->lifeline, server->poller,
                                    server->orphan.lifeline);
-  fcgi__server_tell(server,
-                    stops ? "FASTCGI=STOP_BY_PIPE\nREADY=1" : "READY=1");
+  fcgi__server_tell(server, FCGI__NOTIFY_READY |
+                                (stops ? FCGI__NOTIFY_STOPS_BY_PIPE : 0U));
   fcgi__notify_begin(&server->notify, server->starter.alive_ms);
 }
 
@@ -59,5 +64,5 @@ long long fcgi__server_waiting(fcgi_server *server) {
 void fcgi__server_stopping(fcgi_server *server) {
   fcgi__observer_state(&server->observer, FCGI_WORKER_DRAINING);
   if (atomic_load(&server->ready))
-    fcgi__server_tell(server, "STOPPING=1");
+    fcgi__server_tell(server, FCGI__NOTIFY_STOPPING);
 }

@@ -96,6 +96,9 @@ void fcgi__server_sweep(fcgi_server *server) {
   told = fcgi__trouble_tell(&server->observer, state.now);
   if (state.next > told)
     state.next = told;
+  told = fcgi__notify_again(&server->notify, server->starter.notify, state.now);
+  if (state.next > told)
+    state.next = told;
   fcgi__server_deadline(server, state.next);
 }
 

@@ -34,7 +34,7 @@ static void retire(fcgi_server *server) {
   if (server->listener_count == 0)
     return;
   if (atomic_load(&server->handover.out) >= 0 &&
-      fcgi__server_tell(server, "FASTCGI=RETIRE") == 0)
+      fcgi__server_tell(server, FCGI__NOTIFY_RETIRE) == 0)
     return;
   fcgi__server_log(server, FCGI_LOG_INFO,
                    "as many requests as a process may serve; stopping");

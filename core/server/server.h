@@ -129,8 +129,9 @@ int fcgi__server_answer_cgi(fcgi_server *server);
 long long fcgi__server_waiting(fcgi_server *server);
 /* Our starter hears that it stops. */
 void fcgi__server_stopping(fcgi_server *server);
-/* Send `text` to whoever started us: 0, or -1, also where nobody listens. */
-int fcgi__server_tell(const fcgi_server *server, const char *text);
+/* Tell it `what`, bits of parent/notify.h, now or when there is room: 0, or -1
+   where nobody listens. */
+int fcgi__server_tell(fcgi_server *server, unsigned what);
 
 /* Says so: FCGI_ERR_STATE. */
 int fcgi__server_refuse_fork(fcgi_server *server);
