@@ -36,9 +36,12 @@ int fcgi_server_run_threads(fcgi_server *server, const fcgi_handler *handler,
                             void *user_data, unsigned threads) {
   run job = {.server = server, .handler = handler, .user_data = user_data};
   unsigned more = threads > 1 ? threads - 1 : 0, started;
-  pthread_t *others = calloc(more + 1, sizeof *others);
+  pthread_t *others;
   pid_t pid = getpid();
   int result;
+  if (fcgi_server_forked(server))
+    return fcgi__server_refuse_fork(server);
+  others = calloc(more + 1, sizeof *others);
   if (!others)
     return FCGI_ERR_NOMEM;
   started = start_threads(&job, others, more);
@@ -134,6 +137,8 @@ int fcgi_serve_signals(fcgi_server *server, int (*run_it)(void *),
   pthread_t thread;
   pid_t pid = getpid();
   int result;
+  if (fcgi_server_forked(server))
+    return fcgi__server_refuse_fork(server);
   choose_signals(server, &relay);
   if (start_signal_thread(&thread, &work))
     return FCGI_ERR_SYSTEM;

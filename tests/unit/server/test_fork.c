@@ -3,6 +3,7 @@
 #include "server/server.h"
 #include "support/serving.h"
 
+#include <fastcgi/fastcgi.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,7 +49,13 @@ static int answer(fcgi_request *request, void *user_data) {
   return fcgi_request_reply(request, 200, "text/plain", "child\n", 6);
 }
 
+static int do_not_run(void *ran) {
+  *(int *)ran = 1;
+  return 0;
+}
+
 static void try_server(fcgi_server *server) {
+  int ran = 0;
   const fcgi_handler handler = {.size = sizeof handler, .on_request = answer};
   const fcgi_role_spec roles[] = {FCGI_ROLE_SPEC_RESPONDER};
   fcgi_server_event event = {.size = sizeof event};
@@ -59,6 +66,8 @@ static void try_server(fcgi_server *server) {
   WRONG_UNLESS(strstr(fcgi_server_message(server), "fork"));
   WRONG_UNLESS(fcgi_server_run_threads(server, &handler, NULL, 3) ==
                FCGI_ERR_STATE);
+  WRONG_UNLESS(fcgi_serve_signals(server, do_not_run, &ran) == FCGI_ERR_STATE);
+  WRONG_UNLESS(!ran);
   WRONG_UNLESS(fcgi_server_listen(server, "127.0.0.1:0") == FCGI_ERR_STATE);
   WRONG_UNLESS(fcgi_server_fd(server) == FCGI_ERR_STATE);
   WRONG_UNLESS(fcgi_server_hand_over(server, 0) == FCGI_ERR_STATE);
