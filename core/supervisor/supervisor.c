@@ -140,8 +140,7 @@ static int wait_ms(const fcgi__supervisor *s) {
   lower(&due, fcgi__limits_due(s));
   if (s->successor)
     lower(&due, s->successor_due);
-  if (s->upstream_ms > 0)
-    lower(&due, s->upstream_due);
+  lower(&due, fcgi__upstream_due(s));
   if (due == LLONG_MAX)
     return -1;
   return due <= now ? 0 : due - now > INT_MAX ? INT_MAX : (int)(due - now);
@@ -300,6 +299,7 @@ static void run(fcgi__supervisor *s) {
   fcgi__generation_begin(s);
   while (!is_over(s))
     turn(s);
+  fcgi__upstream_end(s);
 }
 
 static int check(fcgi__supervisor *s, char *why, size_t len) {

@@ -84,6 +84,11 @@ typedef struct fcgi__supervisor {
   char predecessor[128];   /* That of the supervisor we replace, or "". */
   long long upstream_ms;   /* How often WATCHDOG=1 goes up; 0: never. */
   long long upstream_due;  /* When next. */
+  char owed[4][256];       /* What found no room upstream, oldest first. */
+  unsigned owed_count;     /* How many of them. */
+  long long owed_due;      /* When to send again what is owed. */
+  int moved;               /* 1: another process is the service now. */
+  int took_over;           /* 1: the predecessor has yet to hear of us. */
   fcgi__supervisor_phase phase; /* See above. */
   int hurried;                  /* 1: the stop is a quick one. */
   int status;                   /* What to return. */

@@ -15,7 +15,7 @@ import struct
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -139,6 +139,29 @@ def test_life_of_a_service(manager: Manager):
         assert manager.hear()[1]["STOPPING"] == "1"
         assert child.wait(60) == 0
     assert (manager.directory / "web.sock").exists(), "it is not the service's to remove"
+
+
+def test_nothing_is_lost_while_nobody_reads(manager: Manager):
+    """The workers serve, the supervisor heeds its signals, and all is told later."""
+    filler = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    with filler, service(manager, [EXAMPLES / "hello"], "--workers", "2") as child:
+        assert manager.hear()[1]["READY"] == "1"
+        with suppress(BlockingIOError):
+            while True:
+                filler.sendto(b"FILL=1", str(manager.path))
+        before = children(child.pid)
+        os.kill(child.pid, signal.SIGHUP)
+        wait_until(
+            lambda: len(now := children(child.pid)) == 2 and not set(now) & set(before),
+            what="the reload",
+        )
+        with Client(manager.address) as client:
+            assert client.ask(get_params()).body == b"Hello\n"
+        told = []
+        while not told or "READY" not in told[-1]:
+            told += [message for _, message in [manager.hear()] if "FILL" not in message]
+        assert "RELOADING" in told[0], told
+        assert len(told) == 2, told
 
 
 def test_reload_that_fails_is_over_too(manager: Manager):
