@@ -12,7 +12,9 @@ from support.paths import EXAMPLES, tool
 from support.process import Process
 
 REQUESTS = 200
-SLACK = 16  # Calls that belong to no request: attaching, accepting, registering, the end.
+# Calls that belong to no request: attaching, accepting, registering, the end, and a
+# wait more where the machine is slow. One more call for each request is three times that.
+SLACK = REQUESTS // 3
 LATE = (
     4  # More calls for a request that came after its connection: look, watch twice, wait once more.
 )
@@ -63,6 +65,7 @@ def test_new_connections(directory: Path):
     assert REQUESTS <= calls["accept4"] <= REQUESTS + SLACK, calls
     assert late <= REQUESTS / 2, calls
     del calls["poll"]  # Whether clients have left is asked when the machine is slow.
+    del calls["futex"]  # The spare thread held a lock just then.
     assert calls.total() <= 7 * REQUESTS + LATE * late + SLACK, calls
 
 
@@ -76,4 +79,5 @@ def test_kept_connection(directory: Path):
 
     calls, _ = trace(directory, "kept", work)
     assert calls["sendmsg"] + calls["writev"] + calls["write"] + calls["sendto"] >= REQUESTS, calls
+    del calls["futex"]
     assert calls.total() <= 3 * REQUESTS + SLACK, calls
