@@ -32,7 +32,7 @@
 #define CHOICE(value_, standard_, words_)                                      \
   NUMBER(FCGI_OPTION_CHOICE, value_, standard_, 0, CHAR_MAX),                  \
       .option.words = words_
-#define UNSET(unset_) .option.unset = unset_
+#define UNSET(unset_)       .option.unset = unset_
 #define STANDARD(standard_) .option.standard = standard_
 
 #define SERVER    .option.scope = FCGI_OPTION_FOR_SERVER
