@@ -41,6 +41,7 @@ build = {
         "bindings/lua/src/trace.c",
         "bindings/lua/src/watch.c",
         "bindings/lua/src/workers.c",
+        "core/base/abort.c",
         "core/base/alloc.c",
         "core/base/buffer.c",
         "core/base/config.c",

@@ -167,15 +167,11 @@ int64_t shim_request_data_modified(shim_request *request, shim_error *error) {
 }
 
 shim_text shim_request_aborted(shim_request *request, shim_error *error) {
-  static const char *const reasons[] = {
-      NULL, "record", "connection", "protocol", "timeout", "stop", "deadline"};
   shim_text reason = {0};
   fcgi_request *core = shim_request_claim(request, error);
   if (!core)
     return reason;
-  size_t why = (size_t)fcgi_request_aborted(core);
-  const char *text =
-      why < sizeof reasons / sizeof *reasons ? reasons[why] : "unknown";
+  const char *text = fcgi_abort_name(fcgi_request_aborted(core));
   reason = text_of(error, text, text ? strlen(text) : 0);
   shim_request_release(request);
   return reason;

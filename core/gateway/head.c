@@ -65,8 +65,8 @@ const char *fcgi__hop_name(uint32_t bit) {
   return fields[at].name;
 }
 
-int fcgi__status_has_no_body(int status) {
-  return status < 200 || status == 204 || status == 304;
+int fcgi_status_has_body(int status) {
+  return status >= 200 && status != 204 && status != 304;
 }
 
 static int is_blank(char at) {

@@ -52,9 +52,6 @@ const char *fcgi__hop_name(uint32_t bit);
 /* The number that Content-Length's value is, or -1. */
 int64_t fcgi__length_parse(const char *value, size_t len);
 
-/* 1: answers with this status never have a body (RFC 9110, 6.4.1). */
-int fcgi__status_has_no_body(int status);
-
 /* Judge status and headers, which are in place; fills in the rest. */
 fcgi__head_fault fcgi__head_judge(fcgi__head *head);
 

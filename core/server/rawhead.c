@@ -52,7 +52,7 @@ static int let_go(fcgi_request *request, const char *data, size_t len) {
   if (head.hops)
     fcgi__request_dropped(request, head.hops);
   request->answer = FCGI__ANSWER_RAW;
-  if (fcgi__status_has_no_body(head.status))
+  if (!fcgi_status_has_body(head.status))
     request->head_only = 1;
   request->body_left = head.length;
   error = head.drops ? put_kept(request, data, len, &head, &put)

@@ -28,12 +28,6 @@ void fcgi__request_unlink(fcgi_request *request) {
   request->connection->life.requests--;
 }
 
-static int is_head(const fcgi_params *params) {
-  size_t len;
-  const char *method = fcgi_params_get(params, "REQUEST_METHOD", 14, &len);
-  return method && len == 4 && memcmp(method, "HEAD", 4) == 0;
-}
-
 fcgi_request *fcgi__request_new(fcgi__connection *connection,
                                 const fcgi_event *event) {
   const fcgi_server_config *config = &connection->server->config;
@@ -46,7 +40,7 @@ fcgi_request *fcgi__request_new(fcgi__connection *connection,
   request->id = event->id;
   request->role = event->spec;
   request->content_length = event->content_length;
-  request->head_only = (uint8_t)is_head(event->params);
+  request->head_only = (uint8_t)fcgi_params_is_head(event->params);
   request->fed = 1;
   request->body_left = -1;
   request->timeout_ms = fcgi__wait_ms(config->io_timeout_ms);

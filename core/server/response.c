@@ -186,8 +186,7 @@ static uint8_t *put_all(uint8_t *at, const start *of, int status_first) {
   if (!status_first)
     at = put_status(at, head->status, head->status_at);
   at = put(at, "\r\n", 2);
-  return fcgi__status_has_no_body(head->status) ? at
-                                                : put(at, of->data, of->len);
+  return !fcgi_status_has_body(head->status) ? at : put(at, of->data, of->len);
 }
 
 void fcgi__request_dropped(const fcgi_request *request, uint32_t hops) {
@@ -205,7 +204,7 @@ void fcgi__request_dropped(const fcgi_request *request, uint32_t hops) {
 static void observe_head(fcgi_request *request, const start *of,
                          const uint8_t *bytes, size_t len) {
   int status = of->head.status;
-  size_t head = fcgi__status_has_no_body(status) ? len : len - of->len;
+  size_t head = !fcgi_status_has_body(status) ? len : len - of->len;
   fcgi__observe_head(&request->connection->server->observer, &request->observed,
                      status, bytes, head, head);
 }
@@ -227,7 +226,7 @@ static int write_head(fcgi_request *request, const start *of) {
     observe_head(request, of, bytes, (size_t)(end - bytes));
     fcgi__request_head_out(request);
   }
-  if (fcgi__status_has_no_body(of->head.status))
+  if (!fcgi_status_has_body(of->head.status))
     request->head_only = 1;
   if (of->head.hops)
     fcgi__request_dropped(request, of->head.hops);
@@ -289,7 +288,7 @@ static int respond(fcgi_request *request, start *whole, const void *data,
   int error = fault ? FCGI_ERR_INVALID : 0;
   if (fault)
     tell_refused(request, &whole->head, fault, len);
-  if (!whole->head.length_at && !fcgi__status_has_no_body(whole->head.status))
+  if (!whole->head.length_at && !!fcgi_status_has_body(whole->head.status))
     whole->length = &len;
   whole->data = data;
   whole->len = request->head_only || len > TOGETHER ? 0 : len;

@@ -99,20 +99,14 @@ void fcgi__session_begin(fcgi_session *session) {
   exchange->spec = spec;
 }
 
-/* Several web servers forward or refuse a body that answers HEAD. */
-static int is_head(const fcgi_params *params) {
-  size_t len = 0;
-  const char *method = fcgi_params_get(params, "REQUEST_METHOD", 14, &len);
-  return len == 4 && memcmp(method, "HEAD", 4) == 0;
-}
-
 /* PARAMS and STDIN of a refused request are still to be taken from the wire;
    its answer goes out at PARAMS's end (6.2: not before). The parameters that
    have come stay for CLOSE, which may be logged. */
 void fcgi__session_refuse(fcgi_session *session, fcgi__exchange *exchange,
                           int status) {
   exchange->refused = status;
-  exchange->bodiless = is_head(&exchange->params) ? 1 : 0;
+  /* Several web servers forward or refuse a body that answers HEAD. */
+  exchange->bodiless = fcgi_params_is_head(&exchange->params) ? 1 : 0;
   if (status == 503) { /* Memory is what is lacking. */
     fcgi__params_clear(&exchange->params, &session->allocator);
     fcgi__session_count(session, exchange);

@@ -442,6 +442,12 @@ int fcgi_params_at(const fcgi_params *params, size_t index, fcgi_param *out) {
   return 0;
 }
 
+int fcgi_params_is_head(const fcgi_params *params) {
+  size_t len = 0;
+  const char *method = fcgi_params_get(params, "REQUEST_METHOD", 14, &len);
+  return len == 4 && memcmp(method, "HEAD", 4) == 0;
+}
+
 int fcgi_params_duplicates(const fcgi_params *params) {
   return params ? params->duplicates : 0;
 }

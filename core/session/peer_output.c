@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* What a peer says: one buffer of records, in the order of the calls. */
 #include "session/peer.h"
+#include "wire/pairs.h"
 #include <fastcgi/error.h>
-#include <fastcgi/pairs.h>
 #include <string.h>
 
 enum {
@@ -144,23 +144,10 @@ static fcgi__call *call_in_params(const fcgi_peer *peer, uint16_t id) {
   return call && !(call->bits & FCGI__CALL_PARAMS_END) ? call : NULL;
 }
 
-/* FastCGI 1.0, 3.4: 1 byte up to 127, else 4 with the high bit set. */
-static size_t put_length(uint8_t *out, size_t length) {
-  if (length < 0x80) {
-    *out = (uint8_t)length;
-    return 1;
-  }
-  out[0] = (uint8_t)(length >> 24 | 0x80);
-  out[1] = (uint8_t)(length >> 16);
-  out[2] = (uint8_t)(length >> 8);
-  out[3] = (uint8_t)length;
-  return 4;
-}
-
 int fcgi_peer_param(fcgi_peer *peer, uint16_t id, const char *name,
                     size_t name_len, const char *value, size_t value_len) {
-  size_t size = fcgi_pair_size(name_len, value_len), used;
-  uint8_t lengths[LENGTHS_MAX];
+  size_t size = fcgi_pair_size(name_len, value_len);
+  uint8_t lengths[LENGTHS_MAX], *end = lengths;
   int error;
   if (!call_in_params(peer, id))
     return FCGI_ERR_STATE;
@@ -169,9 +156,9 @@ int fcgi_peer_param(fcgi_peer *peer, uint16_t id, const char *name,
   error = reserve(peer, size);
   if (error)
     return error;
-  used = put_length(lengths, name_len);
-  used += put_length(lengths + used, value_len);
-  append(peer, id, FCGI_RECORD_PARAMS, lengths, used);
+  end = fcgi__pair_put_length(end, name_len);
+  end = fcgi__pair_put_length(end, value_len);
+  append(peer, id, FCGI_RECORD_PARAMS, lengths, (size_t)(end - lengths));
   append(peer, id, FCGI_RECORD_PARAMS, (const uint8_t *)name, name_len);
   append(peer, id, FCGI_RECORD_PARAMS, (const uint8_t *)value, value_len);
   return 0;

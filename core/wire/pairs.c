@@ -122,7 +122,7 @@ size_t fcgi_pair_size(size_t name_len, size_t value_len) {
   return lengths + name_len + value_len;
 }
 
-static uint8_t *write_length(uint8_t *out, size_t length) {
+uint8_t *fcgi__pair_put_length(uint8_t *out, size_t length) {
   if (length < 0x80) {
     *out = (uint8_t)length;
     return out + 1;
@@ -143,8 +143,8 @@ static uint8_t *write_bytes(uint8_t *out, const void *data, size_t len) {
 
 size_t fcgi_pair_encode(uint8_t *out, const void *name, size_t name_len,
                         const void *value, size_t value_len) {
-  uint8_t *end = write_length(out, name_len);
-  end = write_length(end, value_len);
+  uint8_t *end = fcgi__pair_put_length(out, name_len);
+  end = fcgi__pair_put_length(end, value_len);
   end = write_bytes(end, name, name_len);
   end = write_bytes(end, value, value_len);
   return (size_t)(end - out);

@@ -11,6 +11,10 @@ typedef struct fcgi__pair_lengths {
   uint32_t value; /* Bytes in the value, which follows it. */
 } fcgi__pair_lengths;
 
+/* Write a length, in one byte up to 127, else in four (specification 3.4);
+   returns the place behind it. */
+uint8_t *fcgi__pair_put_length(uint8_t *out, size_t length);
+
 /* 1 when the decoder is between two pairs. */
 int fcgi__pairs_between(const fcgi_pairs *pairs);
 

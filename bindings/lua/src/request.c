@@ -227,15 +227,11 @@ static int request_tostring(lua_State *L) {
 }
 
 static int push_aborted(lua_State *L, fcgi_request *request) {
-  static const char *const reasons[] = {
-      NULL, "record", "connection", "protocol", "timeout", "stop", "deadline"};
-  unsigned reason = (unsigned)fcgi_request_aborted(request);
-  if (!reason)
-    lua_pushboolean(L, 0);
+  const char *reason = fcgi_abort_name(fcgi_request_aborted(request));
+  if (reason)
+    lua_pushstring(L, reason);
   else
-    lua_pushstring(L, reason < sizeof reasons / sizeof *reasons
-                          ? reasons[reason]
-                          : "unknown");
+    lua_pushboolean(L, 0);
   return 1;
 }
 

@@ -51,17 +51,13 @@ static int gather(lua_State *L, const fcgi_lua_request *request,
   return (int)status;
 }
 
-/* RFC 9110, 8.6: no Content-Length with 204, none of ours with 304. */
-static int may_have_length(int status) {
-  return status != 204 && status != 304;
-}
-
 int fcgi_lua_begin(lua_State *L, fcgi_lua_request *request,
                    lua_Integer length) {
   int top = lua_gettop(L);
   fcgi_lua_headers list;
   int status = gather(L, request, &list, length);
-  if (length >= 0 && may_have_length(status))
+  /* RFC 9110, 8.6: no Content-Length with 204, none of ours with 304. */
+  if (length >= 0 && fcgi_status_has_body(status))
     fcgi_lua_headers_add_length(L, &list, length);
   int code =
       fcgi_request_start(request->handle, status, list.items, list.count);

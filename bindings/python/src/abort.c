@@ -2,30 +2,17 @@
 /* What a request tells of its abort. Who calls cancellers is in Python. */
 #include "request.h"
 
-/* Named as fcgi_abort_reason, in lower case. */
-static const char *reason_name(fcgi_abort_reason reason) {
-  static const char *const names[] = {
-      [FCGI_ABORT_RECORD] = "record",
-      [FCGI_ABORT_CONNECTION] = "connection",
-      [FCGI_ABORT_PROTOCOL] = "protocol",
-      [FCGI_ABORT_TIMEOUT] = "timeout",
-      [FCGI_ABORT_STOP] = "stop",
-      [FCGI_ABORT_DEADLINE] = "deadline",
-  };
-  return (size_t)reason < sizeof names / sizeof *names ? names[reason] : NULL;
-}
-
 PyObject *abort_get_reason(PyObject *object, void *unused) {
   request_object *self = (request_object *)object;
   (void)unused;
   fcgi_request *handle = request_look(self);
   if (handle == NULL)
     return NULL;
-  const char *name = reason_name(fcgi_request_aborted(handle));
+  const char *name = fcgi_abort_name(fcgi_request_aborted(handle));
   request_look_away(self);
   /* The core tells of a stop only when some thread waits for requests. */
   if (name == NULL && atomic_load(&self->server->hurried))
-    name = reason_name(FCGI_ABORT_STOP);
+    name = fcgi_abort_name(FCGI_ABORT_STOP);
   if (name == NULL)
     Py_RETURN_NONE;
   return PyUnicode_FromString(name);

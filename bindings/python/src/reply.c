@@ -268,8 +268,9 @@ static const char *put_length(reply *self, size_t len) {
 /* RFC 9110 8.6: none with 1xx and 204; and with 304 or after HEAD an empty
    body says nothing about the length of the one left out. */
 int reply_add_length(reply *self, size_t len, int is_head) {
-  if (self->has_length || self->status < 200 || self->status == 204 ||
-      (len == 0 && (is_head || self->status == 304)))
+  int has_body = fcgi_status_has_body(self->status);
+  if (self->has_length || (!has_body && self->status != 304) ||
+      (len == 0 && (is_head || !has_body)))
     return 0;
   self->length = (int64_t)len;
   self->has_length = 1;
@@ -280,8 +281,7 @@ int reply_is_head(request_object *request) {
   fcgi_request *handle = request_enter(request);
   if (handle == NULL)
     return -1;
-  const char *method = fcgi_request_param(handle, "REQUEST_METHOD");
-  int is_head = method != NULL && strcmp(method, "HEAD") == 0;
+  int is_head = fcgi_params_is_head(fcgi_request_params(handle));
   request_leave(request);
   return is_head;
 }

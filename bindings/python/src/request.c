@@ -335,7 +335,7 @@ static PyGetSetDef request_getset[] = {
      NULL},
     {"aborted", abort_get_reason, NULL,
      "None, or why nobody waits any more: 'record', 'connection', 'protocol', "
-     "'timeout' or 'stop'.",
+     "'timeout',\n'stop' or 'deadline'.",
      NULL},
     {"ended", get_ended, NULL, "True once the request has ended.", NULL},
     {"id", get_id, NULL, "The request id on its connection.", NULL},

@@ -186,7 +186,7 @@ int start_response_take(start_response *self, reply *out) {
 static int has_no_body(start_response *self) {
   int head = reply_is_head(self->request);
   if (head >= 0)
-    self->no_body = head || self->status == 204 || self->status == 304;
+    self->no_body = (char)(head || !fcgi_status_has_body(self->status));
   return head < 0 ? -1 : self->no_body;
 }
 

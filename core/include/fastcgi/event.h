@@ -4,6 +4,7 @@
 #ifndef FASTCGI_EVENT_H
 #define FASTCGI_EVENT_H
 
+#include <fastcgi/export.h>
 #include <fastcgi/params.h>
 #include <fastcgi/protocol.h>
 #include <fastcgi/role.h>
@@ -29,18 +30,28 @@ typedef enum fcgi_event_type {
 #undef FCGI_EVENT_ENUM
 } fcgi_event_type;
 
-/* Why a request was aborted. */
+/* X(NAME, key, help): why a request is aborted. */
+#define FCGI_ABORT_MAP(X)                                                      \
+  X(RECORD, record,                                                            \
+    "The web server sent ABORT_REQUEST: an answer may still have a reader.")   \
+  X(CONNECTION, connection, "The connection is gone: no reader is left.")      \
+  X(PROTOCOL, protocol,                                                        \
+    "The peer broke the protocol; the connection is being closed.")            \
+  X(TIMEOUT, timeout, "The peer was silent for too long.")                     \
+  X(STOP, stop, "The server was stopped at once.")                             \
+  X(DEADLINE, deadline,                                                        \
+    "request_timeout_ms has passed, and the server has answered 504.")
+
 typedef enum fcgi_abort_reason {
   FCGI_ABORT_NONE = 0,
-  FCGI_ABORT_RECORD,     /* ABORT_REQUEST came: a hint, an answer may still
-                            have a reader. */
-  FCGI_ABORT_CONNECTION, /* The connection is gone: no reader is left. */
-  FCGI_ABORT_PROTOCOL,   /* The peer broke the protocol; so are we. */
-  FCGI_ABORT_TIMEOUT,    /* The peer was silent for too long. */
-  FCGI_ABORT_STOP,       /* The server was stopped at once. */
-  FCGI_ABORT_DEADLINE    /* request_timeout_ms has passed: the server has
-                            answered instead. */
+#define FCGI_ABORT_ENUM(name, key, help) FCGI_ABORT_##name,
+  FCGI_ABORT_MAP(FCGI_ABORT_ENUM)
+#undef FCGI_ABORT_ENUM
 } fcgi_abort_reason;
+
+/* The key of a reason, such as "record", as every language has it; NULL for
+   FCGI_ABORT_NONE, "unknown" for one of a later version. Static; any thread. */
+FCGI_EXPORT const char *fcgi_abort_name(fcgi_abort_reason reason);
 
 /* One event of a session. Everything it points to is lent until the next call
    of next, feed or free on that session; params until the CLOSE event. */

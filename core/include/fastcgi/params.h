@@ -38,6 +38,9 @@ FCGI_EXPORT int fcgi_params_at(const fcgi_params *params, size_t index,
 FCGI_EXPORT int64_t fcgi_params_number(const fcgi_params *params,
                                        const char *name, size_t name_len);
 
+/* 1 when REQUEST_METHOD is HEAD: no body answers it. */
+FCGI_EXPORT int fcgi_params_is_head(const fcgi_params *params);
+
 /* 1 when some name occurs more than once, so that a table made from the
    parameters needs fcgi_params_get for each name; otherwise 0. */
 FCGI_EXPORT int fcgi_params_duplicates(const fcgi_params *params);

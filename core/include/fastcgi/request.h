@@ -214,6 +214,10 @@ FCGI_EXPORT int fcgi_request_allow(fcgi_request *request,
    request where the connection carries others). The handle is dead after. */
 FCGI_EXPORT int fcgi_request_fail(fcgi_request *request);
 
+/* 1 when answers with this HTTP status have a body (RFC 9110, 6.4.1): 0 for
+   1xx, 204 and 304. Any thread. */
+FCGI_EXPORT int fcgi_status_has_body(int status);
+
 /* Why the request is aborted; FCGI_ABORT_NONE while it is not. Looks at the
    socket when no other thread watches it. */
 FCGI_EXPORT fcgi_abort_reason fcgi_request_aborted(fcgi_request *request);

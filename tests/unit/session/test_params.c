@@ -125,6 +125,7 @@ static void test_params_null_stands_for_none(void **state) {
   assert_int_equal(fcgi_params_at(NULL, 0, &at), FCGI_ERR_INVALID);
   assert_int_equal(fcgi_params_number(NULL, "A", 1), -1);
   assert_int_equal(fcgi_params_duplicates(NULL), 0);
+  assert_int_equal(fcgi_params_is_head(NULL), 0);
 }
 
 static void test_params_last_duplicate_wins(void **state) {
