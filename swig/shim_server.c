@@ -105,17 +105,16 @@ int shim_server_enter_core(shim_server *server, shim_error *error) {
 
 static int make_core(shim_server *server, shim_error *error) {
   fcgi_server_config config = {.size = sizeof config};
+  char why[256];
   int code = 0;
   if (!server->core) {
     config.log_levels = (2u << FCGI_LOG_INFO) - 1;
     if (server->options)
       fcgi_options_server(server->options, &config);
-    code = fcgi_server_new(&server->core, &config);
+    code = fcgi_server_new(&server->core, &config, why, sizeof why);
   }
   if (code)
-    shim_fail(error, code,
-              code == FCGI_ERR_SYSTEM ? strerror(errno)
-                                      : fcgi_error_text(code));
+    shim_fail(error, code, why);
   return code == 0;
 }
 

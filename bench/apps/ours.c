@@ -35,7 +35,8 @@ int main(int argc, char **argv) {
   int threads = argc > 2 ? atoi(argv[2]) : 1;
   config.body = argc > 3 ? FCGI_BODY_STREAM : FCGI_BODY_COLLECT;
   memset(page, 'x', sizeof page);
-  if (argc < 2 || threads < 1 || fcgi_server_new(&server, &config) != 0) {
+  if (argc < 2 || threads < 1 ||
+      fcgi_server_new(&server, &config, NULL, 0) != 0) {
     fprintf(stderr, "no server can be made\n");
     return 1;
   }

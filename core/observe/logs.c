@@ -184,7 +184,11 @@ each_line(fcgi__logs *logs, fcgi_log_level level, const char *text, size_t len,
 
 static void tell_error_log(fcgi__logs *logs, fcgi_log_level level,
                            const char *line, size_t len) {
-  static const char *const kinds[] = {"error", "warning", "info"};
+  static const char *const kinds[] = {
+#define KEY(name, key) #key,
+      FCGI_LOG_LEVEL_MAP(KEY)
+#undef KEY
+  };
   if (level <= FCGI_LOG_INFO)
     add_error(logs, kinds[level], line, len);
 }

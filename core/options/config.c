@@ -71,7 +71,14 @@ void fcgi_options_supervisor(const fcgi_options *options,
     config->has_umask = 1;
 }
 
-/* Numbers below 0 have a meaning of their own, such as FCGI_WAIT_NEVER. */
+/* The others are no waits, but limits. */
+static int may_never_wait(const fcgi__option_row *row) {
+  return row->server.size > 0 &&
+         row->server.at == offsetof(fcgi_server_config, io_timeout_ms);
+}
+
+/* -1 is FCGI_WAIT_FOREVER, and whatever else may be without a limit; -2 is
+   FCGI_WAIT_NEVER. */
 static int is_wrong(const fcgi__option_row *row, fcgi__place place,
                     const void *config) {
   const void *field = (const char *)config + place.at;
@@ -86,9 +93,11 @@ static int is_wrong(const fcgi__option_row *row, fcgi__place place,
            fcgi_option_parse(option, text, &number);
   }
   number = read_field(field, place.size);
+  if (number == FCGI_WAIT_NEVER && place.size == sizeof(int))
+    return !may_never_wait(row);
   if (number <= 0)
-    return number < 0 && !option->may_be_none &&
-           option->kind != FCGI_OPTION_FLAG;
+    return number < -1 || (number < 0 && !option->may_be_none &&
+                           option->kind != FCGI_OPTION_FLAG);
   return !fcgi__option_fits(option, number);
 }
 

@@ -135,8 +135,11 @@ static int parse_number(const fcgi_option *option, const char *text,
 }
 
 int fcgi__option_fits(const fcgi_option *option, int64_t number) {
+  const char *word;
   if (number == -1)
     return option->may_be_none;
+  if (number >= 0 && option->kind == FCGI_OPTION_CHOICE)
+    return word_at(option->words, number, &word) > 0;
   return number >= option->least && number <= option->most;
 }
 

@@ -158,8 +158,7 @@ static int run_server(void *data) {
   return fcgi_server_run(job->server, job->handler, job->user_data);
 }
 
-static void complain(const fcgi_server *server, int error) {
-  const char *message = server ? fcgi_server_message(server) : "";
+static void complain(const char *message, int error) {
   fprintf(stderr, "fastcgi: %s\n", *message ? message : fcgi_error_text(error));
 }
 
@@ -171,13 +170,14 @@ const char *fcgi_serve_address(int argc, char *const *argv) {
 int fcgi_serve(const char *address, const fcgi_handler *handler,
                void *user_data) {
   run job = {.handler = handler, .user_data = user_data};
-  int error = fcgi_server_new(&job.server, NULL);
+  char why[256] = "";
+  int error = fcgi_server_new(&job.server, NULL, why, sizeof why);
   if (!error)
     error = fcgi_server_listen(job.server, address);
   if (!error)
     error = fcgi_serve_signals(job.server, run_server, &job);
   if (error)
-    complain(job.server, error);
+    complain(job.server ? fcgi_server_message(job.server) : why, error);
   fcgi_server_free(job.server);
   return error;
 }

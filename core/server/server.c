@@ -34,36 +34,69 @@ static void init_server(fcgi_server *server, const fcgi_server_config *config) {
   atomic_init(&server->accept_again, LLONG_MAX);
 }
 
-int fcgi_server_new(fcgi_server **out, const fcgi_server_config *config) {
+static void discard(fcgi_server *server) {
+  fcgi_allocator allocator = server->allocator;
+  fcgi__process_clear(&server->process);
+  fcgi__guard_clear(&server->guard, &allocator);
+  fcgi__logs_end(server->observer.logs);
+  fcgi__observer_end(&server->observer);
+  pthread_mutex_destroy(&server->lock);
+  fcgi__free(&allocator, server);
+}
+
+static int fill(fcgi_server *server, const fcgi_server_config *filled,
+                const fcgi_server_config *asked) {
+  int error = fcgi__server_logs_new(server);
+  if (error)
+    return error;
+  fcgi__server_settings_tell(server, asked);
+  error = fcgi__guard_init(&server->guard, filled);
+  return error ? error
+               : fcgi__poller_new(&server->poller, filled->poller,
+                                  &server->allocator);
+}
+
+/* Only a poller makes system calls, or is not there on every system. */
+static int explain(int error, char *why, size_t len) {
+  int number = errno;
+  if (error == FCGI_ERR_SYSTEM)
+    snprintf(why, len, "cannot wait for connections: %s", strerror(number));
+  else if (error == FCGI_ERR_UNSUPPORTED)
+    snprintf(why, len, "this system does not have that poller; use poll");
+  else
+    snprintf(why, len, "%s", fcgi_error_text(error));
+  errno = number;
+  return error;
+}
+
+int fcgi_server_new(fcgi_server **out, const fcgi_server_config *config,
+                    char *why, size_t len) {
   fcgi_server_config filled, asked;
   fcgi_server *server;
-  int error = fcgi__server_settings_take(&filled, &asked, config);
+  char unwanted[1];
+  int error, number;
+  if (!why) {
+    why = unwanted;
+    len = sizeof unwanted;
+  }
+  error = fcgi__server_settings_take(&filled, &asked, config, why, len);
   if (error)
     return error;
   fcgi_standard_hold();
   server = fcgi__calloc(&filled.allocator, sizeof *server);
   if (!server)
-    return FCGI_ERR_NOMEM;
+    return explain(FCGI_ERR_NOMEM, why, len);
   init_server(server, &filled);
   fcgi__server_settings_keep(server);
-  error = fcgi__server_logs_new(server);
-  if (!error)
-    fcgi__server_settings_tell(server, &asked);
-  if (!error)
-    error = fcgi__guard_init(&server->guard, &filled);
-  if (!error)
-    error =
-        fcgi__poller_new(&server->poller, filled.poller, &server->allocator);
-  if (error) {
-    fcgi__process_clear(&server->process);
-    fcgi__guard_clear(&server->guard, &filled.allocator);
-    fcgi__logs_end(server->observer.logs);
-    fcgi__observer_end(&server->observer);
-    fcgi__free(&filled.allocator, server);
-    return error;
+  error = fill(server, &filled, &asked);
+  if (!error) {
+    *out = server;
+    return 0;
   }
-  *out = server;
-  return 0;
+  number = errno;
+  discard(server);
+  errno = number;
+  return explain(error, why, len);
 }
 
 /* Events of theirs may wait too. */

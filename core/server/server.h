@@ -230,7 +230,8 @@ void fcgi__server_each_connection(fcgi_server *server,
    into `asked`: 0, or FCGI_ERR_INVALID. Texts are lent. */
 int fcgi__server_settings_take(fcgi_server_config *out,
                                fcgi_server_config *asked,
-                               const fcgi_server_config *given);
+                               const fcgi_server_config *given, char *why,
+                               size_t len);
 
 /* Copy the texts that a new server needs for longer. */
 void fcgi__server_settings_keep(fcgi_server *server);

@@ -6,6 +6,7 @@
 #include "server/server.h"
 #include <fastcgi/error.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -51,13 +52,37 @@ static const char *temp_dir_of(const fcgi_server_config *config) {
   return dir && *dir ? dir : "/tmp";
 }
 
+/* What is wrong with a configuration, in one line; 0 for nothing. */
+static int is_wrong(const fcgi_server_config *config, char *why, size_t len) {
+  const fcgi_option *wrong = fcgi__server_config_wrong(config);
+  const size_t most = sizeof((fcgi_server *)0)->temp_dir;
+  char wanted[160];
+  if (wrong)
+    snprintf(why, len, "%s must be %s", wrong->name,
+             fcgi_option_wanted(wrong, wanted, sizeof wanted));
+  else if (config->body != FCGI_BODY_COLLECT &&
+           config->body != FCGI_BODY_STREAM)
+    snprintf(why, len, "body must be FCGI_BODY_COLLECT or FCGI_BODY_STREAM");
+  else if (strlen(temp_dir_of(config)) >= most)
+    snprintf(why, len, "temp_dir must be shorter than %zu bytes: %.64s...",
+             most, temp_dir_of(config));
+  else
+    return 0;
+  return 1;
+}
+
 int fcgi__server_settings_take(fcgi_server_config *out,
                                fcgi_server_config *asked,
-                               const fcgi_server_config *given) {
+                               const fcgi_server_config *given, char *why,
+                               size_t len) {
   *out = (fcgi_server_config){.size = sizeof *out};
-  int error = fcgi__config_copy(out, sizeof *out, 0, given);
-  if (error || fcgi__server_config_wrong(out) ||
-      (out->body != FCGI_BODY_COLLECT && out->body != FCGI_BODY_STREAM))
+  if (fcgi__config_copy(out, sizeof *out, 0, given)) {
+    snprintf(why, len,
+             "the configuration has the size of no version of the library; "
+             "set its size to sizeof(fcgi_server_config)");
+    return FCGI_ERR_INVALID;
+  }
+  if (is_wrong(out, why, len))
     return FCGI_ERR_INVALID;
   out->allocator = fcgi__allocator(&out->allocator);
   if (!out->log_levels)
@@ -66,9 +91,7 @@ int fcgi__server_settings_take(fcgi_server_config *out,
   fcgi__server_config_fill(out, NULL, NULL);
   limit_connections(out);
   set_times(out);
-  return strlen(temp_dir_of(out)) < sizeof((fcgi_server *)0)->temp_dir
-             ? 0
-             : FCGI_ERR_INVALID;
+  return is_wrong(out, why, len) ? FCGI_ERR_INVALID : 0;
 }
 
 /* Copies a path to `copy`, of FCGI__STATUS_PATH bytes: NULL for an empty one.

@@ -13,6 +13,7 @@
 #include "supervisor/upstream.h"
 #include "supervisor/worker.h"
 #include <errno.h>
+#include <fastcgi/options.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <stdarg.h>
@@ -86,7 +87,7 @@ static void on_reopen(fcgi__supervisor *s) {
 
 static void set_wanted(fcgi__supervisor *s, unsigned wanted) {
   if (s->phase != FCGI__SUPERVISOR_SERVING || wanted == 0 ||
-      wanted > FCGI__WORKERS)
+      wanted > fcgi_option_find("workers")->most)
     return;
   s->wanted = wanted;
   fcgi__supervisor_log(s, FCGI_LOG_INFO, "%u worker%s from now on", wanted,

@@ -16,7 +16,6 @@
 
 enum {
   FCGI__SOCKETS = 16,         /* Listeners at most, as of a server. */
-  FCGI__WORKERS = 4096,       /* Workers wanted at most. */
   FCGI__OWN_DESCRIPTORS = 64, /* What a supervisor has open, and more. */
   FCGI__SUPERVISOR_LINE = 768 /* Bytes of a log line. */
 };

@@ -196,7 +196,7 @@ int fcgi__worker_start(fcgi__supervisor *s, unsigned generation) {
       .lifeline = lifeline[1],
       .started = now,
       .ready_due =
-          ready_after == FCGI_READY_WHEN_TOLD ? LLONG_MAX : now + ready_after,
+          ready_after == FCGI_WAIT_FOREVER ? LLONG_MAX : now + ready_after,
       .start_due = now + s->config.start_timeout_ms,
       .alive_due = LLONG_MAX,
       .retire_due = fcgi__limits_age_due(s, now, pid),

@@ -130,9 +130,10 @@ int main(int argc, char **argv) {
   const char *address = fcgi_serve_address(argc, argv);
   const int threads = address && argc > 2 ? atoi(argv[2]) : 1;
   job work = {NULL, &handler, threads > 0 ? (unsigned)threads : 1};
-  int failed = fcgi_server_new(&work.server, &config);
+  char why[256];
+  int failed = fcgi_server_new(&work.server, &config, why, sizeof why);
   if (failed) {
-    fprintf(stderr, "echo: %s\n", fcgi_error_text(failed));
+    fprintf(stderr, "echo: %s\n", why);
     return 1;
   }
   failed = fcgi_server_listen(work.server, address);

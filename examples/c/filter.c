@@ -90,7 +90,7 @@ int main(int argc, char **argv) {
                                      .body = FCGI_BODY_STREAM};
   const fcgi_role_spec roles[] = {FCGI_ROLE_SPEC_FILTER};
   fcgi_server *server = NULL;
-  int failed = fcgi_server_new(&server, &config);
+  int failed = fcgi_server_new(&server, &config, NULL, 0);
   if (!failed)
     failed = fcgi_server_set_roles(server, roles, 1);
   if (!failed)

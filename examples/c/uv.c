@@ -78,9 +78,10 @@ static void watch(app *self, uv_loop_t *loop) {
 
 int main(int argc, char **argv) {
   app self = {0};
-  int failed = fcgi_server_new(&self.server, NULL);
+  char why[256];
+  int failed = fcgi_server_new(&self.server, NULL, why, sizeof why);
   if (failed) {
-    fprintf(stderr, "uv: %s\n", fcgi_error_text(failed));
+    fprintf(stderr, "uv: %s\n", why);
     return 1;
   }
   failed = fcgi_server_listen(self.server, fcgi_serve_address(argc, argv));

@@ -247,7 +247,7 @@ static int serve(const fcgi_server_config *config, const char *address,
                  const fcgi_handler *handler, unsigned threads) {
   _Atomic(fcgi_request *) held = NULL;
   fcgi_server *server;
-  if (fcgi_server_new(&server, config))
+  if (fcgi_server_new(&server, config, NULL, 0))
     return 1;
   if (fcgi_server_listen(server, address) ||
       fcgi_server_run_threads(server, handler, &held, threads)) {

@@ -81,7 +81,7 @@ static void start(world *w, uint8_t options, uint8_t more, uint8_t every) {
   fcgi_server_config config = settings(w, options, more);
   int in[2], out[2];
   *w = (world){.memory.until_failure = -1};
-  fuzz_require(fcgi_server_new(&w->server, &config) == 0);
+  fuzz_require(fcgi_server_new(&w->server, &config, NULL, 0) == 0);
   fuzz_require(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, in) == 0);
   fuzz_require(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, out) == 0);
   w->in = in[0];

@@ -51,7 +51,7 @@ int main(void) {
   fcgi_server_event event = {.size = sizeof event};
   fcgi_server *server;
   memset(body + len, 'x', FILL);
-  if (fcgi_server_new(&server, &config) || fcgi_server_listen(server, NULL))
+  if (fcgi_server_new(&server, &config, NULL, 0) || fcgi_server_listen(server, NULL))
     return 1;
   while (fcgi_server_next(server, &event, -1) >= 0) {
     if (is_wanted(event.request))

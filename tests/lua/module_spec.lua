@@ -61,6 +61,13 @@ describe("options", function()
     refused("there is no option 'thread'; did you mean 'threads'?", { thread = 2 }, fcgi.serve)
   end)
 
+  it("that no server can have are explained", function()
+    local server, message, name = fcgi.server({ temp_dir = "/" .. ("x"):rep(8000) })
+    assert.is_nil(server)
+    assert.equal("INVALID", name)
+    assert.truthy(message:find("temp_dir must be shorter than", 1, true), message)
+  end)
+
   it("that resemble none, or are for others, are refused", function()
     refused("there is no option 'zzzzzzzz'", { zzzzzzzz = 1 })
     refused("option 'threads' is for fcgi.serve", { threads = 1 })

@@ -153,6 +153,11 @@ def test_wrong_options(options, exception, complaint):
     assert complaint in str(caught.value)
 
 
+def test_a_server_that_is_not_made_says_why():
+    with pytest.raises((fastcgi.Error, ValueError), match="temp_dir must be shorter than"):
+        fastcgi.Server(temp_dir="/" + "x" * 8000)
+
+
 @pytest.mark.parametrize("poller", ["best", "epoll", "poll"])
 @pytest.mark.parametrize("threads", [1, 3])
 def test_pollers(serve, poller, threads):

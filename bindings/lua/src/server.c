@@ -68,9 +68,11 @@ static int listen_all(lua_State *L, fcgi_server *server) {
 int fcgi_lua_server_make(lua_State *L, int index,
                          const fcgi_lua_options *options) {
   fcgi_lua_server *server = fcgi_lua_server_new(L);
-  int code = fcgi_server_new(&server->handle, &options->config);
+  char why[256];
+  int code =
+      fcgi_server_new(&server->handle, &options->config, why, sizeof why);
   if (code < 0)
-    return give_up(L, server, code);
+    return fcgi_lua_fail(L, code, why);
   fcgi_lua_trace_init(server->handle);
   if (options->roles)
     fcgi_lua_roles_take(L, lua_gettop(L), options->roles, options->responder);

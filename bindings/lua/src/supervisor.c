@@ -78,7 +78,7 @@ int fcgi_lua_supervisor_run(lua_State *L) {
   read_settings(L, &config);
   config.self = config.command;
   /* Our workers tell when they are ready. */
-  config.ready_after_ms = FCGI_READY_WHEN_TOLD;
+  config.ready_after_ms = FCGI_WAIT_FOREVER;
   /* Only the launcher asks for a check. */
   config.log_name = config.check_only ? "fcgi-lua" : "fcgi";
   fcgi_lua_watcher *watcher = NULL;

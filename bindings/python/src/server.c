@@ -54,12 +54,14 @@ static int server_init(PyObject *object, PyObject *args, PyObject *kwargs) {
   if (parsed == 0)
     fcgi_options_server(options, &config);
   self->collects = config.body == FCGI_BODY_COLLECT;
-  int code = parsed < 0 ? 0 : fcgi_server_new(&self->core, &config);
+  char why[256];
+  int code =
+      parsed < 0 ? 0 : fcgi_server_new(&self->core, &config, why, sizeof why);
   fcgi_options_free(options);
   if (parsed < 0)
     return -1;
   if (code < 0) {
-    error_set(self->state, code, NULL);
+    error_set(self->state, code, why);
     return -1;
   }
   trace_init(self);

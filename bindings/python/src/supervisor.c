@@ -73,7 +73,7 @@ PyObject *supervisor_run(PyObject *module, PyObject *args, PyObject *kwargs) {
       (self.kept = PyList_New(0)) == NULL)
     return NULL;
   /* Our workers tell when they are ready. */
-  self.config.ready_after_ms = FCGI_READY_WHEN_TOLD;
+  self.config.ready_after_ms = FCGI_WAIT_FOREVER;
   self.options = options_new();
   if (self.options != NULL && read_settings(&self, kwargs) == 0) {
     Py_BEGIN_ALLOW_THREADS

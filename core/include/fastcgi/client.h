@@ -10,7 +10,8 @@
 
 typedef struct fcgi_client fcgi_client;
 
-/* A field left 0 takes the default named beside it. Copied by _new. */
+/* A field left 0 takes its default. The function that makes the object copies
+   the struct. */
 typedef struct fcgi_client_config {
   size_t size;                  /* sizeof(fcgi_client_config). */
   const fcgi_peer_config *peer; /* Configuration of the peer; it is copied too.
@@ -18,54 +19,56 @@ typedef struct fcgi_client_config {
   int connect_timeout_ms; /* Longest wait of fcgi_client_connect, in ms, or
                              FCGI_WAIT_FOREVER or FCGI_WAIT_NEVER. Default:
                              10,000. */
-  size_t window;          /* Bytes of bodies queued and not yet sent: 64 KiB. */
-  size_t send_bytes;      /* Most bytes of one send(2): as many as it takes. */
+  size_t window;          /* Most bytes of bodies queued and unsent. Default: 64
+                             KiB. */
+  size_t send_bytes;      /* Most bytes of one send(2). Default: as many as it
+                             takes. */
 } fcgi_client_config;
 
-/* Make a client that is not connected; `config` NULL takes every default. The
+/* Makes a client that is not connected; `config` NULL takes every default. The
    allocator is the peer's. */
 FCGI_EXPORT int fcgi_client_new(fcgi_client **out,
                                 const fcgi_client_config *config);
 
-/* Close the connection and free it, requests in flight or not. NULL is
-   fine. */
+/* Closes the connection and frees the client, requests in flight or not. NULL
+   is fine. */
 FCGI_EXPORT void fcgi_client_free(fcgi_client *client);
 
-/* Connect to an address as fcgi_server_listen takes it; fd:N is a connected
+/* Connects to an address as fcgi_server_listen takes it; fd:N is a connected
    socket, which stays yours. Closes an earlier connection and starts with a
    new peer. On failure fcgi_client_message explains. */
 FCGI_EXPORT int fcgi_client_connect(fcgi_client *client, const char *address);
 
-/* What went wrong in the last call that failed: one line for a person, "" if
-   nothing. Lent until the next call that can fail. */
+/* Returns what went wrong in the last call that failed: one line for a person,
+   "" if nothing did. Lent until the next call that can fail. */
 FCGI_EXPORT const char *fcgi_client_message(const fcgi_client *client);
 
-/* The peer, for what has no function here: GET_VALUES, ABORT_REQUEST, streams
-   written piece by piece, raw bytes. What it queues goes out in
+/* Returns the peer, for what has no function here: GET_VALUES, ABORT_REQUEST,
+   streams written piece by piece, raw bytes. What it queues goes out in
    fcgi_client_next. Feed, next, output and close are the client's to call.
    NULL before the first connection; lent until the next. */
 FCGI_EXPORT fcgi_peer *fcgi_client_peer(fcgi_client *client);
 
-/* Begin a request with all its parameters: its id, above 0, or an error.
+/* Begins a request with all its parameters: its id, above 0, or an error.
    `flags` is 0 or FCGI_BEGIN_KEEP. Nothing is sent before fcgi_client_next.
    STDIN, and DATA of a filter, are still open: send or end them. */
 FCGI_EXPORT int fcgi_client_begin(fcgi_client *client, uint16_t role, int flags,
                                   const fcgi_param *params, size_t count);
 
-/* Send `len` bytes on STDIN or DATA and then end the stream. They are not
+/* Sends `len` bytes on STDIN or DATA and then end the stream. They are not
    copied: keep them in place until the request's last event. `len` 0 only ends
    the stream. */
 FCGI_EXPORT int fcgi_client_send(fcgi_client *client, uint16_t id,
                                  fcgi_stream stream, const void *data,
                                  size_t len);
 
-/* The same with what can be read from `fd`, a file, pipe or socket, from its
-   position to its end. It stays yours and open until the request's last
-   event. */
+/* Sends what can be read from `fd`, a file, pipe or socket, from its position
+   to its end, and then ends the stream. The descriptor stays yours; keep it
+   open until the request's last event. */
 FCGI_EXPORT int fcgi_client_send_fd(fcgi_client *client, uint16_t id,
                                     fcgi_stream stream, int fd);
 
-/* Send, receive and take the next event: 1 and `*event` lent until the next
+/* Sends, receive and take the next event: 1 and `*event` lent until the next
    call; 0 when no request is open, no GET_VALUES unanswered and all is sent.
    FCGI_ERR_TIMEOUT when `timeout_ms`, or FCGI_WAIT_FOREVER, passed without an
    event; call again to wait on. FCGI_ERR_CLOSED when the application closed the

@@ -59,7 +59,7 @@ typedef struct fcgi_event {
   fcgi_event_type type;
   uint16_t id;                /* The request. */
   uint16_t role;              /* REQUEST: an fcgi_role or a custom number. */
-  const fcgi_role_spec *spec; /* REQUEST: that role's; lent by the config. */
+  const fcgi_role_spec *spec; /* REQUEST: its role; lent by the config. */
   int keep;                   /* REQUEST: 1 if the connection is kept. */
   int64_t content_length;     /* REQUEST: CONTENT_LENGTH, or -1 if not sent. */
   const fcgi_params *params;  /* REQUEST: the parameters; CLOSE with `refused`:
@@ -67,7 +67,8 @@ typedef struct fcgi_event {
   const void *data;           /* STDIN, DATA: the next bytes; CLOSE with
                                  `refused`: what STDOUT was answered with,
                                  NULL where it came to no answer. */
-  size_t len;                 /* STDIN, DATA, CLOSE: how many, never 0. */
+  size_t len;                 /* STDIN, DATA, CLOSE: number of those bytes,
+                                 never 0. */
   int truncated;              /* STDIN_END, DATA_END: 1 if CONTENT_LENGTH, or
                                  FCGI_DATA_LENGTH, promised more. */
   int excess;                 /* STDIN_END, DATA_END: 1 if bytes beyond it were

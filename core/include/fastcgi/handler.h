@@ -8,16 +8,16 @@
 #include <stddef.h>
 
 /* Returned by a callback whose request goes on: it will be ended later, from
-   any thread. With 0 a request not yet ended is ended, or fails where nothing
-   was written; with a negative value it fails as by fcgi_request_fail. */
+   any thread. 0 ends the request unless it has ended, and fails it where
+   nothing was written; a negative value fails it, as fcgi_request_fail does. */
 #define FCGI_PENDING 1
 
 typedef int (*fcgi_callback)(fcgi_request *request, void *user_data);
 
 /* Callbacks left NULL are not called. `on_request` is required. It runs when
-   the body is whole, or at the end of PARAMS in stream mode, on the thread
-   that read the request. The others follow only while the request is open;
-   with several threads they may run beside each other, `on_close` after all. */
+   the body is whole, or at the end of PARAMS in stream mode, on the thread that
+   read the request. The others follow only while the request is open. With
+   several threads they may run concurrently; `on_close` runs after all. */
 typedef struct fcgi_handler {
   size_t size;                /* sizeof(fcgi_handler). */
   fcgi_callback on_request;   /* Answer it, or return FCGI_PENDING. */
@@ -28,8 +28,9 @@ typedef struct fcgi_handler {
   fcgi_callback on_writable;  /* A write that gave FCGI_ERR_AGAIN can go on. */
   fcgi_callback on_abort;     /* fcgi_request_aborted tells why. What it
                                  returns is ignored. */
-  fcgi_callback on_close;     /* The last one: the handle dies. Free what user
-                                 data holds. What it returns is ignored. */
+  fcgi_callback on_close;     /* The handle dies; no callback follows. Free
+                                 what user data holds. What it returns is
+                                 ignored. */
 } fcgi_handler;
 
 #endif

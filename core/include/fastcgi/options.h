@@ -75,7 +75,7 @@ FCGI_EXPORT const fcgi_option *fcgi_option_find(const char *name);
 FCGI_EXPORT const char *fcgi_option_wanted(const fcgi_option *option, char *out,
                                            size_t len);
 
-/* Read `text` as that option's: 0 and the number, which is -1 for "no limit"
+/* Reads `text` as that option's: 0 and the number, which is -1 for "no limit"
    and 0 for kinds without one; FCGI_ERR_INVALID when it is not what is wanted.
  */
 FCGI_EXPORT int fcgi_option_parse(const fcgi_option *option, const char *text,
@@ -94,35 +94,35 @@ typedef enum fcgi_origin {
 /* What has been given. One thread at a time. */
 typedef struct fcgi_options fcgi_options;
 
-/* Make one without values: 0 or FCGI_ERR_NOMEM. It refuses options that the
+/* Makes one without values: 0 or FCGI_ERR_NOMEM. It refuses options that the
    launcher does not have. */
 FCGI_EXPORT int fcgi_options_new(fcgi_options **out, fcgi_launcher launcher);
 FCGI_EXPORT void fcgi_options_free(fcgi_options *options);
 
-/* Give an option a value; one that is repeatable gets it beside those of the
+/* Gives an option a value; one that is repeatable gets it beside those of the
    same origin. FCGI_ERR_INVALID: fcgi_options_message says in one line what is
    wrong. A value of an earlier origin than the one there changes nothing. */
 FCGI_EXPORT int fcgi_options_set(fcgi_options *options, fcgi_origin origin,
                                  const char *name, const char *text);
 
-/* The same with a number as fcgi_option_parse gives it. */
+/* Gives an option a number, as fcgi_option_parse makes it of a text. */
 FCGI_EXPORT int fcgi_options_set_number(fcgi_options *options,
                                         fcgi_origin origin, const char *name,
                                         int64_t number);
 
-/* Read the words of a command line: "--name value", "--name=value", "-x value".
-   It ends behind "--", and where the launcher has no application at the first
-   word that is no option; where GATEWAY_INTERFACE is set, also behind the
+/* Reads the words of a command line: "--name value", "--name=value", "-x
+   value". It ends behind "--", and where the launcher has no application at the
+   first word that is no option; where GATEWAY_INTERFACE is set, also behind the
    application, for what follows there comes from a client (RFC 3875, 4.4).
    `*used` is how many words were read. */
 FCGI_EXPORT int fcgi_options_read_words(fcgi_options *options, size_t count,
                                         const char *const *words, size_t *used);
 
-/* Read FASTCGI_NAME of every option, but those for the command line alone, and
+/* Reads FASTCGI_NAME of every option, but those for the command line alone, and
    WEB_CONCURRENCY for `workers`. */
 FCGI_EXPORT int fcgi_options_read_environment(fcgi_options *options);
 
-/* Read a TOML file; one that is not absolute is looked for in `directory`,
+/* Reads a TOML file; one that is not absolute is looked for in `directory`,
    unless that is NULL. `table` names a table in it, "tool.fastcgi", which need
    not be there; NULL is the file itself. */
 FCGI_EXPORT int fcgi_options_read_file(fcgi_options *options,
@@ -145,14 +145,14 @@ FCGI_EXPORT const char *fcgi_options_text(const fcgi_options *options,
 FCGI_EXPORT int64_t fcgi_options_number(const fcgi_options *options,
                                         const char *name);
 
-/* Put what was given into the fields of a configuration, which keeps the
+/* Puts what was given into the fields of a configuration, which keeps the
    others. Texts are lent by `options`. */
 FCGI_EXPORT void fcgi_options_server(const fcgi_options *options,
                                      fcgi_server_config *config);
 FCGI_EXPORT void fcgi_options_supervisor(const fcgi_options *options,
                                          fcgi_supervisor_config *config);
 
-/* Put what was given for servers into the environment, from where a program of
+/* Puts what was given for servers into the environment, from where a program of
    this library takes it. FCGI_ERR_NOMEM when there is no room. */
 FCGI_EXPORT int fcgi_options_export(const fcgi_options *options);
 

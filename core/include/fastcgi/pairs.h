@@ -27,7 +27,7 @@ typedef struct fcgi_pairs {
   uint8_t length_at;  /* Private: bytes of the current length seen. */
 } fcgi_pairs;
 
-/* Decode the next part from `*data`, `*len` and advance both past what was
+/* Decodes the next part from `*data`, `*len` and advance both past what was
    used. NAME and VALUE lend slices of the input through `part_data` and
    `part_len`; an empty name or value yields no slice. Never fails: the
    caller checks the lengths at LENGTHS, before it allocates. */
@@ -42,7 +42,7 @@ FCGI_EXPORT int fcgi_pairs_complete(const fcgi_pairs *pairs);
 /* Bytes the encoded pair takes; 0 when a length exceeds 2^31 - 1. */
 FCGI_EXPORT size_t fcgi_pair_size(size_t name_len, size_t value_len);
 
-/* Encode a pair into `out`, which has room for fcgi_pair_size bytes; returns
+/* Encodes a pair into `out`, which has room for fcgi_pair_size bytes; returns
    the bytes written. Lengths up to 127 take 1 byte, longer ones 4. */
 FCGI_EXPORT size_t fcgi_pair_encode(uint8_t *out, const void *name,
                                     size_t name_len, const void *value,

@@ -12,36 +12,36 @@ typedef struct fcgi_params fcgi_params;
 
 /* One parameter. Both texts end in a NUL that the lengths do not count. */
 typedef struct fcgi_param {
-  const char *name;
-  size_t name_len;
-  const char *value;
-  size_t value_len;
+  const char *name;  /* Its name. */
+  size_t name_len;   /* Bytes of the name. */
+  const char *value; /* Its value. */
+  size_t value_len;  /* Bytes of the value. */
 } fcgi_param;
 
-/* The value of `name`, or NULL when there is none; `value_len` may be NULL.
-   Of duplicates the last wins; duplicate HTTP_* values are joined by ", ",
-   those of HTTP_COOKIE by "; ". Lends until the request is closed. */
+/* Returns the value of `name`, or NULL when there is none; `value_len` may be
+   NULL. Of duplicates the last wins; duplicate HTTP_* values are joined by ",
+   ", those of HTTP_COOKIE by "; ". Lent until the request is closed. */
 FCGI_EXPORT const char *fcgi_params_get(const fcgi_params *params,
                                         const char *name, size_t name_len,
                                         size_t *value_len);
 
-/* How many parameters there are, duplicates counted each. */
+/* Returns the number of parameters, each duplicate counted. */
 FCGI_EXPORT size_t fcgi_params_count(const fcgi_params *params);
 
-/* Fill `out` with the parameter at `index`, in the order received; returns 0,
-   or FCGI_ERR_INVALID past the end. Lends until the request is closed. */
+/* Fills `out` with the parameter at `index`, in the order received; returns 0,
+   or FCGI_ERR_INVALID past the end. Lent until the request is closed. */
 FCGI_EXPORT int fcgi_params_at(const fcgi_params *params, size_t index,
                                fcgi_param *out);
 
-/* The value of `name` as a number: decimal digits and nothing else, below 2^63.
-   -1 when it is absent or anything else. */
+/* Returns the value of `name` as a number: decimal digits and nothing else,
+   below 2^63. -1 when it is absent or anything else. */
 FCGI_EXPORT int64_t fcgi_params_number(const fcgi_params *params,
                                        const char *name, size_t name_len);
 
-/* 1 when REQUEST_METHOD is HEAD: no body answers it. */
+/* Returns 1 when REQUEST_METHOD is HEAD, which no body answers. */
 FCGI_EXPORT int fcgi_params_is_head(const fcgi_params *params);
 
-/* 1 when some name occurs more than once, so that a table made from the
+/* Returns 1 when some name occurs more than once, so that a table made from the
    parameters needs fcgi_params_get for each name; otherwise 0. */
 FCGI_EXPORT int fcgi_params_duplicates(const fcgi_params *params);
 

@@ -41,23 +41,26 @@ typedef struct fcgi_peer_event {
   fcgi_peer_event_type type;
   uint16_t id;         /* The request; 0 for VALUES and UNKNOWN_TYPE. */
   const void *data;    /* STDOUT, STDERR: the next bytes. */
-  size_t len;          /* STDOUT, STDERR: how many, never 0. */
+  size_t len;          /* STDOUT, STDERR: number of those bytes, never 0. */
   uint32_t app_status; /* END: what the application returned. */
   fcgi_protocol_status protocol_status; /* END: how the protocol ended it. */
-  int unclosed;              /* END: 1 if STDOUT had bytes, or STDERR had, but
-                                no empty record closed it (6.1). */
+  int unclosed; /* END: 1 if STDOUT or STDERR had bytes and no empty
+                   record closed it (6.1). */
   const fcgi_params *values; /* VALUES: the names and values reported. */
   uint8_t unknown;           /* UNKNOWN_TYPE: the record type refused. */
   void *user_data;           /* What fcgi_peer_set_user_data set. */
 } fcgi_peer_event;
 
-/* A field left 0 takes the default named beside it. Copied by _new. */
+/* A field left 0 takes its default. The function that makes the object copies
+   the struct. */
 typedef struct fcgi_peer_config {
   size_t size;              /* sizeof(fcgi_peer_config). */
-  fcgi_allocator allocator; /* The C library's. */
-  uint32_t max_multiplexed; /* Requests open at once: 1,024. */
-  size_t output_bytes;      /* Bytes queued and not yet sent: 16 MiB. */
-  uint32_t values_pairs;    /* Pairs of one GET_VALUES_RESULT: 1,024. */
+  fcgi_allocator allocator; /* Where memory comes from. Default: the C
+                               library's. */
+  uint32_t max_multiplexed; /* Most requests open at once. Default: 1,024. */
+  size_t output_bytes;      /* Most bytes queued and unsent. Default: 16 MiB. */
+  uint32_t values_pairs;    /* Most pairs of one GET_VALUES_RESULT. Default:
+                               1,024. */
 } fcgi_peer_config;
 
 /* What a connection's owner needs to know between calls. */
@@ -70,32 +73,32 @@ typedef enum fcgi_peer_flag {
                             application closes the connection. */
 } fcgi_peer_flag;
 
-/* Make a peer; `config` NULL takes every default. */
+/* Makes a peer; `config` NULL takes every default. */
 FCGI_EXPORT int fcgi_peer_new(fcgi_peer **out, const fcgi_peer_config *config);
 
-/* Free it and everything it lends. NULL is fine. */
+/* Frees the peer and everything that it lends. NULL is fine. */
 FCGI_EXPORT void fcgi_peer_free(fcgi_peer *peer);
 
-/* Hand over received bytes. They are not copied: keep them in place until
-   fcgi_peer_next returns 0. FCGI_ERR_STATE while earlier bytes are not yet
+/* Hands received bytes over. The peer does not copy them: keep them in place
+   until fcgi_peer_next returns 0. FCGI_ERR_STATE while earlier bytes are not
    used up. Any split of the bytes gives the same events. */
 FCGI_EXPORT int fcgi_peer_feed(fcgi_peer *peer, const void *data, size_t len);
 
-/* The application has closed the connection, or it is lost: each open request
-   gets a CLOSE event; output is dropped. Inside a record that is a protocol
-   error. Afterwards only next and free work. */
+/* Tells the peer that the application has closed the connection, or that it is
+   lost. Each open request gets a CLOSE event, and output is dropped. Inside a
+   record that is a protocol error. Afterwards only next and free work. */
 FCGI_EXPORT void fcgi_peer_close(fcgi_peer *peer);
 
-/* Take the next event: 1 and `*event` set, 0 when more bytes are needed, or a
+/* Takes the next event: 1 and `*event` set, 0 when more bytes are needed, or a
    negative error. Errors are sticky: after FCGI_ERR_PROTOCOL, LIMIT or NOMEM
    each open request gets a CLOSE event first, and the connection must close. */
 FCGI_EXPORT int fcgi_peer_next(fcgi_peer *peer, const fcgi_peer_event **event);
 
-/* Which rule the application broke, or what else failed, after a negative
-   fcgi_peer_next; "" before. Static text without a full stop. */
+/* Returns which rule the application broke, or what else failed, after a
+   negative fcgi_peer_next; "" before. Static text without a full stop. */
 FCGI_EXPORT const char *fcgi_peer_reason(const fcgi_peer *peer);
 
-/* Begin request `id` (1 to 65535, chosen by you, free again after END) with an
+/* Begins request `id` (1 to 65535, chosen by you, free again after END) with an
    fcgi_role or a custom number; `flags` is 0 or FCGI_BEGIN_KEEP. Memory grows
    with the highest id, 16 bytes each. FCGI_ERR_STATE when the id is open,
    FCGI_ERR_LIMIT beyond max_multiplexed. As every call that queues output:
@@ -104,57 +107,61 @@ FCGI_EXPORT const char *fcgi_peer_reason(const fcgi_peer *peer);
 FCGI_EXPORT int fcgi_peer_begin(fcgi_peer *peer, uint16_t id, uint16_t role,
                                 int flags);
 
-/* Add a parameter of any length; pairs are packed into records, and split over
+/* Adds a parameter of any length; pairs are packed into records, and split over
    them. FCGI_ERR_STATE when the request is not in PARAMS. */
 FCGI_EXPORT int fcgi_peer_param(fcgi_peer *peer, uint16_t id, const char *name,
                                 size_t name_len, const char *value,
                                 size_t value_len);
 
-/* End PARAMS. */
+/* Ends PARAMS. */
 FCGI_EXPORT int fcgi_peer_params_end(fcgi_peer *peer, uint16_t id);
 
-/* Queue bytes for STDIN or DATA; they are copied. FCGI_ERR_STATE when PARAMS
-   goes on or the stream was ended; the two need not come in order. */
+/* Queues bytes for STDIN or DATA; they are copied. FCGI_ERR_STATE when PARAMS
+   is unfinished or the stream was ended. STDIN and DATA may come in any
+   order. */
 FCGI_EXPORT int fcgi_peer_write(fcgi_peer *peer, uint16_t id,
                                 fcgi_stream stream, const void *data,
                                 size_t len);
 
-/* End STDIN or DATA. */
+/* Ends STDIN or DATA. */
 FCGI_EXPORT int fcgi_peer_write_end(fcgi_peer *peer, uint16_t id,
                                     fcgi_stream stream);
 
-/* Queue ABORT_REQUEST; the request stays open until its END. */
+/* Queues ABORT_REQUEST; the request stays open until its END. */
 FCGI_EXPORT int fcgi_peer_abort(fcgi_peer *peer, uint16_t id);
 
-/* Ask for the values of `count` names, each ended by a NUL; `names` NULL asks
+/* Asks for the values of `count` names, each ended by a NUL; `names` NULL asks
    for the three that the specification knows (4.1). FCGI_ERR_LIMIT when they
    do not fit in one record. */
 FCGI_EXPORT int fcgi_peer_get_values(fcgi_peer *peer, const char *const *names,
                                      size_t count);
 
-/* Queue bytes as they are, for tests that break the rules. What the peer does
-   not know it cannot judge: from then on values nobody asked for pass. */
+/* Queues bytes as they are, for tests that break the rules. The peer cannot
+   judge what it does not know: from then on it accepts values that nobody asked
+   for. */
 FCGI_EXPORT int fcgi_peer_raw(fcgi_peer *peer, const void *data, size_t len);
 
-/* Attach a pointer to an open request; its events carry it. */
+/* Attaches a pointer to an open request; its events carry it. */
 FCGI_EXPORT int fcgi_peer_set_user_data(fcgi_peer *peer, uint16_t id,
                                         void *user_data);
 
-/* 1 while `id` is open: begun, and neither END nor CLOSE was given out. */
+/* Returns 1 while request `id` is open: it has begun, and neither END nor CLOSE
+   was given out. */
 FCGI_EXPORT int fcgi_peer_is_open(const fcgi_peer *peer, uint16_t id);
 
-/* Bytes queued and not yet sent, of all requests, headers included. */
+/* Returns the bytes that all requests have queued and not sent, headers
+   included. */
 FCGI_EXPORT size_t fcgi_peer_queued(const fcgi_peer *peer);
 
-/* Fill up to `count` slices with the next output, in the order of the calls
+/* Fills up to `count` slices with the next output, in the order of the calls
    that queued it; returns how many. They are lent until fcgi_peer_output_done
    or the next call that queues. */
 FCGI_EXPORT int fcgi_peer_output(fcgi_peer *peer, struct iovec *iov, int count);
 
-/* `bytes` of the output have been sent. */
+/* Tells the peer that `bytes` of the output are sent. */
 FCGI_EXPORT void fcgi_peer_output_done(fcgi_peer *peer, size_t bytes);
 
-/* An or of fcgi_peer_flag. */
+/* Returns an or of fcgi_peer_flag. */
 FCGI_EXPORT unsigned fcgi_peer_flags(const fcgi_peer *peer);
 
 #endif

@@ -15,11 +15,11 @@ typedef struct fcgi_record {
   uint8_t padding_len;  /* Bytes to skip after the content. */
 } fcgi_record;
 
-/* Write `record` as 8 bytes; the reserved byte becomes 0. */
+/* Writes `record` as 8 bytes; the reserved byte becomes 0. */
 FCGI_EXPORT void fcgi_record_encode(uint8_t out[FCGI_RECORD_HEADER],
                                     const fcgi_record *record);
 
-/* Read 8 bytes into `record`. Nothing is judged: any bytes decode. */
+/* Reads 8 bytes into `record`. Nothing is judged: any bytes decode. */
 FCGI_EXPORT void fcgi_record_decode(fcgi_record *record,
                                     const uint8_t in[FCGI_RECORD_HEADER]);
 

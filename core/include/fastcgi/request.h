@@ -18,10 +18,10 @@ typedef struct fcgi_request fcgi_request;
 
 /* One response header. Neither text needs a final NUL. */
 typedef struct fcgi_header {
-  const char *name;
-  size_t name_len;
-  const char *value;
-  size_t value_len;
+  const char *name;  /* Its name: an HTTP token. */
+  size_t name_len;   /* Bytes of the name. */
+  const char *value; /* Its value. */
+  size_t value_len;  /* Bytes of the value. */
 } fcgi_header;
 
 /* What is wrong with a header. */
@@ -36,17 +36,17 @@ typedef enum fcgi_header_fault {
 FCGI_EXPORT fcgi_header_fault fcgi_header_check(const fcgi_header *header,
                                                 size_t *at);
 
-/* The request id on its connection, 1 to 65535. */
+/* Returns the request id on its connection, 1 to 65535. */
 FCGI_EXPORT uint16_t fcgi_request_id(const fcgi_request *request);
 
-/* An fcgi_role, or the number of a custom role. */
+/* Returns an fcgi_role, or the number of a custom role. */
 FCGI_EXPORT unsigned fcgi_request_role(const fcgi_request *request);
 
-/* The role's name: "responder", "authorizer", "filter", or what
+/* Returns the role's name: "responder", "authorizer", "filter", or what
    fcgi_server_set_roles gave. Lent until the server is freed. */
 FCGI_EXPORT const char *fcgi_request_role_name(const fcgi_request *request);
 
-/* The parameters, lent until the request ends; NULL after that. */
+/* Returns the parameters, lent until the request ends; NULL after that. */
 FCGI_EXPORT const fcgi_params *fcgi_request_params(const fcgi_request *request);
 
 /* fcgi_params_get for a C string; NULL when there is no such parameter. */
@@ -63,7 +63,7 @@ typedef struct fcgi_path {
   size_t path_len;         /* Its bytes. */
 } fcgi_path;
 
-/* Fill `out` with the path that the web server has judged, SCRIPT_NAME and
+/* Fills `out` with the path that the web server has judged, SCRIPT_NAME and
    PATH_INFO as it sends them, after its rewriting; docs/paths.md names the
    exceptions. `root_path` of the configuration moves the split, not the path.
    The texts are lent until the request ends. 0, or FCGI_ERR_NOMEM. */
@@ -86,27 +86,27 @@ fcgi_request_script_filename(const fcgi_request *request, size_t *len);
    body ends at STDIN's end all the same. */
 FCGI_EXPORT int64_t fcgi_request_content_length(const fcgi_request *request);
 
-/* Read up to `len` bytes of the body. Returns how many, 0 at its end, or an
+/* Reads up to `len` bytes of the body. Returns how many, 0 at its end, or an
    error: FCGI_ERR_TRUNCATED when STDIN ended short of CONTENT_LENGTH,
    FCGI_ERR_ABORTED when the rest can never come, FCGI_ERR_AGAIN or
    FCGI_ERR_TIMEOUT per fcgi_request_set_timeout. */
 FCGI_EXPORT ptrdiff_t fcgi_request_read(fcgi_request *request, void *data,
                                         size_t len);
 
-/* The same for DATA, the file that a filter is to transform, which need not
-   be read at all. In FCGI_BODY_STREAM read STDIN before it, as they come.
+/* Reads DATA, the file that a filter transforms, as fcgi_request_read reads the
+   body. It need not be read at all. In FCGI_BODY_STREAM read STDIN before it.
    FCGI_ERR_TRUNCATED when it ended short of FCGI_DATA_LENGTH; 0 at once for a
    role without DATA. */
 FCGI_EXPORT ptrdiff_t fcgi_request_read_data(fcgi_request *request, void *data,
                                              size_t len);
 
-/* Bytes of the file, FCGI_DATA_LENGTH, and when it was last modified in
-   seconds since 1970, FCGI_DATA_LAST_MOD; -1 when the parameter is absent or
-   no decimal number. */
+/* Return the bytes of the file, FCGI_DATA_LENGTH, and when it was last modified
+   in seconds since 1970, FCGI_DATA_LAST_MOD; -1 when the parameter is absent or
+   is no decimal number. */
 FCGI_EXPORT int64_t fcgi_request_data_length(const fcgi_request *request);
 FCGI_EXPORT int64_t fcgi_request_data_modified(const fcgi_request *request);
 
-/* Begin the answer: `status` (200 to 599) and headers. FCGI_ERR_INVALID, and
+/* Begins the answer: `status` (200 to 599) and headers. FCGI_ERR_INVALID, and
    nothing is written, for what fcgi_request_check_answer refuses;
    FCGI_ERR_STATE when the answer has begun. One header may be Status with a
    reason to send instead of the usual one, "404 Nope" where `status` is 404.
@@ -127,7 +127,7 @@ FCGI_EXPORT int fcgi_request_check_answer(const fcgi_request *request,
                                           size_t count, int64_t length,
                                           char *why, size_t size);
 
-/* Write body bytes, or, when fcgi_request_start was not called, raw CGI output
+/* Writes body bytes, or, when fcgi_request_start was not called, raw CGI output
    (headers, an empty line, body). Small writes are gathered until 16 KiB,
    fcgi_request_flush or the end; a raw head is held until it is whole, and
    judged as by fcgi_request_start. FCGI_ERR_INVALID for that, and for more
@@ -140,18 +140,18 @@ FCGI_EXPORT int fcgi_request_check_answer(const fcgi_request *request,
 FCGI_EXPORT ptrdiff_t fcgi_request_write(fcgi_request *request,
                                          const void *data, size_t len);
 
-/* fcgi_request_write for several slices. */
+/* Does what fcgi_request_write does for several slices. */
 FCGI_EXPORT ptrdiff_t fcgi_request_writev(fcgi_request *request,
                                           const struct iovec *iov, int count);
 
-/* Write a message to STDERR, which web servers put in their error log; where
+/* Writes a message to STDERR, which web servers put in their error log; where
    the one before has no final newline, one is put between them. It leaves with
    the head of the answer or behind it, with STDOUT bytes or the end. Until then
    output_window bytes can wait, more is FCGI_ERR_LIMIT. */
 FCGI_EXPORT int fcgi_request_write_stderr(fcgi_request *request,
                                           const void *data, size_t len);
 
-/* Send `len` bytes of `fd` from `offset` with sendfile(2). The descriptor is
+/* Sends `len` bytes of `fd` from `offset` with sendfile(2). The descriptor is
    duplicated: the caller may close its own. Blocks like fcgi_request_write;
    with timeout 0 it returns at once and later writes give FCGI_ERR_AGAIN until
    it is sent. FCGI_TO_END sends the rest of a regular file, where
@@ -167,16 +167,16 @@ FCGI_EXPORT int fcgi_request_send_file(fcgi_request *request, int fd,
    FCGI_ERR_INVALID where it is no regular file, or FCGI_ERR_SYSTEM. */
 FCGI_EXPORT int64_t fcgi_file_rest(int fd, uint64_t offset);
 
-/* Send what is gathered now. */
+/* Sends what is gathered now. */
 FCGI_EXPORT int fcgi_request_flush(fcgi_request *request);
 
-/* Say, just before the call that ends the request, that the same thread takes
-   another one right after it. Where others of its connection are ready and
-   have been served quickly, its answer may then wait for theirs, 0.2 ms and one
-   handler at most: they leave in one system call. */
+/* Hint: this thread takes the next request at once. If more requests of this
+   connection are ready and handlers are fast, the answer may be held for at
+   most 0.2 ms plus one handler and sent with the next ones, in one system call.
+   Call it right before the call that ends the request. */
 FCGI_EXPORT void fcgi_request_gather(fcgi_request *request);
 
-/* End the request; the handle is dead afterwards. 0 as `app_status` suits
+/* Ends the request; the handle is dead afterwards. 0 as `app_status` suits
    every web server. An unread body is drained, never parsed as records. An
    answer that is not what its head promised fails instead, as by
    fcgi_request_fail: FCGI_ERR_INVALID, with a line in the log. */
@@ -187,16 +187,17 @@ FCGI_EXPORT int fcgi_request_end(fcgi_request *request, uint32_t app_status);
    a line in the log. The handle is dead afterwards. */
 FCGI_EXPORT int fcgi_request_conclude(fcgi_request *request);
 
-/* The whole answer in one call: status, Content-Type (NULL: none),
+/* Sends the whole answer in one call: status, Content-Type (NULL: none),
    Content-Length, body, end. The handle is dead afterwards, whatever is
    returned. */
 FCGI_EXPORT int fcgi_request_reply(fcgi_request *request, int status,
                                    const char *content_type, const void *data,
                                    size_t len);
 
-/* The same with headers of the caller's, checked as by fcgi_request_start.
-   Content-Length is added when it is not among them and the status allows it.
-   Headers that are refused lead to 500. The handle is dead afterwards. */
+/* Sends the whole answer with headers of the caller's, which are checked as by
+   fcgi_request_start. Content-Length is added when it is not among them and the
+   status allows it. Headers that are refused lead to 500. The handle is dead
+   afterwards. */
 FCGI_EXPORT int fcgi_request_respond(fcgi_request *request, int status,
                                      const fcgi_header *headers, size_t count,
                                      const void *data, size_t len);
@@ -209,17 +210,18 @@ FCGI_EXPORT int fcgi_request_respond(fcgi_request *request, int status,
 FCGI_EXPORT int fcgi_request_allow(fcgi_request *request,
                                    const fcgi_header *variables, size_t count);
 
-/* The handler failed: answers 500 when no output was made yet, otherwise cuts
-   the connection so that the web server sees the truncation (or ends only this
-   request where the connection carries others). The handle is dead after. */
+/* Ends a request whose handler has failed: the client gets 500 when there is no
+   output yet; otherwise the connection is cut, so that the web server sees the
+   truncation, or only this request ends where the connection carries others.
+   The handle is dead afterwards. */
 FCGI_EXPORT int fcgi_request_fail(fcgi_request *request);
 
 /* 1 when answers with this HTTP status have a body (RFC 9110, 6.4.1): 0 for
    1xx, 204 and 304. Any thread. */
 FCGI_EXPORT int fcgi_status_has_body(int status);
 
-/* Why the request is aborted; FCGI_ABORT_NONE while it is not. Looks at the
-   socket when no other thread watches it. */
+/* Returns why the request is aborted, FCGI_ABORT_NONE while it is not. It looks
+   at the socket when no other thread watches it. */
 FCGI_EXPORT fcgi_abort_reason fcgi_request_aborted(fcgi_request *request);
 
 /* Sets how long one read, write or flush may wait, in milliseconds, or
@@ -228,7 +230,8 @@ FCGI_EXPORT fcgi_abort_reason fcgi_request_aborted(fcgi_request *request);
 FCGI_EXPORT void fcgi_request_set_timeout(fcgi_request *request,
                                           int timeout_ms);
 
-/* A pointer of the program's own, never touched by the library. */
+/* Set and return a pointer of the program's, which the library never
+   touches. */
 FCGI_EXPORT void fcgi_request_set_user_data(fcgi_request *request,
                                             void *user_data);
 FCGI_EXPORT void *fcgi_request_user_data(const fcgi_request *request);

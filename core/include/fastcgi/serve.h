@@ -7,9 +7,9 @@
 #include <fastcgi/handler.h>
 #include <fastcgi/server.h>
 
-/* Serve `address` (NULL: what is inherited, be it a CGI request) on the calling
-   thread until SIGTERM or SIGINT, which stop gracefully, a second one at once.
-   Returns 0, or an error after one line on stderr. */
+/* Serves `address` (NULL: what is inherited, be it a CGI request) on the
+   calling thread until SIGTERM or SIGINT, which stop gracefully, a second one
+   at once. Returns 0, or an error after one line on stderr. */
 FCGI_EXPORT int fcgi_serve(const char *address, const fcgi_handler *handler,
                            void *user_data);
 
@@ -18,33 +18,34 @@ FCGI_EXPORT int fcgi_serve(const char *address, const fcgi_handler *handler,
    client has chosen on the command line (RFC 3875, 4.4). */
 FCGI_EXPORT const char *fcgi_serve_address(int argc, char *const *argv);
 
-/* fcgi_server_run on `threads` threads, the calling one among them; returns
-   when all have returned, with the first error of theirs. */
+/* Calls fcgi_server_run on `threads` threads, the calling one among them, and
+   returns when all have returned, with their first error. */
 FCGI_EXPORT int fcgi_server_run_threads(fcgi_server *server,
                                         const fcgi_handler *handler,
                                         void *user_data, unsigned threads);
 
-/* Stop `server` on SIGTERM, SIGINT (gracefully, a second one at once) or
-   SIGQUIT (at once), and reopen its logs on SIGUSR1 unless the program handles
-   that, while `run(run_data)` runs on the calling thread; returns what that
-   returned. A graceful stop has `graceful_timeout_ms`. Half a second after a
-   stop at once the process ends by the signal, whatever its handlers do. What
-   the program does on these signals is put back then; no thread blocks them,
-   and in a child they do what is their default. */
+/* Calls `run(run_data)` on the calling thread and returns what that returns.
+   Meanwhile SIGTERM and SIGINT stop `server` gracefully, within
+   graceful_timeout_ms; a second one and SIGQUIT stop it at once, and half a
+   second later the process ends by the signal, whatever its handlers do.
+   SIGUSR1 reopens the logs unless the program handles it. The program's own
+   handling of these signals is put back at the end. No thread blocks them, and
+   a child has their defaults. */
 FCGI_EXPORT int fcgi_serve_signals(fcgi_server *server, int (*run)(void *),
                                    void *run_data);
 
 typedef struct fcgi_stopper fcgi_stopper;
 
-/* For programs with signal handlers of their own: stop `server` likewise, on a
-   thread, by the numbers of signals that come as bytes from the descriptor
-   `signals`, which stays yours; of a socket with SO_PASSCRED only those of
-   this process count, as a fork may have a copy; `graceful_timeout_ms` 0 is
-   the server's. 0, FCGI_ERR_NOMEM, or FCGI_ERR_SYSTEM with errno. */
+/* Starts a thread that stops `server` as fcgi_serve_signals does, for programs
+   with signal handlers of their own. The numbers of signals come as bytes from
+   the descriptor `signals`, which stays yours. Of a socket with SO_PASSCRED
+   only those of this process count, as a fork may have a copy.
+   graceful_timeout_ms 0 takes the server's. Returns 0, FCGI_ERR_NOMEM, or
+   FCGI_ERR_SYSTEM with errno. */
 FCGI_EXPORT int fcgi_stopper_new(fcgi_stopper **out, fcgi_server *server,
                                  int signals, int graceful_timeout_ms);
 
-/* No longer, before the server is freed. NULL is fine. */
+/* Ends that thread; call it before the server is freed. NULL is fine. */
 FCGI_EXPORT void fcgi_stopper_free(fcgi_stopper *stopper);
 
 #endif

@@ -32,10 +32,18 @@
 
 typedef struct fcgi_server fcgi_server;
 
+/* X(NAME, key): how a server waits. BEST is epoll where there is one, else
+   poll; EPOLL is epoll(7) of Linux; POLL is poll(2), which is everywhere. */
+#define FCGI_POLLER_MAP(X)                                                     \
+  X(BEST, best)                                                                \
+  X(EPOLL, epoll)                                                              \
+  X(POLL, poll)
+
 typedef enum fcgi_poller_kind {
-  FCGI_POLLER_BEST = 0, /* epoll where there is one, else poll. */
-  FCGI_POLLER_EPOLL,    /* epoll(7), Linux. */
-  FCGI_POLLER_POLL      /* poll(2), everywhere. */
+#define FCGI_SERVER_ENUM(name, key) FCGI_POLLER_##name,
+  FCGI_POLLER_MAP(FCGI_SERVER_ENUM)
+#undef FCGI_SERVER_ENUM
+      FCGI_POLLERS /* Number of pollers in this version. */
 } fcgi_poller_kind;
 
 typedef enum fcgi_body_mode {
@@ -50,11 +58,18 @@ typedef enum fcgi_stop {
   FCGI_STOP_NOW           /* Abort what runs. */
 } fcgi_stop;
 
+/* X(NAME, key): levels of a log, the most important one first. */
+#define FCGI_LOG_LEVEL_MAP(X)                                                  \
+  X(ERROR, error)                                                              \
+  X(WARNING, warning)                                                          \
+  X(INFO, info)                                                                \
+  X(DEBUG, debug)
+
 typedef enum fcgi_log_level {
-  FCGI_LOG_ERROR = 0,
-  FCGI_LOG_WARNING,
-  FCGI_LOG_INFO,
-  FCGI_LOG_DEBUG
+#define FCGI_SERVER_ENUM(name, key) FCGI_LOG_##name,
+  FCGI_LOG_LEVEL_MAP(FCGI_SERVER_ENUM)
+#undef FCGI_SERVER_ENUM
+      FCGI_LOG_LEVELS /* Number of levels in this version. */
 } fcgi_log_level;
 
 /* Receives one line without its newline. Called from any serving thread. */
@@ -230,28 +245,32 @@ typedef struct fcgi_server_event {
   void *user_data;       /* What fcgi_request_set_user_data set. */
 } fcgi_server_event;
 
-/* Open /dev/null for each of the descriptors 0 to 2 that is closed, so that no
+/* Opens /dev/null for each of the descriptors 0 to 2 that is closed, so that no
    file or socket gets such a number, and with it what is printed. Programs call
    it before they open anything; fcgi_server_new and fcgi_supervisor_run do. */
 FCGI_EXPORT void fcgi_standard_hold(void);
 
-/* Make a server; `config` NULL takes every default. Any thread. On failure
-   errno tells why when FCGI_ERR_SYSTEM. */
+/* Makes a server; `config` NULL takes every default. On failure `why`, unless
+   it is NULL, holds one line for a person, cut to `len` bytes with its NUL, and
+   errno is set when the error is FCGI_ERR_SYSTEM. Any thread. */
 FCGI_EXPORT int fcgi_server_new(fcgi_server **out,
-                                const fcgi_server_config *config);
+                                const fcgi_server_config *config, char *why,
+                                size_t len);
 
-/* Close everything and free it; no thread may still be in a call, and request
-   handles not ended die. Unix sockets it made are removed. NULL is fine. */
+/* Closes everything and frees the server. No thread may still be in a call, and
+   handles of requests that have not ended die. Unix sockets that the server has
+   made are removed. NULL is fine. */
 FCGI_EXPORT void fcgi_server_free(fcgi_server *server);
 
-/* 1 in a process that was forked from the server's. It owns nothing of it: no
-   call on the server or on a request of it changes anything then.
-   fcgi_server_next says FCGI_ERR_CLOSED, so that a handler that returns there
-   leaves its loop, fcgi_server_free does nothing, and the others that can fail
-   say FCGI_ERR_STATE. Parameters may be read. Async-signal-safe. */
+/* Returns 1 in a process that was forked from the server's. The fork owns
+   nothing of the server: no call on it or on its requests changes anything
+   there. fcgi_server_next returns FCGI_ERR_CLOSED, so that a handler that
+   returns in the fork leaves its loop; fcgi_server_free does nothing; the
+   others that can fail return FCGI_ERR_STATE. Parameters can be read.
+   Async-signal-safe. */
 FCGI_EXPORT int fcgi_server_forked(const fcgi_server *server);
 
-/* Listen on `address`: unix:/path, unix:relative, unix:@abstract, host:port,
+/* Listens on `address`: unix:/path, unix:relative, unix:@abstract, host:port,
    [::1]:port, :port (loopback), fd:N, or NULL for what is inherited, see above.
    May be called several times. A TCP address that other machines reach needs
    `allow` in the configuration or the specification's FCGI_WEB_SERVER_ADDRS in
@@ -259,7 +278,7 @@ FCGI_EXPORT int fcgi_server_forked(const fcgi_server *server);
    at once. On failure fcgi_server_message explains in one line. */
 FCGI_EXPORT int fcgi_server_listen(fcgi_server *server, const char *address);
 
-/* Serve these roles instead of FCGI_ROLE_SPECS; to others UNKNOWN_ROLE is
+/* Serves these roles instead of FCGI_ROLE_SPECS; to others UNKNOWN_ROLE is
    answered, with status 503 too where they are authorizers. They are copied.
    FCGI_ERR_INVALID when a number or name is 0, empty, or there twice, or a
    standard role has other streams than its own; FCGI_ERR_STATE once a
@@ -268,81 +287,84 @@ FCGI_EXPORT int fcgi_server_set_roles(fcgi_server *server,
                                       const fcgi_role_spec *roles,
                                       size_t count);
 
-/* Copy listener `index`'s address, with its real port, as text into `out`; a
+/* Copies listener `index`'s address, with its real port, as text into `out`; a
    CGI start comes last, as "cgi". FCGI_ERR_INVALID past the last one,
    FCGI_ERR_LIMIT when it does not fit. */
 FCGI_EXPORT int fcgi_server_address(fcgi_server *server, size_t index,
                                     char *out, size_t len);
 
-/* What went wrong in the last failed new, listen or run: one line for a
-   person, "" if nothing. Lent until the next call that can fail. */
+/* Returns what went wrong in the last listen or run that failed: one line for a
+   person, "" if nothing did. Lent until the next call that can fail. */
 FCGI_EXPORT const char *fcgi_server_message(const fcgi_server *server);
 
-/* Serve with callbacks until stopped: 0, or an error (FCGI_ERR_STATE without
+/* Serves with callbacks until stopped: 0, or an error (FCGI_ERR_STATE without
    a listener, FCGI_ERR_INVALID for the handler). Call it from as many
    threads as should serve; callbacks run in them. Not beside
    fcgi_server_next. */
 FCGI_EXPORT int fcgi_server_run(fcgi_server *server,
                                 const fcgi_handler *handler, void *user_data);
 
-/* Take the next event: 1 and `*event` filled, 0 when `timeout_ms`, or
+/* Takes the next event: 1 and `*event` filled, 0 when `timeout_ms`, or
    FCGI_WAIT_FOREVER, passed or a signal came, FCGI_ERR_CLOSED when stopped and
    all is finished, FCGI_ERR_INVALID when `event->size` is not set. From any
    number of threads. */
 FCGI_EXPORT int fcgi_server_next(fcgi_server *server, fcgi_server_event *event,
                                  int timeout_ms);
 
-/* A descriptor that polls readable when fcgi_server_next with timeout 0 has
-   work; for foreign event loops. Call next until it returns 0. The caller also
-   calls it after fcgi_server_wait_ms. FCGI_ERR_UNSUPPORTED with poll(2). */
+/* Returns a descriptor that polls readable when fcgi_server_next with timeout 0
+   has work; for foreign event loops. Call next until it returns 0. The caller
+   also calls it after fcgi_server_wait_ms. FCGI_ERR_UNSUPPORTED with poll(2).
+ */
 FCGI_EXPORT int fcgi_server_fd(fcgi_server *server);
 
-/* Milliseconds until fcgi_server_next has a timeout to see to; -1 for none. */
+/* Returns the milliseconds until fcgi_server_next must be called because a time
+   limit runs out; -1 when none is running. */
 FCGI_EXPORT int fcgi_server_wait_ms(fcgi_server *server);
 
-/* Pass connections on in a graceful stop: each goes, once no request of it is
+/* Passes connections on in a graceful stop: each goes, once no request of it is
    open, over `socket` (SOCK_SEQPACKET) to a server that takes over from it, and
    no web server sees one close. `socket` stays yours. A listener inherited with
    FASTCGI_HANDOVER=PID:OUT:IN in the environment sets both, for that process.
    FCGI_ERR_INVALID for another kind of socket. */
 FCGI_EXPORT int fcgi_server_hand_over(fcgi_server *server, int socket);
 
-/* Serve the connections that come over `socket` too. It stays yours until the
+/* Serves the connections that come over `socket` too. It stays yours until the
    server is freed. A server that passes connections on and has taken them from
    the other end before stops only when they were taken, and serves them while
    nobody does. FCGI_ERR_STATE for a second one. */
 FCGI_EXPORT int fcgi_server_take_over(fcgi_server *server, int socket);
 
-/* Tells what the handler of a request does: fills `out`, with a NUL, with the
-   lines of its stack, the innermost last. `thread` is what pthread_self()
+/* Describes what the handler of a request does: fills `out`, with a NUL, with
+   the lines of its stack, the innermost last. `thread` is what pthread_self()
    returned where the request was taken. Of `request` only the user data may be
    asked for. Called from a thread of the server's own. */
 typedef void (*fcgi_trace_fn)(uintptr_t thread, fcgi_request *request,
                               char *out, size_t len, void *user_data);
 
-/* Who tells it, for the slow log; nothing where there is none. Before the
-   server is first waited on. */
+/* Sets the function that describes a running handler for the slow log. Ignored
+   without a slow log. Call it before the first fcgi_server_next or
+   fcgi_server_run. */
 FCGI_EXPORT void fcgi_server_set_tracer(fcgi_server *server,
                                         fcgi_trace_fn tracer, void *user_data);
-/* The user data of the tracer, or NULL when none was taken. */
+/* Returns the user data of the tracer, or NULL when none was taken. */
 FCGI_EXPORT void *fcgi_server_tracer_data(fcgi_server *server);
 
-/* Write `text`, line by line, to the error log: 1. Where there is none, to the
+/* Writes `text`, line by line, to the error log: 1. Where there is none, to the
    `log` of the configuration or, as it is, to stderr: 0. Neither a disk nor a
    reader is waited for. For what a binding has to say, such as a traceback.
    From any thread. */
 FCGI_EXPORT int fcgi_server_log(fcgi_server *server, fcgi_log_level level,
                                 const char *text, size_t len);
 
-/* Open access log and error log anew by their names, once they were renamed;
+/* Opens access log and error log anew by their names, once they were renamed;
    where that fails the old file is written on, with a line in the error log.
-   From any thread, not from a signal handler. Nothing where there is none. */
+   Without such logs nothing happens. Any thread, not a signal handler. */
 FCGI_EXPORT void fcgi_server_reopen_logs(fcgi_server *server);
 
-/* Stop serving; threads in run or next return when the rest is finished. A
+/* Stops serving; threads in run or next return when the rest is finished. A
    graceful stop serves what has connected, and gives a connection without a
-   request drain_silence_ms. Async-signal-safe; from any thread; a second call
-   may only hurry. */
+   request drain_silence_ms. A second call can only make it faster.
+   Async-signal-safe; any thread. */
 FCGI_EXPORT void fcgi_server_stop(fcgi_server *server, fcgi_stop how);
 
 #endif

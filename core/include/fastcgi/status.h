@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What workers are doing and have done, read from the shared memory that they
-   keep it in. A status is a copy: nothing in it changes. */
+/* Reads the state and counters of workers from their shared memory. A status is
+   a copy: nothing in it changes. */
 #ifndef FASTCGI_STATUS_H
 #define FASTCGI_STATUS_H
 
@@ -91,7 +91,7 @@ typedef enum fcgi_metric {
 /* X(NAME, key, help): numbers of the supervisor, all counters. */
 #define FCGI_SUPERVISED_MAP(X)                                                 \
   X(RELOADS, reloads, "Generations of workers started to replace one.")        \
-  X(RELOADS_FAILED, reloads_failed, "Such generations that did not start.")    \
+  X(RELOADS_FAILED, reloads_failed, "Generations that did not start.")         \
   X(EXITS, exits, "Workers that exited unasked.")                              \
   X(CRASHES, crashes, "Workers that a signal ended unasked.")                  \
   X(KILLS, kills, "Workers killed because they did not stop.")                 \
@@ -119,7 +119,7 @@ typedef enum fcgi_worker_state {
 #define FCGI_STATUS_ENUM(name, key) FCGI_WORKER_##name,
   FCGI_WORKER_STATE_MAP(FCGI_STATUS_ENUM)
 #undef FCGI_STATUS_ENUM
-      FCGI_WORKER_STATES /* How many there are. */
+      FCGI_WORKER_STATES /* Number of states in this version. */
 } fcgi_worker_state;
 
 /* X(NAME, key): the life of a request. */
@@ -134,7 +134,7 @@ typedef enum fcgi_phase {
 #define FCGI_STATUS_ENUM(name, key) FCGI_PHASE_##name,
   FCGI_PHASE_MAP(FCGI_STATUS_ENUM)
 #undef FCGI_STATUS_ENUM
-      FCGI_PHASES /* How many there are. */
+      FCGI_PHASES /* Number of phases in this version. */
 } fcgi_phase;
 
 /* A request that is open. Methods and paths are what a client sent: escape
@@ -176,23 +176,23 @@ typedef enum fcgi_status_format {
   FCGI_STATUS_AS_TEXT = 0,    /* Lines for a person. */
   FCGI_STATUS_AS_JSON,        /* One object: the members of PHP-FPM's status
                               page, and all of this status as "fastcgi". */
-  FCGI_STATUS_AS_JSON_FULL,   /* The same with PHP-FPM's list of processes. */
+  FCGI_STATUS_AS_JSON_FULL,   /* That, with PHP-FPM's list of processes. */
   FCGI_STATUS_AS_OPENMETRICS, /* OpenMetrics 1.0, which Prometheus reads. */
   FCGI_STATUS_AS_HTML,        /* A page that refreshes itself. */
   FCGI_STATUS_AS_FPM,         /* Lines, exactly as PHP-FPM's status page has
                               them. */
-  FCGI_STATUS_AS_FPM_FULL,    /* The same with its list of processes. */
+  FCGI_STATUS_AS_FPM_FULL,    /* Those lines, with its list of processes. */
   FCGI_STATUS_AS_XML,         /* PHP-FPM's status page as XML. */
-  FCGI_STATUS_AS_XML_FULL,    /* The same with its list of processes. */
+  FCGI_STATUS_AS_XML_FULL,    /* That page, with its list of processes. */
   FCGI_STATUS_AS_RAW          /* The memory itself, for fcgi_status_parse. */
 } fcgi_status_format;
 
-/* Copy what a process keeps: a supervisor, or a worker, that has it open.
+/* Copies what a process keeps: a supervisor, or a worker, that has it open.
    FCGI_ERR_SYSTEM with errno when the process cannot be looked into, ENOENT
    when it keeps none; FCGI_ERR_PROTOCOL when it is of another version. */
 FCGI_EXPORT int fcgi_status_of_pid(fcgi_status **out, pid_t pid);
 
-/* The same from FCGI_STATUS_AS_RAW bytes; nothing in them is trusted. */
+/* Makes a status from FCGI_STATUS_AS_RAW bytes, of which none is trusted. */
 FCGI_EXPORT int fcgi_status_parse(fcgi_status **out, const void *data,
                                   size_t len);
 
@@ -215,7 +215,7 @@ fcgi_status_total(const fcgi_status *status);
 FCGI_EXPORT const fcgi_status_worker *
 fcgi_status_worker_at(const fcgi_status *status, size_t index);
 
-/* Open request `index` of a worker, or NULL past the last one. */
+/* Opens request `index` of a worker, or NULL past the last one. */
 FCGI_EXPORT const fcgi_status_request *
 fcgi_status_request_at(const fcgi_status_worker *worker, size_t index);
 
@@ -235,7 +235,7 @@ FCGI_EXPORT uint64_t fcgi_status_quantile(const fcgi_status_worker *worker,
                                           const fcgi_status_worker *since,
                                           double share);
 
-/* NULL is fine. */
+/* Frees a status. NULL is fine. */
 FCGI_EXPORT void fcgi_status_free(fcgi_status *status);
 
 #endif

@@ -27,9 +27,6 @@ typedef enum fcgi_supervisor_status {
   FCGI_SUPERVISOR_NO_WORKERS = 3 /* The first workers could not start. */
 } fcgi_supervisor_status;
 
-/* Value of `ready_after_ms`: only the worker itself knows when it is ready. */
-enum { FCGI_READY_WHEN_TOLD = -1 };
-
 /* A field left 0 takes the default named beside it. Times are milliseconds. */
 typedef struct fcgi_supervisor_config {
   size_t size;                      /* sizeof(fcgi_supervisor_config). */
@@ -39,7 +36,7 @@ typedef struct fcgi_supervisor_config {
                                        on SIGUSR2; NULL: that is refused. */
   const char *const *bind;          /* Where to listen, NULL at its end, as for
                                             fcgi_server_listen; NULL: inherited. */
-  unsigned workers;                 /* How many: 1. */
+  unsigned workers;                 /* Number of workers. Default: 1. */
   int backlog;                      /* listen(2): 4,096. */
   unsigned socket_mode;             /* Of unix sockets: 0660. */
   const char *socket_user;          /* Owner of them, name or number: ours. */
@@ -51,14 +48,15 @@ typedef struct fcgi_supervisor_config {
                                   environment, or loopback. */
   const char *user;                 /* Become this user, name or number, once
                                        everything is opened; as root only. */
-  const char *group;                /* Likewise this group: the user's. */
+  const char *group;                /* Group, by name or number, that workers
+                                       become. Default: the user's. */
   int allow_root;                   /* 1: workers may run as root. */
   int has_umask;                    /* 1: `umask` is to be set. */
   unsigned umask;                   /* umask(2). */
   const char *chdir;                /* chdir(2) to it first. */
   const char *pid;                  /* Holds our process id, and a lock. */
   int ready_after_ms;               /* A worker that never told counts as ready
-                                       then: 10,000; or FCGI_READY_WHEN_TOLD. */
+                                       then: 10,000; or FCGI_WAIT_FOREVER. */
   int start_timeout_ms;             /* To become ready: 60,000. */
   int graceful_timeout_ms;          /* To finish after SIGTERM, before SIGKILL:
                                        30,000. */
@@ -82,7 +80,7 @@ typedef struct fcgi_supervisor_config {
   const char *log_name;         /* What those lines begin with: "fastcgi". */
 } fcgi_supervisor_config;
 
-/* Run until stopped; returns an exit status. Everything that happens is a line
+/* Runs until stopped; returns an exit status. Everything that happens is a line
    of the log. Signals and children of the process are the supervisor's
    meanwhile: call it in a program that has nothing else to do, from its main
    thread. */

@@ -90,7 +90,7 @@ static int run_all(void *data) {
 int main(int argc, char **argv) {
   job work = {.threads = argc > 2 ? (unsigned)strtoul(argv[2], NULL, 10) : 1};
   const char *address = argc > 1 && strcmp(argv[1], "-") != 0 ? argv[1] : NULL;
-  int error = fcgi_server_new(&work.server, NULL);
+  int error = fcgi_server_new(&work.server, NULL, NULL, 0);
   if (!error)
     error = fcgi_server_listen(work.server, address);
   if (!error)

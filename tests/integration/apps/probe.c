@@ -183,7 +183,7 @@ int main(int argc, char **argv) {
   for (int i = 3; i < argc && !failed; i++)
     failed = set_option(&config, argv[i]);
   if (!failed)
-    failed = fcgi_server_new(&work.server, &config);
+    failed = fcgi_server_new(&work.server, &config, NULL, 0);
   if (!failed)
     failed = fcgi_server_set_roles(work.server, roles, 4);
   if (!failed)

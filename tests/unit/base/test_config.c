@@ -16,7 +16,7 @@ typedef int (*make_fn)(const void *config);
 
 static int make_server(const void *config) {
   fcgi_server *made;
-  int error = fcgi_server_new(&made, config);
+  int error = fcgi_server_new(&made, config, NULL, 0);
   if (!error)
     fcgi_server_free(made);
   return error;

@@ -315,7 +315,8 @@ static void test_only_where_it_is_wanted(void **state) {
   unsetenv("FASTCGI_STATUS_PATH");
   f->config.status_path = "status";
   fcgi_server *server;
-  assert_int_equal(fcgi_server_new(&server, &f->config), FCGI_ERR_INVALID);
+  assert_int_equal(fcgi_server_new(&server, &f->config, NULL, 0),
+                   FCGI_ERR_INVALID);
 }
 
 static void test_multiplexing_by_setting(void **state) {

@@ -55,7 +55,7 @@ static int echoing_set_up(void **state) {
   const fcgi_server_config config = {.size = sizeof config,
                                      .body = FCGI_BODY_STREAM};
   echoing *e = calloc(1, sizeof *e);
-  assert_int_equal(fcgi_server_new(&e->server, &config), 0);
+  assert_int_equal(fcgi_server_new(&e->server, &config, NULL, 0), 0);
   assert_int_equal(fcgi_server_listen(e->server, "127.0.0.1:0"), 0);
   fcgi_server_address(e->server, 0, e->address, sizeof e->address);
   for (int i = 0; i < THREADS; i++)
@@ -370,7 +370,7 @@ static void test_client_gives_up_connecting(void **state) {
   char name[64];
   (void)state;
   snprintf(name, sizeof name, "%s-%ld", address, (long)getpid());
-  assert_int_equal(fcgi_server_new(&server, &small), 0);
+  assert_int_equal(fcgi_server_new(&server, &small, NULL, 0), 0);
   assert_int_equal(fcgi_server_listen(server, name), 0);
   for (int i = 0; i < 4; i++) {
     assert_int_equal(fcgi_client_new(&clients[i], &config), 0);

@@ -175,7 +175,7 @@ static void test_wrong_formats_are_refused(void **state) {
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     fcgi_server *server;
     f->config.access_logformat = cases[i].format;
-    assert_int_equal(fcgi_server_new(&server, &f->config), 0);
+    assert_int_equal(fcgi_server_new(&server, &f->config, NULL, 0), 0);
     assert_int_equal(fcgi_server_listen(server, "unix:@fastcgi-unit-format"),
                      FCGI_ERR_INVALID);
     const char *said = fcgi_server_message(server);
@@ -194,7 +194,7 @@ static void test_unwritable_files_are_refused(void **state) {
   fcgi_server *server;
   logs_begin(&l, f, NULL);
   f->config.access_logfile = "/nowhere/access";
-  assert_int_equal(fcgi_server_new(&server, &f->config), 0);
+  assert_int_equal(fcgi_server_new(&server, &f->config, NULL, 0), 0);
   assert_int_equal(fcgi_server_listen(server, "unix:@fastcgi-unit-file"),
                    FCGI_ERR_SYSTEM);
   assert_string_equal(fcgi_server_message(server),

@@ -115,7 +115,7 @@ static void test_kinds_read_ready_after(void **state) {
   int64_t number;
   (void)state;
   assert_int_equal(fcgi_option_parse(option, "never", &number), 0);
-  assert_int_equal(number, FCGI_READY_WHEN_TOLD);
+  assert_int_equal(number, FCGI_WAIT_FOREVER);
   assert_int_equal(fcgi_option_parse(option, "0", &number), FCGI_ERR_INVALID);
 }
 
@@ -161,8 +161,20 @@ static void test_kinds_refuse_half_numbers(void **state) {
     }
 }
 
+/* Their words are those of the public headers, in the same order. */
+static void test_choices_are_those_of_the_headers(void **state) {
+#define WORD(name, key) ", " #key
+  static const char pollers[] = FCGI_POLLER_MAP(WORD);
+  static const char levels[] = FCGI_LOG_LEVEL_MAP(WORD);
+#undef WORD
+  (void)state;
+  assert_string_equal(fcgi_option_find("poller")->words, pollers + 2);
+  assert_string_equal(fcgi_option_find("log_level")->words, levels + 2);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_choices_are_those_of_the_headers),
       GIVING_TEST(test_kinds_map_is_sound),
       GIVING_TEST(test_kinds_numbers_are_texts),
       GIVING_TEST(test_kinds_read_texts),

@@ -127,7 +127,7 @@ static void test_small_requests_of_many_connections(void **state) {
   assert_int_equal(live, 0);
   f->config.allocator = (fcgi_allocator){NULL, NULL};
   f->config.server_memory = 0;
-  assert_int_equal(fcgi_server_new(&f->server, &f->config), 0);
+  assert_int_equal(fcgi_server_new(&f->server, &f->config, NULL, 0), 0);
 }
 
 /* Parameters that never end are held by no request yet. */

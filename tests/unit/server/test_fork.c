@@ -175,7 +175,7 @@ static void test_fork_of_a_fork_and_a_server_of_its_own(void **state) {
   if (child == 0) {
     fcgi_server *own = NULL;
     alarm(CHILD_SECONDS);
-    WRONG_UNLESS(fcgi_server_new(&own, &f->config) == 0);
+    WRONG_UNLESS(fcgi_server_new(&own, &f->config, NULL, 0) == 0);
     WRONG_UNLESS(!fcgi_server_forked(own));
     WRONG_UNLESS(fcgi_server_listen(own, "unix:@fastcgi-unit-fork") == 0);
     pid_t grandchild = fork();

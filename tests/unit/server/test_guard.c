@@ -45,7 +45,7 @@ static int tear_down(void **state) {
 
 static int open_server(guarded *g, const char *address) {
   fcgi_server_free(g->server);
-  assert_int_equal(fcgi_server_new(&g->server, &g->config), 0);
+  assert_int_equal(fcgi_server_new(&g->server, &g->config, NULL, 0), 0);
   return fcgi_server_listen(g->server, address);
 }
 
@@ -124,7 +124,7 @@ static void test_guard_copies_the_list(void **state) {
   snprintf(users, sizeof users, "%u", (unsigned)getuid());
   g->config.allow_from = list;
   g->config.peer_users = users;
-  assert_int_equal(fcgi_server_new(&g->server, &g->config), 0);
+  assert_int_equal(fcgi_server_new(&g->server, &g->config, NULL, 0), 0);
   list[0] = 'x';
   users[0] = 'x';
   assert_int_equal(fcgi_server_listen(g->server, "127.0.0.1:0"), 0);
@@ -316,7 +316,7 @@ static void test_guard_survives_lack_of_memory(void **state) {
   for (long n = 0; error; n++) {
     failing memory = {.until_failure = n};
     g->config.allocator = failing_allocator(&memory);
-    error = fcgi_server_new(&g->server, &g->config);
+    error = fcgi_server_new(&g->server, &g->config, NULL, 0);
     if (!error)
       error = fcgi_server_set_roles(g->server, roles, 4);
     if (!error)

@@ -25,7 +25,7 @@ static void open_pair(passing *p, serving *f) {
   p->f = f;
   assert_int_equal(
       socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, p->pair), 0);
-  assert_int_equal(fcgi_server_new(&p->newer, &config), 0);
+  assert_int_equal(fcgi_server_new(&p->newer, &config, NULL, 0), 0);
   assert_int_equal(fcgi_server_hand_over(f->server, p->pair[0]), 0);
   assert_int_equal(fcgi_server_take_over(p->newer, p->pair[1]), 0);
 }

@@ -24,7 +24,7 @@ static int set_up(void **state) {
   place *p = calloc(1, sizeof *p);
   assert_int_equal(
       socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, p->pair), 0);
-  assert_int_equal(fcgi_server_new(&p->server, &config), 0);
+  assert_int_equal(fcgi_server_new(&p->server, &config, NULL, 0), 0);
   assert_int_equal(fcgi_server_take_over(p->server, p->pair[1]), 0);
   *state = p;
   return 0;

@@ -136,7 +136,7 @@ static int scenario(serving *f, const records *input, long n, int file) {
   failing memory = {.until_failure = n};
   f->config.allocator = failing_allocator(&memory);
   f->server = NULL;
-  if (fcgi_server_new(&f->server, &f->config) == 0 &&
+  if (fcgi_server_new(&f->server, &f->config, NULL, 0) == 0 &&
       listen_somewhere(f) == 0) {
     f->client = serving_connect(f);
     for (size_t at = 0; at < input->len; at += 4096) {
@@ -200,7 +200,7 @@ static int scenario_beside(serving *f, const records *input, long n, int file) {
   failing memory = {.until_failure = -1, .once = 1};
   beside other;
   f->config.allocator = failing_allocator(&memory);
-  assert_int_equal(fcgi_server_new(&f->server, &f->config), 0);
+  assert_int_equal(fcgi_server_new(&f->server, &f->config, NULL, 0), 0);
   assert_int_equal(listen_somewhere(f), 0);
   open_beside(f, file, &other);
   memory.until_failure = n;

@@ -241,7 +241,7 @@ static void test_serving_nowhere_is_refused(void **state) {
   const fcgi_handler handler = {.size = sizeof handler, .on_request = reply};
   const serving *f = *state;
   fcgi_server *server;
-  assert_int_equal(fcgi_server_new(&server, &f->config), 0);
+  assert_int_equal(fcgi_server_new(&server, &f->config, NULL, 0), 0);
   assert_int_equal(fcgi_server_run(server, &handler, NULL), FCGI_ERR_STATE);
   assert_non_null(strstr(fcgi_server_message(server), "no address"));
   fcgi_server_free(server);

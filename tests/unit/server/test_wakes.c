@@ -86,7 +86,7 @@ static void begin(scene *s, process *p, unsigned most_connections) {
   char address[32];
   config.limit_connections = most_connections;
   config.drain_silence_ms = 50;
-  assert_int_equal(fcgi_server_new(&p->server, &config), 0);
+  assert_int_equal(fcgi_server_new(&p->server, &config, NULL, 0), 0);
   snprintf(address, sizeof address, "fd:%d", s->listener);
   assert_int_equal(fcgi_server_listen(p->server, address), 0);
   assert_int_equal(fcgi_server_hand_over(p->server, s->pair[0]), 0);

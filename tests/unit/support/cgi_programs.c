@@ -135,7 +135,7 @@ static fcgi_server *make(fcgi_poller_kind poller, fcgi_body_mode body) {
   const fcgi_server_config config = {
       .size = sizeof config, .poller = poller, .body = body};
   fcgi_server *server;
-  if (fcgi_server_new(&server, &config))
+  if (fcgi_server_new(&server, &config, NULL, 0))
     _exit(99);
   return server;
 }
@@ -276,7 +276,7 @@ int program_short_of_memory(void *data) {
                                      .allocator = {shared_realloc, &memory}};
   fcgi_server *server;
   memory.allocator = failing_allocator(&memory.state);
-  if (fcgi_server_new(&server, &config) == 0)
+  if (fcgi_server_new(&server, &config, NULL, 0) == 0)
     run(server, handle_hello, 1);
   if (memory.state.failures == 0)
     fprintf(stderr, "enough\n");

@@ -41,7 +41,7 @@ void serving_restart(serving *f) {
   close_all(f);
   snprintf(address, sizeof address, "unix:@fastcgi-unit-%ld-%p", (long)getpid(),
            (void *)f);
-  assert_int_equal(fcgi_server_new(&f->server, &f->config), 0);
+  assert_int_equal(fcgi_server_new(&f->server, &f->config, NULL, 0), 0);
   assert_int_equal(fcgi_server_listen(f->server, address), 0);
   f->client = serving_connect(f);
 }
@@ -124,7 +124,7 @@ int serving_run(int (*run)(const char *group, void *kind)) {
     fcgi_server_config config = {.size = sizeof config,
                                  .poller = (fcgi_poller_kind)i};
     fcgi_server *probe = NULL;
-    if (fcgi_server_new(&probe, &config) == FCGI_ERR_UNSUPPORTED)
+    if (fcgi_server_new(&probe, &config, NULL, 0) == FCGI_ERR_UNSUPPORTED)
       continue; /* This system has no epoll. */
     fcgi_server_free(probe);
     failed |= run(names[i], &config.poller);
