@@ -57,12 +57,11 @@ static int is_wrong(const fcgi_server_config *config, char *why, size_t len) {
   const fcgi_option *wrong = fcgi__server_config_wrong(config);
   const size_t most = sizeof((fcgi_server *)0)->temp_dir;
   char wanted[160];
-  if (wrong)
+  if (config->body != FCGI_BODY_COLLECT && config->body != FCGI_BODY_STREAM)
+    snprintf(why, len, "body must be FCGI_BODY_COLLECT or FCGI_BODY_STREAM");
+  else if (wrong)
     snprintf(why, len, "%s must be %s", wrong->name,
              fcgi_option_wanted(wrong, wanted, sizeof wanted));
-  else if (config->body != FCGI_BODY_COLLECT &&
-           config->body != FCGI_BODY_STREAM)
-    snprintf(why, len, "body must be FCGI_BODY_COLLECT or FCGI_BODY_STREAM");
   else if (strlen(temp_dir_of(config)) >= most)
     snprintf(why, len, "temp_dir must be shorter than %zu bytes: %.64s...",
              most, temp_dir_of(config));

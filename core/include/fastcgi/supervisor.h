@@ -27,57 +27,117 @@ typedef enum fcgi_supervisor_status {
   FCGI_SUPERVISOR_NO_WORKERS = 3 /* The first workers could not start. */
 } fcgi_supervisor_status;
 
-/* A field left 0 takes the default named beside it. Times are milliseconds. */
+/* A field left 0 takes its default. */
 typedef struct fcgi_supervisor_config {
-  size_t size;                      /* sizeof(fcgi_supervisor_config). */
-  const char *const *command;       /* What a worker executes, NULL at its end;
-                                       found by PATH. */
-  const char *const *self;          /* The program's own command line, executed
-                                       on SIGUSR2; NULL: that is refused. */
-  const char *const *bind;          /* Where to listen, NULL at its end, as for
-                                            fcgi_server_listen; NULL: inherited. */
-  unsigned workers;                 /* Number of workers. Default: 1. */
-  int backlog;                      /* listen(2): 4,096. */
-  unsigned socket_mode;             /* Of unix sockets: 0660. */
-  const char *socket_user;          /* Owner of them, name or number: ours. */
-  const char *socket_group;         /* Group of them: ours. */
-  const char *allow_from;           /* Who may connect over TCP, as in
-                                  fcgi_server_config; on Linux the kernel
-                                  sees to it, and the workers get it as
-                                  FCGI_WEB_SERVER_ADDRS. NULL: that of our
-                                  environment, or loopback. */
-  const char *user;                 /* Become this user, name or number, once
-                                       everything is opened; as root only. */
-  const char *group;                /* Group, by name or number, that workers
-                                       become. Default: the user's. */
-  int allow_root;                   /* 1: workers may run as root. */
-  int has_umask;                    /* 1: `umask` is to be set. */
-  unsigned umask;                   /* umask(2). */
-  const char *chdir;                /* chdir(2) to it first. */
-  const char *pid;                  /* Holds our process id, and a lock. */
-  int ready_after_ms;               /* A worker that never told counts as ready
-                                       then: 10,000; or FCGI_WAIT_FOREVER. */
-  int start_timeout_ms;             /* To become ready: 60,000. */
-  int graceful_timeout_ms;          /* To finish after SIGTERM, before SIGKILL:
-                                       30,000. */
-  int timeout_ms;                   /* Longest silence of a worker that has sent
-                                        WATCHDOG=1: no watchdog. It is killed, or
-                                        replaced when it is seen to live. */
-  int64_t max_worker_age_ms;        /* Replace a worker then: never. */
-  int64_t max_worker_age_jitter_ms; /* Up to so much earlier, at random: 0. */
-  uint64_t max_worker_rss;      /* Replace a worker with more bytes in memory:
-                            never. Needs /proc. */
-  fcgi_log_fn log;              /* stderr, which nobody waits for. */
-  void *log_data;               /* Handed to `log`. */
-  uint64_t max_requests;        /* Replace a worker then; it counts them itself
-                                   and gets this as FASTCGI_MAX_REQUESTS, so
-                                   servers of this library only: never. */
-  uint64_t max_requests_jitter; /* Up to so many more, at random: 0. */
-  int check_only;               /* 1: only look whether all of this is as it
-                                   should be, and open and start nothing. */
-  unsigned log_levels;          /* What goes to stderr without `log`: an or of
-                                   1u << level, ERROR to INFO. */
-  const char *log_name;         /* What those lines begin with: "fastcgi". */
+  /* sizeof(fcgi_supervisor_config). */
+  size_t size;
+
+  /* What a worker executes, found by PATH; NULL ends it. Required. */
+  const char *const *command;
+
+  /* Command line of the program itself, executed on SIGUSR2; NULL ends it.
+     Default: NULL, and SIGUSR2 is refused. */
+  const char *const *self;
+
+  /* Addresses to listen on, as for fcgi_server_listen; NULL ends them.
+     Default: the inherited listeners. */
+  const char *const *bind;
+
+  /* Number of workers. Default: 1. */
+  unsigned workers;
+
+  /* Most connections that wait to be accepted. Default: 4,096. */
+  int backlog;
+
+  /* Mode of the unix sockets that are made. Default: 0660. */
+  unsigned socket_mode;
+
+  /* Owner, by name or number, of these sockets. Default: ours. */
+  const char *socket_user;
+
+  /* Group, by name or number, of these sockets. Default: ours. */
+  const char *socket_group;
+
+  /* Addresses and CIDR blocks that may connect over TCP, with commas between.
+     On Linux the kernel refuses the others; workers get the list as
+     FCGI_WEB_SERVER_ADDRS. Default: that of our environment, or loopback. */
+  const char *allow_from;
+
+  /* User, by name or number, that workers become once everything is opened;
+     for root only. Default: unchanged. */
+  const char *user;
+
+  /* Group, by name or number, that workers become. Default: the user's. */
+  const char *group;
+
+  /* 1: workers may run as root. Default: 0. */
+  int allow_root;
+
+  /* 1: `umask` is set. Default: 0, it is inherited. */
+  int has_umask;
+
+  /* Permissions that new files do not get, umask(2). */
+  unsigned umask;
+
+  /* Directory to change to first. Default: the current one. */
+  const char *chdir;
+
+  /* File that holds our process id, and a lock. Default: none. */
+  const char *pid;
+
+  /* Time after which a worker that has told nothing counts as ready, in ms,
+     or FCGI_WAIT_FOREVER. Default: 10,000, or half of start_timeout_ms when
+     that is at most 10,000. */
+  int ready_after_ms;
+
+  /* Longest time, in ms, that a worker takes to become ready, or
+     FCGI_WAIT_FOREVER. Default: 60,000. */
+  int start_timeout_ms;
+
+  /* Longest time, in ms, from SIGTERM to SIGKILL, or FCGI_WAIT_FOREVER.
+     Default: 30,000. */
+  int graceful_timeout_ms;
+
+  /* Longest silence, in ms, of a worker that has sent WATCHDOG=1; then it is
+     killed, or replaced when it is seen to live. Default: FCGI_WAIT_FOREVER.
+     */
+  int timeout_ms;
+
+  /* Age, in ms, at which a worker is replaced. Default: never. */
+  int64_t max_worker_age_ms;
+
+  /* A worker is replaced up to this much earlier, in ms, at random. Default:
+     0. */
+  int64_t max_worker_age_jitter_ms;
+
+  /* Bytes of memory above which a worker is replaced; needs /proc. Default:
+     never. */
+  uint64_t max_worker_rss;
+
+  /* Receives what happens. Default: stderr, which nobody waits for. */
+  fcgi_log_fn log;
+
+  /* The pointer that `log` is called with. */
+  void *log_data;
+
+  /* Requests after which a worker is replaced. The worker counts them itself,
+     and gets the number as FASTCGI_MAX_REQUESTS, so it must be a server of
+     this library. Default: never. */
+  uint64_t max_requests;
+
+  /* A worker serves up to this many more, at random. Default: 0. */
+  uint64_t max_requests_jitter;
+
+  /* 1: the configuration is only checked, and nothing is opened or started.
+     Default: 0. */
+  int check_only;
+
+  /* Levels that go to stderr without `log`: an or of 1u << level. Default:
+     ERROR to INFO. */
+  unsigned log_levels;
+
+  /* What the lines on stderr begin with. Default: "fastcgi". */
+  const char *log_name;
 } fcgi_supervisor_config;
 
 /* Runs until stopped; returns an exit status. Everything that happens is a line
