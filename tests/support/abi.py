@@ -78,7 +78,14 @@ def dump(library: Path, out: Path) -> None:
 
 def differences(old: Path, new: Path) -> str:
     """What abidiff reports between two dumps beyond new functions; "" for nothing."""
-    command = ["abidiff", "--harmless", "--no-added-syms", str(old), str(new)]
+    command = [
+        "abidiff",
+        "--leaf-changes-only",
+        "--harmless",
+        "--no-added-syms",
+        str(old),
+        str(new),
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
     assert not done.returncode & (FAILED | WRONG_USE), done.stdout + done.stderr
     return done.stdout if done.returncode & CHANGED else ""
