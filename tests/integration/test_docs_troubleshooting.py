@@ -279,12 +279,13 @@ def test_pid_file_where_only_root_writes(place: Path):
     closed.mkdir(mode=0o755)
     rights = ["setpriv", "--reuid=nobody", "--clear-groups", "--regid=nogroup"]
     place.chmod(0o777)
-    binary = place / "fcgi"
-    binary.write_bytes(Path(fcgi("--version").args[0]).read_bytes())
-    binary.chmod(0o755)
+    binary, hello = place / "fcgi", place / "hello"
+    for copy, original in ((binary, fcgi("--version").args[0]), (hello, EXAMPLES / "hello")):
+        copy.write_bytes(Path(original).read_bytes())
+        copy.chmod(0o755)
     done = subprocess.run(
         [*rights, binary, "run", "--bind", f"unix:{place}/pid.sock", "--pid", f"{closed}/hello.pid",
-         "--", EXAMPLES / "hello"],
+         "--", hello],
         capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     quoted("pid file /run/hello.pid: Permission denied")

@@ -78,7 +78,8 @@ ROWS = [
     ("lighttpd", "/pre/a%zz", ("/pre", "/a%zz")),
     ("lighttpd", "/old/a", ("/new", "/a")),
     ("lighttpd", "/nowhere", ("/pre", "/page404")),
-    ("lighttpd", "/admin/x", ("/pre", "/page404")),  # Its error handler, for 403 too.
+    # The error handler of 1.4.69 is for 403 too, that of 1.4.79 is not.
+    ("lighttpd", "/admin/x", [403, ("/pre", "/page404")]),
     ("lighttpd", "/admin/../pre/x", ("/pre", "/x")),
     ("lighttpd-fixed", "/pre/a%20b", ("", "/pre/a b")),
     ("lighttpd-fixed", "/", ("", "/")),
@@ -225,6 +226,8 @@ def expect(sites: Sites, root: str | None, server: str, target: str, expected) -
     if name in OPTIONAL and not shutil.which(name, path="/usr/sbin:/usr/bin:/usr/local/bin"):
         pytest.skip(f"{name} is not installed; not every Debian has it")
     status, body = ask(sites.port(server, root), target)
+    if isinstance(expected, list):  # The web server's version decides.
+        expected = next(one for one in expected if (one == 403) == (status == 403))
     if isinstance(expected, int):
         assert status == expected, body
         return

@@ -1,13 +1,18 @@
 # SPDX-License-Identifier: MIT
 """Web servers with every way to tell an application its path."""
 
+import importlib
 import os
+import shutil
 import sys
 from pathlib import Path
 
 from support.nginx import early_log
 from support.paths import tool
 from support.web_servers import Apache, WebServer
+
+# Flask and all that it needs.
+FLASK = ("flask", "werkzeug", "jinja2", "markupsafe", "click", "itsdangerous", "blinker")
 
 USUAL = """
       fastcgi_param QUERY_STRING $query_string;
@@ -294,22 +299,39 @@ class PathFcgid(Apache):
     modules = ("alias", "dir", "rewrite", "mime", "include", "fcgid")
 
     def __init__(self, directory: Path, application: str):
-        source = Path(__file__).resolve().parents[1] / "integration"
-        paths = os.pathsep.join([str(source), os.environ.get("PYTHONPATH", "")])
+        python, paths = python_for_others(directory)
         for folder in ("fcgid", "shared", "rooted"):
             (directory / folder).mkdir(exist_ok=True)
             (directory / folder).chmod(0o777)
         for folder, root in (("shared", None), ("rooted", "/rooted")):
             (directory / folder / ".htaccess").write_text(HTACCESS)
-            write_program(directory / folder / "index.fcgi", root)
-        write_program(directory / "program.fcgi", None)
+            write_program(directory / folder / "index.fcgi", python, root)
+        write_program(directory / "program.fcgi", python, None)
         values = {"directory": directory, "pythonpath": paths}
         super().__init__(directory, filled(APACHE + FCGID, values))
 
 
-def write_program(path: Path, root: str | None) -> None:
+def is_open_to_all(path: Path) -> bool:
+    return all(folder.stat().st_mode & 0o001 for folder in path.parents)
+
+
+def python_for_others(directory: Path) -> tuple[str, str]:
+    """An interpreter that the web server's user can run, and its PYTHONPATH. What
+    lies in a home that is closed to that user is copied."""
+    source = Path(__file__).resolve().parents[1] / "integration"
+    if is_open_to_all(Path(sys.executable)) and is_open_to_all(source / "paths_app.py"):
+        return sys.executable, os.pathsep.join([str(source), os.environ.get("PYTHONPATH", "")])
+    copy = directory / "python"
+    for name in ("fastcgi", *FLASK):
+        module = importlib.import_module(name)
+        shutil.copytree(Path(module.__file__).parent, copy / name, dirs_exist_ok=True)
+    shutil.copy(source / "paths_app.py", copy)
+    return os.path.realpath(sys.executable), str(copy)
+
+
+def write_program(path: Path, python: str, root: str | None) -> None:
     path.write_text(
-        f"#!{sys.executable}\nimport fastcgi\nfrom paths_app import app\n"
+        f"#!{python}\nimport fastcgi\nfrom paths_app import app\n"
         f"fastcgi.main(app, root_path={root!r})\n"
     )
     path.chmod(0o755)
