@@ -17,7 +17,7 @@ import pytest
 from budget.count import BUDGETS, NAMES, count_all, toolchain
 
 SAME, OTHER = 0.03, 0.35  # Tolerance with the toolchain of the file, and another.
-MOST_OF_LIBFCGI = 0.5
+MOST_OF_LIBFCGI = 0.505  # Half, but for what compilers differ in.
 KEPT = json.loads(BUDGETS.read_text())
 
 
