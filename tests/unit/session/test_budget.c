@@ -38,7 +38,8 @@ static void restart(dialogue *d, counter *counted) {
 
 static void test_unknown_roles_hold_nothing(void **state) {
   dialogue *d = *state;
-  counter counted = {0};
+  static counter counted; /* The session is freed after the test. */
+  counted = (counter){0};
   restart(d, &counted);
   for (unsigned id = 1; id <= IDS; id++)
     records_begin(&d->sent, (uint16_t)id, 99, FCGI_BEGIN_KEEP);
@@ -61,7 +62,8 @@ static void test_an_unknown_role_frees_its_id(void **state) {
 
 static void test_unread_refusals_end_the_session(void **state) {
   dialogue *d = *state;
-  counter counted = {0};
+  static counter counted; /* The session is freed after the test. */
+  counted = (counter){0};
   restart(d, &counted);
   for (unsigned id = 1; id <= IDS; id++) {
     records_begin(&d->sent, (uint16_t)id, FCGI_ROLE_RESPONDER, FCGI_BEGIN_KEEP);
@@ -78,7 +80,8 @@ static void test_unread_refusals_end_the_session(void **state) {
 static void test_many_large_requests_are_refused(void **state) {
   static char value[58000];
   dialogue *d = *state;
-  counter counted = {0};
+  static counter counted; /* The session is freed after the test. */
+  counted = (counter){0};
   restart(d, &counted);
   memset(value, 'v', sizeof value - 1);
   for (uint16_t id = 1; id <= 1024; id++) {
@@ -112,7 +115,8 @@ static void test_what_ends_is_counted_no_more(void **state) {
 /* Ids over the limit, none of which is whole: a byte for each. */
 static void test_refused_ids_hold_next_to_nothing(void **state) {
   dialogue *d = *state;
-  counter counted = {0};
+  static counter counted; /* The session is freed after the test. */
+  counted = (counter){0};
   const fcgi_session_config config = {.size = sizeof config,
                                       .max_multiplexed = 1,
                                       .allocator = {count, &counted}};
@@ -233,7 +237,8 @@ static void test_refused_params_are_waited_for(void **state) {
 static void test_output_is_counted(void **state) {
   static const char big[100000];
   dialogue *d = *state;
-  counter counted = {0};
+  static counter counted; /* The session is freed after the test. */
+  counted = (counter){0};
   size_t before;
   restart(d, &counted);
   records_get(&d->sent, 1);
