@@ -24,13 +24,13 @@ enum {
 /* An open request. The texts may be read while they change: `version` is odd
    then, and another one afterwards. */
 typedef struct fcgi__board_entry {
-  _Atomic uint32_t version;                    /* See above. */
+  _Atomic uint32_t version;                    /* Odd while the texts change. */
   _Atomic uint32_t phase;                      /* A fcgi_phase. */
   _Atomic uint64_t started_us;                 /* When it was ready. */
   _Atomic uint64_t overdue_us;                 /* OVERDUE: since when. */
   _Atomic uint64_t thread;                     /* Of its handler. */
   _Atomic uint64_t method[FCGI__METHOD_WORDS]; /* Bytes, a NUL at the end. */
-  _Atomic uint64_t path[FCGI__PATH_WORDS];     /* Likewise. */
+  _Atomic uint64_t path[FCGI__PATH_WORDS];     /* Bytes, a NUL at the end. */
 } fcgi__board_entry;
 
 /* What is counted; also kept for all workers that were. */
@@ -48,7 +48,7 @@ typedef struct fcgi__board_slot {
   _Atomic uint64_t alive_us;   /* When it last did something. */
   _Atomic uint64_t busy_us;    /* Since when no thread of it takes events; 0:
                                   some does. */
-  fcgi__board_counts counts;   /* See above. */
+  fcgi__board_counts counts;   /* What it has counted. */
   fcgi__board_entry entries[FCGI__BOARD_ENTRIES]; /* Open requests. */
 } fcgi__board_slot;
 

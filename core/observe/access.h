@@ -40,7 +40,7 @@ typedef struct fcgi__access_part {
 
 typedef struct fcgi__access_format {
   fcgi__access_part *parts; /* In order. */
-  size_t count;             /* How many. */
+  size_t count;             /* Number of parts. */
   char *names;              /* Where their names are. */
   char problem[192];        /* Why the format was refused, or "". */
 } fcgi__access_format;

@@ -18,7 +18,7 @@ typedef struct fcgi__allow_block {
 /* Zero-initialised it lets nobody in. */
 typedef struct fcgi__allow {
   fcgi__allow_block *blocks; /* Any of them will do. */
-  size_t count;              /* How many. */
+  size_t count;              /* Number of blocks. */
 } fcgi__allow;
 
 /* Parse IPv4 and IPv6 addresses and CIDR blocks with commas between, blanks

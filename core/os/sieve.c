@@ -35,12 +35,12 @@ enum {
   IPV6_AT = SKF_NET_OFF + 8,  /* Likewise of IPv6. */
   FRAME = 8,                  /* Instructions beside those of blocks. */
   OF_IPV4 = 4,                /* For a block, at most. */
-  OF_IPV6 = 13                /* Likewise. */
+  OF_IPV6 = 13                /* For a block of IPv6, at most. */
 };
 
 typedef struct program {
   struct sock_filter code[BPF_MAXINSNS]; /* Its instructions. */
-  unsigned len;                          /* How many. */
+  unsigned len;                          /* Number of instructions. */
 } program;
 
 static void put(program *p, int code, uint32_t k) {

@@ -43,13 +43,6 @@ int fcgi__accept_has_waiting(fcgi_server *server) {
   return poll(at, count, 0) > 0;
 }
 
-static void lower_again(fcgi_server *server, long long again) {
-  long long now = atomic_load(&server->accept_again);
-  while (again < now &&
-         !atomic_compare_exchange_weak(&server->accept_again, &now, again))
-    ;
-}
-
 /* Out of descriptors or memory, or a listener that is no more: one that stays
    readable would spin, so it rests a while. Connections that are open go on,
    and other processes may have room. */
@@ -61,7 +54,7 @@ void fcgi__accept_rest(fcgi_server *server) {
                        why, PAUSE_MS);
   fcgi__accept_off(server);
   fcgi__handover_tell(server);
-  lower_again(server, again);
+  fcgi__lower_to(&server->accept_again, again);
   fcgi__server_deadline(server, again);
 }
 

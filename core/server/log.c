@@ -3,16 +3,11 @@
 #include "server/server.h"
 #include <errno.h>
 #include <fastcgi/error.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
-#ifdef __linux__
-#include <sys/eventfd.h>
-#endif
 
 /* 0, or errno: no files can be made there. */
 static int check_directory(const char *path) {

@@ -4,12 +4,8 @@
 #include "server/server.h"
 #include <errno.h>
 #include <fastcgi/error.h>
-#include <fcntl.h>
 #include <limits.h>
-#include <poll.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 enum {
   LOOK_MS = 5,       /* From one look at the poller to the next. */
@@ -19,16 +15,10 @@ enum {
   SLOW_MS = 2        /* After which a client may well have gone. */
 };
 
-static void lower_to(atomic_llong *at, long long value) {
-  long long now = atomic_load(at);
-  while (value < now && !atomic_compare_exchange_weak(at, &now, value))
-    ;
-}
-
 void fcgi__server_deadline(fcgi_server *server, long long when) {
   if (when >= atomic_load_explicit(&server->next_sweep, memory_order_relaxed))
     return;
-  lower_to(&server->next_sweep, when);
+  fcgi__lower_to(&server->next_sweep, when);
   if (atomic_load(&server->sleepers) > 0)
     fcgi__poller_wake(server->poller);
   fcgi__spare_deadline(server, when);

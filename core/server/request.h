@@ -22,10 +22,10 @@ typedef enum fcgi__answer {
 struct fcgi_request {
   fcgi__connection *connection; /* Where it came from. */
   fcgi_request *ready_next;     /* In its connection's list of ready ones. */
-  fcgi_request *ready_prev;     /* Likewise. */
+  fcgi_request *ready_prev;     /* The one before it there. */
   fcgi_request *all_next;       /* In the connection's list of requests; once
                                    it is closed, in the server's `late`. */
-  fcgi_request *all_prev;       /* Likewise. */
+  fcgi_request *all_prev;       /* The one before it there. */
   fcgi_request *file_next;      /* In the connection's list of files. */
   const fcgi_params *params;    /* The session's. */
   _Atomic(void *) user_data;    /* The program's. */

@@ -63,10 +63,10 @@ struct fcgi_server {
   atomic_int waits;                   /* 1: who takes events waits for them. */
   fcgi__poller *poller;               /* Who is ready. */
   fcgi__listener listeners[FCGI__LISTENERS]; /* Where we listen. */
-  size_t listener_count;                     /* How many. */
+  size_t listener_count;                     /* Listeners in use. */
   fcgi__cgi *cgi;                            /* Of a CGI start. */
   atomic_int offered;   /* A connection to be served, of a CGI start; or -1. */
-  pthread_mutex_t lock; /* See above. */
+  pthread_mutex_t lock; /* Guards the ready list and free connections. */
   fcgi__connection *segments[FCGI__POOL_SEGMENTS]; /* Every connection ever
                                               made; reused, never freed, so
                                               that a late report from the

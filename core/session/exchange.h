@@ -28,7 +28,7 @@ enum { FCGI__INLINE_ROOM = 512 }; /* A small answer needs no allocation. */
 typedef struct fcgi__exchange {
   struct fcgi__exchange *bucket_next; /* In the table of ids. */
   struct fcgi__exchange *all_next;    /* In the list of all open ones. */
-  struct fcgi__exchange *all_prev;    /* Likewise. */
+  struct fcgi__exchange *all_prev;    /* The one before it there. */
   struct fcgi__exchange *turn_next;   /* In the ring of those with output. */
   struct fcgi__exchange *due_next;    /* In the list of events due. */
   void *user_data;                    /* The session owner's. */

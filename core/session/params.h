@@ -30,7 +30,7 @@ struct fcgi_params {
 
 typedef struct fcgi__params_limits {
   size_t bytes;        /* Names plus values. */
-  uint32_t pairs;      /* How many. */
+  uint32_t pairs;      /* Most parameters of a request. */
   int keep_http_proxy; /* 0 drops HTTP_PROXY (CVE-2016-5385). */
 } fcgi__params_limits;
 

@@ -33,7 +33,7 @@ struct fcgi_peer {
   int error;                        /* Sticky; 0 while all is well. */
   const char *reason;               /* Why, for a person. */
   const uint8_t *in;                /* Fed bytes not yet used. */
-  size_t in_len;                    /* How many. */
+  size_t in_len;                    /* Bytes at `in`. */
   fcgi_record record;               /* The record being read. */
   uint8_t head[FCGI_RECORD_HEADER]; /* Its header while incomplete. */
   uint8_t head_len;                 /* Bytes of that. */

@@ -35,13 +35,13 @@ struct fcgi_session {
   size_t held;                      /* What they hold. */
   fcgi__refusals refusals;          /* Those that are none of `table`. */
   const fcgi_role_spec *roles;      /* As configured; NULL: the standard's. */
-  size_t role_count;                /* How many. */
+  size_t role_count;                /* Number of those roles. */
   uint32_t report_conns;            /* For GET_VALUES. */
   uint32_t report_mpxs;             /* For GET_VALUES: 0 or 1. */
   uint32_t report_reqs;             /* For GET_VALUES. */
   int error;                        /* Sticky; 0 while all is well. */
   const uint8_t *in;                /* Fed bytes not yet used. */
-  size_t in_len;                    /* How many. */
+  size_t in_len;                    /* Bytes at `in`. */
   fcgi_record record;               /* The record being read. */
   const fcgi__record_ops *ops;      /* What to do with it. */
   uint8_t head[FCGI_RECORD_HEADER]; /* Its header while incomplete. */
@@ -61,9 +61,9 @@ struct fcgi_session {
   fcgi__table table;                /* Open exchanges by id. */
   fcgi__exchange *all;              /* The same as a list. */
   fcgi__exchange *due_first;        /* Those with an event due. */
-  fcgi__exchange *due_last;         /* Likewise. */
+  fcgi__exchange *due_last;         /* The last of them. */
   fcgi__exchange *turn_first;       /* Those with output, in turn. */
-  fcgi__exchange *turn_last;        /* Likewise. */
+  fcgi__exchange *turn_last;        /* The last of them. */
   fcgi__exchange *closed;           /* CLOSE was given out: free it next. */
   fcgi__output wire;                /* Items in the order they leave. */
   size_t wire_bytes;                /* Unsent bytes of those. */

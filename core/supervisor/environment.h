@@ -15,7 +15,7 @@ typedef struct fcgi__environment {
   size_t count;               /* Its variables. */
   size_t room;                /* How many fit. */
   char *places[FCGI__PLACES]; /* Where FCGI__PID_DIGITS digits go. */
-  size_t place_count;         /* How many. */
+  size_t place_count;         /* Those places in use. */
 } fcgi__environment;
 
 /* A copy of ours without the variables that tell one process about another. */

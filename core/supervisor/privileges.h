@@ -12,7 +12,7 @@ typedef struct fcgi__identity {
   uid_t uid;      /* Whom. */
   gid_t gid;      /* With which group. */
   char name[64];  /* As the user database has it, or "". */
-  char home[256]; /* Likewise. */
+  char home[256]; /* The home directory, or "". */
 } fcgi__identity;
 
 /* The number of a user or group given by name or number, and what else the

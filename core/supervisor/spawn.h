@@ -24,7 +24,7 @@ typedef struct fcgi__spawn {
   const char *const *arguments;         /* Its argv. */
   const fcgi__environment *environment; /* Its environment. */
   const int *passed;                    /* Descriptors it gets from 3 on. */
-  size_t passed_count;                  /* How many. */
+  size_t passed_count;                  /* Number of those descriptors. */
   int standard_input;                   /* What it gets as 0; -1: ours. */
   int directory;                        /* Where it starts, lifted; -1: here. */
   int is_worker; /* 1: a process group of its own, that hears when we die, and

@@ -29,7 +29,7 @@ typedef enum fcgi__worker_life {
 typedef struct fcgi__worker {
   pid_t pid;               /* Also the number of its process group. */
   unsigned generation;     /* Which it belongs to. */
-  fcgi__worker_life state; /* See above. */
+  fcgi__worker_life state; /* Where it is between its start and its end. */
   int retiring;            /* 1: stops once another one is ready instead. */
   int spent;               /* 1: it has asked for another one instead. */
   int slot;                /* Its place on the scoreboard, or -1. */
@@ -66,7 +66,7 @@ typedef struct fcgi__supervisor {
   unsigned owned;                /* Bits of the socket files that will be. */
   fcgi__signals signals;         /* Where they arrive. */
   fcgi__listener listeners[FCGI__SOCKETS]; /* Where we listen. */
-  size_t listener_count;                   /* How many. */
+  size_t listener_count;                   /* Listeners in use. */
   int directories[FCGI__SOCKETS];          /* Of socket files that will be ours,
                                               or -1. */
   fcgi__allow allow;                       /* Who may connect over TCP. */
@@ -88,11 +88,11 @@ typedef struct fcgi__supervisor {
   long long owed_due;      /* When to send again what is owed. */
   int moved;               /* 1: another process is the service now. */
   int took_over;           /* 1: the predecessor has yet to hear of us. */
-  fcgi__supervisor_phase phase; /* See above. */
+  fcgi__supervisor_phase phase; /* What the supervisor is doing. */
   int hurried;                  /* 1: the stop is a quick one. */
   int status;                   /* What to return. */
   fcgi__worker *workers;        /* All that live. */
-  size_t worker_count;          /* How many. */
+  size_t worker_count;          /* Workers that live. */
   size_t worker_room;           /* How many fit. */
   unsigned wanted;              /* How many shall serve. */
   unsigned current;             /* The generation that serves. */
