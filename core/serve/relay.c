@@ -30,7 +30,8 @@ typedef struct entry {
 } entry;
 
 /* Only async-signal-safe calls: no readdir(3), no snprintf(3). 1 when thread
-   `number` of the directory `tasks` has the name. */
+   `number` of the directory `tasks` has the name; -1 when nothing tells, as
+   where no descriptor is left. A thread that has ended has no name. */
 static int is_named(int tasks, const char *number) {
   char path[32] = "", text[sizeof thread_name + 1];
   size_t len = strlen(number);
@@ -42,9 +43,11 @@ static int is_named(int tasks, const char *number) {
   memcpy(path + len, "/comm", sizeof "/comm");
   fd = openat(tasks, path, O_RDONLY | O_CLOEXEC);
   if (fd < 0)
-    return 0;
+    return errno == ENOENT ? 0 : -1;
   got = read(fd, text, sizeof text);
   close(fd);
+  if (got < 0)
+    return errno == ESRCH ? 0 : -1;
   return got == (ssize_t)sizeof thread_name &&
          memcmp(text, thread_name, sizeof thread_name - 1) == 0 &&
          text[sizeof thread_name - 1] == '\n';
@@ -57,13 +60,15 @@ static long number_of(const char *digits) {
   return *digits == '\0' ? number : 0;
 }
 
-/* The thread's number, 0 when there is none in these entries. */
+/* The thread's number, 0 when there is none in these entries, -1 when nothing
+   tells. */
 static long look_through(int tasks, const char *entries, long len) {
   for (long at = 0; at < len;) {
     const entry *one = (const entry *)(const void *)(entries + at);
     long number = number_of(one->name);
-    if (number > 0 && is_named(tasks, one->name))
-      return number;
+    int named = number > 0 ? is_named(tasks, one->name) : 0;
+    if (named)
+      return named > 0 ? number : -1;
     at += one->len;
   }
   return 0;
@@ -84,8 +89,8 @@ static outcome pass_on(int signal_number) {
       thread = look_through(tasks, entries.bytes, len);
   }
   close(tasks);
-  if (thread == 0)
-    return len < 0 ? UNKNOWN : NOBODY;
+  if (thread <= 0)
+    return len < 0 || thread < 0 ? UNKNOWN : NOBODY;
   return syscall(SYS_tgkill, getpid(), thread, signal_number) == 0 ? PASSED
                                                                    : UNKNOWN;
 }
