@@ -18,9 +18,9 @@ enum {
 };
 
 int fcgi__request_check(const fcgi_request *request) {
-  if (request->overdue)
+  if (request->lateness)
     return FCGI_ERR_ABORTED;
-  if (request->ended || request->end_due)
+  if (fcgi__request_is_over(request))
     return FCGI_ERR_STATE;
   return fcgi__request_reason(request) > FCGI_ABORT_RECORD ? FCGI_ERR_ABORTED
                                                            : 0;
@@ -28,7 +28,7 @@ int fcgi__request_check(const fcgi_request *request) {
 
 /* Its file goes on, also after the program has ended the request. */
 static int sends_file(const fcgi_request *request) {
-  return request->file_left > 0 &&
+  return request->file.left > 0 &&
          fcgi__request_reason(request) <= FCGI_ABORT_RECORD;
 }
 
@@ -52,13 +52,13 @@ static int send_now(fcgi_request *request) {
 static int wait_for_room(fcgi_request *request, size_t most) {
   long long until = 0;
   int error = fcgi__request_check(request);
-  while (!error && (queued(request) > most || request->file_left > 0)) {
+  while (!error && (queued(request) > most || request->file.left > 0)) {
     if (until == 0) {
       error = send_now(request);
       until = request->timeout_ms < 0 ? LLONG_MAX
                                       : fcgi__now() + request->timeout_ms;
     } else if (request->timeout_ms == 0) {
-      request->wants_room = request->connection->life.room_wanted = 1;
+      request->out.wants_room = request->connection->life.room_wanted = 1;
       error = FCGI_ERR_AGAIN;
     } else {
       error = fcgi__connection_wait(request->connection, &request->write_wake,
@@ -130,9 +130,9 @@ static ptrdiff_t write_bytes(fcgi_request *request, const uint8_t *data,
 size_t fcgi__request_filter(fcgi_request *request, const char *data,
                             size_t len) {
   size_t head = 0;
-  if (request->answer == FCGI__ANSWER_RAW && !request->scan.done)
-    head = fcgi__rawhead_scan(&request->scan, data, len);
-  return request->head_only ? head : len;
+  if (request->out.answer == FCGI__ANSWER_RAW && !request->out.scan.done)
+    head = fcgi__rawhead_scan(&request->out.scan, data, len);
+  return request->out.bodiless ? head : len;
 }
 
 /* A server that stops at once refuses output before the connection itself is
@@ -151,23 +151,23 @@ static ptrdiff_t heed_stop(fcgi_request *request, ptrdiff_t result) {
    brings the rest again. */
 static void filter_less(fcgi_request *request, fcgi__rawhead before,
                         const void *data, ptrdiff_t done) {
-  request->scan = before;
+  request->out.scan = before;
   fcgi__request_filter(request, data, done > 0 ? (size_t)done : 0);
 }
 
 static ptrdiff_t write_filtered(fcgi_request *request, const char *data,
                                 size_t len) {
-  const fcgi__rawhead before = request->scan;
+  const fcgi__rawhead before = request->out.scan;
   size_t pass = fcgi__request_filter(request, data, len);
   ptrdiff_t done = fcgi__request_spend(request, len);
   if (done == 0)
     done = write_bytes(request, (const uint8_t *)data, pass);
-  if (done > 0 && request->body_left > 0)
-    request->body_left -= done;
+  if (done > 0 && request->out.left > 0)
+    request->out.left -= done;
   if (done != (ptrdiff_t)pass)
     filter_less(request, before, data, done);
-  if (request->scan.done && !request->head_out && done >= 0)
-    fcgi__request_head_out(request);
+  if (request->out.scan.done && !fcgi__request_has_head(request) && done >= 0)
+    fcgi__request_head_out(request, FCGI__ANSWER_OUT);
   return done == (ptrdiff_t)pass ? (ptrdiff_t)len : done;
 }
 
@@ -177,7 +177,7 @@ ptrdiff_t fcgi__request_write(fcgi_request *request, const void *data,
   ptrdiff_t head = 0, done;
   if (error || len == 0)
     return heed_stop(request, error);
-  if (request->answer < FCGI__ANSWER_RAW)
+  if (request->out.answer < FCGI__ANSWER_RAW)
     head = fcgi__raw_head(request, data, len);
   if (head < 0)
     return head;
@@ -190,7 +190,7 @@ ptrdiff_t fcgi__request_write(fcgi_request *request, const void *data,
 /* The head is out and nothing of a body passes: who makes one without an end
    must learn of it. */
 static int is_unread(const fcgi_request *request) {
-  return request->head_only && request->head_out;
+  return request->out.bodiless && fcgi__request_has_head(request);
 }
 
 static ptrdiff_t write_read(fcgi_request *request, const void *data,
@@ -244,49 +244,45 @@ int fcgi_request_flush(fcgi_request *request) {
 static void finish_file(fcgi_request *request) {
   fcgi_request **at = &request->connection->life.files;
   while (*at && *at != request)
-    at = &(*at)->file_next;
+    at = &(*at)->file.next;
   if (*at)
-    *at = request->file_next;
-  request->file_left = 0;
+    *at = request->file.next;
+  request->file.left = 0;
 }
 
 /* On a connection that others use, a file that shrinks ends its own request
    only, as long as no record has promised what is gone. */
 static void give_up_file(fcgi_request *request) {
   finish_file(request);
-  request->broken = 1;
+  request->out.broken = 1;
   fcgi__request_tell(request, "a file got shorter while it was sent",
                      ", so the answer is cut off");
-  if (!request->end_due)
-    return;
-  request->end_due = 0;
-  fcgi__request_cut_off(request);
+  if (request->phase == FCGI__ENDING)
+    fcgi__request_cut_off(request);
 }
 
 int fcgi__request_pump_file(fcgi_request *request) {
   while (sends_file(request) && queued(request) < window(request)) {
     size_t part = window(request);
-    if (part > request->file_left)
-      part = (size_t)request->file_left;
+    if (part > request->file.left)
+      part = (size_t)request->file.left;
     if (request->connection->life.shared &&
-        !fcgi__file_has(request->file_fd, request->file_offset + part)) {
+        !fcgi__file_has(request->file.fd, request->file.offset + part)) {
       give_up_file(request);
       return 0;
     }
     if (fcgi_session_write_file(request->connection->session, request->id,
-                                request->file_fd, request->file_offset, part))
+                                request->file.fd, request->file.offset, part))
       return FCGI_ERR_NOMEM;
     fcgi__observe_output(&request->observed, part);
-    request->file_offset += part;
-    request->file_left -= part;
+    request->file.offset += part;
+    request->file.left -= part;
   }
   if (sends_file(request))
     return 0;
   finish_file(request);
-  if (request->end_due) {
-    request->end_due = 0;
-    fcgi__request_end(request, request->app_status);
-  }
+  if (request->phase == FCGI__ENDING)
+    fcgi__request_complete(request);
   return 0;
 }
 
@@ -294,11 +290,11 @@ int fcgi__request_pump_file(fcgi_request *request) {
    whole of raw output. */
 static int admit_file(fcgi_request *request, uint64_t len) {
   int error = 0;
-  if (request->answer < FCGI__ANSWER_RAW)
+  if (request->out.answer < FCGI__ANSWER_RAW)
     error = fcgi__raw_release(request);
   if (!error)
     error = fcgi__request_spend(request, len);
-  if (!error && !request->head_only && len > 0)
+  if (!error && !request->out.bodiless && len > 0)
     error = fcgi__request_put_errors(request);
   return error;
 }
@@ -306,20 +302,22 @@ static int admit_file(fcgi_request *request, uint64_t len) {
 static int start_file(fcgi_request *request, int fd, uint64_t offset,
                       uint64_t len) {
   int error = admit_file(request, len);
-  if (error || request->head_only || len == 0)
+  if (error || request->out.bodiless || len == 0)
     return error;
-  if (request->file_fd >= 0)
-    close(request->file_fd);
-  request->file_fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-  if (request->file_fd < 0)
+  if (request->file.fd >= 0)
+    close(request->file.fd);
+  request->file.fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+  if (request->file.fd < 0)
     return FCGI_ERR_SYSTEM;
-  request->file_offset = offset;
-  request->file_left = len;
-  if (request->body_left > 0)
-    request->body_left -= (int64_t)len;
-  request->file_next = request->connection->life.files;
+  request->file.offset = offset;
+  request->file.left = len;
+  if (request->out.left > 0)
+    request->out.left -= (int64_t)len;
+  request->file.next = request->connection->life.files;
   request->connection->life.files = request;
-  request->scan.done = request->head_out = 1; /* A file has it all. */
+  request->out.scan.done = 1; /* A file has it all. */
+  if (request->out.answer == FCGI__ANSWER_RAW)
+    request->out.answer = FCGI__ANSWER_OUT;
   return request->timeout_ms == 0 ? send_now(request)
                                   : wait_for_room(request, 0);
 }
@@ -334,12 +332,12 @@ static int send_file(fcgi_request *request, int fd, uint64_t offset,
   fcgi__connection_lock(request->connection);
   /* The one before must have left: its descriptor is closed now. */
   error =
-      wait_for_room(request, request->file_fd >= 0 ? 0 : window(request) - 1);
-  if (to_end && request->body_left >= 0 && len > (uint64_t)request->body_left)
-    len = (uint64_t)request->body_left;
+      wait_for_room(request, request->file.fd >= 0 ? 0 : window(request) - 1);
+  if (to_end && request->out.left >= 0 && len > (uint64_t)request->out.left)
+    len = (uint64_t)request->out.left;
   if (!error)
     error = start_file(request, fd, offset, len);
-  if (!error && request->broken)
+  if (!error && request->out.broken)
     error = FCGI_ERR_ABORTED;
   heed_stop(request, error);
   fcgi__connection_unlock(request->connection);
@@ -369,30 +367,35 @@ int fcgi_request_send_file(fcgi_request *request, int fd, uint64_t offset,
                             : send_file(request, fd, offset, len, 0);
 }
 
-/* A lone end: what the answer lacks is only its END_REQUEST. While a file is
-   still being sent, the end waits for it. */
-int fcgi__request_end(fcgi_request *request, uint32_t app_status) {
-  int error;
-  if (request->ended || request->end_due)
-    return FCGI_ERR_STATE;
+int fcgi__request_complete(fcgi_request *request) {
   request->connection->life.flush = 1;
   fcgi__connection_resume(request->connection); /* To drain the rest. */
   fcgi__ready_forget(request->connection->server, request);
-  if (sends_file(request)) {
-    request->end_due = 1;
-    request->app_status = app_status;
+  if (sends_file(request))
     return 0;
-  }
   finish_file(request);
   fcgi__request_put_all_errors(request);
-  request->ended = 1;
+  request->phase = FCGI__ENDED;
   fcgi__gather_end(request);
-  request->slow_due = request->answer_due = LLONG_MAX;
+  request->due.slow = request->due.answer = LLONG_MAX;
   fcgi__observe_ended(&request->connection->server->observer,
                       &request->observed);
-  error = fcgi_session_end(request->connection->session, request->id,
-                           app_status, FCGI_END_COMPLETE);
-  return error;
+  return fcgi_session_end(request->connection->session, request->id,
+                          request->app_status, FCGI_END_COMPLETE);
+}
+
+/* Also of one that has been ended already, while its file is on the way. */
+static int end_with(fcgi_request *request, uint32_t app_status) {
+  request->app_status = app_status;
+  request->phase = FCGI__ENDING;
+  return fcgi__request_complete(request);
+}
+
+/* A lone end: what the answer lacks is only its END_REQUEST. While a file is
+   still being sent, the end waits for it. */
+int fcgi__request_end(fcgi_request *request, uint32_t app_status) {
+  return fcgi__request_is_over(request) ? FCGI_ERR_STATE
+                                        : end_with(request, app_status);
 }
 
 static int end_by_program(fcgi_request *request, const void *app_status) {
@@ -423,18 +426,20 @@ static int is_authorizer(const fcgi_request *request) {
    yes (6.3), so that it may not have one. */
 int fcgi__request_cut_off(fcgi_request *request) {
   fcgi__connection *connection = request->connection;
+  if (request->phase >= FCGI__ENDED)
+    return FCGI_ERR_STATE;
   if ((connection->life.shared || request->aborted) && !is_authorizer(request))
-    return fcgi__request_end(request, 1);
+    return end_with(request, 1);
   connection->life.reset = 1;
   fcgi__connection_send(connection);
   fcgi__connection_lost(connection, FCGI_ABORT_CONNECTION);
-  return request->ended ? 0 : fcgi__request_end(request, 1);
+  return request->phase >= FCGI__ENDED ? 0 : end_with(request, 1);
 }
 
 /* Nobody is left to read an answer, or will be for long. */
 static int end_unread(fcgi_request *request) {
   heed_stop(request, FCGI_ERR_ABORTED);
-  if (request->ended)
+  if (request->phase >= FCGI__ENDED)
     return 0;
   return is_authorizer(request) ? fcgi__request_cut_off(request)
                                 : fcgi__request_end(request, 0);
@@ -446,14 +451,14 @@ int fcgi__request_give_up(fcgi_request *request, int status, const char *text) {
     return end_unread(request);
   if (is_unread(request) && !is_authorizer(request))
     return fcgi__request_end(request, 0);
-  if (request->answer > FCGI__ANSWER_HELD)
+  if (request->out.answer >= FCGI__ANSWER_RAW)
     return fcgi__request_cut_off(request);
-  request->answer = FCGI__ANSWER_NONE;
+  request->out.answer = FCGI__ANSWER_NONE;
   return fcgi__request_reply(request, status, "text/plain", text, strlen(text));
 }
 
 int fcgi__request_fail(fcgi_request *request) {
-  if (request->ended || request->end_due)
+  if (fcgi__request_is_over(request))
     return FCGI_ERR_STATE;
   return fcgi__request_give_up(request, 500, "500 Internal Server Error\n");
 }
@@ -468,12 +473,12 @@ int fcgi_request_fail(fcgi_request *request) {
 }
 
 void fcgi__request_room(fcgi_request *request) {
-  if (!request->wants_room || request->ended || request->end_due)
+  if (!request->out.wants_room || fcgi__request_is_over(request))
     return;
-  if (request->file_left > 0 || queued(request) >= window(request)) {
+  if (request->file.left > 0 || queued(request) >= window(request)) {
     request->connection->life.room_wanted = 1;
     return;
   }
-  request->wants_room = 0;
+  request->out.wants_room = 0;
   fcgi__ready_notify(request->connection->server, request, FCGI_EVENT_WRITABLE);
 }

@@ -128,7 +128,8 @@ static void set_body(fcgi__connection *connection, long long now) {
     return;
   for (fcgi_request *at = connection->life.all; at; at = at->all_next) {
     long long due;
-    at->fed |= (uint8_t)fcgi__connection_is_paused(connection);
+    if (fcgi__connection_is_paused(connection))
+      at->due.body = 0;
     due = fcgi__request_body_due(at, now, timeout);
     first = due < first ? due : first;
   }

@@ -6,8 +6,12 @@
 #include <limits.h>
 #include <string.h>
 
+static int is_collecting(const fcgi_request *request) {
+  return request->phase == FCGI__COLLECTING;
+}
+
 void fcgi__request_leave_collecting(fcgi_request *request) {
-  if (!request->dispatched && request->role->streams != FCGI_STREAMS_NONE)
+  if (is_collecting(request))
     request->connection->life.collecting--;
 }
 
@@ -22,7 +26,7 @@ static void begin_watched(fcgi_request *request) {
 void fcgi__request_dispatch(fcgi_request *request) {
   fcgi_server *server = request->connection->server;
   fcgi__request_leave_collecting(request);
-  request->dispatched = 1;
+  request->phase = FCGI__ANSWERING;
   if (atomic_load_explicit(&server->observer.slot, memory_order_relaxed)) {
     if (fcgi__status_answer(request))
       return;
@@ -37,27 +41,23 @@ void fcgi__request_answer_alone(fcgi_request *request, int status) {
                      : status == 413 ? "413 Content Too Large\n"
                                      : "500 Internal Server Error\n";
   fcgi__request_leave_collecting(request);
-  request->dispatched = 1;
+  request->phase = FCGI__ANSWERING;
   fcgi__request_reply(request, status, "text/plain", text, strlen(text));
-}
-
-static int is_collecting(const fcgi_request *request) {
-  return !request->dispatched && request->role->streams != FCGI_STREAMS_NONE;
 }
 
 long long fcgi__request_body_due(fcgi_request *request, long long now,
                                  int timeout) {
   if (!is_collecting(request))
     return LLONG_MAX;
-  if (request->fed)
-    request->body_due = now + timeout;
-  request->fed = 0;
-  return request->body_due;
+  if (request->due.body == 0)
+    request->due.body = now + timeout;
+  return request->due.body;
 }
 
 void fcgi__request_expire(fcgi_request *request, long long now) {
   fcgi__peer who;
-  if (!is_collecting(request) || request->body_due > now)
+  if (!is_collecting(request) || request->due.body == 0 ||
+      request->due.body > now)
     return;
   fcgi__peer_of(request->connection->fd, &who);
   fcgi__server_trouble(

@@ -49,7 +49,7 @@ static void give_up(fcgi_request *request, int given) {
   fcgi__request_give_up(request, 504, text);
   if (!given)
     return;
-  request->overdue = request->cut = 1;
+  request->lateness = FCGI__OVERDUE;
   request->aborted = FCGI_ABORT_DEADLINE;
   fcgi__ready_notify(request->connection->server, request, FCGI_EVENT_ABORT);
   fcgi__connection_wake(request->connection);
@@ -63,7 +63,7 @@ static void pass_deadline(fcgi_request *request) {
   char what[FCGI__WHAT];
   fcgi__request_describe(request, what);
   given = fcgi__ready_withdraw(server, request, gone);
-  request->answer_due = LLONG_MAX;
+  request->due.answer = LLONG_MAX;
   if (!gone)
     fcgi__observe_count(&server->observer, FCGI_METRIC_ABORTS_DEADLINE, 1);
   if (given)
@@ -80,24 +80,24 @@ static void pass_deadline(fcgi_request *request) {
 }
 
 static long long next_due(const fcgi_request *request) {
-  if (!request->observed.tally.counted || request->ended)
+  if (!request->observed.tally.counted || request->phase >= FCGI__ENDED)
     return LLONG_MAX;
-  return request->slow_due < request->answer_due ? request->slow_due
-                                                 : request->answer_due;
+  return request->due.slow < request->due.answer ? request->due.slow
+                                                 : request->due.answer;
 }
 
 void fcgi__request_set_dues(fcgi_request *request) {
   fcgi__connection *connection = request->connection;
   const fcgi_server_config *config = &connection->server->config;
   long long now, first;
-  request->slow_due = request->answer_due = LLONG_MAX;
+  request->due.slow = request->due.answer = LLONG_MAX;
   if (config->request_timeout_ms <= 0 && config->slow_log_ms <= 0)
     return;
   now = fcgi__now();
   if (config->request_timeout_ms > 0)
-    request->answer_due = now + config->request_timeout_ms;
+    request->due.answer = now + config->request_timeout_ms;
   if (config->slow_log_ms > 0)
-    request->slow_due = now + config->slow_log_ms;
+    request->due.slow = now + config->slow_log_ms;
   first = next_due(request);
   if (first < atomic_load(&connection->request_due))
     atomic_store(&connection->request_due, first);
@@ -106,8 +106,8 @@ void fcgi__request_set_dues(fcgi_request *request) {
 
 static void note_slow(fcgi_request *request) {
   fcgi_server *server = request->connection->server;
-  request->slow_due = LLONG_MAX;
-  request->trace_due = 1;
+  request->due.slow = LLONG_MAX;
+  request->due.trace = 1;
   fcgi__observe_count(&server->observer, FCGI_METRIC_SLOW, 1);
   atomic_store(&request->connection->trace_due, 1);
   fcgi__spare_trace(server);
@@ -132,10 +132,10 @@ void fcgi__connection_overdue(fcgi__connection *connection, long long now) {
   if (connection->fd < 0)
     return;
   while ((request = find_due(connection, now)) != NULL) {
-    if (request->slow_due <= now)
+    if (request->due.slow <= now)
       note_slow(request);
-    else if (request->end_due)
-      request->answer_due = LLONG_MAX; /* Only its file is on the way. */
+    else if (request->phase == FCGI__ENDING)
+      request->due.answer = LLONG_MAX; /* Only its file is on the way. */
     else
       pass_deadline(request);
   }
@@ -151,11 +151,11 @@ void fcgi__connection_overdue(fcgi__connection *connection, long long now) {
    first call that says so: its caller releases the handle. */
 static int finish_overdue(fcgi_request *request) {
   fcgi_server *server = request->connection->server;
-  if (request->left)
+  if (request->lateness == FCGI__OVERDUE_LEFT)
     return 0;
-  request->left = 1;
+  request->lateness = FCGI__OVERDUE_LEFT;
   fcgi__ready_forget(server, request);
-  if (request->closed)
+  if (request->phase >= FCGI__CLOSE_DUE)
     fcgi__ready_no_longer_late(server, request);
   return 1;
 }
@@ -169,7 +169,7 @@ int fcgi__request_end_with(fcgi_request *request, fcgi__request_ender *call,
   if (fcgi__request_is_other(request))
     return FCGI_ERR_STATE;
   fcgi__connection_lock(connection);
-  if (request->overdue)
+  if (request->lateness)
     release = finish_overdue(request);
   else
     error = call(request, data);
@@ -271,10 +271,10 @@ static fcgi_request *take_traced(fcgi__connection *connection,
   fcgi_request *at;
   fcgi__connection_lock(connection);
   at = connection->fd < 0 ? NULL : connection->life.all;
-  while (at && !at->trace_due)
+  while (at && !at->due.trace)
     at = at->all_next;
   if (at) {
-    at->trace_due = 0;
+    at->due.trace = 0;
     atomic_fetch_add(&at->held, 1);
     fcgi__request_describe(at, what);
   }

@@ -20,35 +20,35 @@ static const char cut[] = ", so the answer is cut off";
 
 int fcgi__request_spend(fcgi_request *request, uint64_t len) {
   char why[FCGI__WHY];
-  if (request->broken)
+  if (request->out.broken)
     return FCGI_ERR_INVALID;
-  if (request->body_left < 0 || request->head_only ||
-      len <= (uint64_t)request->body_left)
+  if (request->out.left < 0 || request->out.bodiless ||
+      len <= (uint64_t)request->out.left)
     return 0;
   snprintf(why, sizeof why,
            "the body is longer than Content-Length: %llu bytes follow where "
            "%lld are left",
-           (unsigned long long)len, (long long)request->body_left);
+           (unsigned long long)len, (long long)request->out.left);
   fcgi__request_tell(request, why, cut);
-  request->broken = 1;
+  request->out.broken = 1;
   return FCGI_ERR_INVALID;
 }
 
 /* 1, and a line: what was written is not an answer, or not all of it. */
 static int is_unkept(const fcgi_request *request) {
   char why[FCGI__WHY];
-  if (request->broken)
+  if (request->out.broken)
     return 1;
-  if (request->answer == FCGI__ANSWER_HELD && request->head_named) {
+  if (request->out.answer == FCGI__ANSWER_NAMED) {
     fcgi__request_tell(request, "no empty line ends the head of the answer",
                        ", so the client gets 500");
     return 1;
   }
-  if (request->body_left <= 0 || request->head_only)
+  if (request->out.left <= 0 || request->out.bodiless)
     return 0;
   snprintf(why, sizeof why,
            "the body is %lld bytes shorter than Content-Length",
-           (long long)request->body_left);
+           (long long)request->out.left);
   fcgi__request_tell(request, why, cut);
   return 1;
 }
@@ -60,13 +60,13 @@ int fcgi__request_finish(fcgi_request *request, uint32_t app_status) {
     fcgi__request_fail(request);
     return FCGI_ERR_INVALID;
   }
-  if (!error && request->answer == FCGI__ANSWER_HELD)
+  if (!error && request->out.answer == FCGI__ANSWER_HELD)
     fcgi__raw_release(request);
   return fcgi__request_end(request, app_status);
 }
 
 static int is_unanswered(const fcgi_request *request) {
-  return request->answer == FCGI__ANSWER_NONE && !request->overdue &&
+  return request->out.answer == FCGI__ANSWER_NONE && !request->lateness &&
          request->role->number <= FCGI_ROLE_FILTER;
 }
 
@@ -83,8 +83,8 @@ int fcgi__request_conclude(fcgi_request *request) {
 int fcgi__request_refuse_unread(fcgi_request *request) {
   enum { UNREAD_MS = 1000 };
   long long now = fcgi__now();
-  if (request->unread_at == 0)
-    request->unread_at = now;
-  return now - request->unread_at < UNREAD_MS ? FCGI_ERR_CLOSED
-                                              : FCGI_ERR_ABORTED;
+  if (request->out.unread_at == 0)
+    request->out.unread_at = now;
+  return now - request->out.unread_at < UNREAD_MS ? FCGI_ERR_CLOSED
+                                                  : FCGI_ERR_ABORTED;
 }

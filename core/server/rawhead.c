@@ -19,7 +19,7 @@ static int refuse(fcgi_request *request, const fcgi__head *head,
   char why[FCGI__WHY];
   fcgi__head_explain(head, fault, HEAD_MOST, why, sizeof why);
   fcgi__request_tell(request, why, ", so the client gets 500");
-  request->broken = 1;
+  request->out.broken = 1;
   return FCGI_ERR_INVALID;
 }
 
@@ -51,10 +51,10 @@ static int let_go(fcgi_request *request, const char *data, size_t len) {
     return refuse(request, &head, fault);
   if (head.hops)
     fcgi__request_dropped(request, head.hops);
-  request->answer = FCGI__ANSWER_RAW;
+  request->out.answer = FCGI__ANSWER_RAW;
   if (!fcgi_status_has_body(head.status))
-    request->head_only = 1;
-  request->body_left = head.length;
+    request->out.bodiless = 1;
+  request->out.left = head.length;
   error = head.drops ? put_kept(request, data, len, &head, &put)
                      : fcgi__request_put(request, data, len);
   fcgi__observe_head(&request->connection->server->observer, &request->observed,
@@ -64,7 +64,7 @@ static int let_go(fcgi_request *request, const char *data, size_t len) {
 
 /* The byte before the one at `at`, or NUL. */
 static char before(const fcgi_request *request, const char *data, size_t at) {
-  const fcgi__buffer *head = &request->head;
+  const fcgi__buffer *head = &request->out.head;
   if (at > 0)
     return data[at - 1];
   return head->len > 0 ? (char)head->data[head->len - 1] : '\0';
@@ -72,24 +72,26 @@ static char before(const fcgi_request *request, const char *data, size_t at) {
 
 /* Whether the first line is a field, or empty: 1, 0 not yet known, -1 no.
    Blanks before the colon are no part of a name, here as in split. */
-static int look(fcgi_request *request, const char *data, size_t len) {
-  for (size_t i = 0; i < len && !request->head_named; i++) {
-    int first = request->head.len + i == 0;
+static int look(const fcgi_request *request, const char *data, size_t len) {
+  if (request->out.answer == FCGI__ANSWER_NAMED)
+    return 1;
+  for (size_t i = 0; i < len; i++) {
+    int first = request->out.head.len + i == 0;
     if ((data[i] == ':' && !first) ||
         ((data[i] == '\r' || data[i] == '\n') && first))
-      request->head_named = 1;
-    else if (is_blank(data[i]) ? first
-                               : !fcgi__is_token(data[i]) ||
-                                     is_blank(before(request, data, i)))
+      return 1;
+    if (is_blank(data[i])
+            ? first
+            : !fcgi__is_token(data[i]) || is_blank(before(request, data, i)))
       return -1;
   }
-  return request->head_named;
+  return 0;
 }
 
 /* A field that a line before it would continue. */
 static int begins_badly(const fcgi_request *request, const char *data,
                         size_t len) {
-  return request->head.len == 0 && len > 0 && is_blank(*data);
+  return request->out.head.len == 0 && len > 0 && is_blank(*data);
 }
 
 static int refuse_begin(fcgi_request *request) {
@@ -105,26 +107,27 @@ static int is_cgi(const fcgi_request *request) {
 
 static int hold(fcgi_request *request, const char *data, size_t len) {
   static const fcgi__head nothing = {.status = 200};
-  size_t before = request->head.cap;
+  size_t before = request->out.head.cap;
   int error;
-  if (len > HEAD_MOST - request->head.len)
+  if (len > HEAD_MOST - request->out.head.len)
     return refuse(request, &nothing, FCGI__HEAD_LONG);
   error = fcgi__buffer_append(
-      &request->head, &request->connection->server->allocator, data, len);
-  fcgi__connection_hold(request->connection, before, request->head.cap);
+      &request->out.head, &request->connection->server->allocator, data, len);
+  fcgi__connection_hold(request->connection, before, request->out.head.cap);
   return error;
 }
 
 static void forget_head(fcgi_request *request) {
-  fcgi__connection_hold(request->connection, request->head.cap, 0);
-  fcgi__buffer_clear(&request->head, &request->connection->server->allocator);
+  fcgi__connection_hold(request->connection, request->out.head.cap, 0);
+  fcgi__buffer_clear(&request->out.head,
+                     &request->connection->server->allocator);
 }
 
 /* Nothing says that its status is another one than 200. */
 int fcgi__raw_release(fcgi_request *request) {
-  fcgi__buffer *head = &request->head;
+  fcgi__buffer *head = &request->out.head;
   int error = 0;
-  request->answer = FCGI__ANSWER_RAW;
+  request->out.answer = FCGI__ANSWER_RAW;
   fcgi__observe_head(&request->connection->server->observer, &request->observed,
                      200, NULL, 0, 0);
   if (head->len > 0)
@@ -134,26 +137,27 @@ int fcgi__raw_release(fcgi_request *request) {
 }
 
 ptrdiff_t fcgi__raw_head(fcgi_request *request, const char *data, size_t len) {
-  const fcgi__buffer *head = &request->head;
+  const fcgi__buffer *head = &request->out.head;
   size_t part;
-  int error = 0;
-  if (request->broken)
+  int error = 0, named;
+  if (request->out.broken)
     return FCGI_ERR_INVALID;
   if (is_cgi(request) && begins_badly(request, data, len))
     return refuse_begin(request);
-  if (!is_cgi(request) || look(request, data, len) < 0)
+  named = is_cgi(request) ? look(request, data, len) : -1;
+  if (named < 0)
     return fcgi__raw_release(request);
-  request->answer = FCGI__ANSWER_HELD;
-  part = fcgi__rawhead_scan(&request->scan, data, len);
-  if (head->len > 0 || !request->scan.done)
+  request->out.answer = named ? FCGI__ANSWER_NAMED : FCGI__ANSWER_HELD;
+  part = fcgi__rawhead_scan(&request->out.scan, data, len);
+  if (head->len > 0 || !request->out.scan.done)
     error = hold(request, data, part);
   if (error)
     return error;
-  if (request->scan.done && head->len > 0)
+  if (request->out.scan.done && head->len > 0)
     error = let_go(request, (const char *)head->data, head->len);
-  else if (request->scan.done)
+  else if (request->out.scan.done)
     error = let_go(request, data, part);
-  if (request->scan.done)
+  if (request->out.scan.done)
     forget_head(request);
   return error ? error : (ptrdiff_t)part;
 }

@@ -63,11 +63,10 @@ fcgi__connection *fcgi__ready_turn(fcgi_server *server) {
 
 static void push(fcgi_server *server, fcgi_request *request) {
   fcgi__connection *connection = request->connection;
-  request->is_ready = 1;
-  request->ready_next = NULL;
-  request->ready_prev = connection->ready_last;
+  request->turn.next = NULL;
+  request->turn.prev = connection->ready_last;
   if (connection->ready_last) {
-    connection->ready_last->ready_next = request;
+    connection->ready_last->turn.next = request;
   } else {
     connection->ready_first = request;
     enter_turns(server, connection);
@@ -79,43 +78,49 @@ static void push(fcgi_server *server, fcgi_request *request) {
 
 static void take_out(fcgi_server *server, fcgi_request *request) {
   fcgi__connection *connection = request->connection;
-  if (request->ready_prev)
-    request->ready_prev->ready_next = request->ready_next;
+  if (request->turn.prev)
+    request->turn.prev->turn.next = request->turn.next;
   else
-    connection->ready_first = request->ready_next;
-  if (request->ready_next)
-    request->ready_next->ready_prev = request->ready_prev;
+    connection->ready_first = request->turn.next;
+  if (request->turn.next)
+    request->turn.next->turn.prev = request->turn.prev;
   else
-    connection->ready_last = request->ready_prev;
+    connection->ready_last = request->turn.prev;
   if (!connection->ready_first)
     leave_turns(server, connection);
-  request->is_ready = 0;
   atomic_fetch_sub(&server->ready_count, 1);
   atomic_fetch_sub_explicit(&connection->waiting, 1, memory_order_relaxed);
 }
 
 void fcgi__ready_notify(fcgi_server *server, fcgi_request *request,
                         fcgi_event_type type) {
-  if (!(atomic_load(&server->events) & 1u << type) || request->end_due)
+  int listed;
+  if (!(atomic_load(&server->events) & 1u << type) ||
+      request->phase == FCGI__ENDING)
     return; /* Nobody asked, or the program has ended it already. */
   if (type == FCGI_EVENT_REQUEST && request->connection->life.gone)
     return; /* It is ended in a moment. */
   request->connection->life.notified = 1;
   pthread_mutex_lock(&server->lock);
-  request->pending |= 1u << type;
+  listed = request->turn.pending != 0;
+  request->turn.pending |= 1u << type;
   if (type == FCGI_EVENT_REQUEST)
-    request->ready_at =
+    request->turn.at =
         atomic_load_explicit(&server->looked, memory_order_relaxed);
-  if (!request->is_ready)
+  if (!listed)
     push(server, request);
   pthread_mutex_unlock(&server->lock);
 }
 
+static void withdraw(fcgi_server *server, fcgi_request *request) {
+  if (request->turn.pending)
+    take_out(server, request);
+  request->turn.pending = 0;
+}
+
 void fcgi__ready_forget(fcgi_server *server, fcgi_request *request) {
   pthread_mutex_lock(&server->lock);
-  request->pending = 0;
-  if (request->is_ready)
-    take_out(server, request);
+  withdraw(server, request);
   pthread_mutex_unlock(&server->lock);
 }
 
@@ -144,12 +149,9 @@ int fcgi__ready_withdraw(fcgi_server *server, fcgi_request *request,
                          int only_look) {
   int given;
   pthread_mutex_lock(&server->lock);
-  given = request->wants_close;
-  if (!given || !only_look) {
-    request->pending = 0;
-    if (request->is_ready)
-      take_out(server, request);
-  }
+  given = request->turn.given;
+  if (!given || !only_look)
+    withdraw(server, request);
   pthread_mutex_unlock(&server->lock);
   return given;
 }
@@ -157,7 +159,8 @@ int fcgi__ready_withdraw(fcgi_server *server, fcgi_request *request,
 int fcgi__ready_let_go(fcgi_server *server, fcgi_request *request) {
   int free_of_all;
   pthread_mutex_lock(&server->lock);
-  free_of_all = atomic_fetch_sub(&request->held, 1) == 1 && !request->is_ready;
+  free_of_all =
+      atomic_fetch_sub(&request->held, 1) == 1 && !request->turn.pending;
   pthread_mutex_unlock(&server->lock);
   return free_of_all;
 }
@@ -166,8 +169,8 @@ int fcgi__ready_let_go(fcgi_server *server, fcgi_request *request) {
 fcgi_request *fcgi__ready_doubtful(fcgi_server *server, long long now) {
   fcgi__connection *connection = fcgi__ready_turn(server);
   fcgi_request *request = connection ? connection->ready_first : NULL;
-  if (!request || !(request->pending & 1u << FCGI_EVENT_REQUEST) ||
-      now - request->ready_at < WAITED_MS ||
+  if (!request || !(request->turn.pending & 1u << FCGI_EVENT_REQUEST) ||
+      now - request->turn.at < WAITED_MS ||
       now - connection->looked_at < WAITED_MS)
     return NULL;
   connection->looked_at = now;
@@ -185,13 +188,13 @@ static fcgi_event_type first_of(unsigned pending) {
 /* A request with several events goes to the end of its list after each. */
 void fcgi__ready_pop(fcgi_server *server, fcgi_server_event *event, int hold) {
   fcgi_request *request = fcgi__ready_turn(server)->ready_first;
-  fcgi_event_type type = first_of(request->pending);
+  fcgi_event_type type = first_of(request->turn.pending);
   take_out(server, request);
-  request->pending &= ~(1u << type);
-  if (request->pending)
+  request->turn.pending &= ~(1u << type);
+  if (request->turn.pending)
     push(server, request);
   if (type == FCGI_EVENT_REQUEST) {
-    request->wants_close = 1;
+    request->turn.given = 1;
     fcgi__gather_begin(request->connection);
     fcgi__observe_given(&server->observer, &request->observed);
   }

@@ -28,6 +28,20 @@ void fcgi__request_unlink(fcgi_request *request) {
   request->connection->life.requests--;
 }
 
+/* Zeroes mean that it is collected, of streams that are open. */
+static void begin_input(fcgi_request *request) {
+  fcgi__connection_life *life = &request->connection->life;
+  if (request->role->streams != FCGI_STREAMS_STDIN_DATA)
+    request->data.flow = FCGI__INFLOW_WHOLE;
+  if (request->role->streams == FCGI_STREAMS_NONE) {
+    request->body.flow = FCGI__INFLOW_WHOLE;
+    request->phase = FCGI__ANSWERING;
+  } else {
+    life->reading++;
+    life->collecting++;
+  }
+}
+
 fcgi_request *fcgi__request_new(fcgi__connection *connection,
                                 const fcgi_event *event) {
   const fcgi_server_config *config = &connection->server->config;
@@ -40,20 +54,14 @@ fcgi_request *fcgi__request_new(fcgi__connection *connection,
   request->id = event->id;
   request->role = event->spec;
   request->content_length = event->content_length;
-  request->head_only = (uint8_t)fcgi_params_is_head(event->params);
-  request->fed = 1;
-  request->body_left = -1;
+  request->out.bodiless = (uint8_t)fcgi_params_is_head(event->params);
+  request->out.left = -1;
   request->timeout_ms = fcgi__wait_ms(config->io_timeout_ms);
-  request->body.fd = request->data.fd = request->file_fd = -1;
+  request->body.spool.fd = request->data.spool.fd = request->file.fd = -1;
   request->read_wake = request->write_wake = -1;
-  request->input_done = event->spec->streams == FCGI_STREAMS_NONE;
-  request->data_done = event->spec->streams != FCGI_STREAMS_STDIN_DATA;
+  begin_input(request);
   fcgi__observe_begin(&connection->server->observer, &request->observed);
   link_request(connection, request);
-  if (!request->input_done) {
-    connection->life.reading++;
-    connection->life.collecting++;
-  }
   return request;
 }
 
@@ -73,29 +81,43 @@ void fcgi__request_free(fcgi_request *request) {
     fcgi_session_drop_params(request->params, allocator);
   fcgi__free(allocator, atomic_load(&request->path));
   fcgi__connection_hold(request->connection,
-                        request->body.memory.cap + request->data.memory.cap +
-                            request->errors.cap + request->head.cap,
+                        request->body.spool.memory.cap +
+                            request->data.spool.memory.cap +
+                            request->out.errors.cap + request->out.head.cap,
                         0);
-  fcgi__spool_clear(&request->body, allocator);
-  fcgi__spool_clear(&request->data, allocator);
-  fcgi__buffer_clear(&request->errors, allocator);
-  fcgi__buffer_clear(&request->head, allocator);
-  close_fd(&request->file_fd);
+  fcgi__spool_clear(&request->body.spool, allocator);
+  fcgi__spool_clear(&request->data.spool, allocator);
+  fcgi__buffer_clear(&request->out.errors, allocator);
+  fcgi__buffer_clear(&request->out.head, allocator);
+  close_fd(&request->file.fd);
   close_fd(&request->read_wake);
   close_fd(&request->write_wake);
   fcgi__free(allocator, request);
 }
 
-static void leave_reading(fcgi_request *request) {
-  if (!request->input_done)
+/* The stream is open, and comes to its end so. */
+static void end_stream(fcgi_request *request, fcgi__request_stream *input,
+                       fcgi__inflow how) {
+  input->flow = (uint8_t)how;
+  if (!fcgi__request_takes_input(request))
     request->connection->life.reading--;
-  request->input_done = request->data_done = 1;
+}
+
+/* What is still open has no end that is its own. */
+static void cut_input(fcgi_request *request) {
+  if (request->body.flow == FCGI__INFLOW_OPEN)
+    end_stream(request, &request->body, FCGI__INFLOW_CUT);
+  if (request->data.flow == FCGI__INFLOW_OPEN)
+    end_stream(request, &request->data, FCGI__INFLOW_CUT);
+}
+
+static uint64_t collected(const fcgi__request_stream *input) {
+  return input->spool.memory.len + input->spool.file_len;
 }
 
 static int over_limit(const fcgi_request *request, size_t len) {
-  uint64_t held = request->body.memory.len + request->body.file_len +
-                  request->data.memory.len + request->data.file_len;
-  return held + len > request->connection->server->config.limit_request_body;
+  return collected(&request->body) + collected(&request->data) + len >
+         request->connection->server->config.limit_request_body;
 }
 
 /* Hold the event's bytes; more than `limit` of them in a file. */
@@ -133,12 +155,8 @@ static void collect(fcgi_request *request, fcgi__spool *body,
     fcgi__request_answer_alone(request, 500);
 }
 
-/* The program has the request, so it is the one to end it. */
-static void cut_input(fcgi_request *request) {
-  request->cut |= !request->input_done;
-  leave_reading(request);
-}
-
+/* Without room for it, the rest is cut off: the program has the request, so it
+   is the one to end it. */
 static void queue_input(fcgi_request *request, fcgi__spool *body,
                         const fcgi_event *event) {
   fcgi__connection *connection = request->connection;
@@ -155,47 +173,38 @@ static void queue_input(fcgi_request *request, fcgi__spool *body,
 }
 
 void fcgi__request_input(fcgi_request *request, const fcgi_event *event) {
-  fcgi__spool *body =
+  fcgi__request_stream *input =
       event->type == FCGI_EVENT_DATA ? &request->data : &request->body;
-  if (request->ended || request->end_due || request->cut)
+  if (fcgi__request_is_over(request) || input->flow != FCGI__INFLOW_OPEN)
     return;
-  request->fed = 1;
-  if (request->dispatched)
-    queue_input(request, body, event);
+  request->due.body = 0;
+  if (request->phase == FCGI__COLLECTING)
+    collect(request, &input->spool, event);
   else
-    collect(request, body, event);
+    queue_input(request, &input->spool, event);
 }
 
 /* A collected body is as long as it is, where nobody has said so before. */
 static void measure(fcgi_request *request) {
-  uint64_t len = fcgi__spool_unread(&request->body);
-  if (request->content_length < 0 && !request->dispatched && len > 0)
+  uint64_t len = fcgi__spool_unread(&request->body.spool);
+  if (request->content_length < 0 && request->phase == FCGI__COLLECTING &&
+      len > 0)
     request->content_length = (int64_t)len;
 }
 
-static void end_of_stdin(fcgi_request *request, const fcgi_event *event) {
-  request->truncated = (uint8_t)event->truncated;
-  measure(request);
-  if (request->data_done)
-    leave_reading(request);
-  else
-    request->stdin_done = 1;
-}
-
-static void end_of_data(fcgi_request *request, const fcgi_event *event) {
-  request->data_truncated = (uint8_t)event->truncated;
-  leave_reading(request);
-}
-
 void fcgi__request_input_end(fcgi_request *request, const fcgi_event *event) {
-  if (event->type == FCGI_EVENT_DATA_END)
-    end_of_data(request, event);
-  else
-    end_of_stdin(request, event);
-  if (!request->dispatched && request->input_done)
-    fcgi__request_dispatch(request);
-  else if (request->dispatched && !request->ended)
+  fcgi__request_stream *input =
+      event->type == FCGI_EVENT_DATA_END ? &request->data : &request->body;
+  if (event->type == FCGI_EVENT_STDIN_END)
+    measure(request);
+  if (input->flow == FCGI__INFLOW_OPEN)
+    end_stream(request, input,
+               event->truncated ? FCGI__INFLOW_SHORT : FCGI__INFLOW_WHOLE);
+  if (request->phase > FCGI__COLLECTING && request->phase < FCGI__ENDED)
     fcgi__ready_notify(request->connection->server, request, event->type);
+  else if (request->phase == FCGI__COLLECTING &&
+           !fcgi__request_takes_input(request))
+    fcgi__request_dispatch(request);
 }
 
 void fcgi__request_abort(fcgi_request *request, fcgi_abort_reason reason) {
@@ -207,17 +216,15 @@ void fcgi__request_abort(fcgi_request *request, fcgi_abort_reason reason) {
       (fcgi_metric)(FCGI_METRIC_ABORTS_RECORD + reason - FCGI_ABORT_RECORD), 1);
   request->aborted = reason;
   cut_input(request);
-  if (!request->dispatched) {
+  if (request->phase == FCGI__COLLECTING) {
     fcgi__request_leave_collecting(request);
-    request->dispatched = 1;
     fcgi__request_end(request, 0);
-  } else if (request->end_due && reason > FCGI_ABORT_RECORD) {
-    request->end_due = 0; /* Its file has no reader any more. */
-    fcgi__request_end(request, request->app_status);
-  } else if (reason > FCGI_ABORT_RECORD && !request->ended &&
+  } else if (request->phase == FCGI__ENDING && reason > FCGI_ABORT_RECORD) {
+    fcgi__request_complete(request); /* Its file has no reader any more. */
+  } else if (reason > FCGI_ABORT_RECORD && request->phase < FCGI__ENDED &&
              !fcgi__ready_withdraw(server, request, 1)) {
     fcgi__request_end(request, 0); /* No handler begins for nobody. */
-  } else if (!request->ended) {
+  } else if (request->phase < FCGI__ENDED) {
     fcgi__ready_notify(server, request, FCGI_EVENT_ABORT);
   }
 }
@@ -225,7 +232,7 @@ void fcgi__request_abort(fcgi_request *request, fcgi_abort_reason reason) {
 void fcgi__request_look(fcgi_request *request) {
   fcgi__connection *connection = request->connection;
   fcgi__connection_lock(connection);
-  if (!request->closed)
+  if (request->phase < FCGI__CLOSE_DUE)
     fcgi__connection_look(connection);
   fcgi__connection_settle(connection);
   fcgi__request_release(request);
@@ -234,8 +241,9 @@ void fcgi__request_look(fcgi_request *request) {
 /* CLOSE is the last event, so it waits until no other callback of the request
    is running; what they use may be freed in its own. */
 static void give_close(fcgi_request *request) {
-  request->close_due = atomic_load(&request->held) > 0;
-  if (!request->close_due)
+  request->phase =
+      atomic_load(&request->held) > 0 ? FCGI__CLOSE_DUE : FCGI__CLOSED;
+  if (request->phase == FCGI__CLOSED)
     fcgi__ready_notify(request->connection->server, request, FCGI_EVENT_CLOSE);
 }
 
@@ -248,33 +256,40 @@ void fcgi__request_observe_close(fcgi_request *request) {
                         fcgi_session_unsent(connection->session, request->id));
 }
 
+/* Nobody is to be told of the end. */
+static void close_unseen(fcgi_request *request) {
+  request->phase = FCGI__CLOSED;
+  if (atomic_load(&request->held) == 0)
+    fcgi__request_free(request);
+}
+
 /* Nobody but a callback that still holds the handle, or the one that takes
    CLOSE, may look at the request now. */
 void fcgi__request_close(fcgi_request *request) {
   fcgi_server *server = request->connection->server;
   fcgi__request_observe_close(request);
-  leave_reading(request);
-  request->ended = request->closed = 1;
+  cut_input(request);
   fcgi__request_unlink(request);
   if (!request->kept) {
     request->params = NULL;
     fcgi__ready_forget(server, request);
-  } else if (!request->left) {
+  } else if (request->lateness != FCGI__OVERDUE_LEFT) {
     fcgi__ready_late(server, request);
   }
-  if (request->wants_close &&
+  if (request->turn.given &&
       (atomic_load(&server->events) & 1u << FCGI_EVENT_CLOSE))
     give_close(request);
-  else if (atomic_load(&request->held) == 0)
-    fcgi__request_free(request);
+  else
+    close_unseen(request);
 }
 
 void fcgi__request_release(fcgi_request *request) {
   fcgi__connection *connection = request->connection;
   int gone;
   fcgi__connection_lock(connection);
-  gone = fcgi__ready_let_go(connection->server, request) && request->closed;
-  if (gone && request->close_due) {
+  gone = fcgi__ready_let_go(connection->server, request) &&
+         request->phase >= FCGI__CLOSE_DUE;
+  if (gone && request->phase == FCGI__CLOSE_DUE) {
     give_close(request);
     fcgi__connection_unlock(connection);
     return;
@@ -298,16 +313,20 @@ static long long until_of(const fcgi_request *request) {
 }
 
 /* What reading means once everything held is read. */
-static ptrdiff_t end_of_input(const fcgi_request *request, int is_data) {
-  int done =
-      is_data ? request->data_done : request->input_done || request->stdin_done;
-  int truncated = is_data ? request->data_truncated : request->truncated;
-  if (request->cut ||
-      (!done && fcgi__request_reason(request) == FCGI_ABORT_STOP))
-    return FCGI_ERR_ABORTED;
-  if (!done)
-    return FCGI_ERR_AGAIN;
-  return truncated ? FCGI_ERR_TRUNCATED : 0;
+static ptrdiff_t end_of_input(const fcgi_request *request,
+                              const fcgi__request_stream *input) {
+  switch ((fcgi__inflow)input->flow) {
+  case FCGI__INFLOW_OPEN:
+    return fcgi__request_reason(request) == FCGI_ABORT_STOP ? FCGI_ERR_ABORTED
+                                                            : FCGI_ERR_AGAIN;
+  case FCGI__INFLOW_WHOLE:
+    return 0;
+  case FCGI__INFLOW_SHORT:
+    return FCGI_ERR_TRUNCATED;
+  case FCGI__INFLOW_CUT:
+    break;
+  }
+  return FCGI_ERR_ABORTED;
 }
 
 static void unpause(fcgi_request *request, const fcgi__spool *body) {
@@ -322,11 +341,11 @@ static void unpause(fcgi_request *request, const fcgi__spool *body) {
 
 static ptrdiff_t read_some(fcgi_request *request, int is_data, void *data,
                            size_t len) {
-  fcgi__spool *body = is_data ? &request->data : &request->body;
-  ptrdiff_t got = fcgi__spool_read(body, data, len);
+  fcgi__request_stream *input = is_data ? &request->data : &request->body;
+  ptrdiff_t got = fcgi__spool_read(&input->spool, data, len);
   if (got > 0)
-    unpause(request, body);
-  return got ? got : end_of_input(request, is_data);
+    unpause(request, &input->spool);
+  return got ? got : end_of_input(request, input);
 }
 
 /* Before it waits for input, a request sends what it has written: the peer may
@@ -361,9 +380,9 @@ static ptrdiff_t read_stream(fcgi_request *request, int is_data, void *data,
   if (fcgi__request_is_other(request))
     return FCGI_ERR_STATE;
   fcgi__connection_lock(request->connection);
-  if (request->overdue)
+  if (request->lateness)
     got = FCGI_ERR_ABORTED;
-  else if (request->ended || request->end_due)
+  else if (fcgi__request_is_over(request))
     got = FCGI_ERR_STATE;
   else
     got = read_waiting(request, is_data, data, len);
@@ -386,7 +405,7 @@ fcgi_abort_reason fcgi_request_aborted(fcgi_request *request) {
   if (fcgi__request_is_other(request))
     return request->aborted;
   fcgi__connection_lock(connection);
-  if (!request->ended && request->aborted <= FCGI_ABORT_RECORD &&
+  if (request->phase < FCGI__ENDED && request->aborted <= FCGI_ABORT_RECORD &&
       (!connection->life.registered ||
        atomic_load(&connection->server->sleepers) == 0)) {
     fcgi__connection_receive(connection);

@@ -10,83 +10,142 @@
 #include "server/connection.h"
 #include <fastcgi/request.h>
 
-/* Where the answer stands. */
+/* Where a request stands. Steps are left out, but none goes back. */
+typedef enum fcgi__request_phase {
+  FCGI__COLLECTING, /* Its input is collected; the program does not know of it.
+                     */
+  FCGI__ANSWERING,  /* The program has it or is to have it next, or the library
+                       answers in the program's place. */
+  FCGI__ENDING,     /* It has been ended; its file may still be on the way. */
+  FCGI__ENDED,      /* The session has its end. */
+  FCGI__CLOSE_DUE,  /* The session has closed it; CLOSE waits for the last
+                       callback. */
+  FCGI__CLOSED      /* The session has closed it. */
+} fcgi__request_phase;
+
+/* Whether the deadline of its handler has ended a request. */
+typedef enum fcgi__lateness {
+  FCGI__IN_TIME,     /* It has not: whoever has the request ends it. */
+  FCGI__OVERDUE,     /* It has; the program still has the handle, and so holds
+                        it. */
+  FCGI__OVERDUE_LEFT /* It has, and the program has ended the request too. */
+} fcgi__lateness;
+
+/* How far an input stream has come. */
+typedef enum fcgi__inflow {
+  FCGI__INFLOW_OPEN,  /* More is to come. */
+  FCGI__INFLOW_WHOLE, /* It has ended, or the role has no such stream. */
+  FCGI__INFLOW_SHORT, /* It has ended with less than its length promised. */
+  FCGI__INFLOW_CUT    /* The rest never comes. */
+} fcgi__inflow;
+
+/* Where the answer stands. Of raw output, which is what the program writes
+   without fcgi_request_start, the head leaves once it is whole and judged. */
 typedef enum fcgi__answer {
-  FCGI__ANSWER_NONE, /* Nothing was written. */
-  FCGI__ANSWER_HELD, /* The head of raw output is not whole yet: none of it has
-                        left. */
-  FCGI__ANSWER_RAW,  /* The program writes CGI output itself. */
-  FCGI__ANSWER_BODY  /* fcgi_request_start wrote the head. */
+  FCGI__ANSWER_NONE,  /* Nothing has been written. */
+  FCGI__ANSWER_HELD,  /* Raw output is held; it may not begin with a head. */
+  FCGI__ANSWER_NAMED, /* Raw output is held; its first line is a field's. */
+  FCGI__ANSWER_RAW,   /* Raw output has begun to leave, its head not yet all. */
+  FCGI__ANSWER_OUT,   /* The head of raw output is queued. */
+  FCGI__ANSWER_BODY   /* fcgi_request_start has queued the head. */
 } fcgi__answer;
+
+/* A request's place in the list of those with events to give. The server's
+   lock guards all of it. */
+typedef struct fcgi__request_turn {
+  fcgi_request *next; /* The next one of its connection. */
+  fcgi_request *prev; /* The one before it there. */
+  long long at;       /* When REQUEST was to be given, or somewhat before. */
+  unsigned pending;   /* The events to give, 1u << type; it is in the list while
+                         there are any. */
+  uint8_t given;      /* 1: the program was given REQUEST, and so gets CLOSE. */
+} fcgi__request_turn;
+
+/* An input stream of a request. */
+typedef struct fcgi__request_stream {
+  fcgi__spool spool; /* What has come and was not read. */
+  uint8_t flow;      /* A fcgi__inflow. */
+} fcgi__request_stream;
+
+/* What has been written of an answer, and what may still be. */
+typedef struct fcgi__request_output {
+  fcgi__buffer head;   /* Raw output up to its empty line, while it is held. */
+  fcgi__rawhead scan;  /* Where the head of raw output ends. */
+  fcgi__buffer errors; /* STDERR that waits for the head, or for STDOUT. */
+  int64_t left;        /* Bytes that Content-Length still promises, or -1. */
+  long long unread_at; /* When a body was first written that nobody reads, or
+                          0. */
+  uint8_t answer;      /* A fcgi__answer. */
+  uint8_t bodiless;    /* 1: the body is dropped, as HEAD or the status asks. */
+  uint8_t broken;      /* 1: the answer cannot be what its head says. */
+  uint8_t errors_open; /* 1: what STDERR was given ends in no newline. */
+  uint8_t wants_room;  /* 1: a write gave FCGI_ERR_AGAIN: WRITABLE follows. */
+} fcgi__request_output;
+
+/* The file that a request sends. */
+typedef struct fcgi__request_file {
+  fcgi_request *next; /* In its connection's list of those with a file. */
+  uint64_t offset;    /* Where its next byte is. */
+  uint64_t left;      /* Bytes still to be queued. */
+  int fd;             /* Our copy of the descriptor, or -1. */
+} fcgi__request_file;
+
+/* When something becomes of a request that takes too long. */
+typedef struct fcgi__request_dues {
+  long long body;   /* When a body that is collected has been silent for too
+                       long; 0: it is to be set, as input has come. */
+  long long slow;   /* When it is slow, or LLONG_MAX. */
+  long long answer; /* When its handler is overdue, or LLONG_MAX. */
+  uint8_t trace;    /* 1: it has become slow, and the slow log is to say so. */
+} fcgi__request_dues;
 
 struct fcgi_request {
   fcgi__connection *connection; /* Where it came from. */
-  fcgi_request *ready_next;     /* In its connection's list of ready ones. */
-  fcgi_request *ready_prev;     /* The one before it there. */
   fcgi_request *all_next;       /* In the connection's list of requests; once
                                    it is closed, in the server's `late`. */
   fcgi_request *all_prev;       /* The one before it there. */
-  fcgi_request *file_next;      /* In the connection's list of files. */
-  const fcgi_params *params;    /* The session's. */
+  const fcgi_role_spec *role;   /* The role that the web server asked for. */
+  const fcgi_params *params;    /* Its parameters, lent by the session. */
+  int64_t content_length;       /* Bytes of STDIN, or -1 while not known. */
+  uint16_t id;                  /* Its number on the connection. */
+  uint8_t kept;                 /* 1: `params` are its own, to be freed. */
+  uint8_t phase;                /* A fcgi__request_phase. */
+  uint8_t lateness;             /* A fcgi__lateness. */
+  fcgi_abort_reason aborted;    /* Why nobody may read the answer, or 0. */
+  uint32_t app_status;          /* What it was ended with, from ENDING on. */
+  fcgi__request_turn turn;      /* Its events, under the server's lock. */
+  fcgi__request_stream body;    /* STDIN. */
+  fcgi__request_stream data;    /* DATA of a filter. */
+  fcgi__request_output out;     /* Its answer. */
+  fcgi__request_file file;      /* A file as part of that. */
+  fcgi__request_dues due;       /* Its deadlines. */
+  int read_wake;                /* eventfd of a thread that reads, or -1. */
+  int write_wake;               /* eventfd of a thread that writes, or -1. */
+  atomic_uint held;             /* Callbacks that use the handle. */
   _Atomic(void *) user_data;    /* The program's. */
-  unsigned pending;             /* Events to give out, 1u << type; guarded by
-                                   the server's lock, as is `is_ready`. */
-  long long ready_at;           /* When it was, or somewhat before. */
-  uint8_t is_ready;             /* 1: in the ready list. */
-  uint8_t dispatched;           /* 1: the program knows of it. */
-  uint8_t wants_close;          /* 1: the program was given REQUEST. */
-  uint8_t input_done;           /* 1: every input stream has ended. */
-  uint8_t stdin_done;           /* 1: a filter's STDIN has ended. */
-  uint8_t cut;                  /* 1: the rest of the input never comes. */
-  uint8_t data_done;            /* 1: DATA has ended. */
-  uint8_t truncated;            /* 1: short of CONTENT_LENGTH. */
-  uint8_t data_truncated;       /* 1: short of FCGI_DATA_LENGTH. */
-  uint8_t ended;                /* 1: the program has ended it. */
-  uint8_t closed;               /* 1: the session has closed it. */
-  uint8_t close_due;            /* 1: CLOSE waits for the last callback. */
-  uint8_t head_only;          /* 1: HEAD, the body of the answer is dropped. */
-  fcgi__rawhead scan;         /* Raw output: where its head ends. */
-  uint8_t head_named;         /* Raw output: 1: its first line is a field's. */
-  uint8_t head_out;           /* 1: the head is queued; STDERR may follow. */
-  uint8_t errors_open;        /* 1: what STDERR was given ends in no newline. */
-  uint8_t broken;             /* 1: the answer cannot be what its head says. */
-  uint8_t answer;             /* A fcgi__answer. */
-  uint8_t wants_room;         /* 1: a write gave AGAIN. */
-  uint8_t end_due;            /* 1: the program has ended it; its file is
-                                 still being sent. */
-  uint8_t overdue;            /* 1: the deadline has ended it; the program
-                                 still has it, which holds it. */
-  uint8_t kept;               /* 1: so are its parameters. */
-  uint8_t left;               /* 1: the program has ended it too. */
-  uint16_t id;                /* On its connection. */
-  const fcgi_role_spec *role; /* As asked for. */
-  uint8_t fed;                /* 1: input has come since `body_due` was set. */
-  long long body_due;         /* Collecting: when it is silent for too long. */
-  fcgi_abort_reason aborted;  /* Why, if so. */
-  int timeout_ms;             /* Of one read or write; -1 without end. */
-  uint32_t app_status;        /* With `end_due`. */
-  int64_t content_length;     /* Of the body; -1 if not known. */
-  fcgi__spool body;           /* STDIN. */
-  fcgi__spool data;           /* DATA of a filter. */
-  fcgi__buffer errors;        /* STDERR that waits for the head, or STDOUT. */
-  fcgi__buffer head;          /* Raw output up to its empty line, held. */
-  long long unread_at;  /* When a body was first written that nobody reads, or
-                           0. */
-  int64_t body_left;    /* Bytes that Content-Length still promises, or
-                           -1 without one. */
-  int read_wake;        /* eventfd of a thread that reads, or -1. */
-  int write_wake;       /* eventfd of a thread that writes, or -1. */
-  int file_fd;          /* The file being sent, or -1. */
-  uint64_t file_offset; /* Where it goes on. */
-  uint64_t file_left;   /* How much of it. */
-  atomic_uint held;     /* Callbacks that use the handle. */
-  uint8_t gathers;      /* 1: whoever ends it takes another one then. */
-  fcgi__observed observed;    /* What those outside see of it. */
-  long long slow_due;         /* When it is slow, or LLONG_MAX. */
-  long long answer_due;       /* When its handler is overdue, or LLONG_MAX. */
-  uint8_t trace_due;          /* 1: it is for the slow log. */
-  _Atomic(fcgi__path *) path; /* Texts of fcgi_request_path, or NULL. */
+  int timeout_ms;               /* Longest wait of one read or write in ms, or
+                                   -1; set by the program's thread. */
+  uint8_t gathers;              /* 1: the thread that ends it takes another one
+                                   next, as that thread has said. */
+  fcgi__observed observed;      /* What logs and counters know of it. */
+  _Atomic(fcgi__path *) path;   /* Texts of fcgi_request_path, or NULL. */
 };
+
+/* 1: the program may neither read nor write any more. */
+static inline int fcgi__request_is_over(const fcgi_request *request) {
+  return request->phase >= FCGI__ENDING;
+}
+
+/* 1: some input stream has not ended. */
+static inline int fcgi__request_takes_input(const fcgi_request *request) {
+  return request->body.flow == FCGI__INFLOW_OPEN ||
+         request->data.flow == FCGI__INFLOW_OPEN;
+}
+
+/* 1: the whole head is queued, so that STDERR may follow. */
+static inline int fcgi__request_has_head(const fcgi_request *request) {
+  return request->out.answer >= FCGI__ANSWER_OUT;
+}
 
 /* Make the request that a session's REQUEST event told of; NULL without
    memory. */
@@ -143,6 +202,10 @@ int fcgi__request_cut_off(fcgi_request *request);
    begun. */
 int fcgi__request_give_up(fcgi_request *request, int status, const char *text);
 
+/* In ENDING: end it for the session as well, unless its file is still to be
+   sent. 0, or an error. */
+int fcgi__request_complete(fcgi_request *request);
+
 /* Public functions of the same names, with the lock held. */
 int fcgi__request_end(fcgi_request *request, uint32_t app_status);
 int fcgi__request_fail(fcgi_request *request);
@@ -163,8 +226,9 @@ int fcgi__request_put(fcgi_request *request, const void *data, size_t len);
 int fcgi__request_put_errors(fcgi_request *request);
 int fcgi__request_put_all_errors(fcgi_request *request);
 
-/* The whole head is queued: STDERR that has waited for it follows. */
-void fcgi__request_head_out(fcgi_request *request);
+/* The whole head is queued, of raw output or not, as `answer` says: STDERR that
+   has waited for it follows. */
+void fcgi__request_head_out(fcgi_request *request, fcgi__answer answer);
 
 /* Why it is aborted: its own reason, or that the server stops at once. */
 fcgi_abort_reason fcgi__request_reason(const fcgi_request *request);

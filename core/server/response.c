@@ -136,7 +136,7 @@ static fcgi__head_fault judge(const fcgi_request *request, fcgi__head *head,
                               int64_t length) {
   fcgi__head_fault fault = fcgi__head_judge(head);
   if (!fault && length >= 0 && head->length_at && head->length != length &&
-      !request->head_only && head->status != 304)
+      !request->out.bodiless && head->status != 304)
     fault = FCGI__HEAD_BODY;
   return fault;
 }
@@ -154,7 +154,7 @@ static int check_start(const fcgi_request *request) {
   int error = fcgi__request_check(request);
   if (error)
     return error;
-  return request->answer == FCGI__ANSWER_NONE ? 0 : FCGI_ERR_STATE;
+  return request->out.answer == FCGI__ANSWER_NONE ? 0 : FCGI_ERR_STATE;
 }
 
 /* lighttpd takes what precedes the Status of an authorizer's answer for part
@@ -222,12 +222,11 @@ static int write_head(fcgi_request *request, const start *of) {
   end = put_all(bytes, of, is_status_first(request));
   error = fcgi__request_put(request, bytes, (size_t)(end - bytes));
   if (!error) {
-    request->answer = FCGI__ANSWER_BODY;
     observe_head(request, of, bytes, (size_t)(end - bytes));
-    fcgi__request_head_out(request);
+    fcgi__request_head_out(request, FCGI__ANSWER_BODY);
   }
   if (!fcgi_status_has_body(of->head.status))
-    request->head_only = 1;
+    request->out.bodiless = 1;
   if (of->head.hops)
     fcgi__request_dropped(request, of->head.hops);
   if (bytes != small)
@@ -245,7 +244,7 @@ static int start_answer(fcgi_request *request, int status,
   if (!error)
     error = write_head(request, &begun);
   if (!error && begun.head.length_at)
-    request->body_left = begun.head.length;
+    request->out.left = begun.head.length;
   return error;
 }
 
@@ -262,7 +261,7 @@ int fcgi_request_start(fcgi_request *request, int status,
 
 static int reply_body(fcgi_request *request, const void *data, size_t len) {
   ptrdiff_t done;
-  if (len == 0 || request->head_only)
+  if (len == 0 || request->out.bodiless)
     return 0;
   if (request->timeout_ms == 0) /* Nobody may wait: all of it is queued. */
     return fcgi__request_put(request, data, len);
@@ -291,7 +290,7 @@ static int respond(fcgi_request *request, start *whole, const void *data,
   if (!whole->head.length_at && !!fcgi_status_has_body(whole->head.status))
     whole->length = &len;
   whole->data = data;
-  whole->len = request->head_only || len > TOGETHER ? 0 : len;
+  whole->len = request->out.bodiless || len > TOGETHER ? 0 : len;
   if (!error)
     error = write_head(request, whole);
   if (!error && whole->len == 0)
@@ -310,7 +309,7 @@ int fcgi__request_respond(fcgi_request *request, int status,
   if (!error)
     return fcgi__request_end(request, 0);
   /* A second 500 after a failed one would only fail the same way. */
-  if (status == 500 && request->answer == FCGI__ANSWER_NONE &&
+  if (status == 500 && request->out.answer == FCGI__ANSWER_NONE &&
       error != FCGI_ERR_INVALID)
     fcgi__request_cut_off(request);
   else

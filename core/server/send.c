@@ -90,7 +90,7 @@ static int pump_files(fcgi__connection *connection) {
   int error = 0;
   for (fcgi_request *at = connection->life.files, *next; at && !error;
        at = next) {
-    next = at->file_next;
+    next = at->file.next;
     error = fcgi__request_pump_file(at);
   }
   return error;

@@ -126,7 +126,7 @@ static void free_ready(fcgi_server *server) {
   while (server->turn_first) {
     fcgi_request *request = server->turn_first->ready_first;
     fcgi__ready_forget(server, request);
-    if (request->closed)
+    if (request->phase == FCGI__CLOSED)
       fcgi__request_free(request);
   }
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 static fcgi_request *take_role(serving *f, uint16_t role) {
   records_begin(&f->text->sent, 1, role, FCGI_BEGIN_KEEP);
@@ -221,6 +222,46 @@ static void test_filter_answers_without_reading_data(void **state) {
   serving_expect(f, "end 1 app=0 status=0\n");
 }
 
+/* Each stream has its own end: STDIN was whole before DATA was cut. */
+static void test_filter_whose_data_is_cut_has_its_stdin(void **state) {
+  serving *f = *state;
+  records *sent = &f->text->sent;
+  char text[80];
+  f->config.body = FCGI_BODY_STREAM;
+  serving_restart(f);
+  records_begin(sent, 1, FCGI_ROLE_FILTER, FCGI_BEGIN_KEEP);
+  records_params_end(sent, 1);
+  records_stdin(sent, 1, "form");
+  records_stdin_end(sent, 1);
+  records_data(sent, 1, "part");
+  serving_send(f);
+  fcgi_request *request = serving_take(f, FCGI_EVENT_REQUEST);
+  close(f->client);
+  f->client = -1;
+  assert_int_equal(read_all(request, fcgi_request_read_data, text),
+                   FCGI_ERR_ABORTED);
+  assert_string_equal(text, "part");
+  assert_int_equal(read_all(request, fcgi_request_read, text), 0);
+  assert_string_equal(text, "form");
+  fcgi_request_end(request, 0);
+}
+
+/* Nothing is wrong with an answer that has been given. */
+static void test_a_failure_that_comes_too_late_breaks_nothing(void **state) {
+  serving *f = *state;
+  f->config.body = FCGI_BODY_STREAM;
+  serving_restart(f);
+  fcgi_request *request = take_role(f, FCGI_ROLE_RESPONDER);
+  assert_int_equal(fcgi_request_end(request, 0), 0);
+  assert_int_equal(fcgi_request_reply(request, 500, NULL, "", 0),
+                   FCGI_ERR_STATE);
+  records_stdin_end(&f->text->sent, 1);
+  serving_send(f);
+  serving_idle(f, 20);
+  serving_expect(f, "stdout_end 1\nend 1 app=0 status=0\n");
+  assert_false(serving_is_closed(f, 0));
+}
+
 static void test_responder_has_no_data(void **state) {
   serving *f = *state;
   char byte;
@@ -317,6 +358,8 @@ static int run(const char *group, void *kind) {
       SERVING_TEST(test_filter_collects_much_data),
       SERVING_TEST(test_filter_tells_cut_data),
       SERVING_TEST(test_filter_answers_without_reading_data),
+      SERVING_TEST(test_filter_whose_data_is_cut_has_its_stdin),
+      SERVING_TEST(test_a_failure_that_comes_too_late_breaks_nothing),
       SERVING_TEST(test_responder_has_no_data),
       SERVING_TEST(test_custom_role_without_streams_starts_at_once),
       SERVING_TEST(test_custom_role_collects_its_stdin),
