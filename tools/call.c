@@ -394,7 +394,7 @@ static int finish(call *c, tool_answer *answer) {
   return result == 1 ? judge(c, answer, event) : failed(c, result);
 }
 
-static int call_once(call *c) {
+static int ask_once(call *c) {
   tool_answer answer = {.show_head = c->show_head, .quiet = c->ready};
   int status = begin(c);
   if (!status)
@@ -436,7 +436,7 @@ static int run(call *c) {
   if (c->ping)
     return ping(c);
   for (long i = 0; i < (c->keep ? c->keep : 1) && status < TOOL_USAGE; i++) {
-    int next = call_once(c);
+    int next = ask_once(c);
     status = next > status ? next : status;
   }
   return status;
