@@ -31,18 +31,17 @@ static size_t distance(const char *a, size_t len, const char *b) {
   return row[width];
 }
 
-/* The option that is meant, or NULL: one that begins so, which is then not the
-   only one, or the nearest. Who errs in a letter seldom errs in the first. */
-static const char *nearest(const char *name, size_t len,
-                           const struct option *options) {
-  const char *best = NULL;
+/* Who errs in a letter seldom errs in the first. What begins so is meant, and
+   is then not the only one. */
+const char *tool_nearest(const char *name, size_t len, const void *table,
+                         size_t stride) {
+  const char *best = NULL, *row = table, *found;
   size_t smallest = len / 3 + 2;
-  for (; options->name && len > 0; options++) {
-    size_t far = strncmp(options->name, name, len) == 0
-                     ? 0
-                     : distance(name, len, options->name);
-    if (far < smallest && *options->name == *name) {
-      best = options->name;
+  for (; (found = *(const char *const *)(const void *)row); row += stride) {
+    const char *bare = found + strspn(found, "-");
+    size_t far = strncmp(bare, name, len) == 0 ? 0 : distance(name, len, bare);
+    if (far < smallest && *bare == *name && *bare) {
+      best = found;
       smallest = far;
     }
   }
@@ -53,7 +52,7 @@ static int complain_of_name(const char *command, const char *word,
                             const struct option *options) {
   const char *name = word + strspn(word, "-"), *near;
   size_t len = strcspn(name, "=");
-  near = nearest(name, len, options);
+  near = tool_nearest(name, len, options, sizeof *options);
   if (near)
     return tool_complain(TOOL_USAGE, "%s: no option %s; did you mean --%s?",
                          command, word, near);

@@ -26,6 +26,12 @@ struct option;
 int tool_bad_option(const char *command, int found, char *const *argv,
                     const struct option *options);
 
+/* The name that somebody meant who wrote the `len` letters of `name`, or NULL.
+   Each row of `table` is `stride` bytes and begins with a name; the one behind
+   the last begins with NULL. Dashes before a name count for nothing. */
+const char *tool_nearest(const char *name, size_t len, const void *table,
+                         size_t stride);
+
 /* Memory, or the end of the program after a complaint. */
 void *tool_realloc(void *ptr, size_t size);
 

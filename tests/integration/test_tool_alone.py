@@ -120,6 +120,32 @@ def test_exit_status(directory: Path, sent: bytes, words: list[str], status: int
     assert (says or "") in text
 
 
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [
+        ("rnu", "did you mean run?"),
+        ("rum", "did you mean run?"),
+        ("--run", "did you mean run?"),
+        ("calls", "did you mean call?"),
+        ("staus", "did you mean status?"),
+        ("stat", "did you mean status?"),
+        ("tpo", "did you mean top?"),
+        ("help", "did you mean --help?"),
+        ("--hlep", "did you mean --help?"),
+        ("verison", "did you mean --version?"),
+        ("nothing", "see fcgi --help"),
+        ("php-cgi", "see fcgi --help"),
+        ("", "see fcgi --help"),
+        ("-", "see fcgi --help"),
+        ("x" * 100, "see fcgi --help"),
+    ],
+)
+def test_mistyped_command(word: str, hint: str):
+    done = fcgi(word)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr.decode() == f'fcgi: no command "{word}"; {hint}\n'
+
+
 def test_nobody_listens(directory: Path):
     done = fcgi("call", f"unix:{directory}/none.sock", "/")
     assert done.returncode == 3

@@ -34,13 +34,22 @@ def load_app(spec: str, factory: bool = False) -> Any:
         try:
             app = getattr(app, part)
         except AttributeError:
-            where = f"module '{module_name}' has no attribute '{name}'"
+            where = f"module '{module_name}' has no attribute '{name}'{_meant(app, part)}"
             raise AppError(f"{spec}: {where}") from None
     if call is not None or factory:
         app = _call(spec, app, *(call or ((), {})))
     if not callable(app):
         raise AppError(f"{spec}: '{name}' is not callable but {type(app).__name__}")
     return app
+
+
+def _meant(owner: object, name: str) -> str:
+    """The question that names the attribute which is meant, or nothing."""
+    import difflib  # Only who errs waits for it.
+
+    names = [one for one in dir(owner) if one[0] != "_" and callable(getattr(owner, one, None))]
+    near = difflib.get_close_matches(name, names, 1)
+    return f"; did you mean '{near[0]}'?" if near else ""
 
 
 def _split(spec: str, expression: str) -> tuple[str, tuple[Any, dict[str, Any]] | None]:
