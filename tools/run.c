@@ -26,12 +26,13 @@ static int help(fcgi_options *options) {
       "name. Limits, times, paths and logs of requests are for servers of the\n"
       "fastcgi library; other programs do not know them.\n"
       "\n"
-      "Signals: HUP replaces the workers, new ones first; TERM and INT finish\n"
-      "what runs and stop, a second one and QUIT stop quickly; USR1 goes to "
-      "the\n"
-      "workers; USR2 replaces this program; TTIN and TTOU make one worker "
-      "more\n"
-      "or less.\n"
+      "Signals: HUP reads the file of --config again and replaces the "
+      "workers,\n"
+      "new ones first; TERM and INT finish what runs and stop, a second one "
+      "and\n"
+      "QUIT stop quickly; USR1 goes to the workers; USR2 replaces this "
+      "program;\n"
+      "TTIN and TTOU make one worker more or less.\n"
       "\n"
       "Exit status:\n"
       "  0  stopped\n"
@@ -83,14 +84,14 @@ static int show(fcgi_options *options) {
 
 /* `self` is the program's whole command line, `command` what follows its
    options. */
-static int supervise(const fcgi_options *options, const char *const *self,
+static int supervise(fcgi_options *options, const char *const *self,
                      const char *const *command) {
-  fcgi_supervisor_config config = {
-      .size = sizeof config, .command = command, .self = self};
+  fcgi_supervisor_config config = {.size = sizeof config,
+                                   .command = command,
+                                   .self = self,
+                                   .options = options};
   int status;
   config.log_name = "fcgi";
-  if (fcgi_options_export(options))
-    return tool_complain(TOOL_TRANSPORT, "run: out of memory");
   fcgi_options_supervisor(options, &config);
   status = fcgi_supervisor_run(&config);
   if (config.check_only && status == FCGI_SUPERVISOR_STOPPED)

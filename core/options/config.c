@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "options/config.h"
+#include "options/again.h"
 #include "options/options.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -69,6 +70,20 @@ void fcgi_options_supervisor(const fcgi_options *options,
   }
   if (fcgi_options_origin(options, "umask") != FCGI_ORIGIN_DEFAULT)
     config->has_umask = 1;
+}
+
+void fcgi__options_reload(const fcgi_options *options,
+                          fcgi_supervisor_config *config) {
+  for (size_t i = 0; i < fcgi__option_count(); i++) {
+    const fcgi__option_row *row = fcgi__option_row_at(i);
+    const fcgi_option *option = &row->option;
+    if (row->supervisor.size == 0 || option->is_fixed ||
+        option->scope == FCGI_OPTION_FOR_COMMAND ||
+        !(option->launchers & 1u << options->launcher))
+      continue;
+    memset((char *)config + row->supervisor.at, 0, row->supervisor.size);
+    put(row, row->supervisor, &options->given[i], config);
+  }
 }
 
 /* The others are no waits, but limits. */

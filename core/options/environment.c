@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
+#include "options/again.h"
 #include "options/options.h"
 #include <fastcgi/error.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Values with spaces between. */
 static int take_several(fcgi_options *options, const char *name,
@@ -52,16 +54,39 @@ static int is_read(const fcgi_options *options, const fcgi_option *option) {
           strcmp(option->name, "config") == 0);
 }
 
+/* What the files said when the supervisor that has started this very process
+   read them: those that are there by now may say something else, or nothing
+   that can be read. */
+static int read_handed(fcgi_options *options) {
+  const char *text = getenv(FCGI__OPTIONS_VARIABLE);
+  char *end;
+  if (!text || options->launcher == FCGI_LAUNCHER_RUN ||
+      strtol(text, &end, 10) != (long)getpid() || *end != ':')
+    return 0;
+  options->is_handed = 1;
+  return fcgi__options_take_toml(options, FCGI_ORIGIN_FILE,
+                                 FCGI__OPTIONS_VARIABLE, end + 1,
+                                 strlen(end + 1), NULL);
+}
+
 int fcgi_options_read_environment(fcgi_options *options) {
   const fcgi_option *option;
   int error = 0;
   for (size_t i = 0; !error && (option = fcgi_option_at(i)); i++)
     if (is_read(options, option))
       error = read_one(options, option);
-  return error ? error : read_concurrency(options);
+  if (!error)
+    error = read_concurrency(options);
+  if (!error)
+    error = read_handed(options);
+  return error ? error
+               : fcgi__options_remember(options, FCGI__SOURCE_ENVIRONMENT, 0,
+                                        NULL);
 }
 
-int fcgi_options_export(const fcgi_options *options) {
+/* Those of servers: what is for a supervisor too, that one hands on. */
+static int export_servers(const fcgi_options *options, fcgi__export_fn put,
+                          void *data) {
   for (size_t i = 0; i < fcgi__option_count(); i++) {
     const fcgi__option_row *row = fcgi__option_row_at(i);
     const fcgi__given *given = &options->given[i];
@@ -70,8 +95,19 @@ int fcgi_options_export(const fcgi_options *options) {
         row->supervisor.size > 0)
       continue;
     fcgi__option_variable(&row->option, name);
-    if (setenv(name, given->texts[0], 1) < 0)
+    if (put(data, name, given->texts[0]) < 0)
       return FCGI_ERR_NOMEM;
   }
   return 0;
+}
+
+int fcgi__options_export(fcgi_options *options, fcgi__export_fn put,
+                         fcgi__export_fn put_own, void *data) {
+  const char *files;
+  if (options->launcher == FCGI_LAUNCHER_RUN)
+    return export_servers(options, put, data);
+  files = fcgi__options_show_files(options);
+  return files && put_own(data, FCGI__OPTIONS_VARIABLE, files) == 0
+             ? 0
+             : FCGI_ERR_NOMEM;
 }

@@ -4,7 +4,9 @@
 #include "os/filename.h"
 #include <errno.h>
 #include <fastcgi/error.h>
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* The parser is compiled in here, so that none of its names leave this file. */
@@ -113,44 +115,66 @@ static int take_named(const source *s, const toml_datum_t *top,
   return take_table(s, &table);
 }
 
-static int take_text(const source *s, const char *text, size_t len,
-                     const char *table) {
+int fcgi__options_take_toml(fcgi_options *options, fcgi_origin origin,
+                            const char *where, const char *text, size_t len,
+                            const char *table) {
+  const source s = {options, origin, where};
   toml_result_t parsed;
   int error;
   if (table && !strstr(text, table))
     return 0;
   parsed = toml_parse(text, (int)len);
-  error = parsed.ok ? take_named(s, &parsed.toptab, table)
-                    : fcgi__options_refuse(s->options, "%.200s: %s", s->path,
+  error = parsed.ok ? take_named(&s, &parsed.toptab, table)
+                    : fcgi__options_refuse(options, "%.200s: %s", where,
                                            parsed.errmsg);
   toml_free(parsed);
   return error;
 }
 
 static int refuse_file(const source *s, int problem) {
-  return fcgi__options_refuse(s->options, "%.300s: %s", s->path,
-                              fcgi__filename_error(problem));
+  fcgi__options_refuse(s->options, "%.300s: %s", s->path,
+                       fcgi__filename_error(problem));
+  return problem == EACCES ? FCGI_ERR_SYSTEM : FCGI_ERR_INVALID;
 }
 
 /* All of the file into `out`, with a NUL behind it. */
-static int read_all(const source *s, const char *place, fcgi__buffer *out) {
-  const fcgi_allocator *allocator = &s->options->allocator;
+static int read_all(const source *s, FILE *file, fcgi__buffer *out) {
+  int error = fcgi__buffer_reserve(out, &s->options->allocator, FILE_MOST);
+  if (error)
+    return error;
+  errno = 0;
+  out->len = fread(out->data, 1, FILE_MOST, file);
+  if (ferror(file))
+    return refuse_file(s, errno);
+  if (out->len == FILE_MOST)
+    return refuse_file(s, EFBIG);
+  out->data[out->len] = '\0';
+  return 0;
+}
+
+static int read_place(const source *s, const char *place, const char *table) {
   FILE *file = fopen(place, "re");
-  int error = file ? fcgi__buffer_reserve(out, allocator, FILE_MOST)
-                   : refuse_file(s, errno);
-  if (!error) {
-    errno = 0;
-    out->len = fread(out->data, 1, FILE_MOST, file);
-    if (ferror(file))
-      error = refuse_file(s, errno);
-    else if (out->len == FILE_MOST)
-      error = refuse_file(s, EFBIG);
-    else
-      out->data[out->len] = '\0';
-  }
-  if (file)
-    fclose(file);
+  fcgi__buffer text = {0};
+  int error;
+  if (!file)
+    return table && errno == ENOENT ? 0 : refuse_file(s, errno);
+  error = read_all(s, file, &text);
+  fclose(file);
+  if (!error)
+    error = fcgi__options_take_toml(s->options, s->origin, s->path,
+                                    (char *)text.data, text.len, table);
+  fcgi__buffer_clear(&text, &s->options->allocator);
   return error;
+}
+
+/* Whoever reads it again may be in another directory by then. */
+static int remember(fcgi_options *options, const char *directory,
+                    const char *path, const char *table) {
+  char here[PATH_MAX];
+  if (*path != '/' && (!directory || *directory != '/'))
+    directory = realpath(directory ? directory : ".", here);
+  return fcgi__options_remember(options, FCGI__SOURCE_FILE, 3,
+                                (const char *const[]){directory, path, table});
 }
 
 int fcgi_options_read_file(fcgi_options *options, const char *directory,
@@ -158,14 +182,12 @@ int fcgi_options_read_file(fcgi_options *options, const char *directory,
   const source s = {options, table ? FCGI_ORIGIN_PROJECT : FCGI_ORIGIN_FILE,
                     path};
   char place[PATH_LEN];
-  fcgi__buffer text = {0};
-  int is_relative = directory && *path != '/';
+  int is_relative = directory && *path != '/', error;
+  if (options->is_handed)
+    return 0;
   if (snprintf(place, sizeof place, "%s%s%s", is_relative ? directory : "",
                is_relative ? "/" : "", path) >= (int)sizeof place)
     return refuse_file(&s, ENAMETOOLONG);
-  int error = read_all(&s, place, &text);
-  if (!error)
-    error = take_text(&s, (char *)text.data, text.len, table);
-  fcgi__buffer_clear(&text, &options->allocator);
-  return error;
+  error = read_place(&s, place, table);
+  return error ? error : remember(options, directory, path, table);
 }

@@ -14,12 +14,13 @@
    the command line alone.
    LAUNCHERS: EVERYWHERE, or PYTHON, LUA and RUN (`fcgi run`), or APPS for the
    first two.
-   CONFIG: IN_SERVER(type, field) and IN_SUPERVISOR(field) name fields of
-   fcgi_server_config and fcgi_supervisor_config.
+   CONFIG: IN_SERVER(type, field) and IN_SUPERVISOR(type, field) name
+   fields of fcgi_server_config and fcgi_supervisor_config.
    MARKS: LETTER('x') is a short form; REPEATED may be there several times;
    COMMAS is a list in one text; OR_NONE takes 0 for "no limit" or "never", and
    OR_NEVER the word; OR_EMPTY takes an empty text; LEVELS sets a bit for each
-   level; GUNICORN has the same name and meaning in gunicorn. */
+   level; FIXED is what a supervisor sets up once, so that a reload does not
+   change it; GUNICORN has the same name and meaning in gunicorn. */
 #ifndef FCGI_OPTIONS_MAP_H
 #define FCGI_OPTIONS_MAP_H
 
@@ -30,7 +31,8 @@
     HELP("The application: MODULE:NAME or MODULE:FACTORY() in Python, a file " \
          "in Lua."))                                                           \
   X(bind, TEXT("ADDRESS", "the inherited listener"), WORKER, EVERYWHERE,       \
-    IN_SUPERVISOR(bind), LETTER('b'), REPEATED, GUNICORN,                      \
+    IN_SUPERVISOR(const char *const *, bind), LETTER('b'), REPEATED, GUNICORN, \
+    FIXED,                                                                     \
     HELP("Address to listen on: unix:PATH, unix:@NAME, HOST:PORT, [::1]:PORT, "\
          ":PORT (loopback) or fd:N."))                                         \
   X(threads, COUNT("N", "1", 1, 4096), WORKER, APPS, GUNICORN,                 \
@@ -46,83 +48,87 @@
   X(stream, FLAG, WORKER, APPS, IN_SERVER(fcgi_body_mode, body),               \
     HELP("Start a request before its body has come."))                         \
   X(chdir, TEXT("DIR", "the current directory"), WORKER, EVERYWHERE,           \
-    IN_SUPERVISOR(chdir), GUNICORN,                                            \
+    IN_SUPERVISOR(const char *, chdir), GUNICORN, FIXED,                       \
     HELP("Directory to change to before anything is loaded."))                 \
   X(pythonpath, TEXT("DIRS", "none"), WORKER, PYTHON, GUNICORN,                \
     HELP("Directories to import from, with commas between."))                  \
   X(umask, MODE(NULL, 0), UNSET("inherited"), WORKER, EVERYWHERE,              \
-    IN_SUPERVISOR(umask), LETTER('m'), GUNICORN,                               \
+    IN_SUPERVISOR(unsigned, umask), LETTER('m'), GUNICORN, FIXED,              \
     HELP("Permissions that new files do not get, in octal."))                  \
   X(log_level, CHOICE("LEVEL", "info", "error, warning, info, debug"), WORKER, \
-    EVERYWHERE, IN_SERVER(unsigned, log_levels), IN_SUPERVISOR(log_levels),    \
-    LEVELS, GUNICORN,                                                          \
+    EVERYWHERE, IN_SERVER(unsigned, log_levels),                               \
+    IN_SUPERVISOR(unsigned, log_levels), LEVELS, GUNICORN,                     \
     HELP("Least important messages that still go to stderr."))
 
 #define FCGI_OPTION_MAP_PROCESSES(X)                                           \
   X(workers, COUNT_OR_AUTO("N", "$WEB_CONCURRENCY, or one process", 0, 4096),  \
-    PROCESSES, EVERYWHERE, IN_SUPERVISOR(workers), LETTER('w'), GUNICORN,      \
+    PROCESSES, EVERYWHERE, IN_SUPERVISOR(unsigned, workers), LETTER('w'),      \
+    GUNICORN,                                                                  \
     HELP("Processes that serve below a supervisor; auto starts one for each "  \
          "processor, fewer within a quota."))                                  \
   X(user, TEXT("NAME", "unchanged"), PROCESSES, EVERYWHERE,                    \
-    IN_SUPERVISOR(user), LETTER('u'), GUNICORN,                                \
+    IN_SUPERVISOR(const char *, user), LETTER('u'), GUNICORN, FIXED,           \
     HELP("User, by name or number, whom workers become."))                     \
   X(group, TEXT("NAME", "the user's"), PROCESSES, EVERYWHERE,                  \
-    IN_SUPERVISOR(group), LETTER('g'), GUNICORN,                               \
+    IN_SUPERVISOR(const char *, group), LETTER('g'), GUNICORN, FIXED,          \
     HELP("Group, by name or number, which workers become."))                   \
-  X(allow_root, FLAG, PROCESSES, EVERYWHERE, IN_SUPERVISOR(allow_root),        \
+  X(allow_root, FLAG, PROCESSES, EVERYWHERE, IN_SUPERVISOR(int, allow_root),   \
+    FIXED,                                                                     \
     HELP("Let workers run as root."))                                          \
-  X(pid, TEXT("FILE", "none"), PROCESSES, EVERYWHERE, IN_SUPERVISOR(pid),      \
-    LETTER('p'), GUNICORN,                                                     \
+  X(pid, TEXT("FILE", "none"), PROCESSES, EVERYWHERE,                          \
+    IN_SUPERVISOR(const char *, pid), LETTER('p'), GUNICORN, FIXED,            \
     HELP("File that holds the supervisor's process id, and a lock."))          \
   X(socket_user, TEXT("NAME", "unchanged"), PROCESSES, EVERYWHERE,             \
-    IN_SUPERVISOR(socket_user),                                                \
+    IN_SUPERVISOR(const char *, socket_user), FIXED,                           \
     HELP("Owner, by name or number, of the unix sockets that are made."))      \
   X(socket_group, TEXT("NAME", "unchanged"), PROCESSES, EVERYWHERE,            \
-    IN_SUPERVISOR(socket_group),                                               \
+    IN_SUPERVISOR(const char *, socket_group), FIXED,                          \
     HELP("Group, by name or number, of the unix sockets that are made."))      \
   X(start_timeout, SECONDS("TIME", "60s", 1, INT_MAX), PROCESSES, EVERYWHERE,  \
-    IN_SUPERVISOR(start_timeout_ms), OR_NONE,                                  \
+    IN_SUPERVISOR(int, start_timeout_ms), OR_NONE,                             \
     HELP("Longest time that a worker may take to become ready."))              \
   X(ready_after, SECONDS("TIME", NULL, 1, INT_MAX),                            \
     UNSET("10s, or half of --start-timeout"), PROCESSES, RUN,                  \
-    IN_SUPERVISOR(ready_after_ms), OR_NEVER,                                   \
+    IN_SUPERVISOR(int, ready_after_ms), OR_NEVER,                              \
     HELP("Time after which a worker that tells nothing counts as ready; "      \
          "never waits until it tells."))                                       \
   X(timeout, SECONDS("TIME", NULL, 1, INT_MAX), UNSET("no limit"), PROCESSES,  \
-    EVERYWHERE, IN_SUPERVISOR(timeout_ms), LETTER('t'), OR_NONE, GUNICORN,     \
+    EVERYWHERE, IN_SUPERVISOR(int, timeout_ms), LETTER('t'), OR_NONE,          \
+    GUNICORN,                                                                  \
     HELP("Longest time without a sign of life from a worker; then it is "      \
          "killed."))                                                           \
-  X(reload, FLAG, PROCESSES, APPS, GUNICORN,                                   \
+  X(reload, FLAG, PROCESSES, APPS, GUNICORN, FIXED,                            \
     HELP("Replace the workers when the code changes; for development."))       \
   X(reload_extra_file, TEXT("FILE", "none"), PROCESSES, APPS, REPEATED,        \
-    GUNICORN, HELP("File whose changes replace the workers too."))             \
+    GUNICORN, FIXED,                                                           \
+    HELP("File whose changes replace the workers too."))                       \
   X(reload_engine, CHOICE("KIND", "auto", "auto, poll"), PROCESSES, PYTHON,    \
-    GUNICORN,                                                                  \
+    GUNICORN, FIXED,                                                           \
     HELP("How changes are seen: poll looks once a second, even where "         \
          "watchfiles is installed."))
 
 #define FCGI_OPTION_MAP_LIFE(X)                                                \
   X(max_requests, COUNT("N", NULL, 1, MOST), UNSET("never"), SERVER,           \
     EVERYWHERE, IN_SERVER(uint64_t, max_requests),                             \
-    IN_SUPERVISOR(max_requests), OR_NONE, GUNICORN,                            \
+    IN_SUPERVISOR(uint64_t, max_requests), OR_NONE, GUNICORN,                  \
     HELP("Requests after which a worker is replaced; a server without a "      \
          "supervisor stops."))                                                 \
   X(max_requests_jitter, COUNT("N", "0", 1, MOST), SERVER, EVERYWHERE,         \
     IN_SERVER(uint64_t, max_requests_jitter),                                  \
-    IN_SUPERVISOR(max_requests_jitter), OR_NONE, GUNICORN,                     \
+    IN_SUPERVISOR(uint64_t, max_requests_jitter), OR_NONE, GUNICORN,           \
     HELP("Largest random number that is added to --max-requests."))            \
   X(max_worker_age, SECONDS("TIME", NULL, 1, MOST_TIME), UNSET("never"),       \
-    PROCESSES, EVERYWHERE, IN_SUPERVISOR(max_worker_age_ms), OR_NONE,          \
+    PROCESSES, EVERYWHERE, IN_SUPERVISOR(int64_t, max_worker_age_ms), OR_NONE, \
     HELP("Age at which a worker is replaced."))                                \
   X(max_worker_age_jitter, SECONDS("TIME", "0", 1, MOST_TIME), PROCESSES,      \
-    EVERYWHERE, IN_SUPERVISOR(max_worker_age_jitter_ms), OR_NONE,              \
+    EVERYWHERE, IN_SUPERVISOR(int64_t, max_worker_age_jitter_ms), OR_NONE,     \
     HELP("Longest random time that is taken off --max-worker-age."))           \
   X(max_worker_rss, BYTES("BYTES", NULL, 1, MOST), UNSET("no limit"),          \
-    PROCESSES, EVERYWHERE, IN_SUPERVISOR(max_worker_rss), OR_NONE,             \
+    PROCESSES, EVERYWHERE, IN_SUPERVISOR(uint64_t, max_worker_rss), OR_NONE,   \
     HELP("Most memory that a worker may use; then it is replaced."))           \
   X(graceful_timeout, SECONDS("TIME", "30s", 1, INT_MAX), SERVER, EVERYWHERE,  \
-    IN_SERVER(int, graceful_timeout_ms), IN_SUPERVISOR(graceful_timeout_ms),   \
-    OR_NONE, GUNICORN,                                                         \
+    IN_SERVER(int, graceful_timeout_ms),                                       \
+    IN_SUPERVISOR(int, graceful_timeout_ms), OR_NONE, GUNICORN,                \
     HELP("Longest time that a graceful stop waits for running requests; then " \
          "they are aborted."))
 
@@ -198,7 +204,8 @@
 
 #define FCGI_OPTION_MAP_ACCESS(X)                                              \
   X(allow_from, TEXT("LIST", "loopback"), SERVER, EVERYWHERE,                  \
-    IN_SERVER(const char *, allow_from), IN_SUPERVISOR(allow_from), COMMAS,    \
+    IN_SERVER(const char *, allow_from),                                       \
+    IN_SUPERVISOR(const char *, allow_from), COMMAS, FIXED,                    \
     HELP("Addresses and CIDR blocks that may connect over TCP, with commas "   \
          "between."))                                                          \
   X(peer_users, USERS("LIST", "anyone whom the mode of the socket allows"),    \
@@ -206,10 +213,11 @@
     HELP("Users, by name or number, whose processes may connect over unix "    \
          "sockets, with commas between."))                                     \
   X(socket_mode, MODE("660", 1), SERVER, EVERYWHERE,                           \
-    IN_SERVER(unsigned, socket_mode), IN_SUPERVISOR(socket_mode),              \
+    IN_SERVER(unsigned, socket_mode), IN_SUPERVISOR(unsigned, socket_mode),    \
+    FIXED,                                                                     \
     HELP("Mode of the unix sockets that are made, in octal."))                 \
   X(backlog, COUNT("N", "4096", 1, INT_MAX), SERVER, EVERYWHERE,               \
-    IN_SERVER(int, backlog), IN_SUPERVISOR(backlog), GUNICORN,                 \
+    IN_SERVER(int, backlog), IN_SUPERVISOR(int, backlog), GUNICORN, FIXED,     \
     HELP("Most connections that wait to be accepted."))                        \
   X(root_path, URL_PATH("what the web server says"), SERVER, EVERYWHERE,       \
     IN_SERVER(const char *, root_path),                                        \
@@ -249,7 +257,7 @@
 #define FCGI_OPTION_MAP_COMMAND(X)                                             \
   X(config, TEXT("FILE", "none"), COMMAND, EVERYWHERE, LETTER('c'), GUNICORN,  \
     HELP("TOML file of options."))                                             \
-  X(check_config, FLAG, COMMAND, EVERYWHERE, IN_SUPERVISOR(check_only),        \
+  X(check_config, FLAG, COMMAND, EVERYWHERE, IN_SUPERVISOR(int, check_only),   \
     GUNICORN,                                                                  \
     HELP("Load everything, say whether it is fine, and exit."))                \
   X(print_config, FLAG, COMMAND, EVERYWHERE, GUNICORN,                         \

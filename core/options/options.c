@@ -39,6 +39,7 @@ void fcgi_options_free(fcgi_options *options) {
   const fcgi_allocator allocator = options->allocator;
   for (size_t i = 0; i < fcgi__option_count(); i++)
     forget(options, &options->given[i]);
+  fcgi__options_forget_sources(options);
   fcgi__buffer_clear(&options->shown, &allocator);
   fcgi__free(&allocator, options);
 }
@@ -96,11 +97,13 @@ static int refuse_value(fcgi_options *options, fcgi_origin origin,
                               is_line ? "--" : "", shown, text, wanted);
 }
 
-static char *copy(fcgi_options *options, const char *text) {
+char *fcgi__options_copy(fcgi_options *options, const char *text) {
   size_t size = strlen(text) + 1;
   char *made = fcgi__realloc(&options->allocator, NULL, size);
   if (made)
     memcpy(made, text, size);
+  else
+    no_memory(options);
   return made;
 }
 
@@ -111,18 +114,18 @@ static int append(fcgi_options *options, fcgi__given *given, const char *text) {
   if (!texts)
     return no_memory(options);
   given->texts = texts;
-  texts[given->count] = copy(options, text);
+  texts[given->count] = fcgi__options_copy(options, text);
   if (!texts[given->count])
-    return no_memory(options);
+    return FCGI_ERR_NOMEM;
   texts[++given->count] = NULL;
   return 0;
 }
 
 static int keep(fcgi_options *options, fcgi__given *given, fcgi_origin origin,
                 const char *where) {
-  char *copied = where ? copy(options, where) : NULL;
+  char *copied = where ? fcgi__options_copy(options, where) : NULL;
   if (where && !copied)
-    return no_memory(options);
+    return FCGI_ERR_NOMEM;
   fcgi__free(&options->allocator, given->where);
   given->where = copied;
   given->origin = origin;

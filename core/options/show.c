@@ -114,6 +114,26 @@ const char *fcgi_options_show(fcgi_options *options) {
   return finish(options, error);
 }
 
+/* No comments: what a path has in it could end one. */
+const char *fcgi__options_show_files(fcgi_options *options) {
+  int error = 0;
+  options->shown.len = 0;
+  for (size_t i = 0; !error && i < fcgi__option_count(); i++) {
+    const fcgi_option *option = fcgi_option_at(i);
+    const fcgi__given *given = &options->given[i];
+    if (given->origin != FCGI_ORIGIN_FILE &&
+        given->origin != FCGI_ORIGIN_PROJECT)
+      continue;
+    error = fcgi__options_print(options, "%s = ", option->name);
+    if (!error)
+      error = print_value(options, option, (const char *const *)given->texts,
+                          given->count);
+    if (!error)
+      error = fcgi__options_print(options, "\n");
+  }
+  return finish(options, error);
+}
+
 /* One line of `text`, which ends between words: its length. */
 static size_t line_of(const char *text) {
   size_t most = WIDTH - COLUMN, len = strlen(text);

@@ -51,7 +51,8 @@
 #define PLACE(config, field)                                                   \
   { offsetof(config, field), sizeof(((config *)NULL)->field) }
 #define IN_SERVER(type, field) .server = PLACE(fcgi_server_config, field)
-#define IN_SUPERVISOR(field)   .supervisor = PLACE(fcgi_supervisor_config, field)
+#define IN_SUPERVISOR(type, field)                                             \
+  .supervisor = PLACE(fcgi_supervisor_config, field)
 
 #define LETTER(letter_) .option.letter = letter_
 #define REPEATED        .option.repeatable = 1
@@ -61,6 +62,7 @@
 #define OR_NONE         .option.may_be_none = 1
 #define OR_NEVER        .option.may_be_none = 1, .or_never = 1
 #define OR_EMPTY        .option.may_be_empty = 1
+#define FIXED           .option.is_fixed = 1
 #define GUNICORN        .option.in_gunicorn = 1
 #define HELP(help_)     .option.help = help_
 

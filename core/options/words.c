@@ -113,5 +113,7 @@ int fcgi_options_read_words(fcgi_options *options, size_t count,
       error = word[1] == '-' ? take_long(&l, word) : take_letter(&l, word);
   }
   *used = l.at;
-  return error;
+  return error ? error
+               : fcgi__options_remember(options, FCGI__SOURCE_WORDS, count,
+                                        words);
 }

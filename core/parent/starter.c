@@ -24,7 +24,8 @@ void fcgi__starter_forget(void) {
       "LISTEN_PID",         "LISTEN_FDS",         "LISTEN_FDNAMES",
       "NOTIFY_SOCKET",      "WATCHDOG_PID",       "WATCHDOG_USEC",
       "FASTCGI_HANDOVER",   "FASTCGI_UPGRADE",    "FASTCGI_UPGRADE_NOTIFY",
-      "FASTCGI_SCOREBOARD", "FASTCGI_SUPERVISOR", "FASTCGI_BASE_DIR"};
+      "FASTCGI_SCOREBOARD", "FASTCGI_SUPERVISOR", "FASTCGI_BASE_DIR",
+      "FASTCGI_FILE_OPTIONS"};
   for (size_t i = 0; i < sizeof names / sizeof *names; i++)
     if (getenv(names[i]))
       unsetenv(names[i]);

@@ -13,7 +13,7 @@ static const char *const personal[] = {
     "WATCHDOG_USEC",      "FASTCGI_HANDOVER",
     "FASTCGI_UPGRADE",    "FASTCGI_UPGRADE_NOTIFY",
     "FASTCGI_WORKER",     "FASTCGI_SCOREBOARD",
-    "FASTCGI_SUPERVISOR",
+    "FASTCGI_SUPERVISOR", "FASTCGI_FILE_OPTIONS",
 };
 
 static int is_named(const char *variable, const char *name) {

@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-enum { FCGI__PLACES = 5, FCGI__PID_DIGITS = 10 };
+enum { FCGI__PLACES = 6, FCGI__PID_DIGITS = 10 };
 
 typedef struct fcgi__environment {
   char **list;                /* For execve(2). */

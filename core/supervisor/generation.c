@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/generation.h"
 #include "os/clock.h"
+#include "supervisor/plan.h"
 #include "supervisor/upgrade.h"
 #include "supervisor/upstream.h"
 #include "supervisor/worker.h"
@@ -105,7 +106,7 @@ void fcgi__generation_lost(fcgi__supervisor *s, const fcgi__worker *worker,
 static int fill(fcgi__supervisor *s, unsigned generation) {
   char why[PATH_MAX + 128];
   unsigned count = count_workers(s, generation, 0);
-  for (; count < s->wanted; count++) {
+  for (; count < fcgi__plan_wanted(s, generation); count++) {
     if (fcgi__worker_start(s, generation) == 0)
       continue;
     snprintf(why, sizeof why, "%s: %s", s->path, strerror(errno));
@@ -143,6 +144,7 @@ static void promote(fcgi__supervisor *s) {
       "generation %u is ready after %.1f s; generation %u stops", s->next,
       seconds_since(s->next_started), s->current);
   stop_generation(s, s->current);
+  fcgi__plan_take(s);
   s->current = s->next;
   s->next = 0;
   fcgi__board_set_generation(&s->board, s->current);
@@ -178,7 +180,26 @@ void fcgi__generation_want(fcgi__supervisor *s) {
     s->reload_due = now < earliest ? earliest : now;
 }
 
+/* One that is starting already is not in the way. */
+static void refuse_reload(fcgi__supervisor *s, const char *why) {
+  s->reload_due = LLONG_MAX;
+  fcgi__supervisor_log(s, FCGI_LOG_ERROR,
+                       "reload failed: %s; generation %u goes on serving", why,
+                       s->current);
+  fcgi__board_count(&s->board, FCGI_SUPERVISED_RELOADS_FAILED);
+  if (s->next)
+    return;
+  fcgi__upstream_is_reloading(s);
+  fcgi__upstream_is_ready(s);
+}
+
 static void reload(fcgi__supervisor *s) {
+  char what[256], why[FCGI__SUPERVISOR_LINE / 2];
+  fcgi__board_count(&s->board, FCGI_SUPERVISED_RELOADS);
+  if (fcgi__plan_read(s, what, sizeof what, why, sizeof why)) {
+    refuse_reload(s, why);
+    return;
+  }
   if (s->next) {
     fcgi__supervisor_log(s, FCGI_LOG_INFO,
                          "reload again: generation %u stops before it was "
@@ -187,9 +208,9 @@ static void reload(fcgi__supervisor *s) {
     stop_generation(s, s->next);
   }
   fcgi__upstream_is_reloading(s);
-  fcgi__board_count(&s->board, FCGI_SUPERVISED_RELOADS);
-  fcgi__supervisor_log(s, FCGI_LOG_INFO, "reload: generation %u starts",
-                       s->last + 1);
+  fcgi__supervisor_log(s, FCGI_LOG_INFO, "reload: generation %u starts%s%s",
+                       s->last + 1, what[0] ? ", with new values of " : "",
+                       what);
   begin(s, &s->next);
 }
 
@@ -204,7 +225,7 @@ void fcgi__generations_settle(fcgi__supervisor *s) {
     return;
   if (s->reload_due <= now)
     reload(s);
-  if (s->next && count_workers(s, s->next, 1) >= s->wanted)
+  if (s->next && count_workers(s, s->next, 1) >= s->coming.wanted)
     promote(s);
   if (s->next && fill(s, s->next))
     return;

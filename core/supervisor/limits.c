@@ -24,10 +24,9 @@ static uint64_t spread(uint64_t seed, uint64_t below) {
   return seed % below;
 }
 
-long long fcgi__limits_age_due(const fcgi__supervisor *s, long long now,
+long long fcgi__limits_age_due(const fcgi_supervisor_config *c, long long now,
                                pid_t pid) {
-  int64_t age = s->config.max_worker_age_ms,
-          jitter = s->config.max_worker_age_jitter_ms;
+  int64_t age = c->max_worker_age_ms, jitter = c->max_worker_age_jitter_ms;
   uint64_t seed = (uint64_t)now << 22 ^ (uint64_t)pid;
   if (age <= 0)
     return LLONG_MAX;

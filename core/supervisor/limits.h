@@ -8,7 +8,7 @@
 #include "supervisor/supervisor.h"
 
 /* When a worker started at `now` is too old, or LLONG_MAX. */
-long long fcgi__limits_age_due(const fcgi__supervisor *s, long long now,
+long long fcgi__limits_age_due(const fcgi_supervisor_config *c, long long now,
                                pid_t pid);
 
 /* Bytes of memory that a process has in use, or -1 where none can tell. */

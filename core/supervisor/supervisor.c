@@ -6,6 +6,7 @@
 #include "supervisor/generation.h"
 #include "supervisor/inbox.h"
 #include "supervisor/limits.h"
+#include "supervisor/plan.h"
 #include "supervisor/settings.h"
 #include "supervisor/sockets.h"
 #include "supervisor/spawn.h"
@@ -85,10 +86,13 @@ static void on_reopen(fcgi__supervisor *s) {
     kill(s->workers[i].pid, SIGUSR1);
 }
 
+/* A generation that is starting becomes larger or smaller, too. */
 static void set_wanted(fcgi__supervisor *s, unsigned wanted) {
   if (s->phase != FCGI__SUPERVISOR_SERVING || wanted == 0 ||
       wanted > fcgi_option_find("workers")->most)
     return;
+  if (s->coming.wanted == s->wanted)
+    s->coming.wanted = wanted;
   s->wanted = wanted;
   fcgi__supervisor_log(s, FCGI_LOG_INFO, "%u worker%s from now on", wanted,
                        wanted == 1 ? "" : "s");
@@ -288,6 +292,7 @@ static void close_all(fcgi__supervisor *s) {
   close_fd(s->notify);
   fcgi__board_free(&s->board);
   close_fd(s->start_directory);
+  fcgi__plan_free(s);
   free(s->workers);
 }
 
@@ -342,6 +347,7 @@ int fcgi_supervisor_run(const fcgi_supervisor_config *config) {
   for (size_t i = 0; i < FCGI__SOCKETS; i++)
     s->directories[i] = -1;
   s->reload_due = LLONG_MAX;
+  s->given = config;
   if (fcgi__settings_take(&s->config, config, why, sizeof why)) {
     fcgi__supervisor_log(s, FCGI_LOG_ERROR, "%s", why);
   } else if (fcgi__signals_start(&s->signals)) {

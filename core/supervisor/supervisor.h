@@ -11,7 +11,7 @@
 #include "supervisor/pidfile.h"
 #include "supervisor/privileges.h"
 #include "supervisor/signals.h"
-#include <fastcgi/supervisor.h>
+#include <fastcgi/options.h>
 #include <limits.h>
 
 enum {
@@ -52,19 +52,29 @@ typedef enum fcgi__supervisor_phase {
   FCGI__SUPERVISOR_REPLACED  /* Likewise: a new supervisor has taken over. */
 } fcgi__supervisor_phase;
 
-typedef struct fcgi__supervisor {
+/* What a reload goes over to. */
+typedef struct fcgi__plan {
   fcgi_supervisor_config config; /* With every default filled in. */
-  fcgi__logs *logs;              /* For what it says on stderr. */
-  char path[PATH_MAX];           /* Where the command is. */
-  char self_path[PATH_MAX];      /* Where our own program is, or "". */
-  int start_directory;           /* Where we were started. */
-  char start_path[PATH_MAX];     /* The same as the shell had it, which may lead
-                                    through links elsewhere by now; or "". */
-  fcgi__identity identity;       /* Whom to become. */
-  fcgi__pidfile pidfile;         /* Ours. */
-  int owns;                      /* 1: what was made is ours to remove. */
-  unsigned owned;                /* Bits of the socket files that will be. */
-  fcgi__signals signals;         /* Where they arrive. */
+  fcgi_options *options;         /* What was read for it, ours; or NULL. */
+  unsigned wanted;               /* How many workers shall serve. */
+} fcgi__plan;
+
+typedef struct fcgi__supervisor {
+  const fcgi_supervisor_config *given; /* By the program. */
+  fcgi_supervisor_config config;       /* With every default filled in. */
+  fcgi_options *options;     /* What a reload has read, ours; or NULL. */
+  fcgi__plan coming;         /* Of the generation `next`. */
+  fcgi__logs *logs;          /* For what it says on stderr. */
+  char path[PATH_MAX];       /* Where the command is. */
+  char self_path[PATH_MAX];  /* Where our own program is, or "". */
+  int start_directory;       /* Where we were started. */
+  char start_path[PATH_MAX]; /* The same as the shell had it, which may lead
+                                through links elsewhere by now; or "". */
+  fcgi__identity identity;   /* Whom to become. */
+  fcgi__pidfile pidfile;     /* Ours. */
+  int owns;                  /* 1: what was made is ours to remove. */
+  unsigned owned;            /* Bits of the socket files that will be. */
+  fcgi__signals signals;     /* Where they arrive. */
   fcgi__listener listeners[FCGI__SOCKETS]; /* Where we listen. */
   size_t listener_count;                   /* Listeners in use. */
   int directories[FCGI__SOCKETS];          /* Of socket files that will be ours,

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/worker.h"
+#include "options/again.h"
 #include "os/carrier.h"
 #include "os/clock.h"
 #include "supervisor/census.h"
 #include "supervisor/generation.h"
 #include "supervisor/limits.h"
+#include "supervisor/plan.h"
 #include "supervisor/sockets.h"
 #include "supervisor/spawn.h"
 #include "supervisor/upgrade.h"
@@ -23,11 +25,27 @@ enum {
   OURS_MS = 800    /* servers that tell how they are do within half a second. */
 };
 
+static int put(void *data, const char *name, const char *text) {
+  return fcgi__environment_set(data, name, "%s", text);
+}
+
+static int put_own(void *data, const char *name, const char *text) {
+  size_t size = strlen(text) + 2;
+  char *rest = malloc(size);
+  int failed = !rest;
+  if (rest) {
+    snprintf(rest, size, ":%s", text);
+    failed = fcgi__environment_set_pid(data, name, rest);
+  }
+  free(rest);
+  return failed ? -1 : 0;
+}
+
 /* What the options of the supervisor say for servers of this library. */
-static int describe_server(const fcgi__supervisor *s, fcgi__environment *e) {
-  const fcgi_supervisor_config *c = &s->config;
-  int failed = 0;
-  if (c->max_requests > 0)
+static int describe_server(const fcgi_supervisor_config *c,
+                           fcgi_options *options, fcgi__environment *e) {
+  int failed = options ? fcgi__options_export(options, put, put_own, e) : 0;
+  if (!failed && c->max_requests > 0)
     failed = fcgi__environment_set(e, "FASTCGI_MAX_REQUESTS", "%" PRIu64,
                                    c->max_requests) ||
              fcgi__environment_set(e, "FASTCGI_MAX_REQUESTS_JITTER", "%" PRIu64,
@@ -49,17 +67,19 @@ static int describe_slot(const fcgi__supervisor *s, fcgi__environment *e,
 
 /* Its end of the pipe on which it is asked to stop comes after those, and is 0
    where there is none. */
-static int describe_supervisor(const fcgi__supervisor *s, fcgi__environment *e,
-                               int lifeline) {
+static int describe_supervisor(const fcgi__supervisor *s,
+                               const fcgi_supervisor_config *c,
+                               fcgi__environment *e, int lifeline) {
   int before = (int)s->listener_count + 2 + (s->board.fd >= 0);
   char rest[64];
   snprintf(rest, sizeof rest, ":%ld:%d:%d", (long)getpid(),
-           s->config.graceful_timeout_ms,
+           c->graceful_timeout_ms,
            lifeline < 0 ? 0 : FCGI__PASSED_FIRST + before);
   return fcgi__environment_set_pid(e, "FASTCGI_SUPERVISOR", rest);
 }
 
-static int describe(const fcgi__supervisor *s, fcgi__environment *e) {
+static int describe(const fcgi__supervisor *s, const fcgi_supervisor_config *c,
+                    fcgi__environment *e) {
   int first = FCGI__PASSED_FIRST + (int)s->listener_count, failed;
   char ends[32];
   snprintf(ends, sizeof ends, ":%d:%d", first, first + 1);
@@ -71,12 +91,12 @@ static int describe(const fcgi__supervisor *s, fcgi__environment *e) {
   if (!failed && s->listener_names[0])
     failed =
         fcgi__environment_set(e, "LISTEN_FDNAMES", "%s", s->listener_names);
-  if (!failed && s->config.allow_from)
-    failed = fcgi__environment_set(e, "FCGI_WEB_SERVER_ADDRS", "%s",
-                                   s->config.allow_from);
-  if (!failed && s->config.timeout_ms > 0)
+  if (!failed && c->allow_from)
+    failed =
+        fcgi__environment_set(e, "FCGI_WEB_SERVER_ADDRS", "%s", c->allow_from);
+  if (!failed && c->timeout_ms > 0)
     failed = fcgi__environment_set(e, "WATCHDOG_USEC", "%lld",
-                                   1000LL * s->config.timeout_ms) ||
+                                   1000LL * c->timeout_ms) ||
              fcgi__environment_set_pid(e, "WATCHDOG_PID", "");
   if (!failed && s->identity.name[0])
     failed = fcgi__environment_set(e, "USER", "%s", s->identity.name) ||
@@ -110,7 +130,16 @@ static int open_directory(const fcgi__supervisor *s) {
   return fd < 0 ? -2 : fd;
 }
 
-static pid_t spawn(const fcgi__supervisor *s, int slot, int lifeline) {
+static int describe_all(const fcgi__supervisor *s, unsigned generation,
+                        int slot, int lifeline, fcgi__environment *e) {
+  const fcgi_supervisor_config *c = fcgi__plan_config(s, generation);
+  return describe(s, c, e) ||
+         describe_server(c, fcgi__plan_options(s, generation), e) ||
+         describe_slot(s, e, slot) || describe_supervisor(s, c, e, lifeline);
+}
+
+static pid_t spawn(const fcgi__supervisor *s, unsigned generation, int slot,
+                   int lifeline) {
   int passed[FCGI__SOCKETS + 4], directory = open_directory(s);
   fcgi__environment environment;
   const fcgi__spawn how = {
@@ -127,9 +156,7 @@ static pid_t spawn(const fcgi__supervisor *s, int slot, int lifeline) {
   int error;
   if (directory == -2)
     return -1;
-  if (describe(s, &environment) == 0 && describe_server(s, &environment) == 0 &&
-      describe_slot(s, &environment, slot) == 0 &&
-      describe_supervisor(s, &environment, lifeline) == 0)
+  if (describe_all(s, generation, slot, lifeline, &environment) == 0)
     pid = fcgi__spawn_start(&how);
   else
     errno = ENOMEM;
@@ -172,12 +199,12 @@ static void close_lifeline(fcgi__worker *worker) {
 
 int fcgi__worker_start(fcgi__supervisor *s, unsigned generation) {
   long long now = fcgi__now();
-  int ready_after = s->config.ready_after_ms;
+  const fcgi_supervisor_config *c = fcgi__plan_config(s, generation);
   int slot = fcgi__board_take(&s->board, generation);
   int lifeline[2] = {-1, -1}, error;
   pid_t pid;
   open_lifeline(lifeline);
-  pid = make_room(s) ? -1 : spawn(s, slot, lifeline[0]);
+  pid = make_room(s) ? -1 : spawn(s, generation, slot, lifeline[0]);
   error = errno;
   if (lifeline[0] >= 0)
     close(lifeline[0]);
@@ -195,11 +222,12 @@ int fcgi__worker_start(fcgi__supervisor *s, unsigned generation) {
       .slot = slot,
       .lifeline = lifeline[1],
       .started = now,
-      .ready_due =
-          ready_after == FCGI_WAIT_FOREVER ? LLONG_MAX : now + ready_after,
-      .start_due = now + s->config.start_timeout_ms,
+      .ready_due = c->ready_after_ms == FCGI_WAIT_FOREVER
+                       ? LLONG_MAX
+                       : now + c->ready_after_ms,
+      .start_due = now + c->start_timeout_ms,
       .alive_due = LLONG_MAX,
-      .retire_due = fcgi__limits_age_due(s, now, pid),
+      .retire_due = fcgi__limits_age_due(c, now, pid),
   };
   fcgi__supervisor_log(s, FCGI_LOG_DEBUG, "worker %ld starts, generation %u",
                        (long)pid, generation);
@@ -371,7 +399,7 @@ static void tick_starting(fcgi__supervisor *s, fcgi__worker *w, long long now) {
     fcgi__worker_is_ready(s, w);
   } else if (w->start_due <= now) {
     snprintf(what, sizeof what, "was not ready within %.1f s",
-             s->config.start_timeout_ms / 1000.0);
+             (double)(w->start_due - w->started) / 1000);
     fail(s, w, what);
   }
 }

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """What is generated from core/options/map.h, the one list of options: the tables of docs, the
-annotations of Python, the types of Lua and the fields of fcgi_server_config.
+annotations of Python, the types of Lua and the fields of configurations in C.
 
 `./dev options` writes them; with --check the files that are not current are named instead.
 """
@@ -48,7 +48,7 @@ WORDS = r"""
 #define APPS "launchers": ["python", "lua"]
 #define EVERYWHERE "launchers": ["python", "lua", "run"]
 #define IN_SERVER(type, field) "type": #type, "field": #field
-#define IN_SUPERVISOR(field) "supervisor": #field
+#define IN_SUPERVISOR(type, field) "supervisor_type": #type, "supervisor": #field
 #define LETTER(letter_) "letter": letter_
 #define REPEATED "repeated": True
 #define POSITIONAL "positional": True
@@ -57,6 +57,7 @@ WORDS = r"""
 #define OR_NONE "none": True
 #define OR_NEVER "never": True
 #define OR_EMPTY "empty": True
+#define FIXED "fixed": True
 #define GUNICORN "gunicorn": True
 #define HELP(help_) "help": help_
 #define ROW(name_, ...) @{"name": #name_, __VA_ARGS__}@
@@ -83,6 +84,7 @@ class Option(NamedTuple):
     words: str | None = None
     type: str | None = None
     field: str | None = None
+    supervisor_type: str | None = None
     supervisor: str | None = None
     letter: str | None = None
     repeated: bool = False
@@ -92,6 +94,7 @@ class Option(NamedTuple):
     none: bool = False
     never: bool = False
     empty: bool = False
+    fixed: bool = False
     gunicorn: bool = False
 
     @property
@@ -157,8 +160,11 @@ def processes_page(options: list[Option]) -> list[str]:
             f"| {as_typed(one)} | {cell(one.default)} | {cell(told(one))} |" for one in members
         ]
     same = ", ".join(f"`{one.flag}`" for one in options if one.gunicorn)
-    wrapped = textwrap.wrap(f"As in gunicorn are {same}.", 80, break_on_hyphens=False)
-    return [*lines, "", *wrapped, ""]
+    fixed = ", ".join(f"`{one.flag}`" for one in options if one.fixed)
+    texts = (f"A reload does not change {fixed}.", f"As in gunicorn are {same}.")
+    for text in texts:
+        lines += ["", *textwrap.wrap(text, 80, break_on_hyphens=False)]
+    return [*lines, ""]
 
 
 def run_page(options: list[Option]) -> list[str]:
@@ -248,18 +254,34 @@ def lua_serve(options: list[Option]) -> list[str]:
 # --- The header -------------------------------------------------------------------
 
 
-def header(options: list[Option]) -> list[str]:
+def field(option: Option, type: str | None, name: str | None) -> list[str]:
+    text = f"/* {option.help} {default_of(option)}~*/"  # The end stays with the last word.
+    wrapped = textwrap.wrap(text, 80, initial_indent="  ", subsequent_indent="     ")
+    space = "" if (type or "").endswith("*") else " "
+    return ["", *(line.replace("~", " ") for line in wrapped), f"  {type}{space}{name};"]
+
+
+def server_header(options: list[Option]) -> list[str]:
     lines = []
     for title, members in groups(options):
         fields = [one for one in members if one.scope == "server" and one.field]
         if fields:
             lines += ["", f"  /* --- {title} --- */"]
         for one in fields:
-            text = f"/* {one.help} {default_of(one)}~*/"  # The end stays with the last word.
-            wrapped = textwrap.wrap(text, 80, initial_indent="  ", subsequent_indent="     ")
-            lines += ["", *(line.replace("~", " ") for line in wrapped)]
-            space = "" if (one.type or "").endswith("*") else " "
-            lines.append(f"  {one.type}{space}{one.field};")
+            lines += field(one, one.type, one.field)
+    return lines
+
+
+def supervisor_header(options: list[Option]) -> list[str]:
+    """All but those whose number is another in C: "auto", a level, a command's flag."""
+    by_hand = ("workers", "log_level", "check_config")
+    lines = []
+    for title, members in groups(options):
+        fields = [one for one in members if one.supervisor and one.name not in by_hand]
+        if fields:
+            lines += ["", f"  /* --- {title} --- */"]
+        for one in fields:
+            lines += field(one, one.supervisor_type, one.supervisor)
     return lines
 
 
@@ -279,7 +301,9 @@ PLACES: list[tuple[str, str, str, Callable[[list[Option]], list[str]]]] = [
     ("bindings/lua/types/fcgi.lua", "--- Of processes; ./dev options writes these:",
      "--- End of those.", lua_serve),
     ("core/include/fastcgi/server.h", "  /* `./dev options` writes the following fields. */",
-     "  /* End of the fields of options. */", header),
+     "  /* End of the fields of options. */", server_header),
+    ("core/include/fastcgi/supervisor.h", "  /* `./dev options` writes the following fields. */",
+     "  /* End of the fields of options. */", supervisor_header),
 ]  # fmt: skip
 
 

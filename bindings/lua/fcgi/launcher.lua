@@ -214,6 +214,7 @@ local function run_workers(settings, workers, words)
   local supervisor = require "fcgi.supervisor"
   local list = supervising(settings)
   list.workers, list.command = workers, command(words, supervisor)
+  list.options = settings
   list.watch = settings:value "reload" and watched(settings, supervisor) or nil
   supervisor.setenv(BASE, supervisor.working_directory())
   local fine, status = pcall(supervisor.run, list)

@@ -66,12 +66,14 @@ static void read_settings(lua_State *L, fcgi_supervisor_config *config) {
     lua_settop(L, top);
   }
   fcgi_options_supervisor(options, config);
+  if (lua_getfield(L, 1, "options") != LUA_TNIL)
+    config->options = fcgi_lua_options_at(L, -1);
   if (lua_getfield(L, 1, "command") != LUA_TNIL)
     config->command = read_list(L, "command");
 }
 
 /* run{...}: the exit status. Option `watch` has the directories and files whose
-   changes replace the workers. */
+   changes replace the workers; a reload reads `options` again. */
 int fcgi_lua_supervisor_run(lua_State *L) {
   fcgi_supervisor_config config = {.size = sizeof config};
   lua_settop(L, 1);

@@ -146,6 +146,7 @@ def serve_with_workers(settings: Settings, workers: int, argv: Sequence[str]) ->
         options,
         settings.read("log_level"),
         roots,
+        settings.source,
     )
 
 

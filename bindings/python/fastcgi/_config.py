@@ -47,7 +47,7 @@ class Settings:
     """What was given, and the defaults of the rest."""
 
     def __init__(self) -> None:
-        self._options = _core.Options()
+        self.source = _core.Options()
         self._given: set[str] = set()
         self.roles: list[RoleArgument] = []
 
@@ -56,7 +56,7 @@ class Settings:
 
     def read(self, name: str) -> Any:
         """The value, or the default; None where there is none."""
-        return self._options.value(name)
+        return self.source.value(name)
 
     def some(self, names: Iterable[str]) -> dict[str, Any]:
         """The values of those that were given."""
@@ -64,14 +64,14 @@ class Settings:
 
     def show(self) -> str:
         """A TOML file of all options, with where each value comes from."""
-        return self._options.show()
+        return self.source.show()
 
     def help(self) -> str:
-        return HEAD + self._options.help() + FOOT
+        return HEAD + self.source.help() + FOOT
 
     def load(self, words: Sequence[str], directory: str) -> None:
         """Read all of them; files are looked for in `directory`."""
-        options = self._options
+        options = self.source
         used = options.read_words([os.fsencode(word) for word in words])
         if used < len(words) and "GATEWAY_INTERFACE" not in os.environ:
             raise ConfigError(f"unexpected argument: {words[used]}")
@@ -79,8 +79,7 @@ class Settings:
         path = options.value("config")
         if path:
             options.read_file(directory, path, None)
-        if os.path.exists(os.path.join(directory, "pyproject.toml")):
-            options.read_file(directory, "pyproject.toml", "tool.fastcgi")
+        options.read_file(directory, "pyproject.toml", "tool.fastcgi")
         self._given = set(options.given())
         self.roles = [read_role(text) for text in options.value("role")]
 

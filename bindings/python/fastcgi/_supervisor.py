@@ -118,12 +118,13 @@ def supervise(
     options: Mapping[str, Any],
     log_level: str = "info",
     roots: Callable[[], Iterable[str]] = lambda: (),
+    source: _core.Options | None = None,
 ) -> int:
     """Run a supervisor of `command` until it is stopped: its exit status.
 
     `options` are those of OWN, SHARED and RELOADING, by their keys, without
     those that were not given; `roots` says which directories --reload watches,
-    once the working directory is the right one.
+    once the working directory is the right one. A reload reads `source` again.
     """
     if threading.active_count() > 1 or threading.current_thread() is not threading.main_thread():
         raise SupervisorError(
@@ -131,6 +132,8 @@ def supervise(
             "of the whole process"
         )
     own = _own(options)
+    if source is not None:
+        own["options"] = source
     directory = options.get("chdir")
     if directory:
         own["chdir"] = directory

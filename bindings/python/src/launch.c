@@ -30,6 +30,14 @@ static void dealloc(PyObject *self) {
   Py_DECREF(type);
 }
 
+fcgi_options *options_of(PyObject *value, PyTypeObject *type) {
+  if (PyObject_TypeCheck(value, type))
+    return core_of(value);
+  PyErr_Format(PyExc_TypeError, "options must be Options, not %.100s",
+               Py_TYPE(value)->tp_name);
+  return NULL;
+}
+
 static PyObject *raise(const fcgi_options *options, int error) {
   if (error == FCGI_ERR_NOMEM)
     return PyErr_NoMemory();

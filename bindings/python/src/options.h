@@ -16,6 +16,10 @@ int options_give_server(fcgi_options *options, PyObject *kwargs);
 /* New options of Python's launcher, or NULL with an exception. */
 fcgi_options *options_new(void);
 
+/* What an object of fastcgi._core.Options, which is `type`, holds; NULL with
+   TypeError for any other. */
+fcgi_options *options_of(PyObject *value, PyTypeObject *type);
+
 /* The value of an option, or its default, as Python has it: new, or NULL with
    an exception. */
 PyObject *options_value(const fcgi_options *options, const fcgi_option *option);

@@ -6,6 +6,7 @@
 typedef struct call {
   fcgi_supervisor_config config; /* What the keywords say. */
   fcgi_options *options;         /* Those of them that are options. */
+  PyTypeObject *options_type;    /* fastcgi._core.Options. */
   PyObject *kept;                /* A list of the objects whose bytes it has. */
 } call;
 
@@ -49,6 +50,11 @@ static int set_named(call *self, PyObject *key, PyObject *value) {
     return (self->config.command = texts_of(self, value)) == NULL ? -1 : 0;
   if (strcmp(name, "restart") == 0)
     return (self->config.self = texts_of(self, value)) == NULL ? -1 : 0;
+  if (strcmp(name, "options") == 0)
+    return (self->config.options = options_of(value, self->options_type)) ==
+                   NULL
+               ? -1
+               : 0;
   if (option != NULL)
     return options_give(self->options, option, value);
   PyErr_Format(PyExc_TypeError, "supervise() has no option '%U'", key);
@@ -66,9 +72,10 @@ static int read_settings(call *self, PyObject *kwargs) {
 }
 
 PyObject *supervisor_run(PyObject *module, PyObject *args, PyObject *kwargs) {
-  call self = {.config = {.size = sizeof self.config}};
+  core_state *state = PyModule_GetState(module);
+  call self = {.config = {.size = sizeof self.config},
+               .options_type = state->options_type};
   int status = -1;
-  (void)module;
   if (!PyArg_ParseTuple(args, ":supervise") ||
       (self.kept = PyList_New(0)) == NULL)
     return NULL;

@@ -62,6 +62,8 @@ typedef struct fcgi_option {
   const char *unset;    /* What applies without a default, for people. */
   const char *words;    /* Of a choice: "auto, handler, wsgi"; or NULL. */
   const char *help;     /* One sentence or more. */
+  uint8_t is_fixed;     /* 1: SIGUSR2 or a restart changes it; a reload does
+                           not. */
 } fcgi_option;
 
 /* Number `index` of all options, in the order of help; NULL past the last. */
@@ -119,12 +121,15 @@ FCGI_EXPORT int fcgi_options_read_words(fcgi_options *options, size_t count,
                                         const char *const *words, size_t *used);
 
 /* Reads FASTCGI_NAME of every option, but those for the command line alone, and
-   WEB_CONCURRENCY for `workers`. */
+   WEB_CONCURRENCY for `workers`. A worker whose supervisor has its options from
+   the same launcher also gets what that one has read in files. */
 FCGI_EXPORT int fcgi_options_read_environment(fcgi_options *options);
 
 /* Reads a TOML file; one that is not absolute is looked for in `directory`,
-   unless that is NULL. `table` names a table in it, "tool.fastcgi", which need
-   not be there; NULL is the file itself. */
+   unless that is NULL. `table` names a table in it, "tool.fastcgi"; neither
+   it nor its file need be there. NULL is the file itself. Where the environment has given what a
+   supervisor has read in files, it does nothing. FCGI_ERR_SYSTEM: there is no
+   right to read it. */
 FCGI_EXPORT int fcgi_options_read_file(fcgi_options *options,
                                        const char *directory, const char *path,
                                        const char *table);
@@ -151,10 +156,6 @@ FCGI_EXPORT void fcgi_options_server(const fcgi_options *options,
                                      fcgi_server_config *config);
 FCGI_EXPORT void fcgi_options_supervisor(const fcgi_options *options,
                                          fcgi_supervisor_config *config);
-
-/* Puts what was given for servers into the environment, from where a program of
-   this library takes it. FCGI_ERR_NOMEM when there is no room. */
-FCGI_EXPORT int fcgi_options_export(const fcgi_options *options);
 
 /* A TOML file of every option, with where its value comes from; and what
    --help says of the options. Lent until the next call of either; NULL without

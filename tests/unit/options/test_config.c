@@ -104,22 +104,6 @@ static void test_config_ranges_of_configurations(void **state) {
                       "workers");
 }
 
-static void test_config_go_into_the_environment(void **state) {
-  giving *f = *state;
-  size_t used;
-  assert_int_equal(
-      fcgi_options_read_words(f->options,
-                              WORDS("--limit-params=5", "--no-multiplex",
-                                    "--backlog=5", "--threads=2"),
-                              &used),
-      0);
-  assert_int_equal(fcgi_options_export(f->options), 0);
-  assert_string_equal(getenv("FASTCGI_LIMIT_PARAMS"), "5");
-  assert_string_equal(getenv("FASTCGI_NO_MULTIPLEX"), "true");
-  assert_null(getenv("FASTCGI_BACKLOG"));
-  assert_null(getenv("FASTCGI_THREADS"));
-}
-
 /* Whichever allocation fails, the call says so and nothing leaks. */
 static void test_config_survive_lack_of_memory(void **state) {
   giving *f = *state;
@@ -151,7 +135,6 @@ int main(void) {
       GIVING_TEST(test_config_fill_a_supervisor),
       GIVING_TEST(test_config_defaults_of_a_server),
       GIVING_TEST(test_config_ranges_of_configurations),
-      GIVING_TEST(test_config_go_into_the_environment),
       GIVING_TEST(test_config_survive_lack_of_memory),
   };
   return cmocka_run_group_tests_name("config", tests, NULL, NULL);
