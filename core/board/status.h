@@ -4,6 +4,7 @@
 #define FCGI_BOARD_STATUS_H
 
 #include "board/scoreboard.h"
+#include <fastcgi/params.h>
 #include <fastcgi/status.h>
 
 /* A handler that works on a request for longer is shown as hanging. It is a
@@ -100,6 +101,20 @@ fcgi__status_oldest(const fcgi_status_worker *worker);
 /* The page around what changes: before it, and after it. */
 const char *fcgi__status_page_head(void);
 const char *fcgi__status_page_foot(void);
+
+/* How a client gets the status. */
+typedef struct fcgi__status_choice {
+  const char *type;          /* Content-Type of the answer. */
+  fcgi_status_format format; /* What the answer holds. */
+} fcgi__status_choice;
+
+/* The format that a request asks for, by its query and by what it accepts. */
+fcgi__status_choice fcgi__status_choose(const fcgi_params *params);
+
+/* The text of a scoreboard in one format; `*out` is the caller's to free(3). 0,
+   or an error. */
+int fcgi__board_render(const fcgi__board *board, fcgi_status_format format,
+                       char **out, size_t *len);
 
 /* Make the status that a scoreboard holds. */
 int fcgi__status_of_board(fcgi_status **out, const fcgi__board *board);

@@ -47,9 +47,6 @@ int fcgi__path_find(fcgi_path *out, fcgi__path **block,
                     const fcgi__path_setting *setting,
                     const fcgi_allocator *allocator);
 
-/* What a server's requests have in common. */
-fcgi__path_setting fcgi__path_setting_of(const fcgi_server *server);
-
 /* The part of `uri` that is the path as the client wrote it, where it stands
    for `path`; without data where not, or without memory. */
 fcgi__span fcgi__path_raw(fcgi__span uri, fcgi__span path,

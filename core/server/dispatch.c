@@ -1,18 +1,77 @@
 /* SPDX-License-Identifier: MIT */
-/* A request until the program has it. */
-#include "os/clock.h"
+/* A request is whole: the program gets it, or the library answers it itself,
+   as it does for the status page and the ping. */
+#include "base/alloc.h"
+#include "board/status.h"
+#include "os/backlog.h"
 #include "server/overdue.h"
 #include "server/server.h"
-#include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 
-static int is_collecting(const fcgi_request *request) {
-  return request->phase == FCGI__COLLECTING;
+/* The thread that answers must not wait for a web server that does not read:
+   the answer is queued whole. */
+static void respond(fcgi_request *request, const char *type, const char *body,
+                    size_t len) {
+  const fcgi_header headers[] = {
+      {"Content-Type", 12, type, strlen(type)},
+      {"Cache-Control", 13, "no-store", 8},
+  };
+  request->timeout_ms = 0;
+  fcgi__request_respond(request, 200, headers, 2, body, len);
 }
 
-void fcgi__request_leave_collecting(fcgi_request *request) {
-  if (is_collecting(request))
-    request->connection->life.collecting--;
+static void note_queues(const fcgi_server *server, fcgi__board *board) {
+  fcgi__backlog all = {-1, -1};
+  for (size_t i = 0; i < server->listener_count; i++)
+    fcgi__backlog_add(&all, server->listeners[i].fd);
+  fcgi__board_note_backlog(board, all);
+}
+
+static void answer_status(fcgi_request *request) {
+  fcgi_server *server = request->connection->server;
+  const fcgi__status_choice choice = fcgi__status_choose(request->params);
+  char *text = NULL;
+  size_t len;
+  note_queues(server, &server->observer.board);
+  if (fcgi__board_render(&server->observer.board, choice.format, &text, &len)) {
+    fcgi__request_fail(request);
+    return;
+  }
+  respond(request, choice.type, text, len);
+  free(text);
+}
+
+/* PHP-FPM's answer to its ping.path. */
+static void answer_ping(fcgi_request *request) {
+  respond(request, "text/plain; charset=utf-8", "pong", 4);
+}
+
+/* The path is the whole one that the web server has judged: SCRIPT_NAME and
+   PATH_INFO together. A part of it alone would let visitors past a rule that
+   guards the path: /app/status is not /status. 1 when that is an answer. */
+static int answer_status_or_ping(fcgi_request *request) {
+  const fcgi_server *server = request->connection->server;
+  const fcgi_server_config *config = &server->config;
+  const fcgi__path_setting setting = {.cgi = server->cgi != NULL};
+  fcgi__path_parts parts;
+  int status, ping;
+  if ((!config->status_path && !config->ping_path) ||
+      request->role->number != FCGI_ROLE_RESPONDER ||
+      fcgi__path_parts_find(&parts, request->params, &setting,
+                            &server->allocator))
+    return 0;
+  status = fcgi__path_parts_are(&parts, config->status_path);
+  ping = !status && fcgi__path_parts_are(&parts, config->ping_path);
+  fcgi__free(&server->allocator, parts.made);
+  if (status)
+    answer_status(request);
+  else if (ping)
+    answer_ping(request);
+  if (status || ping)
+    fcgi__observe_count(&request->connection->server->observer,
+                        FCGI_METRIC_STATUS_PAGES, 1);
+  return status || ping;
 }
 
 /* Deadlines are kept where there is a scoreboard, which shows who passed. */
@@ -28,7 +87,7 @@ void fcgi__request_dispatch(fcgi_request *request) {
   fcgi__request_leave_collecting(request);
   request->phase = FCGI__ANSWERING;
   if (atomic_load_explicit(&server->observer.slot, memory_order_relaxed)) {
-    if (fcgi__status_answer(request))
+    if (answer_status_or_ping(request))
       return;
     begin_watched(request);
   }
@@ -43,25 +102,4 @@ void fcgi__request_answer_alone(fcgi_request *request, int status) {
   fcgi__request_leave_collecting(request);
   request->phase = FCGI__ANSWERING;
   fcgi__request_reply(request, status, "text/plain", text, strlen(text));
-}
-
-long long fcgi__request_body_due(fcgi_request *request, long long now,
-                                 int timeout) {
-  if (!is_collecting(request))
-    return LLONG_MAX;
-  if (request->due.body == 0)
-    request->due.body = now + timeout;
-  return request->due.body;
-}
-
-void fcgi__request_expire(fcgi_request *request, long long now) {
-  fcgi__peer who;
-  if (!is_collecting(request) || request->due.body == 0 ||
-      request->due.body > now)
-    return;
-  fcgi__peer_of(request->connection->fd, &who);
-  fcgi__server_trouble(
-      request->connection->server, FCGI__TROUBLE_BODY, who.place, FCGI_LOG_INFO,
-      "a request body stopped coming from %s: answered 408", who.name);
-  fcgi__request_answer_alone(request, 408);
 }

@@ -1,41 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* The server's logs, and the directory for its files. */
+/* The server's logs, and what others do wrong, which is counted as well. */
 #include "server/server.h"
-#include <errno.h>
 #include <fastcgi/error.h>
+#include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-/* 0, or errno: no files can be made there. */
-static int check_directory(const char *path) {
-  struct stat found;
-  if (stat(path, &found) != 0)
-    return errno;
-  if (!S_ISDIR(found.st_mode))
-    return ENOTDIR;
-  return access(path, W_OK | X_OK) == 0 ? 0 : errno;
-}
-
-int fcgi__server_check_temp(fcgi_server *server) {
-  int problem = check_directory(server->temp_dir);
-  if (!problem || server->listener_count > 0)
-    return 0;
-  snprintf(server->message, sizeof server->message,
-           "no long body can be kept in %s \"%.200s\": %s; %s",
-           server->temp_named ? "temp_dir" : "the temporary directory",
-           server->temp_dir, strerror(problem),
-           "name a directory that this user can write to");
-  if (server->temp_named) {
-    errno = problem;
-    return FCGI_ERR_SYSTEM;
-  }
-  fcgi__server_log(server, FCGI_LOG_WARNING, "%s", server->message);
-  server->message[0] = '\0';
-  return 0;
-}
 
 void fcgi__server_log(fcgi_server *server, fcgi_log_level level,
                       const char *format, ...) {
@@ -95,4 +63,35 @@ int fcgi__server_logs_open(fcgi_server *server) {
   return error ? error
                : fcgi__logs_open(observer->logs, server->message,
                                  sizeof server->message);
+}
+
+void fcgi__server_trouble(fcgi_server *server, fcgi__trouble_kind kind,
+                          const char *cause, fcgi_log_level level,
+                          const char *format, ...) {
+  long long due;
+  va_list arguments;
+  va_start(arguments, format);
+  due = fcgi__trouble_vnote(&server->observer, kind, cause, level, format,
+                            arguments);
+  va_end(arguments);
+  if (due != LLONG_MAX)
+    fcgi__server_deadline(server, due);
+}
+
+/* Bytes are told only where the peer began with them: later ones are a
+   client's. The cause leaves them out, for others may come each time. */
+void fcgi__connection_tell_broken(const fcgi__connection *connection,
+                                  int error) {
+  char cause[FCGI__CAUSE_NAME];
+  fcgi__stranger came;
+  fcgi__peer who;
+  fcgi__stranger_find(&came,
+                      connection->life.fresh ? connection->life.fed : NULL,
+                      connection->life.fed_len, error);
+  fcgi__peer_of(connection->fd, &who);
+  snprintf(cause, sizeof cause, "%s from %s", came.sort, who.place);
+  fcgi__server_trouble(connection->server, FCGI__TROUBLE_PROTOCOL, cause,
+                       FCGI_LOG_WARNING,
+                       "closed the connection of %s, from which came %s%s",
+                       who.name, came.what, came.advice);
 }

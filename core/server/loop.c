@@ -158,7 +158,7 @@ void fcgi__server_serve_waiting(fcgi_server *server, int accept) {
       }
   }
   if (atomic_load(&server->stop_wanted) != atomic_load(&server->stopping))
-    fcgi__stop_carry_out(server, 0);
+    fcgi__service_stop(server, 0);
   if (atomic_load(&server->ready_count) > 0 || is_over(server) ||
       atomic_load(&server->sleepers) > 0)
     fcgi__server_nudge(server);
@@ -167,7 +167,7 @@ void fcgi__server_serve_waiting(fcgi_server *server, int accept) {
 int fcgi_server_wait_ms(fcgi_server *server) {
   if (fcgi_server_forked(server))
     return -1;
-  return wait_ms(server, fcgi__server_waiting(server), fcgi__now());
+  return wait_ms(server, fcgi__service_wait(server), fcgi__now());
 }
 
 /* The connection of a request that goes on, though its handler has returned:
@@ -220,7 +220,7 @@ static int wait_once(fcgi_server *server, long long until) {
   others = (int)atomic_fetch_add(&server->sleepers, 1);
   if (atomic_load_explicit(&server->unwatched, memory_order_relaxed))
     watch_unwatched(server);
-  alive = fcgi__server_waiting(server);
+  alive = fcgi__service_wait(server);
   entered = fcgi__now();
   timeout = wait_ms(server, alive < until ? alive : until, entered);
   if (atomic_load(&server->ready_count) > 0)
@@ -301,11 +301,11 @@ int fcgi__server_take_event(fcgi_server *server, fcgi_server_event *event,
     if (atomic_load_explicit(&server->offered, memory_order_relaxed) >= 0)
       serve_offered(server);
     if (atomic_load(&server->stop_wanted) != atomic_load(&server->stopping))
-      fcgi__stop_carry_out(server, 1);
+      fcgi__service_stop(server, 1);
     fcgi__gather_flush(server);
     if (pop_ready(server, event, hold, looked)) {
       if (event->type == FCGI_EVENT_REQUEST)
-        fcgi__retire_count(server);
+        fcgi__service_count(server);
       return 1;
     }
     if (is_over(server)) {

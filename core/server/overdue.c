@@ -232,6 +232,18 @@ void fcgi__slow_look(fcgi_server *server) {
                    text);
 }
 
+void fcgi_server_set_tracer(fcgi_server *server, fcgi_trace_fn tracer,
+                            void *user_data) {
+  if (server->config.slow_log_ms <= 0)
+    return;
+  atomic_store(&server->tracer_data, user_data);
+  atomic_store(&server->tracer, tracer);
+}
+
+void *fcgi_server_tracer_data(fcgi_server *server) {
+  return atomic_load(&server->tracer_data);
+}
+
 static void ask_tracer(fcgi_server *server, fcgi_request *request, char *text,
                        size_t len) {
   fcgi_trace_fn tracer = atomic_load(&server->tracer);

@@ -2,6 +2,7 @@
 #include "server/parting.h"
 #include "os/clock.h"
 #include "server/server.h"
+#include <poll.h>
 #include <sys/socket.h>
 
 /* One that is not registered need not be for this: nearly every peer closes as
@@ -66,4 +67,40 @@ void fcgi__connection_part(fcgi__connection *connection) {
 void fcgi__connection_look_after(fcgi__connection *connection) {
   connection->life.parting = 0;
   fcgi__connection_receive(connection);
+}
+
+/* Of a peer that has hung up nobody reads an answer any more, so no handler
+   begins for it. */
+int fcgi__connection_has_hung_up(const fcgi__connection *connection) {
+  struct pollfd at = {.fd = connection->fd};
+  return poll(&at, 1, 0) > 0 && (at.revents & (POLLHUP | POLLERR)) != 0;
+}
+
+static void lose(fcgi__connection *connection) {
+  if (fcgi__connection_was_reset(connection))
+    fcgi__connection_lost_by_reset(connection);
+  else
+    fcgi__connection_lost(connection, FCGI_ABORT_CONNECTION);
+}
+
+void fcgi__connection_look(fcgi__connection *connection) {
+  if (connection->fd >= 0 && !fcgi__connection_is_lost(connection) &&
+      fcgi__connection_has_hung_up(connection))
+    lose(connection);
+}
+
+void fcgi__connection_receive_last(fcgi__connection *connection) {
+  connection->life.gone = 1;
+  fcgi__connection_receive(connection);
+  if (connection->fd >= 0 && !fcgi__connection_is_lost(connection))
+    lose(connection);
+}
+
+/* A thread may take a request as soon as it is ready, so the socket is asked
+   before. */
+void fcgi__connection_receive_late(fcgi__connection *connection) {
+  if (fcgi__connection_has_hung_up(connection))
+    fcgi__connection_receive_last(connection);
+  else
+    fcgi__connection_receive(connection);
 }

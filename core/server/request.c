@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The life of a request, and its input. */
+/* The life of a request, and what is known of it. */
 #include "server/request.h"
-#include "os/clock.h"
 #include "server/server.h"
-#include <errno.h>
-#include <fastcgi/error.h>
-#include <limits.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -28,20 +24,6 @@ void fcgi__request_unlink(fcgi_request *request) {
   request->connection->life.requests--;
 }
 
-/* Zeroes mean that it is collected, of streams that are open. */
-static void begin_input(fcgi_request *request) {
-  fcgi__connection_life *life = &request->connection->life;
-  if (request->role->streams != FCGI_STREAMS_STDIN_DATA)
-    request->data.flow = FCGI__INFLOW_WHOLE;
-  if (request->role->streams == FCGI_STREAMS_NONE) {
-    request->body.flow = FCGI__INFLOW_WHOLE;
-    request->phase = FCGI__ANSWERING;
-  } else {
-    life->reading++;
-    life->collecting++;
-  }
-}
-
 fcgi_request *fcgi__request_new(fcgi__connection *connection,
                                 const fcgi_event *event) {
   const fcgi_server_config *config = &connection->server->config;
@@ -59,7 +41,7 @@ fcgi_request *fcgi__request_new(fcgi__connection *connection,
   request->timeout_ms = fcgi__wait_ms(config->io_timeout_ms);
   request->body.spool.fd = request->data.spool.fd = request->file.fd = -1;
   request->read_wake = request->write_wake = -1;
-  begin_input(request);
+  fcgi__request_begin_input(request);
   fcgi__observe_begin(&connection->server->observer, &request->observed);
   link_request(connection, request);
   return request;
@@ -95,118 +77,6 @@ void fcgi__request_free(fcgi_request *request) {
   fcgi__free(allocator, request);
 }
 
-/* The stream is open, and comes to its end so. */
-static void end_stream(fcgi_request *request, fcgi__request_stream *input,
-                       fcgi__inflow how) {
-  input->flow = (uint8_t)how;
-  if (!fcgi__request_takes_input(request))
-    request->connection->life.reading--;
-}
-
-/* What is still open has no end that is its own. */
-static void cut_input(fcgi_request *request) {
-  if (request->body.flow == FCGI__INFLOW_OPEN)
-    end_stream(request, &request->body, FCGI__INFLOW_CUT);
-  if (request->data.flow == FCGI__INFLOW_OPEN)
-    end_stream(request, &request->data, FCGI__INFLOW_CUT);
-}
-
-static uint64_t collected(const fcgi__request_stream *input) {
-  return input->spool.memory.len + input->spool.file_len;
-}
-
-static int over_limit(const fcgi_request *request, size_t len) {
-  return collected(&request->body) + collected(&request->data) + len >
-         request->connection->server->config.limit_request_body;
-}
-
-/* Hold the event's bytes; more than `limit` of them in a file. */
-static int hold(fcgi_request *request, fcgi__spool *body,
-                const fcgi_event *event, size_t limit) {
-  fcgi_server *server = request->connection->server;
-  int in_memory = body->fd < 0;
-  size_t before = body->memory.cap;
-  int error = fcgi__spool_append(body, &server->allocator, event->data,
-                                 event->len, limit, server->temp_dir);
-  fcgi__connection_hold(request->connection, before, body->memory.cap);
-  if (in_memory && body->fd >= 0)
-    fcgi__observe_count(&server->observer, FCGI_METRIC_SPILLS, 1);
-  if (error == FCGI_ERR_SYSTEM)
-    fcgi__server_log(server, FCGI_LOG_ERROR,
-                     "cannot keep a request body in %s: %s", server->temp_dir,
-                     strerror(errno));
-  return error;
-}
-
-/* The rest goes to the file, all of it where memory is full. */
-static size_t memory_for_body(const fcgi_request *request) {
-  const fcgi__connection *connection = request->connection;
-  if (fcgi__connection_is_full(connection))
-    return 1;
-  return fcgi__connection_share(connection,
-                                connection->server->config.body_memory);
-}
-
-static void collect(fcgi_request *request, fcgi__spool *body,
-                    const fcgi_event *event) {
-  if (over_limit(request, event->len))
-    fcgi__request_answer_alone(request, 413);
-  else if (hold(request, body, event, memory_for_body(request)))
-    fcgi__request_answer_alone(request, 500);
-}
-
-/* Without room for it, the rest is cut off: the program has the request, so it
-   is the one to end it. */
-static void queue_input(fcgi_request *request, fcgi__spool *body,
-                        const fcgi_event *event) {
-  fcgi__connection *connection = request->connection;
-  fcgi_server *server = connection->server;
-  size_t limit =
-      fcgi__connection_share(connection, server->config.input_window);
-  uint64_t most =
-      connection->life.spill ? server->config.limit_request_body : limit;
-  if (hold(request, body, event, connection->life.spill ? limit : 0))
-    cut_input(request);
-  else if (fcgi__spool_unread(body) >= most)
-    fcgi__connection_pause(connection);
-  fcgi__ready_notify(server, request, event->type);
-}
-
-void fcgi__request_input(fcgi_request *request, const fcgi_event *event) {
-  fcgi__request_stream *input =
-      event->type == FCGI_EVENT_DATA ? &request->data : &request->body;
-  if (fcgi__request_is_over(request) || input->flow != FCGI__INFLOW_OPEN)
-    return;
-  request->due.body = 0;
-  if (request->phase == FCGI__COLLECTING)
-    collect(request, &input->spool, event);
-  else
-    queue_input(request, &input->spool, event);
-}
-
-/* A collected body is as long as it is, where nobody has said so before. */
-static void measure(fcgi_request *request) {
-  uint64_t len = fcgi__spool_unread(&request->body.spool);
-  if (request->content_length < 0 && request->phase == FCGI__COLLECTING &&
-      len > 0)
-    request->content_length = (int64_t)len;
-}
-
-void fcgi__request_input_end(fcgi_request *request, const fcgi_event *event) {
-  fcgi__request_stream *input =
-      event->type == FCGI_EVENT_DATA_END ? &request->data : &request->body;
-  if (event->type == FCGI_EVENT_STDIN_END)
-    measure(request);
-  if (input->flow == FCGI__INFLOW_OPEN)
-    end_stream(request, input,
-               event->truncated ? FCGI__INFLOW_SHORT : FCGI__INFLOW_WHOLE);
-  if (request->phase > FCGI__COLLECTING && request->phase < FCGI__ENDED)
-    fcgi__ready_notify(request->connection->server, request, event->type);
-  else if (request->phase == FCGI__COLLECTING &&
-           !fcgi__request_takes_input(request))
-    fcgi__request_dispatch(request);
-}
-
 void fcgi__request_abort(fcgi_request *request, fcgi_abort_reason reason) {
   fcgi_server *server = request->connection->server;
   if (request->kept)
@@ -215,7 +85,7 @@ void fcgi__request_abort(fcgi_request *request, fcgi_abort_reason reason) {
       &server->observer,
       (fcgi_metric)(FCGI_METRIC_ABORTS_RECORD + reason - FCGI_ABORT_RECORD), 1);
   request->aborted = reason;
-  cut_input(request);
+  fcgi__request_cut_input(request);
   if (request->phase == FCGI__COLLECTING) {
     fcgi__request_leave_collecting(request);
     fcgi__request_end(request, 0);
@@ -268,7 +138,7 @@ static void close_unseen(fcgi_request *request) {
 void fcgi__request_close(fcgi_request *request) {
   fcgi_server *server = request->connection->server;
   fcgi__request_observe_close(request);
-  cut_input(request);
+  fcgi__request_cut_input(request);
   fcgi__request_unlink(request);
   if (!request->kept) {
     request->params = NULL;
@@ -305,98 +175,6 @@ fcgi_abort_reason fcgi__request_reason(const fcgi_request *request) {
       atomic_load(&server->stop_wanted) == FCGI__ABORTING)
     return FCGI_ABORT_STOP;
   return request->aborted;
-}
-
-static long long until_of(const fcgi_request *request) {
-  return request->timeout_ms < 0 ? LLONG_MAX
-                                 : fcgi__now() + request->timeout_ms;
-}
-
-/* What reading means once everything held is read. */
-static ptrdiff_t end_of_input(const fcgi_request *request,
-                              const fcgi__request_stream *input) {
-  switch ((fcgi__inflow)input->flow) {
-  case FCGI__INFLOW_OPEN:
-    return fcgi__request_reason(request) == FCGI_ABORT_STOP ? FCGI_ERR_ABORTED
-                                                            : FCGI_ERR_AGAIN;
-  case FCGI__INFLOW_WHOLE:
-    return 0;
-  case FCGI__INFLOW_SHORT:
-    return FCGI_ERR_TRUNCATED;
-  case FCGI__INFLOW_CUT:
-    break;
-  }
-  return FCGI_ERR_ABORTED;
-}
-
-static void unpause(fcgi_request *request, const fcgi__spool *body) {
-  fcgi__connection *connection = request->connection;
-  if (fcgi__connection_is_paused(connection) &&
-      fcgi__spool_unread(body) <=
-          fcgi__connection_share(connection,
-                                 connection->server->config.input_window) /
-              2)
-    fcgi__connection_resume(connection);
-}
-
-static ptrdiff_t read_some(fcgi_request *request, int is_data, void *data,
-                           size_t len) {
-  fcgi__request_stream *input = is_data ? &request->data : &request->body;
-  ptrdiff_t got = fcgi__spool_read(&input->spool, data, len);
-  if (got > 0)
-    unpause(request, &input->spool);
-  return got ? got : end_of_input(request, input);
-}
-
-/* Before it waits for input, a request sends what it has written: the peer may
-   answer only that. The socket is looked at first, since nobody else need be
-   watching it. */
-static ptrdiff_t read_waiting(fcgi_request *request, int is_data, void *data,
-                              size_t len) {
-  fcgi__connection *connection = request->connection;
-  long long until = 0;
-  ptrdiff_t got = read_some(request, is_data, data, len);
-  while (got == FCGI_ERR_AGAIN) {
-    if (until == 0) {
-      fcgi__connection_receive(connection);
-      fcgi__connection_send(connection);
-      fcgi__connection_events(connection);
-      until = until_of(request);
-    } else if (request->timeout_ms == 0) {
-      break;
-    } else if (fcgi__connection_wait(connection, &request->read_wake, until)) {
-      return FCGI_ERR_TIMEOUT;
-    }
-    got = read_some(request, is_data, data, len);
-  }
-  return got;
-}
-
-static ptrdiff_t read_stream(fcgi_request *request, int is_data, void *data,
-                             size_t len) {
-  ptrdiff_t got;
-  if (len == 0)
-    return 0;
-  if (fcgi__request_is_other(request))
-    return FCGI_ERR_STATE;
-  fcgi__connection_lock(request->connection);
-  if (request->lateness)
-    got = FCGI_ERR_ABORTED;
-  else if (fcgi__request_is_over(request))
-    got = FCGI_ERR_STATE;
-  else
-    got = read_waiting(request, is_data, data, len);
-  fcgi__connection_unlock(request->connection);
-  return got;
-}
-
-ptrdiff_t fcgi_request_read(fcgi_request *request, void *data, size_t len) {
-  return read_stream(request, 0, data, len);
-}
-
-ptrdiff_t fcgi_request_read_data(fcgi_request *request, void *data,
-                                 size_t len) {
-  return read_stream(request, 1, data, len);
 }
 
 fcgi_abort_reason fcgi_request_aborted(fcgi_request *request) {
@@ -438,6 +216,48 @@ const char *fcgi_request_param(const fcgi_request *request, const char *name) {
 
 int64_t fcgi_request_content_length(const fcgi_request *request) {
   return request->content_length;
+}
+
+static fcgi__path_setting path_setting(const fcgi_server *server) {
+  return (fcgi__path_setting){server->config.root_path, server->cgi != NULL};
+}
+
+/* Two threads may ask at once: the first block stays. */
+int fcgi_request_path(fcgi_request *request, fcgi_path *out) {
+  fcgi_server *server = request->connection->server;
+  fcgi__path *block = atomic_load(&request->path), *other = NULL;
+  const fcgi__path_setting setting = path_setting(server);
+  int error;
+  if (block) {
+    *out = block->texts;
+    return 0;
+  }
+  error = fcgi__path_find(out, &block, request->params, &setting,
+                          &server->allocator);
+  if (block && !atomic_compare_exchange_strong(&request->path, &other, block)) {
+    *out = other->texts;
+    fcgi__free(&server->allocator, block);
+  }
+  return error;
+}
+
+const char *fcgi_request_raw_path(fcgi_request *request, size_t *len) {
+  fcgi__span raw = {NULL, 0}, uri = {NULL, 0};
+  fcgi_path path;
+  if (fcgi_request_path(request, &path) == 0) {
+    uri.data = fcgi_params_get(request->params, "REQUEST_URI", 11, &uri.len);
+    raw = fcgi__path_raw(uri, (fcgi__span){path.path, path.path_len},
+                         &request->connection->server->allocator);
+  }
+  *len = raw.len;
+  return raw.data;
+}
+
+const char *fcgi_request_script_filename(const fcgi_request *request,
+                                         size_t *len) {
+  fcgi__span file = fcgi__path_file(request->params);
+  *len = file.len;
+  return file.data;
 }
 
 static int64_t number_of(const fcgi_request *request, const char *name) {

@@ -169,9 +169,6 @@ void fcgi__request_look(fcgi_request *request);
 /* Write what the logs are still to have of it. */
 void fcgi__request_observe_close(fcgi_request *request);
 
-/* Answer a request for the status page or the ping path: 1; any other: 0. */
-int fcgi__status_answer(fcgi_request *request);
-
 /* It is no longer one whose body is being collected. */
 void fcgi__request_leave_collecting(fcgi_request *request);
 
@@ -180,6 +177,11 @@ void fcgi__request_answer_alone(fcgi_request *request, int status);
 
 /* Hand it to the program. */
 void fcgi__request_dispatch(fcgi_request *request);
+
+/* Its input begins: collected, of streams that are open. The rest of it never
+   comes. */
+void fcgi__request_begin_input(fcgi_request *request);
+void fcgi__request_cut_input(fcgi_request *request);
 
 /* What a session's events do to it. */
 void fcgi__request_input(fcgi_request *request, const fcgi_event *event);

@@ -25,7 +25,7 @@
 #include "server/overdue.h"
 #include "server/parting.h"
 #include "server/request.h"
-#include "server/retire.h"
+#include "server/service.h"
 #include "server/spare.h"
 #include <fastcgi/server.h>
 #include <pthread.h>
@@ -55,7 +55,7 @@ struct fcgi_server {
   atomic_int ready;                   /* 1: our starter was told READY=1. */
   atomic_int begun;                   /* 1: all has begun that begins with the
                                          first wait. */
-  fcgi__retire retire;                /* After how many requests we go. */
+  fcgi__service service;              /* After how many requests we go. */
   fcgi__gather gather;                /* Answers that leave together. */
   fcgi__orphan orphan;                /* Who started us. */
   fcgi__lifeline lifeline;            /* Where it asks us to stop. */
@@ -122,16 +122,6 @@ static inline int fcgi__request_is_other(const fcgi_request *request) {
 
 /* Answer the request of a CGI start, once: 0, or an error with a message. */
 int fcgi__server_answer_cgi(fcgi_server *server);
-
-/* The server is about to wait: what begins with its first wait begins, and our
-   starter hears that it is alive. Returns by when it must wait no longer,
-   LLONG_MAX mostly. */
-long long fcgi__server_waiting(fcgi_server *server);
-/* Our starter hears that it stops. */
-void fcgi__server_stopping(fcgi_server *server);
-/* Tell it `what`, bits of parent/notify.h, now or when there is room: 0, or -1
-   where nobody listens. */
-int fcgi__server_tell(fcgi_server *server, unsigned what);
 
 /* Says so: FCGI_ERR_STATE. */
 int fcgi__server_refuse_fork(fcgi_server *server);
@@ -214,9 +204,6 @@ void fcgi__server_doubt(fcgi_server *server);
 /* 1 when there was a connection to accept. */
 int fcgi__accept_one(fcgi_server *server, fcgi__listener *listener);
 
-/* Carries out a stop that was asked for; `own` is 1 in a thread that takes
-   events, which may have been woken for a connection. */
-void fcgi__stop_carry_out(fcgi_server *server, int own);
 /* Serve what the poller has to report now, without waiting; take no events.
    Listeners only with `accept`. */
 void fcgi__server_serve_waiting(fcgi_server *server, int accept);
@@ -224,7 +211,6 @@ void fcgi__server_serve_waiting(fcgi_server *server, int accept);
 void fcgi__server_each_connection(fcgi_server *server,
                                   void (*visit)(fcgi__connection *, void *),
                                   void *data);
-/* settings.c */
 
 /* The configuration that applies into `out`, and what the program has said
    into `asked`: 0, or FCGI_ERR_INVALID. Texts are lent. */

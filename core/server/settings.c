@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /* The configuration that applies: what the program says, else what the
-   environment says, else the default. */
+   environment says, else the default. And the roles that are served. */
 #include "base/config.h"
 #include "options/config.h"
 #include "server/server.h"
+#include <errno.h>
 #include <fastcgi/error.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 enum {
   SPARE_FILES = 32,       /* Descriptors left to the program. */
@@ -120,7 +123,7 @@ void fcgi__server_settings_keep(fcgi_server *server) {
   config->status_path = copy_path(config->status_path, server->status_path);
   config->ping_path = copy_path(config->ping_path, server->ping_path);
   copy_root(config, server->root_path);
-  fcgi__retire_fill(server);
+  fcgi__service_limit(server);
 }
 
 static void tell(void *server, const char *line) {
@@ -133,14 +136,93 @@ void fcgi__server_settings_tell(fcgi_server *server,
   fcgi__server_config_fill(&again, tell, server);
 }
 
-void fcgi_server_set_tracer(fcgi_server *server, fcgi_trace_fn tracer,
-                            void *user_data) {
-  if (server->config.slow_log_ms <= 0)
-    return;
-  atomic_store(&server->tracer_data, user_data);
-  atomic_store(&server->tracer, tracer);
+/* 0, or errno: no files can be made there. */
+static int check_directory(const char *path) {
+  struct stat found;
+  if (stat(path, &found) != 0)
+    return errno;
+  if (!S_ISDIR(found.st_mode))
+    return ENOTDIR;
+  return access(path, W_OK | X_OK) == 0 ? 0 : errno;
 }
 
-void *fcgi_server_tracer_data(fcgi_server *server) {
-  return atomic_load(&server->tracer_data);
+int fcgi__server_check_temp(fcgi_server *server) {
+  int problem = check_directory(server->temp_dir);
+  if (!problem || server->listener_count > 0)
+    return 0;
+  snprintf(server->message, sizeof server->message,
+           "no long body can be kept in %s \"%.200s\": %s; %s",
+           server->temp_named ? "temp_dir" : "the temporary directory",
+           server->temp_dir, strerror(problem),
+           "name a directory that this user can write to");
+  if (server->temp_named) {
+    errno = problem;
+    return FCGI_ERR_SYSTEM;
+  }
+  fcgi__server_log(server, FCGI_LOG_WARNING, "%s", server->message);
+  server->message[0] = '\0';
+  return 0;
+}
+
+static int is_standard(const fcgi_role_spec *role) {
+  static const fcgi_role_spec standard[] = {FCGI_ROLE_SPECS};
+  for (size_t i = 0; i < sizeof standard / sizeof *standard; i++)
+    if (standard[i].number == role->number)
+      return standard[i].streams == role->streams;
+  return 1;
+}
+
+static int is_role(const fcgi_role_spec *role) {
+  return role->number != 0 && role->name && *role->name &&
+         role->streams >= FCGI_STREAMS_NONE &&
+         role->streams <= FCGI_STREAMS_STDIN_DATA && is_standard(role);
+}
+
+static int check_roles(const fcgi_role_spec *roles, size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    if (!is_role(&roles[i]))
+      return FCGI_ERR_INVALID;
+    for (size_t j = 0; j < i; j++)
+      if (roles[j].number == roles[i].number ||
+          strcmp(roles[j].name, roles[i].name) == 0)
+        return FCGI_ERR_INVALID;
+  }
+  return count > 0 ? 0 : FCGI_ERR_INVALID;
+}
+
+/* One allocation holds the list and then the names. */
+static fcgi_role_spec *copy_roles(const fcgi_allocator *allocator,
+                                  const fcgi_role_spec *roles, size_t count) {
+  size_t size = count * sizeof *roles;
+  for (size_t i = 0; i < count; i++)
+    size += strlen(roles[i].name) + 1;
+  fcgi_role_spec *made = fcgi__realloc(allocator, NULL, size);
+  char *name = made ? (char *)(made + count) : NULL;
+  for (size_t i = 0; made && i < count; i++) {
+    made[i] = roles[i];
+    made[i].name = strcpy(name, roles[i].name);
+    name += strlen(name) + 1;
+  }
+  return made;
+}
+
+int fcgi_server_set_roles(fcgi_server *server, const fcgi_role_spec *roles,
+                          size_t count) {
+  int error = check_roles(roles, count);
+  fcgi_role_spec *made;
+  if (error)
+    return error;
+  if (fcgi_server_forked(server))
+    return fcgi__server_refuse_fork(server);
+  /* Sessions are lent the list, and requests name what is in it. */
+  if (atomic_load(&server->segment_count) > 0)
+    return FCGI_ERR_STATE;
+  made = copy_roles(&server->allocator, roles, count);
+  if (!made)
+    return FCGI_ERR_NOMEM;
+  fcgi__free(&server->allocator, server->roles);
+  server->roles = made;
+  server->session_config.roles = made;
+  server->session_config.role_count = count;
+  return 0;
 }

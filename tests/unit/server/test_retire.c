@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A process that has served as many requests as it may. */
-#include "server/retire.h"
 #include "server/server.h"
+#include "server/service.h"
 #include "support/serving.h"
 
 #include <fastcgi/error.h>
@@ -75,7 +75,7 @@ static void test_wrong_environment_is_ignored(void **state) {
         "from 0\n",
         wrong[i]);
     assert_string_equal(lines_text(&f->log), expected);
-    assert_int_equal(f->server->retire.on, 0);
+    assert_int_equal(f->server->service.on, 0);
   }
 }
 
@@ -85,7 +85,7 @@ static void test_no_limit(void **state) {
   for (size_t i = 0; i < sizeof none / sizeof *none; i++) {
     setenv(after, none[i], 1);
     serving_restart(f);
-    assert_int_equal(f->server->retire.on, 0);
+    assert_int_equal(f->server->service.on, 0);
     answer_one(f);
     answer_one(f);
   }
@@ -98,7 +98,7 @@ static void test_jitter_spreads(void **state) {
   setenv(jitter, "50", 1);
   for (int i = 0; i < 40; i++) {
     serving_restart(f);
-    long long left = atomic_load(&f->server->retire.left);
+    long long left = atomic_load(&f->server->service.left);
     assert_in_range(left, 100, 150);
     least = left < least ? left : least;
     most = left > most ? left : most;
@@ -107,7 +107,7 @@ static void test_jitter_spreads(void **state) {
   assert_true(most - least > 10);
   f->config.max_requests = f->config.max_requests_jitter = UINT64_MAX;
   serving_restart(f);
-  assert_int_equal(f->server->retire.on, 0);
+  assert_int_equal(f->server->service.on, 0);
 }
 
 /* A supervisor of ours starts another process first: it is asked once, and

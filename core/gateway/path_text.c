@@ -3,8 +3,8 @@
    they have them, else of a block that the request owns. */
 #include "base/alloc.h"
 #include "gateway/path.h"
-#include "server/server.h"
 #include <fastcgi/error.h>
+#include <string.h>
 
 static fcgi__span copy(char *to, fcgi__span a, fcgi__span b) {
   if (a.len)
@@ -117,46 +117,4 @@ fcgi__span fcgi__path_raw(fcgi__span uri, fcgi__span path,
   if (decoded != small)
     fcgi__free(allocator, decoded);
   return good && raw.len ? raw : (fcgi__span){NULL, 0};
-}
-
-fcgi__path_setting fcgi__path_setting_of(const fcgi_server *server) {
-  return (fcgi__path_setting){server->config.root_path, server->cgi != NULL};
-}
-
-/* Two threads may ask at once: the first block stays. */
-int fcgi_request_path(fcgi_request *request, fcgi_path *out) {
-  fcgi_server *server = request->connection->server;
-  fcgi__path *block = atomic_load(&request->path), *other = NULL;
-  const fcgi__path_setting setting = fcgi__path_setting_of(server);
-  int error;
-  if (block) {
-    *out = block->texts;
-    return 0;
-  }
-  error = fcgi__path_find(out, &block, request->params, &setting,
-                          &server->allocator);
-  if (block && !atomic_compare_exchange_strong(&request->path, &other, block)) {
-    *out = other->texts;
-    fcgi__free(&server->allocator, block);
-  }
-  return error;
-}
-
-const char *fcgi_request_raw_path(fcgi_request *request, size_t *len) {
-  fcgi__span raw = {NULL, 0}, uri = {NULL, 0};
-  fcgi_path path;
-  if (fcgi_request_path(request, &path) == 0) {
-    uri.data = fcgi_params_get(request->params, "REQUEST_URI", 11, &uri.len);
-    raw = fcgi__path_raw(uri, (fcgi__span){path.path, path.path_len},
-                         &request->connection->server->allocator);
-  }
-  *len = raw.len;
-  return raw.data;
-}
-
-const char *fcgi_request_script_filename(const fcgi_request *request,
-                                         size_t *len) {
-  fcgi__span file = fcgi__path_file(request->params);
-  *len = file.len;
-  return file.data;
 }
