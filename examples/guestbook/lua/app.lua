@@ -42,7 +42,7 @@ local function select_rows(database, query)
   end
   local rows = {}
   local row = cursor:fetch({}, "a")
-  while row do
+  while row and next(row) do -- LuaSQL 2.8.1 gives {} where there is no row.
     rows[#rows + 1] = row
     row = cursor:fetch({}, "a")
   end
