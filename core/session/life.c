@@ -146,8 +146,8 @@ void fcgi__session_params_end(fcgi_session *session, fcgi__exchange *exchange) {
     return;
   }
   if (exchange->spec->streams == FCGI_STREAMS_STDIN_DATA)
-    exchange->data.promised =
-        fcgi_params_number(&exchange->params, "FCGI_DATA_LENGTH", 16);
+    exchange->data.promised = fcgi__params_known_number(
+        &exchange->params, FCGI__NAME_FCGI_DATA_LENGTH);
   exchange->announced = 1;
   fcgi__session_emit(session, FCGI_EVENT_REQUEST, exchange);
 }

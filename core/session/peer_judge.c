@@ -107,12 +107,12 @@ void fcgi__peer_begin_record(fcgi_peer *peer) {
 }
 
 static int values_full(const fcgi_peer *peer) {
-  return peer->values.entries.len / sizeof(fcgi__entry) >= peer->limits.pairs;
+  return fcgi__entry_count(&peer->values.entries) >= peer->limits.pairs;
 }
 
 static void values_content(fcgi_peer *peer, const uint8_t *data, size_t len) {
   int error = fcgi__params_feed(&peer->values, &peer->allocator, &peer->limits,
-                                data, len);
+                                NULL, data, len);
   if (error == FCGI_ERR_PROTOCOL)
     refuse(peer, "a GET_VALUES_RESULT with a NUL in a name or value");
   else if (error == FCGI_ERR_LIMIT && values_full(peer))

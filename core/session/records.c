@@ -51,7 +51,7 @@ static void params_content(fcgi_session *session, const uint8_t *data,
   if (!exchange || exchange->input != FCGI__INPUT_PARAMS || exchange->refused)
     return;
   error = fcgi__params_feed(&exchange->params, &session->allocator,
-                            &session->limits, data, len);
+                            &session->limits, &session->names, data, len);
   fcgi__session_count(session, exchange);
   /* One alone is held to its own limits. */
   if (!error && (session->full ||

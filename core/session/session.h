@@ -57,6 +57,7 @@ struct fcgi_session {
   uint8_t begin[8];                 /* BEGIN_REQUEST's body. */
   uint16_t content_left;            /* Of the record. */
   fcgi__values values;              /* GET_VALUES's body. */
+  fcgi__name_order names;           /* Of parameters, as they came. */
   fcgi__exchange *current;          /* The record's; NULL: ignore it. */
   fcgi__table table;                /* Open exchanges by id. */
   fcgi__exchange *all;              /* The same as a list. */

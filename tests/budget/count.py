@@ -6,7 +6,8 @@
 
 A run with many requests minus one with few, over the difference, leaves out
 what a program does once. Requests come one at a time on one kept connection, or
-64 in flight on it, 27 parameters each, as nginx sends them.
+64 in flight on it, 27 parameters each, as nginx sends them. For the names that end
+in -varied they differ from one to the next, as varied.py makes them.
 """
 
 import json
@@ -22,13 +23,20 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+from budget.varied import records, varied  # noqa: E402
+
 SOURCE = HERE.parents[1]
 RELEASE = Path(os.environ.get("FASTCGI_RELEASE", SOURCE / "build" / "release"))
 CC = os.environ.get("FASTCGI_CC", "cc")
 BUDGETS = HERE / "budgets.json"
 FEW, MANY = 200, 1200
+END_REQUEST = 3
 PATIENCE = 600  # Seconds; valgrind is slow, and the machine may be busy.
 NAMES = ("session", "server", "multiplexed", "python", "handler", "lua", "libfcgi")
+VARIED = ("session", "server", "python", "lua")
+NAMES += tuple(f"{name}-varied" for name in VARIED)
 APPLICATION = """
 import atexit, os
 atexit.register(os._exit, 0)  # Tidying up follows addresses, which no run shares.
@@ -66,10 +74,10 @@ def collected(folder: Path, name: str) -> int:
     return int(found[1])
 
 
-def capture(folder: Path) -> Path:
-    """The bytes of one request of `fcgi bench`, in a file."""
-    path = folder / "request"
+def capture(folder: Path) -> bytes:
+    """The bytes of one request of `fcgi bench`."""
     address = folder / "capture.sock"
+    address.unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(address))
         listener.listen()
@@ -78,8 +86,7 @@ def capture(folder: Path) -> Path:
         with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
             client, _ = listener.accept()
             with client:
-                path.write_bytes(client.recv(65536))
-    return path
+                return client.recv(65536)
 
 
 def compiled(folder: Path, name: str, *words: object) -> Path:
@@ -89,14 +96,16 @@ def compiled(folder: Path, name: str, *words: object) -> Path:
     return out
 
 
-def count_session(folder: Path) -> float:
-    request = capture(folder)
+def count_session(folder: Path, name: str) -> float:
+    one = capture(folder)
+    request = folder / "request"
+    request.write_bytes(b"".join(varied(one)) if name.endswith("-varied") else one)
     program = compiled(folder, "session", RELEASE / "core/libfastcgi.a", "-lpthread")
     totals = []
     for count in (FEW, MANY):
-        name = f"session-{count}"
-        subprocess.run([*callgrind(folder, name), program, request, str(count)], check=True)
-        totals.append(collected(folder, name))
+        run = f"{name}-{count}"
+        subprocess.run([*callgrind(folder, run), program, request, str(count)], check=True)
+        totals.append(collected(folder, run))
     return (totals[1] - totals[0]) / (MANY - FEW)
 
 
@@ -113,8 +122,29 @@ def wait(path: Path, server: subprocess.Popen) -> None:
     raise AssertionError(f"{server.args} does not serve")
 
 
+def ask(path: Path, requests: list[bytes], count: int) -> None:
+    """Send them one after another, each once the one before is answered."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(PATIENCE)
+        client.connect(str(path))
+        for at in range(count):
+            client.sendall(requests[at % len(requests)])
+            answer = b""
+            while not any(kind == END_REQUEST for kind, _, _ in records(answer)):
+                part = client.recv(65536)
+                assert part, f"request {at} was not answered"
+                answer += part
+
+
+def bench(path: Path, in_flight: int, count: int) -> None:
+    words = [RELEASE / "tools/fcgi", "bench", f"unix:{path}"]
+    words += ["-c", "1", "-m", str(in_flight), "-n", str(count)]
+    subprocess.run(words, check=True, stdout=subprocess.DEVNULL, timeout=PATIENCE)
+
+
 def count_server(folder: Path, name: str, command: list, in_flight: int = 1) -> float:
     """A server that is asked over a socket and then stopped; both counts at once."""
+    requests = varied(capture(folder)) if name.endswith("-varied") else []
 
     def total(count: int) -> int:
         path = folder / f"{name}-{count}.sock"
@@ -123,9 +153,10 @@ def count_server(folder: Path, name: str, command: list, in_flight: int = 1) -> 
         with subprocess.Popen(traced, env=environment(), cwd=folder) as server:
             try:
                 wait(path, server)
-                bench = [RELEASE / "tools/fcgi", "bench", f"unix:{path}"]
-                bench += ["-c", "1", "-m", str(in_flight), "-n", str(count)]
-                subprocess.run(bench, check=True, stdout=subprocess.DEVNULL, timeout=PATIENCE)
+                if requests:
+                    ask(path, requests, count)
+                else:
+                    bench(path, in_flight, count)
             finally:
                 server.terminate()
                 server.wait(PATIENCE)
@@ -152,13 +183,14 @@ def count_all(names: tuple[str, ...] = ()) -> dict[str, int]:
         }
         found = {}
         for name in names or NAMES:
-            if name == "session":
-                found[name] = round(count_session(folder))
+            what = name.removesuffix("-varied")
+            if what == "session":
+                found[name] = round(count_session(folder, name))
                 continue
             if name == "libfcgi":
                 servers[name] = [compiled(folder, name, "-lfcgi"), "{path}"]
             in_flight = 64 if name == "multiplexed" else 1
-            found[name] = round(count_server(folder, name, servers[name], in_flight))
+            found[name] = round(count_server(folder, name, servers[what], in_flight))
         return found
 
 

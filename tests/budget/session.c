@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* session FILE COUNT: feeds one request's bytes to a session COUNT times and
-   answers each, all in memory. */
+/* session FILE COUNT: feeds the requests of a file to a session, one after
+   another and again from the first, COUNT in all, and answers each, all in
+   memory. A request ends with the end of its STDIN. */
+#include <fastcgi/record.h>
 #include <fastcgi/session.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { MOST_REQUESTS = 64 };
 
 static const char answer[] = "Status: 200\r\nContent-Type: text/plain\r\n"
                              "Content-Length: 6\r\n\r\nHello\n";
@@ -46,20 +50,43 @@ static int serve(fcgi_session *session, const char *bytes, size_t len) {
   return closed && sent >= 8 + sizeof answer - 1 + 8 + 16;
 }
 
+/* The bytes of the request at `bytes`. */
+static size_t size_of(const char *bytes, size_t len) {
+  fcgi_record record = {.type = 0};
+  size_t at = 0;
+  while (at + FCGI_RECORD_HEADER <= len &&
+         (record.type != FCGI_RECORD_STDIN || record.content_len > 0)) {
+    fcgi_record_decode(&record, (const uint8_t *)bytes + at);
+    at += FCGI_RECORD_HEADER + record.content_len + record.padding_len;
+  }
+  return at;
+}
+
+static size_t split(const char *bytes, size_t len, size_t *sizes) {
+  size_t at = 0, count = 0;
+  while (at < len && count < MOST_REQUESTS)
+    at += sizes[count++] = size_of(bytes + at, len - at);
+  return at == len ? count : 0;
+}
+
 int main(int argc, char **argv) {
   static char bytes[65536];
   FILE *file = argc == 3 ? fopen(argv[1], "rb") : NULL;
-  size_t len = file ? fread(bytes, 1, sizeof bytes, file) : 0;
-  long count = argc == 3 ? atol(argv[2]) : 0;
+  size_t len = file ? fread(bytes, 1, sizeof bytes, file) : 0, at = 0;
+  size_t sizes[MOST_REQUESTS], requests = split(bytes, len, sizes);
+  size_t count = argc == 3 ? (size_t)atol(argv[2]) : 0;
   fcgi_session *session;
-  if (len == 0 || fcgi_session_new(&session, NULL) != 0)
+  if (requests == 0 || fcgi_session_new(&session, NULL) != 0)
     return 1;
   fclose(file);
-  for (long i = 0; i < count; i++)
-    if (!serve(session, bytes, len)) {
-      fprintf(stderr, "request %ld was not answered\n", i);
+  for (size_t i = 0; i < count; i++) {
+    at = i % requests ? at : 0;
+    if (!serve(session, bytes + at, sizes[i % requests])) {
+      fprintf(stderr, "request %zu was not answered\n", i);
       return 1;
     }
+    at += sizes[i % requests];
+  }
   fcgi_session_free(session);
   return 0;
 }

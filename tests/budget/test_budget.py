@@ -14,10 +14,11 @@ import functools
 import json
 
 import pytest
-from budget.count import BUDGETS, NAMES, count_all, toolchain
+from budget.count import BUDGETS, NAMES, VARIED, count_all, toolchain
 
 SAME, OTHER = 0.03, 0.35  # Tolerance with the toolchain of the file, and another.
 MOST_OF_LIBFCGI = 0.505  # Half, but for what compilers differ in.
+MOST_OF_SAME = 1.15  # Where headers vary, of what they cost where they do not.
 KEPT = json.loads(BUDGETS.read_text())
 
 
@@ -45,3 +46,9 @@ def test_instructions(path: str, tolerance: float):
 def test_session_takes_half_of_libfcgi():
     ratio = counted("session") / counted("libfcgi")
     assert ratio <= MOST_OF_LIBFCGI, f"{ratio:.2f} of libfcgi's instructions"
+
+
+@pytest.mark.parametrize("path", [name for name in VARIED if name != "python"])
+def test_headers_may_vary(path: str):
+    ratio = counted(f"{path}-varied") / counted(path)
+    assert ratio <= MOST_OF_SAME, f"{path}: {ratio:.2f} times the instructions of equal headers"

@@ -7,6 +7,7 @@ What the fuzzers find is kept beside them under names of its own.
 """
 
 import hashlib
+import random
 import struct
 import sys
 from collections.abc import Iterator
@@ -30,6 +31,8 @@ JOINT = {"begin": 0, "params_end": 1, "to_session": 2, "answer": 3, "end": 4, "t
 JOINT |= {"param": 8, "abort": 12, "get_values": 13, "complain": 14, "lend": 15, "file": 17}
 ROLES = [1, 2, 3, 9, 10, 77]
 STREAMS = {5: (6, 7), 8: (10, 11)}
+# Lengths of values for fuzz_params.c, whose 199 has a NUL and 255 is long.
+LENGTHS = (0, 0, 1, 4, 5, 9, 20, 60, 127, 128, 150, 198, 201, 255)
 IDS = [1, 2, 3, 0, 17, 256, 1000, 65535]
 STATUSES = {b"complete": 0, b"cant_mpx": 1, b"overloaded": 2, b"unknown_role": 3}
 
@@ -137,9 +140,27 @@ def seeds(case: Case) -> dict[str, bytes]:
     found = {f"session/{name}": bytes([option, 7, 199]) + sent}
     if params := params_of(sent):
         found[f"pairs/{name}"] = b"\x03" + params
+        found[f"params/{name}"] = bytes([0, 7]) + params
     found[f"peer/{name}"] = bytes([7, 99]) + talk(case, sent)
     found[f"pairing/{name}"] = bytes([0, 99]) + conversation(sent)
     return {path: data for path, data in found.items() if len(data) <= MOST}
+
+
+def scripts() -> Iterator[bytes]:
+    """For fuzz_params.c: names of every kind, values of every length, all options."""
+    chance = random.Random(1)
+    for option in range(1, 32, 2):
+        kinds = (range(1, 30), range(1, 256), range(126, 240))
+        for names in kinds:
+            size = chance.choice((3, 27, 90, 400))
+            pairs = [(chance.choice(names), chance.choice(LENGTHS)) for _ in range(size)]
+            yield bytes([option, chance.randrange(256)]) + bytes(sum(pairs, ()))
+    for size in (27, 254, 255, 256, 300):  # Each name once, then again.
+        yield bytes([1, 99]) + b"".join(bytes([1 + at % 100, 9]) for at in range(size))
+    usual = b"".join(bytes([at, at]) for at in range(1, 28))
+    yield bytes([1, 31]) + usual
+    yield bytes([1, 31]) + usual + bytes([40, 199])
+    yield bytes([1, 31]) + usual + bytes([255, 3]) + usual
 
 
 def wanted() -> dict[str, bytes]:
@@ -149,6 +170,8 @@ def wanted() -> dict[str, bytes]:
         for path, data in seeds(case).items():
             key = hashlib.sha256(path.split("/")[0].encode() + data).digest()
             found.setdefault(key, (path, data))
+    for at, data in enumerate(scripts()):
+        found[data] = (f"params/case-script-{at:02}", data)
     return dict(found.values())
 
 

@@ -323,9 +323,9 @@ static void feed(fcgi_params *params, const char *sent) {
     assert_true(name < 128 && value < 128);
     memcpy(pair + 2, sent, name);
     memcpy(pair + 2 + name, equals + 1, value);
-    assert_int_equal(
-        fcgi__params_feed(params, &allocator, &limits, pair, 2 + name + value),
-        0);
+    assert_int_equal(fcgi__params_feed(params, &allocator, &limits, NULL, pair,
+                                       2 + name + value),
+                     0);
   }
   assert_int_equal(fcgi__params_finish(params, &allocator), 0);
 }

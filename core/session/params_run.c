@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: MIT */
+/* Pairs that lie whole in the input, in one copy of it. A session spends most
+   of its time here, so one loop has the usual pair alone, whose lengths have a
+   byte each and whose name is the one that came there before: it calls no
+   function. What may be wrong is left to the decoder of params_feed.c, which
+   takes any bytes: pairs that are cut, names without a byte, what may break a
+   limit, NULs in texts, more entries than `last` can tell. */
+#include "session/names_find.h"
+#include "session/params.h"
+#include <fastcgi/error.h>
+
+enum { BLOCK = 32, BLOCKS = 63 }; /* Bytes at once; four bytes count them. */
+
+/* The sum of the bytes of a word is below 2^16. */
+static size_t sum_of_bytes(uint64_t word) {
+  const uint64_t odd = 0x00ff00ff00ff00ffu;
+  word = (word & odd) + (word >> 8 & odd);
+  return (size_t)(word * 0x0001000100010001u >> 48);
+}
+
+/* The NULs among them. Compilers make vectors of the inner loop. */
+static size_t count_zeros(const uint8_t *data, size_t len) {
+  size_t zeros = 0;
+  while (len >= BLOCK) {
+    uint8_t found[BLOCK] = {0};
+    const uint8_t *end =
+        data + (len < BLOCK * BLOCKS ? len & ~(BLOCK - 1u) : BLOCK * BLOCKS);
+    len -= (size_t)(end - data);
+    for (; data < end; data += BLOCK)
+      for (size_t i = 0; i < BLOCK; i++)
+        found[i] = (uint8_t)(found[i] + (data[i] == 0));
+    zeros +=
+        sum_of_bytes(fcgi__eight_at(found) + fcgi__eight_at(found + 8) +
+                     fcgi__eight_at(found + 16) + fcgi__eight_at(found + 24));
+  }
+  for (size_t i = 0; i < len; i++)
+    zeros += data[i] == 0;
+  return zeros;
+}
+
+/* A run over the pairs of a record. */
+typedef struct run {
+  fcgi_params *params;               /* Where they go. */
+  const fcgi__params_limits *limits; /* As configured. */
+  fcgi__name_order *order;           /* What is guessed. */
+  size_t at;                         /* Where in the bytes the next pair is. */
+  size_t end;                        /* Where they end. */
+  size_t count;                      /* Entries that there are. */
+  size_t most;                       /* Entries that there is room for. */
+  size_t number;                     /* Of the known name that came last. */
+  size_t lengths;                    /* Bytes of lengths in what was taken. */
+  size_t zeros;                      /* Those of them that are NUL. */
+} run;
+
+/* Take pairs as long as they are usual. What ends a value is the first byte of
+   the next pair, once its lengths are known. A function of its own keeps what
+   the loop needs in registers. */
+__attribute__((noinline)) static void take_usual(run *r) {
+  uint8_t *const bytes = r->params->bytes.data, *const last = r->params->last;
+  uint8_t *const after = r->order->after, *const end = bytes + r->end;
+  fcgi__entry *entry = fcgi__entries(&r->params->entries) + r->count;
+  uint8_t *at = bytes + r->at;
+  size_t count = r->count, zeros = 0, before = r->number;
+  size_t number = after[before];
+  while (count < r->most && at + 2 <= end) {
+    const fcgi__name *known = &fcgi__names[number];
+    size_t name_len = at[0], value_len = at[1];
+    uint8_t *value = at + 2 + name_len, *next = value + value_len;
+    *entry = (fcgi__entry){known->place,
+                           {(uint32_t)(value - bytes), (uint32_t)value_len}};
+    if (((name_len | value_len) & 0x80) || next > end)
+      break;
+    if (!fcgi__name_is(known, at + 2, name_len)) {
+      number = fcgi__name_likely(at + 2, name_len);
+      known = &fcgi__names[number];
+      if (!fcgi__name_is(known, at + 2, name_len))
+        break;
+      after[before] = (uint8_t)number;
+      entry->name = known->place;
+    }
+    if (last[number])
+      break;
+    last[number] = (uint8_t)++count;
+    before = number;
+    number = after[number];
+    zeros += value_len == 0;
+    *at = 0;
+    at = next;
+    entry++;
+  }
+  r->number = before;
+  r->lengths += 2 * (count - r->count);
+  r->zeros += zeros;
+  r->at = (size_t)(at - bytes);
+  r->count = count;
+}
+
+/* A name that nobody knows moves one byte to the left, over a length, which
+   makes room for its NUL. */
+static fcgi__place move_name(fcgi_params *params, size_t name, size_t len) {
+  uint8_t *text = params->bytes.data + name;
+  memmove(text - 1, text, len);
+  text[len - 1] = 0;
+  params->unknown++;
+  return (fcgi__place){(uint32_t)name - 1, (uint32_t)len};
+}
+
+/* The name is not the one guessed. */
+static fcgi__place look_up(run *r, size_t name, size_t len) {
+  fcgi_params *params = r->params;
+  unsigned number = fcgi__name_find(params->bytes.data + name, len);
+  if (!number)
+    return move_name(params, name, len);
+  r->order->after[r->number] = (uint8_t)number;
+  r->number = number;
+  params->repeated |= params->last[number] > 0;
+  params->last[number] = (uint8_t)(r->count + 1);
+  return fcgi__names[number].place;
+}
+
+/* Take a pair of any lengths and any name; 0 when it is not whole. */
+static int take_other(run *r) {
+  fcgi_params *params = r->params;
+  const uint8_t *pair = params->bytes.data + r->at;
+  fcgi__entry *entry = fcgi__entries(&params->entries) + r->count;
+  fcgi__pair_lengths len;
+  size_t size = fcgi__pair_peek(pair, r->end - r->at, &len);
+  size_t name = r->at + size, value = name + len.name;
+  if (size == 0 || len.name == 0)
+    return 0;
+  for (size_t i = 0; i < size; i++)
+    r->zeros += pair[i] == 0;
+  params->bytes.data[r->at] = 0;
+  r->lengths += size;
+  r->at = value + len.value;
+  if (fcgi__params_drop(r->limits, params->bytes.data + name, len.name))
+    return 1;
+  entry->name = look_up(r, name, len.name);
+  entry->value = (fcgi__place){(uint32_t)value, len.value};
+  r->count++;
+  return 1;
+}
+
+static size_t smaller(size_t a, size_t b) {
+  return a < b ? a : b;
+}
+
+/* Take all for which there is room, or can be made. */
+static int take_all(run *r, const fcgi_allocator *allocator) {
+  const size_t most = smaller(r->limits->pairs, FCGI__MAPPED);
+  fcgi__buffer *entries = &r->params->entries;
+  do {
+    if (r->count == r->most) {
+      if (r->count >= most)
+        break;
+      if (fcgi__params_reserve(r->params, allocator))
+        return FCGI_ERR_NOMEM;
+      r->most = smaller(entries->cap / sizeof(fcgi__entry), most);
+    }
+    take_usual(r);
+    entries->len = r->count * sizeof(fcgi__entry);
+  } while (r->at < r->end && (r->count == r->most || take_other(r)));
+  entries->len = r->count * sizeof(fcgi__entry);
+  return 0;
+}
+
+/* As it was with `count` entries: something is wrong with one behind them, and
+   params_feed.c finds out what. */
+static void undo(fcgi_params *params, size_t count) {
+  const fcgi__entry *entries = fcgi__entries(&params->entries);
+  params->entries.len = count * sizeof *entries;
+  params->repeated = 0;
+  params->unknown = 0;
+  memset(params->last, 0, sizeof params->last);
+  for (size_t i = 0; i < count; i++) {
+    unsigned number = fcgi__entry_number(&entries[i]);
+    params->unknown += number == 0;
+    params->repeated |= number && params->last[number];
+    params->last[number] = (uint8_t)(number ? i + 1 : 0);
+  }
+}
+
+/* Where everything in it is good, `r` has come to the end of what it took. */
+static int keep(const run *r, size_t start, size_t zeros) {
+  fcgi__buffer *bytes = &r->params->bytes;
+  if (r->at == start || zeros != r->zeros)
+    return 0;
+  bytes->data[r->at] = 0;
+  bytes->len = r->at + 1;
+  r->params->total += r->at - start - r->lengths;
+  return 1;
+}
+
+int fcgi__params_run(fcgi_params *params, const fcgi_allocator *allocator,
+                     const fcgi__params_limits *limits, fcgi__name_order *order,
+                     const uint8_t **data, size_t *len) {
+  const size_t start = params->bytes.len;
+  const size_t count = fcgi__entry_count(&params->entries);
+  run r = {params, limits, order, start, start + *len, count, count, 0, 0, 0};
+  size_t zeros;
+  if (*len > limits->bytes - params->total || count >= FCGI__MAPPED)
+    return 0;
+  if (fcgi__buffer_reserve(&params->bytes, allocator, *len + 1))
+    return FCGI_ERR_NOMEM;
+  memcpy(params->bytes.data + start, *data, *len);
+  if (count > 0)
+    r.number = fcgi__entry_number(fcgi__entries(&params->entries) + count - 1);
+  if (take_all(&r, allocator))
+    return FCGI_ERR_NOMEM;
+  zeros = count_zeros(*data, r.at - start);
+  if (!keep(&r, start, zeros)) {
+    undo(params, count);
+    return 0;
+  }
+  *data += r.at - start;
+  *len -= r.at - start;
+  return 0;
+}
