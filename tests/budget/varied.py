@@ -86,7 +86,9 @@ def another(found: list[tuple[str, str]], chance: random.Random) -> list[tuple[s
         if name[:5] == "HTTP_" and chance.randrange(LACKING.get(name, 10**6)) > 0
     ]
     client += [
-        (name, text(size, size)) for name, (one_in, size) in ADDED.items() if not chance.randrange(one_in)
+        (name, text(size, size))
+        for name, (one_in, size) in ADDED.items()
+        if not chance.randrange(one_in)
     ]
     chance.shuffle(client)
     return server + client
@@ -101,8 +103,6 @@ def varied(request: bytes) -> list[bytes]:
     for _ in range(COUNT):
         content = encoded(another(found, chance))
         params = struct.pack("!BBHHBx", 1, PARAMS, 1, len(content), 0) + content
-        ends = b"".join(
-            struct.pack("!BBHHBx", 1, kind, 1, 0, 0) for kind in (PARAMS, STDIN)
-        )
+        ends = b"".join(struct.pack("!BBHHBx", 1, kind, 1, 0, 0) for kind in (PARAMS, STDIN))
         requests.append(parts[0][2] + params + ends)
     return requests
