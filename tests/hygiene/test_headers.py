@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Each public header compiles alone, as C and C++, and beside libfcgi's."""
+"""Each public header compiles alone, as C and C++, and beside libfcgi's; contracts are short."""
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -44,6 +45,36 @@ def test_umbrella_includes_every_header():
         p.name for p in HEADERS if p.name not in ("fastcgi.h", "export.h") and p.name not in text
     ]
     assert missing == []
+
+
+# A comment right above an exported function, and the name of that.
+CONTRACT = re.compile(
+    r"(/\*(?:[^*]|\*(?!/))*\*/)\n(?:#define[^\n]*\n)?FCGI_EXPORT[^;]*?\b(fcgi_\w+)\(", re.M
+)
+MOST_LINES = 8
+# "Reads", and "Return" for two functions; no noun, such as "Bytes".
+VERB = re.compile(r"/\* (?!Bytes\b|This\b)([A-Z][a-z]+s|Return|Set|Copy)[ ,]")
+
+
+@pytest.mark.parametrize("header", HEADERS, ids=lambda path: path.name)
+def test_contracts_are_short_and_begin_with_what_the_function_does(header: Path):
+    found = CONTRACT.findall(header.read_text())
+    long = [name for text, name in found if text.count("\n") >= MOST_LINES]
+    odd = [f"{name}: {text[:40]}" for text, name in found if not VERB.match(text)]
+    assert (long, odd) == ([], [])
+
+
+def test_every_exported_function_has_a_contract():
+    """One comment may be that of two functions, which then follow each other."""
+    assert sum(len(CONTRACT.findall(header.read_text())) for header in HEADERS) > 100
+    bare = [
+        f"{header.name}: {line}"
+        for header in HEADERS
+        for block in header.read_text().split("\n\n")
+        for line in block.splitlines()
+        if line.startswith("FCGI_EXPORT") and "/*" not in block
+    ]
+    assert bare == []
 
 
 def test_compilers_reject_a_broken_header():

@@ -38,6 +38,14 @@ def test_address_and_signals(directory: Path, name: str, number: int):
     assert not path.exists(), "the socket that the program made is left behind"
 
 
+def test_a_program_of_one_call_takes_options_from_the_environment(directory: Path):
+    path = directory / "mode.sock"
+    env = {**os.environ, "FASTCGI_SOCKET_MODE": "606"}
+    with Process([EXAMPLES / "hello", f"unix:{path}"], directory / "mode.log", env=env) as app:
+        app.wait_for_address(f"unix:{path}")
+        assert path.stat().st_mode & 0o777 == 0o606
+
+
 def test_tcp_address(directory: Path):
     with socket.socket() as reserved:
         reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -28,12 +28,13 @@ typedef enum fcgi_error {
 #undef FCGI_ERROR_ENUM
 } fcgi_error;
 
-/* One sentence without a full stop for a code; "success" for 0 and more,
-   "unknown error" for a code not in the list. Static; any thread. */
+/* Returns one sentence without a full stop for a code: "success" for 0 and
+   more, "unknown error" for a code that is not in the list. Static; any
+   thread. */
 FCGI_EXPORT const char *fcgi_error_text(int code);
 
-/* The short name of a code, such as "NOMEM"; "OK" for 0 and more, "UNKNOWN"
-   for a code not in the list. Static; any thread. */
+/* Returns the short name of a code, such as "NOMEM": "OK" for 0 and more,
+   "UNKNOWN" for a code that is not in the list. Static; any thread. */
 FCGI_EXPORT const char *fcgi_error_name(int code);
 
 #endif

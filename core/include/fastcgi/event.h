@@ -11,8 +11,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* X(name, callback): the events. Their numbers never change: a new event is the
-   last. Which comes first is said where events are delivered. */
+/* X(name, callback): the events. Their numbers never change, and a new event
+   comes last in this list. The list does not say in which order events are
+   delivered. */
 #define FCGI_EVENT_MAP(X)                                                      \
   X(REQUEST, on_request)                                                       \
   X(STDIN, on_stdin)                                                           \
@@ -49,17 +50,19 @@ typedef enum fcgi_abort_reason {
 #undef FCGI_ABORT_ENUM
 } fcgi_abort_reason;
 
-/* The key of a reason, such as "record", as every language has it; NULL for
-   FCGI_ABORT_NONE, "unknown" for one of a later version. Static; any thread. */
+/* Returns the key of a reason, such as "record", which is the same in every
+   language: NULL for FCGI_ABORT_NONE, "unknown" for a reason of a later
+   version. Static; any thread. */
 FCGI_EXPORT const char *fcgi_abort_name(fcgi_abort_reason reason);
 
 /* One event of a session. Everything it points to is lent until the next call
    of next, feed or free on that session; params until the CLOSE event. */
 typedef struct fcgi_event {
-  fcgi_event_type type;
-  uint16_t id;                /* The request. */
+  fcgi_event_type type;       /* What has happened. */
+  uint16_t id;                /* Id of the request. */
   uint16_t role;              /* REQUEST: an fcgi_role or a custom number. */
-  const fcgi_role_spec *spec; /* REQUEST: its role; lent by the config. */
+  const fcgi_role_spec *spec; /* REQUEST: its role, lent by the
+                                 configuration. */
   int keep;                   /* REQUEST: 1 if the connection is kept. */
   int64_t content_length;     /* REQUEST: CONTENT_LENGTH, or -1 if not sent. */
   const fcgi_params *params;  /* REQUEST: the parameters; CLOSE with `refused`:
@@ -70,12 +73,13 @@ typedef struct fcgi_event {
   size_t len;                 /* STDIN, DATA, CLOSE: number of those bytes,
                                  never 0. */
   int truncated;              /* STDIN_END, DATA_END: 1 if CONTENT_LENGTH, or
-                                 FCGI_DATA_LENGTH, promised more. */
-  int excess;                 /* STDIN_END, DATA_END: 1 if bytes beyond it were
-                                 dropped. */
-  fcgi_abort_reason reason;   /* ABORT: why. */
-  int refused;                /* CLOSE: the HTTP status the session itself
-                                 answered with, else 0. No REQUEST came then. */
+                                 FCGI_DATA_LENGTH, promised more bytes. */
+  int excess;                 /* STDIN_END, DATA_END: 1 if more bytes came than
+                                 promised; they were dropped. */
+  fcgi_abort_reason reason;   /* ABORT: why the request is aborted. */
+  int refused;                /* CLOSE: the HTTP status that the session itself
+                                 has answered with, and then no REQUEST came;
+                                 else 0. */
   void *user_data;            /* What fcgi_session_set_user_data set. */
 } fcgi_event;
 

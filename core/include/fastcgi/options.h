@@ -66,20 +66,22 @@ typedef struct fcgi_option {
                            not. */
 } fcgi_option;
 
-/* Number `index` of all options, in the order of help; NULL past the last. */
+/* Returns option `index` of all, in the order of --help; NULL past the last
+   one. */
 FCGI_EXPORT const fcgi_option *fcgi_option_at(size_t index);
 
-/* The option of that name, in which "-" may stand for "_"; or NULL. */
+/* Returns the option of that name, in which "-" may stand for "_"; NULL when
+   there is none. */
 FCGI_EXPORT const fcgi_option *fcgi_option_find(const char *name);
 
-/* What a value of it has to be, into `out`: "a whole number from 1 to 4,096".
-   Returns `out`. */
+/* Writes into `out` what a value of the option has to be, such as "a whole
+   number from 1 to 4,096", and returns `out`. */
 FCGI_EXPORT const char *fcgi_option_wanted(const fcgi_option *option, char *out,
                                            size_t len);
 
-/* Reads `text` as that option's: 0 and the number, which is -1 for "no limit"
-   and 0 for kinds without one; FCGI_ERR_INVALID when it is not what is wanted.
- */
+/* Reads `text` as a value of the option. Returns 0 with the number, which is -1
+   for "no limit" and 0 for kinds without a number; FCGI_ERR_INVALID when the
+   text is not such a value. */
 FCGI_EXPORT int fcgi_option_parse(const fcgi_option *option, const char *text,
                                   int64_t *number);
 
@@ -96,14 +98,14 @@ typedef enum fcgi_origin {
 /* What has been given. One thread at a time. */
 typedef struct fcgi_options fcgi_options;
 
-/* Makes one without values: 0 or FCGI_ERR_NOMEM. It refuses options that the
-   launcher does not have. */
+/* Makes a set of options without values, which refuses options that the
+   launcher does not have. Returns 0 or FCGI_ERR_NOMEM. */
 FCGI_EXPORT int fcgi_options_new(fcgi_options **out, fcgi_launcher launcher);
 FCGI_EXPORT void fcgi_options_free(fcgi_options *options);
 
-/* Gives an option a value; one that is repeatable gets it beside those of the
-   same origin. FCGI_ERR_INVALID: fcgi_options_message says in one line what is
-   wrong. A value of an earlier origin than the one there changes nothing. */
+/* Gives an option a value; one that is repeatable keeps its values of the same
+   origin. A value of an earlier origin than the present one changes nothing. On
+   FCGI_ERR_INVALID fcgi_options_message says in one line what is wrong. */
 FCGI_EXPORT int fcgi_options_set(fcgi_options *options, fcgi_origin origin,
                                  const char *name, const char *text);
 
@@ -113,53 +115,51 @@ FCGI_EXPORT int fcgi_options_set_number(fcgi_options *options,
                                         int64_t number);
 
 /* Reads the words of a command line: "--name value", "--name=value", "-x
-   value". It ends behind "--", and where the launcher has no application at the
-   first word that is no option; where GATEWAY_INTERFACE is set, also behind the
-   application, for what follows there comes from a client (RFC 3875, 4.4).
-   `*used` is how many words were read. */
+   value". It stops behind "--" and, where the launcher has no application, at
+   the first word that is no option. Where GATEWAY_INTERFACE is set it also
+   stops behind the application, for a client chooses what follows there (RFC
+   3875, 4.4). `*used` is how many words were read. */
 FCGI_EXPORT int fcgi_options_read_words(fcgi_options *options, size_t count,
                                         const char *const *words, size_t *used);
 
-/* Reads FASTCGI_NAME of every option, but those for the command line alone, and
-   WEB_CONCURRENCY for `workers`. A worker whose supervisor has its options from
-   the same launcher also gets what that one has read in files. */
+/* Reads FASTCGI_NAME of every option, except those for the command line alone,
+   and WEB_CONCURRENCY for `workers`. */
 FCGI_EXPORT int fcgi_options_read_environment(fcgi_options *options);
 
-/* Reads a TOML file; one that is not absolute is looked for in `directory`,
-   unless that is NULL. `table` names a table in it, "tool.fastcgi"; neither
-   it nor its file need be there. NULL is the file itself. Where the environment has given what a
-   supervisor has read in files, it does nothing. FCGI_ERR_SYSTEM: there is no
-   right to read it. */
+/* Reads a TOML file. A relative path is looked for in `directory`, unless that
+   is NULL. `table` names the table to read, such as "tool.fastcgi", which may
+   be absent; NULL reads the top of the file. */
 FCGI_EXPORT int fcgi_options_read_file(fcgi_options *options,
                                        const char *directory, const char *path,
                                        const char *table);
 
-/* What the last call that failed has to say, in one line; "" if nothing. */
+/* Returns in one line why the last call failed; "" when none did. */
 FCGI_EXPORT const char *fcgi_options_message(const fcgi_options *options);
 
-/* Where the value of an option comes from. */
+/* Returns where the value of an option comes from. */
 FCGI_EXPORT fcgi_origin fcgi_options_origin(const fcgi_options *options,
                                             const char *name);
 
-/* Value `index` as text, the default where none was given; NULL past the last
-   one. Lent until the next value of that option. */
+/* Returns value `index` as text, or the default where none was given; NULL past
+   the last one. Lent until the next value of that option. */
 FCGI_EXPORT const char *fcgi_options_text(const fcgi_options *options,
                                           const char *name, size_t index);
 
-/* The value as a number, the default where none was given; 0 without one. */
+/* Returns the value as a number, or the default where none was given; 0 without
+   a default. */
 FCGI_EXPORT int64_t fcgi_options_number(const fcgi_options *options,
                                         const char *name);
 
-/* Puts what was given into the fields of a configuration, which keeps the
-   others. Texts are lent by `options`. */
+/* Copy what was given into the fields of a configuration, whose other fields
+   stay as they are. Texts are lent by `options`. */
 FCGI_EXPORT void fcgi_options_server(const fcgi_options *options,
                                      fcgi_server_config *config);
 FCGI_EXPORT void fcgi_options_supervisor(const fcgi_options *options,
                                          fcgi_supervisor_config *config);
 
-/* A TOML file of every option, with where its value comes from; and what
-   --help says of the options. Lent until the next call of either; NULL without
-   memory. */
+/* Return a TOML file of every option with where its value comes from, and the
+   part of --help about options. Lent until the next call of either; NULL
+   without memory. */
 FCGI_EXPORT const char *fcgi_options_show(fcgi_options *options);
 FCGI_EXPORT const char *fcgi_options_help(fcgi_options *options);
 

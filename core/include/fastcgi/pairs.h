@@ -27,23 +27,26 @@ typedef struct fcgi_pairs {
   uint8_t length_at;  /* Private: bytes of the current length seen. */
 } fcgi_pairs;
 
-/* Decodes the next part from `*data`, `*len` and advance both past what was
-   used. NAME and VALUE lend slices of the input through `part_data` and
-   `part_len`; an empty name or value yields no slice. Never fails: the
-   caller checks the lengths at LENGTHS, before it allocates. */
+/* Decodes the next part from `*data` and `*len`, and advances both past what
+   was used. NAME and VALUE lend slices of the input through `part_data` and
+   `part_len`; an empty name or value yields no slice. Never fails: the caller
+   checks the lengths at LENGTHS, before it allocates. */
 FCGI_EXPORT fcgi_pairs_part fcgi_pairs_next(fcgi_pairs *pairs,
                                             const uint8_t **data, size_t *len,
                                             const uint8_t **part_data,
                                             size_t *part_len);
 
-/* 1 when the input so far ends exactly between two pairs, otherwise 0. */
+/* Returns 1 when the input so far ends exactly between two pairs, otherwise
+   0. */
 FCGI_EXPORT int fcgi_pairs_complete(const fcgi_pairs *pairs);
 
-/* Bytes the encoded pair takes; 0 when a length exceeds 2^31 - 1. */
+/* Returns the bytes that the encoded pair takes; 0 when a length exceeds 2^31 -
+   1. */
 FCGI_EXPORT size_t fcgi_pair_size(size_t name_len, size_t value_len);
 
-/* Encodes a pair into `out`, which has room for fcgi_pair_size bytes; returns
-   the bytes written. Lengths up to 127 take 1 byte, longer ones 4. */
+/* Encodes a pair into `out`, which has room for fcgi_pair_size bytes, and
+   returns the bytes written. A length up to 127 takes 1 byte, a longer one
+   4. */
 FCGI_EXPORT size_t fcgi_pair_encode(uint8_t *out, const void *name,
                                     size_t name_len, const void *value,
                                     size_t value_len);

@@ -12,9 +12,9 @@ typedef struct fcgi_params fcgi_params;
 
 /* One parameter. Both texts end in a NUL that the lengths do not count. */
 typedef struct fcgi_param {
-  const char *name;  /* Its name. */
+  const char *name;  /* Name of the parameter. */
   size_t name_len;   /* Bytes of the name. */
-  const char *value; /* Its value. */
+  const char *value; /* Value of the parameter. */
   size_t value_len;  /* Bytes of the value. */
 } fcgi_param;
 
@@ -33,8 +33,8 @@ FCGI_EXPORT size_t fcgi_params_count(const fcgi_params *params);
 FCGI_EXPORT int fcgi_params_at(const fcgi_params *params, size_t index,
                                fcgi_param *out);
 
-/* Returns the value of `name` as a number: decimal digits and nothing else,
-   below 2^63. -1 when it is absent or anything else. */
+/* Returns the value of `name` as a number, which consists of decimal digits
+   only and is below 2^63; -1 when it is absent or anything else. */
 FCGI_EXPORT int64_t fcgi_params_number(const fcgi_params *params,
                                        const char *name, size_t name_len);
 

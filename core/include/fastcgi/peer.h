@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* One FastCGI connection, web server side, as a state machine without I/O: the
    mirror of session.h. Your calls become bytes that you take, fed bytes become
-   events that you take. It judges the application strictly. One thread at a
-   time; peers never meet. */
+   events that you take. It judges the application strictly. Only one thread at
+   a time may call a peer; peers share nothing. */
 #ifndef FASTCGI_PEER_H
 #define FASTCGI_PEER_H
 
@@ -38,8 +38,8 @@ typedef enum fcgi_peer_event_type {
 /* One event of a peer. Everything it points to is lent until the next call of
    next, feed or free on that peer. */
 typedef struct fcgi_peer_event {
-  fcgi_peer_event_type type;
-  uint16_t id;         /* The request; 0 for VALUES and UNKNOWN_TYPE. */
+  fcgi_peer_event_type type; /* What the application has said. */
+  uint16_t id;         /* Id of the request; 0 for VALUES and UNKNOWN_TYPE. */
   const void *data;    /* STDOUT, STDERR: the next bytes. */
   size_t len;          /* STDOUT, STDERR: number of those bytes, never 0. */
   uint32_t app_status; /* END: what the application returned. */
@@ -89,21 +89,23 @@ FCGI_EXPORT int fcgi_peer_feed(fcgi_peer *peer, const void *data, size_t len);
    record that is a protocol error. Afterwards only next and free work. */
 FCGI_EXPORT void fcgi_peer_close(fcgi_peer *peer);
 
-/* Takes the next event: 1 and `*event` set, 0 when more bytes are needed, or a
-   negative error. Errors are sticky: after FCGI_ERR_PROTOCOL, LIMIT or NOMEM
-   each open request gets a CLOSE event first, and the connection must close. */
+/* Takes the next event. Returns 1 with `*event` set, 0 when more bytes are
+   needed, or a negative error. Errors are sticky: after FCGI_ERR_PROTOCOL,
+   LIMIT or NOMEM each open request gets a CLOSE event first, and the connection
+   must close. */
 FCGI_EXPORT int fcgi_peer_next(fcgi_peer *peer, const fcgi_peer_event **event);
 
 /* Returns which rule the application broke, or what else failed, after a
    negative fcgi_peer_next; "" before. Static text without a full stop. */
 FCGI_EXPORT const char *fcgi_peer_reason(const fcgi_peer *peer);
 
-/* Begins request `id` (1 to 65535, chosen by you, free again after END) with an
-   fcgi_role or a custom number; `flags` is 0 or FCGI_BEGIN_KEEP. Memory grows
-   with the highest id, 16 bytes each. FCGI_ERR_STATE when the id is open,
-   FCGI_ERR_LIMIT beyond max_multiplexed. As every call that queues output:
-   FCGI_ERR_LIMIT beyond output_bytes and FCGI_ERR_NOMEM queue nothing,
-   FCGI_ERR_CLOSED after an error or fcgi_peer_close. */
+/* Begins request `id`, 1 to 65535, which you choose and which is free again
+   after END, with an fcgi_role or a custom number; `flags` is 0 or
+   FCGI_BEGIN_KEEP. Memory grows with the highest id, 16 bytes each.
+   FCGI_ERR_STATE when the id is open, FCGI_ERR_LIMIT beyond max_multiplexed.
+   Every call that queues output may return FCGI_ERR_LIMIT beyond output_bytes
+   or FCGI_ERR_NOMEM, with nothing queued, and FCGI_ERR_CLOSED after an error or
+   fcgi_peer_close. */
 FCGI_EXPORT int fcgi_peer_begin(fcgi_peer *peer, uint16_t id, uint16_t role,
                                 int flags);
 
@@ -137,8 +139,8 @@ FCGI_EXPORT int fcgi_peer_get_values(fcgi_peer *peer, const char *const *names,
                                      size_t count);
 
 /* Queues bytes as they are, for tests that break the rules. The peer cannot
-   judge what it does not know: from then on it accepts values that nobody asked
-   for. */
+   judge what it does not know: from then on it accepts values that nobody has
+   asked for. */
 FCGI_EXPORT int fcgi_peer_raw(fcgi_peer *peer, const void *data, size_t len);
 
 /* Attaches a pointer to an open request; its events carry it. */

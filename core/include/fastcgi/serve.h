@@ -7,19 +7,21 @@
 #include <fastcgi/handler.h>
 #include <fastcgi/server.h>
 
-/* Serves `address` (NULL: what is inherited, be it a CGI request) on the
-   calling thread until SIGTERM or SIGINT, which stop gracefully, a second one
-   at once. Returns 0, or an error after one line on stderr. */
+/* Serves `address`, or with NULL what is inherited (a CGI request as well), on
+   the calling thread until SIGTERM or SIGINT. The first of these signals stops
+   gracefully, a second one at once. Every option of a server comes from the
+   environment: FASTCGI_SOCKET_MODE=666 sets the mode of the unix socket, which
+   is 0660 by default. Returns 0, or an error after one line on stderr. */
 FCGI_EXPORT int fcgi_serve(const char *address, const fcgi_handler *handler,
                            void *user_data);
 
-/* The address that a command line names: argv[1], or NULL without one. NULL
-   also where a CGI server started the program, for it puts words that the
-   client has chosen on the command line (RFC 3875, 4.4). */
+/* Returns the address that a command line names, argv[1]; NULL without one, and
+   where a CGI server has started the program, for a client chooses the words of
+   that command line (RFC 3875, 4.4). */
 FCGI_EXPORT const char *fcgi_serve_address(int argc, char *const *argv);
 
-/* Calls fcgi_server_run on `threads` threads, the calling one among them, and
-   returns when all have returned, with their first error. */
+/* Calls fcgi_server_run on `threads` threads, of which the calling one is the
+   first, and returns when all have returned: 0, or the first error. */
 FCGI_EXPORT int fcgi_server_run_threads(fcgi_server *server,
                                         const fcgi_handler *handler,
                                         void *user_data, unsigned threads);

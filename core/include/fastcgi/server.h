@@ -1,21 +1,22 @@
 /* SPDX-License-Identifier: MIT */
-/* A FastCGI server: listeners, connections and their requests, driven by as
+/* A FastCGI server: listeners, connections and their requests, served by as
    many threads as the program likes.
 
-   What it can inherit are listeners from systemd (LISTEN_FDS), else a listening
-   socket at descriptor 0, else, where GATEWAY_INTERFACE is set, the one request
-   of a CGI server (RFC 3875). That is served like any other, and once it is
-   answered the server stops gracefully by itself. From fcgi_server_listen on
-   descriptor 0 is then /dev/null and 1 a copy of 2, so that no print disturbs
-   the response; do not fork(2) to serve it elsewhere. "nph-" scripts, whose
-   response no web server reads, are not supported.
+   A server can inherit where it listens: listeners from systemd (LISTEN_FDS),
+   else a listening socket at descriptor 0, else, where GATEWAY_INTERFACE is
+   set, the one request of a CGI server (RFC 3875). Such a request is served
+   like any other, and once it is answered the server stops gracefully by
+   itself. From fcgi_server_listen on, descriptor 0 is then /dev/null and 1 is a
+   copy of 2, so that nothing printed disturbs the response; do not fork(2) to
+   serve it elsewhere. "nph-" scripts, whose response no web server reads, are
+   not supported.
 
-   Where NOTIFY_SOCKET is set, a server with a listener tells whoever started
-   it, as sd_notify(3) does, READY=1 when it is first waited on and STOPPING=1
-   when it stops; where WATCHDOG_USEC asks for it, WATCHDOG=1 as long as some
+   Where NOTIFY_SOCKET is set, a server with a listener tells its starter, as
+   sd_notify(3) does, READY=1 when it is first waited on and STOPPING=1 when it
+   stops; where WATCHDOG_USEC asks for it, also WATCHDOG=1 as long as some
    thread waits. These variables, LISTEN_* and those of a supervisor of ours
-   leave the environment then, and an inherited listener leaves descriptor 0 to
-   /dev/null, so that programs which handlers start have none of it. */
+   then leave the environment, and an inherited listener leaves descriptor 0 to
+   /dev/null, so that programs which handlers start inherit none of it. */
 #ifndef FASTCGI_SERVER_H
 #define FASTCGI_SERVER_H
 
@@ -32,8 +33,9 @@
 
 typedef struct fcgi_server fcgi_server;
 
-/* X(NAME, key): how a server waits. BEST is epoll where there is one, else
-   poll; EPOLL is epoll(7) of Linux; POLL is poll(2), which is everywhere. */
+/* X(NAME, key): how a server waits. EPOLL is epoll(7), which Linux has; POLL is
+   poll(2), which every system has; BEST is epoll where there is one, else
+   poll. */
 #define FCGI_POLLER_MAP(X)                                                     \
   X(BEST, best)                                                                \
   X(EPOLL, epoll)                                                              \
@@ -48,9 +50,10 @@ typedef enum fcgi_poller_kind {
 
 typedef enum fcgi_body_mode {
   FCGI_BODY_COLLECT = 0, /* A request is handed out with its whole body. */
-  FCGI_BODY_STREAM       /* It is handed out at the end of PARAMS. Behind nginx
-                            read the body before you answer: nginx stops
-                            sending it once it has the head of an answer. */
+  FCGI_BODY_STREAM       /* A request is handed out at the end of PARAMS.
+                            Behind nginx read the body before you answer: nginx
+                            stops sending it once it has the head of an
+                            answer. */
 } fcgi_body_mode;
 
 typedef enum fcgi_stop {
@@ -76,22 +79,26 @@ typedef enum fcgi_log_level {
 typedef void (*fcgi_log_fn)(fcgi_log_level level, const char *line,
                             void *user_data);
 
-/* A field left 0 takes, where it is an option, the value of FASTCGI_ and its
-   name in capitals of the environment, without "_ms", FASTCGI_IO_TIMEOUT=30s,
-   and else its default. Texts are copied by _new; times are milliseconds. A
-   time or a number that may be without a limit is so with -1, and a flag is
-   off; io_timeout_ms has FCGI_WAIT_FOREVER and FCGI_WAIT_NEVER, too. */
+/* A field left 0 takes its value from the environment, where it is an option,
+   and else its default. The variable is FASTCGI_ and the name of the field in
+   capitals without "_MS", such as FASTCGI_IO_TIMEOUT=30s. Times are
+   milliseconds. -1 turns a flag off and sets a time or number to "no limit",
+   where it can be; io_timeout_ms takes FCGI_WAIT_FOREVER and FCGI_WAIT_NEVER.
+   fcgi_server_new copies texts. */
 typedef struct fcgi_server_config {
   size_t size;              /* sizeof(fcgi_server_config). */
-  fcgi_allocator allocator; /* The C library's. */
-  fcgi_body_mode body;      /* FCGI_BODY_COLLECT. */
-  unsigned events;          /* What fcgi_server_next tells beside REQUEST: an or
-                               of 1u << type. */
-  fcgi_log_fn log;          /* stderr, which nobody waits for. */
-  void *log_data;           /* Handed to `log`. */
-  unsigned log_levels;      /* What goes to stderr where neither `log` nor an
-                               error log is: an or of 1u << level. Default:
-                               ERROR and WARNING. */
+  fcgi_allocator allocator; /* Where memory comes from. Default: the C
+                               library's. */
+  fcgi_body_mode body;      /* When a request is handed out. Default:
+                               FCGI_BODY_COLLECT. */
+  unsigned events;          /* Events of fcgi_server_next beside REQUEST: an or
+                               of 1u << type. Default: none. */
+  fcgi_log_fn log;          /* Receives each line of the log. Default: stderr,
+                               which nobody waits for. */
+  void *log_data;           /* The pointer that `log` is called with. */
+  unsigned log_levels;      /* Levels that go to stderr without `log` and
+                               without an error log: an or of 1u << level.
+                               Default: ERROR and WARNING. */
 
   /* `./dev options` writes the following fields. */
 
@@ -236,18 +243,20 @@ typedef struct fcgi_server_config {
   /* End of the fields of options. */
 } fcgi_server_config;
 
-/* One event of a server. The caller sets `size`; a later version fills no more
-   than that, and may have more fields at the end. */
+/* One event of a server. The caller sets `size`; a later version may have more
+   fields at the end, and fills no more than `size` bytes. */
 typedef struct fcgi_server_event {
   size_t size;           /* sizeof(fcgi_server_event). */
-  fcgi_event_type type;  /* REQUEST, or one asked for in `events`. */
-  fcgi_request *request; /* Yours to end after REQUEST; dead after CLOSE. */
+  fcgi_event_type type;  /* REQUEST, or a type asked for in `events`. */
+  fcgi_request *request; /* The request; yours to end after REQUEST, dead after
+                            CLOSE. */
   void *user_data;       /* What fcgi_request_set_user_data set. */
 } fcgi_server_event;
 
 /* Opens /dev/null for each of the descriptors 0 to 2 that is closed, so that no
    file or socket gets such a number, and with it what is printed. Programs call
-   it before they open anything; fcgi_server_new and fcgi_supervisor_run do. */
+   it before they open anything; fcgi_server_new and fcgi_supervisor_run call it
+   too. */
 FCGI_EXPORT void fcgi_standard_hold(void);
 
 /* Makes a server; `config` NULL takes every default. On failure `why`, unless
@@ -265,30 +274,31 @@ FCGI_EXPORT void fcgi_server_free(fcgi_server *server);
 /* Returns 1 in a process that was forked from the server's. The fork owns
    nothing of the server: no call on it or on its requests changes anything
    there. fcgi_server_next returns FCGI_ERR_CLOSED, so that a handler that
-   returns in the fork leaves its loop; fcgi_server_free does nothing; the
-   others that can fail return FCGI_ERR_STATE. Parameters can be read.
+   returns in the fork leaves its loop; fcgi_server_free does nothing; other
+   calls that can fail return FCGI_ERR_STATE. Parameters can be read.
    Async-signal-safe. */
 FCGI_EXPORT int fcgi_server_forked(const fcgi_server *server);
 
 /* Listens on `address`: unix:/path, unix:relative, unix:@abstract, host:port,
-   [::1]:port, :port (loopback), fd:N, or NULL for what is inherited, see above.
-   May be called several times. A TCP address that other machines reach needs
-   `allow` in the configuration or the specification's FCGI_WEB_SERVER_ADDRS in
-   the environment; where both are set, both apply; a peer not in them is closed
-   at once. On failure fcgi_server_message explains in one line. */
+   [::1]:port, :port (loopback), fd:N, or NULL for what is inherited (see
+   above). May be called several times. A TCP address that other machines reach
+   needs `allow_from` in the configuration, or FCGI_WEB_SERVER_ADDRS of the
+   specification in the environment; where both are set, both apply, and a peer
+   not in them is closed at once. On failure fcgi_server_message explains in one
+   line. */
 FCGI_EXPORT int fcgi_server_listen(fcgi_server *server, const char *address);
 
-/* Serves these roles instead of FCGI_ROLE_SPECS; to others UNKNOWN_ROLE is
-   answered, with status 503 too where they are authorizers. They are copied.
-   FCGI_ERR_INVALID when a number or name is 0, empty, or there twice, or a
-   standard role has other streams than its own; FCGI_ERR_STATE once a
-   connection was accepted. */
+/* Serves these roles, which are copied, instead of FCGI_ROLE_SPECS. A request
+   of another role gets UNKNOWN_ROLE, and an authorizer's also status 503.
+   FCGI_ERR_INVALID when a number is 0 or a name empty, when either is there
+   twice, or when a standard role has other streams than its own; FCGI_ERR_STATE
+   once a connection was accepted. */
 FCGI_EXPORT int fcgi_server_set_roles(fcgi_server *server,
                                       const fcgi_role_spec *roles,
                                       size_t count);
 
-/* Copies listener `index`'s address, with its real port, as text into `out`; a
-   CGI start comes last, as "cgi". FCGI_ERR_INVALID past the last one,
+/* Copies the address of listener `index`, with its real port, as text into
+   `out`; a CGI start comes last, as "cgi". FCGI_ERR_INVALID past the last one,
    FCGI_ERR_LIMIT when it does not fit. */
 FCGI_EXPORT int fcgi_server_address(fcgi_server *server, size_t index,
                                     char *out, size_t len);
@@ -297,24 +307,24 @@ FCGI_EXPORT int fcgi_server_address(fcgi_server *server, size_t index,
    person, "" if nothing did. Lent until the next call that can fail. */
 FCGI_EXPORT const char *fcgi_server_message(const fcgi_server *server);
 
-/* Serves with callbacks until stopped: 0, or an error (FCGI_ERR_STATE without
-   a listener, FCGI_ERR_INVALID for the handler). Call it from as many
-   threads as should serve; callbacks run in them. Not beside
-   fcgi_server_next. */
+/* Serves with callbacks until stopped. Call it from as many threads as should
+   serve; callbacks run in them. Do not call fcgi_server_next beside it. Returns
+   0, or an error: FCGI_ERR_STATE without a listener, FCGI_ERR_INVALID for the
+   handler. */
 FCGI_EXPORT int fcgi_server_run(fcgi_server *server,
                                 const fcgi_handler *handler, void *user_data);
 
-/* Takes the next event: 1 and `*event` filled, 0 when `timeout_ms`, or
-   FCGI_WAIT_FOREVER, passed or a signal came, FCGI_ERR_CLOSED when stopped and
-   all is finished, FCGI_ERR_INVALID when `event->size` is not set. From any
-   number of threads. */
+/* Takes the next event; any number of threads may call it. Returns 1 with
+   `*event` filled; 0 when `timeout_ms`, or FCGI_WAIT_FOREVER, has passed or a
+   signal came; FCGI_ERR_CLOSED when the server was stopped and all is finished;
+   FCGI_ERR_INVALID when `event->size` is not set. */
 FCGI_EXPORT int fcgi_server_next(fcgi_server *server, fcgi_server_event *event,
                                  int timeout_ms);
 
-/* Returns a descriptor that polls readable when fcgi_server_next with timeout 0
-   has work; for foreign event loops. Call next until it returns 0. The caller
-   also calls it after fcgi_server_wait_ms. FCGI_ERR_UNSUPPORTED with poll(2).
- */
+/* Returns a descriptor for foreign event loops, which polls readable when
+   fcgi_server_next with timeout 0 has work; call that until it returns 0, and
+   also after the time of fcgi_server_wait_ms. FCGI_ERR_UNSUPPORTED with
+   poll(2). */
 FCGI_EXPORT int fcgi_server_fd(fcgi_server *server);
 
 /* Returns the milliseconds until fcgi_server_next must be called because a time
@@ -323,21 +333,21 @@ FCGI_EXPORT int fcgi_server_wait_ms(fcgi_server *server);
 
 /* Passes connections on in a graceful stop: each goes, once no request of it is
    open, over `socket` (SOCK_SEQPACKET) to a server that takes over from it, and
-   no web server sees one close. `socket` stays yours. A listener inherited with
-   FASTCGI_HANDOVER=PID:OUT:IN in the environment sets both, for that process.
-   FCGI_ERR_INVALID for another kind of socket. */
+   no web server sees it close. `socket` stays yours. An inherited listener sets
+   this and the other end from FASTCGI_HANDOVER=PID:OUT:IN in the environment of
+   that process. FCGI_ERR_INVALID for another kind of socket. */
 FCGI_EXPORT int fcgi_server_hand_over(fcgi_server *server, int socket);
 
-/* Serves the connections that come over `socket` too. It stays yours until the
+/* Serves the connections that come over `socket` too; it stays yours until the
    server is freed. A server that passes connections on and has taken them from
    the other end before stops only when they were taken, and serves them while
-   nobody does. FCGI_ERR_STATE for a second one. */
+   nobody takes them. FCGI_ERR_STATE for a second one. */
 FCGI_EXPORT int fcgi_server_take_over(fcgi_server *server, int socket);
 
-/* Describes what the handler of a request does: fills `out`, with a NUL, with
-   the lines of its stack, the innermost last. `thread` is what pthread_self()
+/* Describes what the handler of a request does: fills `out` with the lines of
+   its stack, the innermost last, and a NUL. `thread` is what pthread_self()
    returned where the request was taken. Of `request` only the user data may be
-   asked for. Called from a thread of the server's own. */
+   asked for. A thread of the server's own calls this function. */
 typedef void (*fcgi_trace_fn)(uintptr_t thread, fcgi_request *request,
                               char *out, size_t len, void *user_data);
 
@@ -349,15 +359,15 @@ FCGI_EXPORT void fcgi_server_set_tracer(fcgi_server *server,
 /* Returns the user data of the tracer, or NULL when none was taken. */
 FCGI_EXPORT void *fcgi_server_tracer_data(fcgi_server *server);
 
-/* Writes `text`, line by line, to the error log: 1. Where there is none, to the
-   `log` of the configuration or, as it is, to stderr: 0. Neither a disk nor a
-   reader is waited for. For what a binding has to say, such as a traceback.
-   From any thread. */
+/* Writes `text`, line by line, to the error log, and returns 1. Where there is
+   none, it goes to `log` of the configuration or, as it is, to stderr, and 0 is
+   returned. It waits neither for a disk nor for a reader. For what a binding
+   has to say, such as a traceback. Any thread. */
 FCGI_EXPORT int fcgi_server_log(fcgi_server *server, fcgi_log_level level,
                                 const char *text, size_t len);
 
-/* Opens access log and error log anew by their names, once they were renamed;
-   where that fails the old file is written on, with a line in the error log.
+/* Opens access log and error log anew by their names, once they were renamed.
+   Where that fails the old file is written on, with a line in the error log.
    Without such logs nothing happens. Any thread, not a signal handler. */
 FCGI_EXPORT void fcgi_server_reopen_logs(fcgi_server *server);
 

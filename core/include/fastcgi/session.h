@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* One FastCGI connection, application side, as a state machine without I/O:
    fed bytes become events that you take, your calls become bytes that you
-   take. It never calls you. One thread at a time; sessions never meet. */
+   take. It never calls you. Only one thread at a time may call a session;
+   sessions share nothing. */
 #ifndef FASTCGI_SESSION_H
 #define FASTCGI_SESSION_H
 
@@ -71,15 +72,16 @@ FCGI_EXPORT void fcgi_session_free(fcgi_session *session);
 FCGI_EXPORT int fcgi_session_feed(fcgi_session *session, const void *data,
                                   size_t len);
 
-/* The connection is lost, or judged lost: every open request gets an ABORT
-   event with `reason`; output is dropped; the session stays usable for end
-   and next only. */
+/* Tells the session that the connection is lost, or judged lost. Every open
+   request gets an ABORT event with `reason`, and output is dropped. Afterwards
+   only end, next and free work. */
 FCGI_EXPORT void fcgi_session_abort(fcgi_session *session,
                                     fcgi_abort_reason reason);
 
-/* Takes the next event: 1 and `*event` set, 0 when more bytes are needed, or
-   a negative error. Errors are sticky: after FCGI_ERR_PROTOCOL or NOMEM only
-   events already due, end and free work, and the connection must close. */
+/* Takes the next event. Returns 1 with `*event` set, 0 when more bytes are
+   needed, or a negative error. Errors are sticky: after FCGI_ERR_PROTOCOL or
+   NOMEM only events already due, end and free work, and the connection must
+   close. */
 FCGI_EXPORT int fcgi_session_next(fcgi_session *session,
                                   const fcgi_event **event);
 
@@ -118,12 +120,13 @@ FCGI_EXPORT int fcgi_session_keep(fcgi_session *session, uint16_t id);
 FCGI_EXPORT int fcgi_session_write_file(fcgi_session *session, uint16_t id,
                                         int fd, uint64_t offset, size_t len);
 
-/* Bytes queued for the request and not yet sent, headers included. */
+/* Returns the bytes queued for the request and not yet sent, headers
+   included. */
 FCGI_EXPORT size_t fcgi_session_queued(const fcgi_session *session,
                                        uint16_t id);
 
-/* Bytes written to the request's STDOUT that were dropped with the connection,
-   without headers. */
+/* Returns the bytes written to STDOUT of the request that were dropped with the
+   connection, without headers. */
 FCGI_EXPORT uint64_t fcgi_session_unsent(const fcgi_session *session,
                                          uint16_t id);
 
@@ -147,29 +150,32 @@ FCGI_EXPORT void fcgi_session_stop(fcgi_session *session);
 FCGI_EXPORT int fcgi_session_output(fcgi_session *session, struct iovec *iov,
                                     int count);
 
-/* 1 when the next output is `*len` bytes of file `*fd` from `*offset`, which
-   the caller sends itself; 0 when it is not. */
+/* Returns 1 when the next output is `*len` bytes of file `*fd` from `*offset`
+   on, which the caller sends itself; otherwise 0. */
 FCGI_EXPORT int fcgi_session_output_file(fcgi_session *session, int *fd,
                                          uint64_t *offset, size_t *len);
 
 /* Tells the session that `bytes` of the output, slices or file, are sent. */
 FCGI_EXPORT void fcgi_session_output_done(fcgi_session *session, size_t bytes);
 
-/* Tells the session whether memory is exhausted. With 1, new requests and those
-   whose PARAMS are unfinished get 503. It begins with 0. */
+/* Tells the session whether memory is exhausted, which it is not at first.
+   While `full` is 1, new requests and those whose PARAMS are unfinished get
+   503. */
 FCGI_EXPORT void fcgi_session_set_full(fcgi_session *session, int full);
 
-/* Bytes that open requests, and answers that have not left, hold. */
+/* Returns the bytes that open requests, and answers not yet sent, hold. */
 FCGI_EXPORT size_t fcgi_session_held(const fcgi_session *session);
 
 /* Returns an or of fcgi_session_flag. */
 FCGI_EXPORT unsigned fcgi_session_flags(const fcgi_session *session);
 
 /* Returns a number that stands for the oldest request whose PARAMS are
-   unfinished, another one for another request; 0 when there is none. */
+   unfinished, and differs from one request to the next; 0 when there is
+   none. */
 FCGI_EXPORT uint32_t fcgi_session_unfinished(const fcgi_session *session);
 
-/* Bytes of STDIN and DATA received for requests that had ended already. */
+/* Returns the bytes of STDIN and DATA that came for requests which had ended
+   already. */
 FCGI_EXPORT uint64_t fcgi_session_drained(const fcgi_session *session);
 
 #endif

@@ -187,9 +187,10 @@ typedef enum fcgi_status_format {
   FCGI_STATUS_AS_RAW          /* The memory itself, for fcgi_status_parse. */
 } fcgi_status_format;
 
-/* Copies what a process keeps: a supervisor, or a worker, that has it open.
-   FCGI_ERR_SYSTEM with errno when the process cannot be looked into, ENOENT
-   when it keeps none; FCGI_ERR_PROTOCOL when it is of another version. */
+/* Copies the status that a process keeps: a supervisor, or a worker, that has
+   it open. FCGI_ERR_SYSTEM with errno when the process cannot be looked into,
+   ENOENT when it keeps none; FCGI_ERR_PROTOCOL when its library is of another
+   version. */
 FCGI_EXPORT int fcgi_status_of_pid(fcgi_status **out, pid_t pid);
 
 /* Makes a status from FCGI_STATUS_AS_RAW bytes, of which none is trusted. */
@@ -206,31 +207,33 @@ FCGI_EXPORT int fcgi_status_render(const fcgi_status *status,
 /* Frees what fcgi_status_render has returned. NULL is fine. */
 FCGI_EXPORT void fcgi_status_text_free(char *text);
 
-/* All workers together, those that are gone included. As the next two, lent
-   until fcgi_status_free. */
+/* Returns all workers together, those that are gone included. This and what the
+   next two functions return is lent until fcgi_status_free. */
 FCGI_EXPORT const fcgi_status_worker *
 fcgi_status_total(const fcgi_status *status);
 
-/* Worker `index`, or NULL past the last one. */
+/* Returns worker `index`, or NULL past the last one. */
 FCGI_EXPORT const fcgi_status_worker *
 fcgi_status_worker_at(const fcgi_status *status, size_t index);
 
-/* Opens request `index` of a worker, or NULL past the last one. */
+/* Returns open request `index` of a worker, or NULL past the last one. */
 FCGI_EXPORT const fcgi_status_request *
 fcgi_status_request_at(const fcgi_status_worker *worker, size_t index);
 
-/* A number of a worker; 0 for one that this version does not know. */
+/* Returns a number of a worker; 0 for a metric that this version does not
+   know. */
 FCGI_EXPORT uint64_t fcgi_status_metric(const fcgi_status_worker *worker,
                                         fcgi_metric metric);
 
-/* A number of the supervisor; 0 for one that this version does not know. */
+/* Returns a number of the supervisor; 0 for one that this version does not
+   know. */
 FCGI_EXPORT uint64_t fcgi_status_supervised(const fcgi_status *status,
                                             fcgi_supervised event);
 
-/* The latency in microseconds that a share, 0 to 1, of a worker's requests did
-   not exceed; 0 when there were none. With `since`, the same worker in an
-   earlier status, only requests that finished after that count; NULL is the
-   start. */
+/* Returns the latency, in microseconds, that a share (0 to 1) of the requests
+   of a worker did not exceed; 0 when there were none. `since` is the same
+   worker in an earlier status, and only requests that finished after that
+   count; NULL counts all. */
 FCGI_EXPORT uint64_t fcgi_status_quantile(const fcgi_status_worker *worker,
                                           const fcgi_status_worker *since,
                                           double share);

@@ -10,8 +10,8 @@
 #define FCGI_VERSION_PATCH 0
 #define FCGI_VERSION_TEXT  "0.1.0"
 
-/* The version of the library in use, which may be newer than the headers
-   compiled against. A static string; callable from any thread. */
+/* Returns the version of the library in use, which may be newer than the
+   headers compiled against. Static; any thread. */
 FCGI_EXPORT const char *fcgi_version(void);
 
 #endif
