@@ -106,6 +106,7 @@ build = {
         "core/os/standard.c",
         "core/os/symbols.c",
         "core/os/users.c",
+        "core/os/wheel.c",
         "core/parent/lifeline.c",
         "core/parent/notify.c",
         "core/parent/orphan.c",

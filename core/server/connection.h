@@ -4,6 +4,7 @@
 #ifndef FCGI_SERVER_CONNECTION_H
 #define FCGI_SERVER_CONNECTION_H
 
+#include "os/wheel.h"
 #include <fastcgi/server.h>
 #include <fastcgi/session.h>
 #include <pthread.h>
@@ -126,6 +127,7 @@ typedef struct fcgi__connection {
                                hung up. */
   atomic_uint waiting;      /* Requests in the server's ready list. */
   atomic_size_t bodies;     /* Memory of the bodies of requests. */
+  fcgi__timer timer;        /* When both of these are looked at, or sooner. */
   atomic_llong deadline;    /* The earliest of `due`. */
   atomic_llong request_due; /* When a request is slow or overdue, or
                                LLONG_MAX. */

@@ -193,9 +193,9 @@ void fcgi__connection_set_deadline(fcgi__connection *connection,
   if (limits || connection->life.limited)
     set_limits(connection, flags, now);
   first = earliest(connection);
-  /* Before the look at the next sweep, or a sweep under way would miss it. */
+  /* Before the look at the timer, or a sweep under way would miss it. */
   atomic_store(&connection->deadline, first);
-  fcgi__server_deadline(connection->server, first);
+  fcgi__server_connection_due(connection, first);
 }
 
 /* Requests of others may run on the same connection: they go on. */

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fastcgi/error.h>
 #include <limits.h>
+#include <stddef.h>
 #include <string.h>
 
 enum {
@@ -41,10 +42,16 @@ void fcgi__server_each_connection(fcgi_server *server,
       visit(&server->segments[i][j], data);
 }
 
-typedef struct sweep {
-  long long now;  /* When it began. */
-  long long next; /* The earliest deadline that lies ahead. */
-} sweep;
+/* Most deadlines are put off, or are met: a timer that comes too soon is set
+   again when it is taken, so that nothing is done here as a rule. */
+void fcgi__server_connection_due(fcgi__connection *connection, long long when) {
+  fcgi_server *server = connection->server;
+  long long next;
+  if (when >= atomic_load(&connection->timer.when))
+    return;
+  next = fcgi__wheel_arm(&server->wheel, &connection->timer, when, fcgi__now());
+  fcgi__server_deadline(server, next);
+}
 
 static long long earliest(fcgi__connection *connection) {
   long long own = atomic_load(&connection->deadline);
@@ -52,44 +59,52 @@ static long long earliest(fcgi__connection *connection) {
   return own < due ? own : due;
 }
 
-static void sweep_one(fcgi__connection *connection, void *data) {
-  sweep *state = data;
-  long long deadline = earliest(connection);
-  if (deadline <= state->now) {
+/* What is due again at once has a moment. */
+static void sweep_one(fcgi__connection *connection) {
+  long long now = fcgi__now(), next;
+  if (earliest(connection) <= now) {
     fcgi__connection_lock(connection);
-    fcgi__connection_expire(connection, state->now);
-    fcgi__connection_overdue(connection, state->now);
+    fcgi__connection_expire(connection, now);
+    fcgi__connection_overdue(connection, now);
     fcgi__connection_settle(connection);
-    deadline = earliest(connection);
   }
-  if (deadline < state->next)
-    state->next = deadline;
+  next = earliest(connection);
+  fcgi__server_connection_due(connection, next > now ? next : now + 1);
 }
 
-/* Every connection is looked at, which is cheap because it is rare: not before
-   the earliest deadline known, and by one thread. */
-void fcgi__server_sweep(fcgi_server *server) {
-  sweep state = {.now = fcgi__now(), .next = LLONG_MAX};
-  long long due = atomic_load(&server->next_sweep), told;
-  if (due > state.now ||
-      !atomic_compare_exchange_strong(&server->next_sweep, &due, LLONG_MAX))
-    return;
-  if (atomic_load(&server->accept_again) <= state.now) {
+/* As many as are due now: what becomes due again meanwhile is left to the next
+   sweep, or a slow machine might never end this one. */
+static void sweep_connections(fcgi_server *server, long long now) {
+  const size_t offset = offsetof(fcgi__connection, timer);
+  unsigned count = fcgi__wheel_turn(&server->wheel, now);
+  fcgi__timer *timer;
+  while (count-- > 0 && (timer = fcgi__wheel_take(&server->wheel)) != NULL)
+    sweep_one((fcgi__connection *)((char *)timer - offset));
+}
+
+/* What else is seen to when its time has come. Returns when it is next. */
+static long long sweep_server(fcgi_server *server, long long now) {
+  long long next, told;
+  if (atomic_load(&server->accept_again) <= now) {
     atomic_store(&server->accept_again, LLONG_MAX);
     fcgi__accept_on(server);
   }
-  fcgi__server_each_connection(server, sweep_one, &state);
-  if (state.next <= state.now)
-    state.next = state.now + 1;
-  if (state.next > atomic_load(&server->accept_again))
-    state.next = atomic_load(&server->accept_again);
-  told = fcgi__trouble_tell(&server->observer, state.now);
-  if (state.next > told)
-    state.next = told;
-  told = fcgi__notify_again(&server->notify, server->starter.notify, state.now);
-  if (state.next > told)
-    state.next = told;
-  fcgi__server_deadline(server, state.next);
+  next = fcgi__trouble_tell(&server->observer, now);
+  told = fcgi__notify_again(&server->notify, server->starter.notify, now);
+  next = told < next ? told : next;
+  told = atomic_load(&server->accept_again);
+  return told < next ? told : next;
+}
+
+/* Not before the earliest deadline known, and by one thread. */
+void fcgi__server_sweep(fcgi_server *server) {
+  long long now = fcgi__now(), due = atomic_load(&server->next_sweep);
+  if (due > now ||
+      !atomic_compare_exchange_strong(&server->next_sweep, &due, LLONG_MAX))
+    return;
+  sweep_connections(server, now);
+  fcgi__server_deadline(server, sweep_server(server, now));
+  fcgi__server_deadline(server, fcgi__wheel_next(&server->wheel));
 }
 
 static int is_over(fcgi_server *server) {

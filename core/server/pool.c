@@ -18,6 +18,7 @@ static fcgi__connection *add_segment(fcgi_server *server) {
     segment[i].server = server;
     segment[i].fd = -1;
     segment[i].next = i + 1 < FCGI__POOL_SEGMENT ? &segment[i + 1] : NULL;
+    fcgi__timer_init(&segment[i].timer);
     atomic_init(&segment[i].deadline, LLONG_MAX);
     atomic_init(&segment[i].request_due, LLONG_MAX);
     pthread_mutex_init(&segment[i].lock, NULL);

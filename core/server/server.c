@@ -30,6 +30,7 @@ static void init_server(fcgi_server *server, const fcgi_server_config *config) {
   pthread_mutex_init(&server->lock, NULL);
   fcgi__troubles_init(&server->observer.troubles);
   atomic_init(&server->offered, -1);
+  fcgi__wheel_init(&server->wheel, fcgi__now());
   atomic_init(&server->next_sweep, LLONG_MAX);
   atomic_init(&server->accept_again, LLONG_MAX);
 }
@@ -40,6 +41,7 @@ static void discard(fcgi_server *server) {
   fcgi__guard_clear(&server->guard, &allocator);
   fcgi__logs_end(server->observer.logs);
   fcgi__observer_end(&server->observer);
+  fcgi__wheel_end(&server->wheel);
   pthread_mutex_destroy(&server->lock);
   fcgi__free(&allocator, server);
 }
@@ -160,6 +162,7 @@ void fcgi_server_free(fcgi_server *server) {
   fcgi__poller_free(server->poller);
   fcgi__guard_clear(&server->guard, &allocator);
   fcgi__free(&allocator, server->roles);
+  fcgi__wheel_end(&server->wheel);
   pthread_mutex_destroy(&server->lock);
   fcgi__process_clear(&server->process);
   fcgi__free(&allocator, server);

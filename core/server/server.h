@@ -14,6 +14,7 @@
 #include "os/listener.h"
 #include "os/poller.h"
 #include "os/process.h"
+#include "os/wheel.h"
 #include "parent/lifeline.h"
 #include "parent/notify.h"
 #include "parent/orphan.h"
@@ -90,6 +91,7 @@ struct fcgi_server {
   atomic_int stopping;                   /* What has been carried out. */
   atomic_int carrying;                   /* Threads that carry it out. */
   atomic_int accepting;                  /* 1: listeners are polled. */
+  fcgi__wheel wheel;                     /* Deadlines of connections. */
   atomic_llong next_sweep;               /* When some deadline may be due. */
   atomic_int doubts;                     /* How many that are accepted next may
                                             have waited until they left. */
@@ -187,6 +189,9 @@ void fcgi__server_nudge(fcgi_server *server);
 
 /* Some deadline lies at `when`: sleeping threads must know. */
 void fcgi__server_deadline(fcgi_server *server, long long when);
+/* So does one of the connection, which is set already. No lock is needed, any
+   may be held. */
+void fcgi__server_connection_due(fcgi__connection *connection, long long when);
 
 /* Accept from listeners, or stop to. */
 void fcgi__accept_on(fcgi_server *server);
