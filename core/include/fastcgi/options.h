@@ -123,12 +123,16 @@ FCGI_EXPORT int fcgi_options_read_words(fcgi_options *options, size_t count,
                                         const char *const *words, size_t *used);
 
 /* Reads FASTCGI_NAME of every option, except those for the command line alone,
-   and WEB_CONCURRENCY for `workers`. */
+   and WEB_CONCURRENCY for `workers`. A worker whose supervisor has its options
+   from the same launcher also gets what that one has read in files. Call it
+   before fcgi_options_read_file. */
 FCGI_EXPORT int fcgi_options_read_environment(fcgi_options *options);
 
 /* Reads a TOML file. A relative path is looked for in `directory`, unless that
-   is NULL. `table` names the table to read, such as "tool.fastcgi", which may
-   be absent; NULL reads the top of the file. */
+   is NULL. `table` names the table to read, such as "tool.fastcgi"; neither it
+   nor the file need be there. NULL reads the top of the file. It does nothing
+   in a worker whose supervisor has handed over what files say.
+   FCGI_ERR_SYSTEM: there is no right to read the file. */
 FCGI_EXPORT int fcgi_options_read_file(fcgi_options *options,
                                        const char *directory, const char *path,
                                        const char *table);

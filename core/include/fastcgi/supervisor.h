@@ -9,9 +9,10 @@
    that by themselves, and pass their connections on (FASTCGI_HANDOVER).
 
    SIGHUP reads the options again and replaces the workers: new ones first, and
-   only when all of them are ready do the old ones stop. SIGTERM and SIGINT stop gracefully, a second one
-   and SIGQUIT quickly; SIGUSR1 goes to the workers; SIGUSR2 replaces the
-   supervisor itself; SIGTTIN and SIGTTOU make one worker more or less. */
+   only when all of them are ready do the old ones stop. SIGTERM and SIGINT stop
+   gracefully, a second one and SIGQUIT quickly; SIGUSR1 goes to the workers;
+   SIGUSR2 replaces the supervisor itself; SIGTTIN and SIGTTOU make one worker
+   more or less. */
 #ifndef FASTCGI_SUPERVISOR_H
 #define FASTCGI_SUPERVISOR_H
 
