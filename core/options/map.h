@@ -245,7 +245,7 @@
     EVERYWHERE, IN_SERVER(const char *, access_logformat), GUNICORN,           \
     HELP("Form of those lines: common, combined, json, or a text with the "    \
          "atoms of gunicorn."))                                                \
-  X(log_queue, BYTES("BYTES", "1M", 16384, 1 << 30), SERVER, EVERYWHERE,       \
+  X(log_queue, BYTES("BYTES", "1M", 16384, 1073741824), SERVER, EVERYWHERE,    \
     IN_SERVER(size_t, log_queue),                                              \
     HELP("Most bytes of lines that wait for a log file; lines without room "   \
          "are dropped and counted."))                                          \

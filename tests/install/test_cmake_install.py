@@ -132,6 +132,19 @@ def test_installed_command(prefix: Path):
     assert run(prefix / "bin" / "fcgi", "--version").startswith("fcgi ")
 
 
+def test_installed_man_pages(prefix: Path):
+    """All but that of Python, which pip installs."""
+    manual = prefix / "share" / "man"
+    found = {path.name for path in manual.glob("man?/*")}
+    wanted = {path.name for path in (SOURCE / "docs" / "man").glob("*.[1-8]")}
+    assert found == wanted - {"fastcgi.1"}
+    assert (manual / "man1" / "fcgi-lua.1").exists()
+    assert (manual / "man5" / "fastcgi.toml.5").exists()
+    if tool := shutil.which("man"):
+        text = run(tool, "-M", manual, "fcgi-run", env={**os.environ, "MANPAGER": "cat"})
+        assert "graceful" in text
+
+
 def test_only_public_headers_are_installed(prefix: Path):
     installed = {path.name for path in (prefix / "include").rglob("*.h")}
     assert installed == {

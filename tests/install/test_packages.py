@@ -55,6 +55,8 @@ def test_pip_install(directory: Path):
         python, "-c", "import fastcgi; print(fastcgi.__file__)", cwd=directory, env=CLEAN
     )
     assert installed.startswith(str(directory / "venv"))
+    assert (directory / "venv" / "share" / "man" / "man1" / "fastcgi.1").exists()
+    assert (directory / "venv" / "share" / "man" / "man5" / "fastcgi.toml.5").exists()
     require_hello([python, "-m", "fastcgi", "hello:app"], directory)
     require_hello([directory / "venv" / "bin" / "fastcgi", "hello:app"], directory)
 

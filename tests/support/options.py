@@ -1,137 +1,23 @@
 # SPDX-License-Identifier: MIT
-"""What is generated from core/options/map.h, the one list of options: the tables of docs, the
-annotations of Python, the types of Lua and the fields of configurations in C.
+"""What is generated from core/options/map.h, the one list of options: the tables of docs, man
+pages, the annotations of Python, the types of Lua and the fields of configurations in C.
 
 `./dev options` writes them; with --check the files that are not current are named instead.
 """
 
-import ast
-import re
-import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
 
-SOURCE = Path(__file__).resolve().parents[2]
-CC = "cc"
+from support import man
+from support.option_map import LAUNCHERS, SOURCE, Option, groups, read_map
 
-# What the words of the map become: items of a Python dictionary.
-WORDS = r"""
-#define NULL None
-#define INT_MAX 2147483647
-#define MOST 0
-#define MOST_SIZE 0
-#define MOST_TIME 0
-#define TEXT(value_, unset_) "kind": "text", "value": value_, "unset": unset_
-#define USERS(value_, unset_) "kind": "users", "value": value_, "unset": unset_
-#define URL_PATH(unset_) "kind": "path", "value": "PATH", "unset": unset_
-#define FLAG "kind": "flag"
-#define NUMBER(value_, standard_) "value": value_, "standard": standard_
-#define COUNT(value_, standard_, least, most) "kind": "count", NUMBER(value_, standard_)
-#define COUNT_OR_AUTO(value_, unset_, least, most) "kind": "processes", NUMBER(value_, None), \
-  "unset": unset_
-#define BYTES(value_, standard_, least, most) "kind": "bytes", NUMBER(value_, standard_)
-#define SECONDS(value_, standard_, least, most) "kind": "seconds", NUMBER(value_, standard_)
-#define MODE(standard_, least) "kind": "mode", NUMBER("MODE", standard_)
-#define CHOICE(value_, standard_, words_) "kind": "choice", NUMBER(value_, standard_), \
-  "words": words_
-#define UNSET(unset_) "unset": unset_
-#define STANDARD(standard_) "standard": standard_
-#define SERVER "scope": "server"
-#define WORKER "scope": "worker"
-#define PROCESSES "scope": "processes"
-#define COMMAND "scope": "command"
-#define PYTHON "launchers": ["python"]
-#define RUN "launchers": ["run"]
-#define APPS "launchers": ["python", "lua"]
-#define EVERYWHERE "launchers": ["python", "lua", "run"]
-#define IN_SERVER(type, field) "type": #type, "field": #field
-#define IN_SUPERVISOR(type, field) "supervisor_type": #type, "supervisor": #field
-#define LETTER(letter_) "letter": letter_
-#define REPEATED "repeated": True
-#define POSITIONAL "positional": True
-#define COMMAS "commas": True
-#define LEVELS "levels": True
-#define OR_NONE "none": True
-#define OR_NEVER "never": True
-#define OR_EMPTY "empty": True
-#define FIXED "fixed": True
-#define GUNICORN "gunicorn": True
-#define HELP(help_) "help": help_
-#define ROW(name_, ...) @{"name": #name_, __VA_ARGS__}@
-#define GROUP(title, map) @{"title": title}@ map(ROW)
-#include "options/map.h"
-FCGI_OPTION_GROUPS(GROUP)
-"""
-
-LAUNCHERS = {"python": "Python", "lua": "Lua", "run": "`fcgi run`"}
-
-
-class Option(NamedTuple):
-    """One option of the map."""
-
-    name: str
-    kind: str
-    scope: str
-    launchers: list[str]
-    help: str
-    group: str
-    value: str | None = None
-    standard: str | None = None
-    unset: str | None = None
-    words: str | None = None
-    type: str | None = None
-    field: str | None = None
-    supervisor_type: str | None = None
-    supervisor: str | None = None
-    letter: str | None = None
-    repeated: bool = False
-    positional: bool = False
-    commas: bool = False
-    levels: bool = False
-    none: bool = False
-    never: bool = False
-    empty: bool = False
-    fixed: bool = False
-    gunicorn: bool = False
-
-    @property
-    def default(self) -> str:
-        return self.standard or self.unset or "-"
-
-    @property
-    def flag(self) -> str:
-        return "--" + self.name.replace("_", "-")
-
-    @property
-    def text(self) -> str:
-        """The help, with the words of a choice and whether there may be several."""
-        more = f" One of {self.words}." if self.words else ""
-        return self.help + more + (" Repeatable." if self.repeated else "")
-
-
-def read_map() -> list[Option]:
-    command = [CC, "-E", "-P", "-undef", "-I", str(SOURCE / "core"), "-"]
-    done = subprocess.run(command, input=WORDS, check=True, capture_output=True, text=True)
-    options: list[Option] = []
-    group = ""
-    for text in re.findall(r"@(\{.*?\})@", done.stdout, re.S):
-        row: dict[str, Any] = ast.literal_eval(text)
-        if "title" in row:
-            group = row["title"]
-        else:
-            options.append(Option(group=group, **row))
-    return options
+__all__ = ["SOURCE", "Option", "read_map", "stale"]
 
 
 # --- The manual ------------------------------------------------------------------
-
-
-def groups(options: list[Option]) -> Iterator[tuple[str, list[Option]]]:
-    for title in dict.fromkeys(option.group for option in options):
-        yield title, [option for option in options if option.group == title]
 
 
 def cell(text: str) -> str:
@@ -287,8 +173,41 @@ def supervisor_header(options: list[Option]) -> list[str]:
 
 # --- Files -------------------------------------------------------------------------
 
+Maker = Callable[[list[Option]], list[str]]
+
+
+def on_page(page: str, part: str, make: Maker) -> tuple[str, str, str, Maker]:
+    """A part of a man page."""
+    begin, end = f'.\\" {part}: ./dev options', f'.\\" end of {part}'
+    return f"docs/man/{page}", begin, end, make
+
+
+def tool_pages() -> list[tuple[str, str, str, Maker]]:
+    places = []
+    for command, _ in man.commands():
+        page = f"fcgi-{command}.1"
+        places.append(on_page(page, "synopsis", partial(man.tool_synopsis, command)))
+        if command != "run":
+            places.append(on_page(page, "options", partial(man.tool_options, command)))
+        title = "Exit status"
+        places.append(on_page(page, "exit status", partial(man.tool_block, command, title)))
+    for title in ("Columns", "Phases"):
+        make = partial(man.tool_block, "top", title)
+        places.append(on_page("fcgi-top.1", title.lower(), make))
+    return places
+
+
+def launcher_pages() -> list[tuple[str, str, str, Maker]]:
+    places = []
+    pages = {"run": "fcgi-run.1", "lua": "fcgi-lua.1", "python": "fastcgi.1"}
+    for launcher, page in pages.items():
+        places.append(on_page(page, "options", partial(man.launcher_options, launcher)))
+        places.append(on_page(page, "fixed options", partial(man.launcher_fixed, launcher)))
+    return places
+
+
 # Where what stands: a file, the line before it and the one behind it.
-PLACES: list[tuple[str, str, str, Callable[[list[Option]], list[str]]]] = [
+PLACES: list[tuple[str, str, str, Maker]] = [
     ("docs/processes.md", "<!-- options: ./dev options -->", "<!-- end of options -->",
      processes_page),
     ("docs/run.md", "<!-- options: ./dev options -->", "<!-- end of options -->", run_page),
@@ -304,6 +223,10 @@ PLACES: list[tuple[str, str, str, Callable[[list[Option]], list[str]]]] = [
      "  /* End of the fields of options. */", server_header),
     ("core/include/fastcgi/supervisor.h", "  /* `./dev options` writes the following fields. */",
      "  /* End of the fields of options. */", supervisor_header),
+    on_page("fcgi.1", "commands", man.tool_commands),
+    on_page("fastcgi.toml.5", "keys", man.file_keys),
+    *tool_pages(),
+    *launcher_pages(),
 ]  # fmt: skip
 
 
