@@ -30,7 +30,7 @@
 #pragma GCC diagnostic pop
 #endif
 
-enum { FILE_MOST = 1 << 20, PATH_LEN = 4096 };
+enum { FILE_MOST = 1 << 20, FILE_STEP = 4096, PATH_LEN = 4096 };
 
 /* What is being read. */
 typedef struct source {
@@ -139,14 +139,17 @@ static int refuse_file(const source *s, int problem) {
 
 /* All of the file into `out`, with a NUL behind it. */
 static int read_all(const source *s, FILE *file, fcgi__buffer *out) {
-  int error = fcgi__buffer_reserve(out, &s->options->allocator, FILE_MOST);
-  if (error)
-    return error;
+  size_t came = 1;
   errno = 0;
-  out->len = fread(out->data, 1, FILE_MOST, file);
+  while (came > 0 && out->len < FILE_MOST) {
+    if (fcgi__buffer_reserve(out, &s->options->allocator, FILE_STEP))
+      return FCGI_ERR_NOMEM;
+    came = fread(out->data + out->len, 1, FILE_STEP - 1, file);
+    out->len += came;
+  }
   if (ferror(file))
     return refuse_file(s, errno);
-  if (out->len == FILE_MOST)
+  if (out->len >= FILE_MOST)
     return refuse_file(s, EFBIG);
   out->data[out->len] = '\0';
   return 0;

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Make the seeds of the fuzzers' corpus from the conformance cases.
+"""Make the seeds of the fuzzers' corpus from the conformance cases and the map of options.
 
 python seed.py      writes corpus/TARGET/case-* for each target
 
@@ -17,6 +17,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
 from conformance.cases import Case, all_cases, frame, number, pairs_of  # noqa: E402
+from support.options import read_map  # noqa: E402
 
 CORPUS = HERE / "corpus"
 MOST = 2048
@@ -163,9 +164,39 @@ def scripts() -> Iterator[bytes]:
     yield bytes([1, 31]) + usual + bytes([255, 3]) + usual
 
 
+VALUES = {"text": "x", "users": "root", "path": "/x", "count": "7", "processes": "auto",
+          "bytes": "7M", "seconds": "7s", "mode": "007"}  # fmt: skip
+
+
+def option_seeds() -> dict[str, bytes]:
+    """Every option of each launcher by words, by the environment and by a file."""
+    found = {}
+    for first, launcher in enumerate(("python", "lua", "run")):
+        words, environment, file = [], [], []
+        for one in read_map():
+            if launcher not in one.launchers or one.scope == "command":
+                continue
+            value = (one.words or "").split(", ")[-1] or VALUES.get(one.kind, "1")
+            words += [one.value and "x"] if one.positional else [f"{one.flag}"]
+            words += [] if one.kind == "flag" or one.positional else [value]
+            environment.append(f"FASTCGI_{one.name.upper()}={value}")
+            quoted = "true" if one.kind == "flag" else f"'{value}'"
+            file.append(f"{one.name} = {[value] if one.repeated else quoted}")
+        parts = {"words": ["W", words], "environment": ["E", environment], "file": ["F", file]}
+        parts["table"] = ["P", ["[tool.fastcgi]", *file]]
+        for name, (kind, lines) in parts.items():
+            data = bytes([first]) + kind.encode() + "\n".join(lines).encode()
+            found[f"options/case-{launcher}-{name}"] = data
+        few = "W--threads=4\nx\0EFASTCGI_BACKLOG=7\0Fbacklog = 8\nlimit_params = 9\n"
+        found[f"options/case-{launcher}-few"] = bytes([first]) + few.encode()
+    return found
+
+
 def wanted() -> dict[str, bytes]:
     """Path and content of every seed, each content once."""
     found: dict[bytes, tuple[str, bytes]] = {}
+    for path, data in option_seeds().items():
+        found.setdefault(hashlib.sha256(data).digest(), (path, data))
     for case in all_cases():
         for path, data in seeds(case).items():
             key = hashlib.sha256(path.split("/")[0].encode() + data).digest()

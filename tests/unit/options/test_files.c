@@ -163,6 +163,26 @@ static void test_files_help_has_all_of_them(void **state) {
   }
 }
 
+/* It is read in steps, and has an end. */
+static void test_files_up_to_a_megabyte(void **state) {
+  enum { MOST = 1 << 20 };
+  giving *f = *state;
+  char *text = malloc(MOST);
+  char wanted[128];
+  assert_non_null(text);
+  memset(text, '#', MOST);
+  memcpy(text + MOST - 14, "\nthreads = 7\n", 13);
+  giving_write(f, text, MOST - 1);
+  assert_int_equal(fcgi_options_read_file(f->options, NULL, f->path, NULL), 0);
+  assert_int_equal(fcgi_options_number(f->options, "threads"), 7);
+  giving_write(f, text, MOST);
+  assert_int_equal(fcgi_options_read_file(f->options, NULL, f->path, NULL),
+                   FCGI_ERR_INVALID);
+  snprintf(wanted, sizeof wanted, "%s: File too large", f->path);
+  assert_string_equal(fcgi_options_message(f->options), wanted);
+  free(text);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       GIVING_TEST(test_files_files),
@@ -172,6 +192,7 @@ int main(void) {
       GIVING_TEST(test_files_table_of_a_project),
       GIVING_TEST(test_files_show_is_a_file),
       GIVING_TEST(test_files_help_has_all_of_them),
+      GIVING_TEST(test_files_up_to_a_megabyte),
   };
   return cmocka_run_group_tests_name("files", tests, NULL, NULL);
 }
