@@ -57,12 +57,15 @@ class Launcher(Process):
         return [line for line in self.output().splitlines() if re.search(pattern, line)][count - 1]
 
     def reload(self, text: str | None = None) -> str:
-        """The line about the beginning of a reload with that file, once it is over."""
+        """The line about the beginning of a reload with that file, once the old
+        workers, which answer as long as they live, are gone."""
+        old = children(self.pid)
         if text is not None:
             self.write(text)
         before = len(re.findall(r"generation \d+ is ready after", self.output()))
         os.kill(self.pid, signal.SIGHUP)
         self.wait_for_line(r"generation \d+ is ready after", before + 1)
+        wait_until(lambda: not old & children(self.pid), 30, "the old workers to end")
         return self.wait_for_line(r"reload: generation", before + 1)
 
     def refused(self, text: str | None, count: int = 1) -> str:
@@ -85,11 +88,10 @@ class Launcher(Process):
 def test_new_values_are_taken(directory: Path, launcher: str):
     """Of the supervisor and of its workers, also when there is none any more."""
     with Launcher(directory, launcher, "workers = 1\nlimit_params = 3") as process:
-        old = process.workers(1)
+        process.workers(1)
         assert process.status() == 431
         line = process.reload("workers = 3\nlimit_params = 500")
         assert line.endswith("generation 2 starts, with new values of workers, limit_params")
-        wait_until(lambda: not old & children(process.pid), 30, "the old worker to end")
         process.workers(3)
         assert process.status() == 200
         process.reload("workers = 2\nlimit_params = 3\nrequest_timeout = 9")
