@@ -119,14 +119,107 @@ def test_every_option_is_taken_from_everywhere(launcher: str, directory: Path):
 
 
 @pytest.mark.parametrize("launcher", COMMANDS)
+def test_later_origins_win_for_every_option(launcher: str, directory: Path):
+    """All of them at once, then without the last, and so on down to the default."""
+    mine = [one for one in OPTIONS if has(one, launcher)]
+    words = ["--config", "first.toml"]
+    for one in mine:
+        words += [] if one.positional else [one.flag]
+        words += [] if one.kind == "flag" else [value(one)]
+    env = {f"FASTCGI_{one.name.upper()}": "1" if one.kind == "flag" else value(one) for one in mine}
+    lines = [f"{one.name} = {quoted(one, value(one))}" for one in mine]
+    place = directory / launcher
+    place.mkdir()
+    (place / "first.toml").write_text("\n".join(lines))
+    project = place / "pyproject.toml"
+    project.write_text("\n".join(["[tool.other]", "a = 1", "[tool.fastcgi]", *lines]))
+    origins = [("command line", words, env), ("environment", words[:2], env)]
+    if launcher == "python":
+        origins.append(("file pyproject.toml", words[:2], {}))
+    origins += [("file first.toml", words[:2], {}), ("default", [], {})]
+    for origin, given, variables in origins:
+        if origin == "file first.toml":
+            project.unlink()
+        seen = shown(launcher, place, *given, **variables)
+        for one in mine:
+            more = f" FASTCGI_{one.name.upper()}" if origin == "environment" else ""
+            assert seen[one.name].endswith(f"  # {origin}{more}"), one.name
+
+
+# For a server that is made and does not listen: what its own type wants.
+TYPED = {
+    "flag": True, "count": 7, "bytes": 7 << 20, "seconds": 7.0, "mode": 0o600, "path": "/x",
+    "users": "root", "text": "-",
+}  # fmt: skip
+TEXTS = {"allow_from": "127.0.0.1", "temp_dir": "/tmp", "access_logformat": "common"}
+OF_SERVERS = [one for one in OPTIONS if one.scope == "server" or one.name == "stream"]
+BUT_FOR_WHO_STOPS_IT = [one for one in OF_SERVERS if one.name != "graceful_timeout"]
+
+
+def typed(option: Option) -> object:
+    if option.kind == "choice":
+        return value(option)
+    return TEXTS.get(option.name, TYPED[option.kind])
+
+
+def test_every_option_of_servers_is_a_field():
+    for one in OF_SERVERS:
+        assert one.field, one.name
+        assert one.launchers != ["run"], one.name
+
+
+def test_a_server_in_python_takes_every_option():
+    code = "import fastcgi, sys, ast; fastcgi.Server(**ast.literal_eval(sys.argv[1]))"
+    for one in BUT_FOR_WHO_STOPS_IT:
+        given = repr({one.name: typed(one)})
+        done = subprocess.run([sys.executable, "-c", code, given], capture_output=True, text=True)
+        assert done.returncode == 0, (one.name, done.stderr)
+
+
+def in_lua(given: object) -> str:
+    return str(given).lower() if isinstance(given, (bool, int, float)) else f'"{given}"'
+
+
+def test_a_server_in_lua_takes_every_option():
+    lines = ["local fcgi = require 'fcgi'"]
+    for one in OF_SERVERS:
+        given = '"600"' if one.kind == "mode" else in_lua(typed(one))
+        lines.append(f"assert(fcgi.server {{ {one.name} = {given} }})")
+    done = subprocess.run(["lua5.4", "-"], input="\n".join(lines), capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("launcher", COMMANDS)
 def test_help_and_the_manual_have_every_option(launcher: str, directory: Path):
     done = run(launcher, directory, "--help")
     assert (done.returncode, done.stderr) == (0, "")
+    told = told_by_help(done.stdout)
+    assert set(told) == {
+        one.flag for one in OPTIONS if launcher in one.launchers and not one.positional
+    }
     for one in OPTIONS:
-        if not one.positional:
-            there = f"  {one.flag}" in done.stdout.replace(", --", "   --")
-            assert there == (launcher in one.launchers), one.name
-            assert f"{one.flag}" in PAGE
+        if one.positional:
+            continue
+        assert re.search(rf"`{one.flag}[ `]", PAGE), one.name
+        if launcher in one.launchers:
+            default = f" Default: {one.default}" if one.default != "-" else ""
+            assert told[one.flag] == f"{one.text}{default}"
+
+
+def told_by_help(text: str) -> dict[str, str]:
+    """What --help says of each option, in one line."""
+    told: dict[str, str] = {}
+    flag = None
+    for line in text.splitlines():
+        head = re.match(r"  (?:-\w, |    )(--[\w-]+)(?: \S+)?(?: {2,}(\S.*))?$", line)
+        if head:
+            flag = head[1]
+            told[flag] = head[2] or ""
+        elif flag and line.startswith(" " * 30):
+            told[flag] = f"{told[flag]} {line.strip()}".strip()
+        else:
+            flag = None
+    return told
 
 
 @pytest.mark.parametrize("launcher", COMMANDS)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What only Python's SWIG module has to show: threads, Ctrl-C, reference counts."""
 
+import contextlib
 import gc
 import os
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from support.fcgi_client import Client, get_params, request, wait_until
+from support.option_map import read_map
 from support.paths import BUILD
 
 sys.path.insert(0, str(BUILD / "swig" / "python"))
@@ -174,6 +176,32 @@ def test_references(server, address):
 def test_wrong_arguments(server, call, error):
     with pytest.raises(error):
         call(server)
+
+
+OF_SERVERS = [
+    one for one in read_map() if one.scope == "server" or one.name in ("stream", "log_level")
+]
+TEXTS = {
+    "flag": "true", "count": "7", "bytes": "7M", "seconds": "7s", "mode": "600", "path": "/x",
+    "users": "root", "allow_from": "127.0.0.1", "temp_dir": "/tmp", "access_logformat": "common",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("option", OF_SERVERS, ids=lambda option: option.name)
+def test_every_option_of_servers_is_there(address, option):
+    """As a text, and the server that it makes listens."""
+    words = (option.words or "-").split(", ")
+    text = TEXTS.get(option.name) or TEXTS.get(option.kind) or words[-1]
+    with contextlib.closing(fastcgi_swig.Server()) as server:
+        server.set_text(option.name, text)
+        server.listen(address)
+
+
+@pytest.mark.parametrize("name", ["workers", "bind", "config", "user"])
+def test_options_of_launchers_are_refused(name):
+    refused = pytest.raises(fastcgi_swig.Error, match="is for a launcher, not for a server")
+    with contextlib.closing(fastcgi_swig.Server()) as server, refused:
+        server.set_text(name, "7")
 
 
 def test_large_sizes_do_not_wrap(server, address):
