@@ -25,25 +25,13 @@ PyObject *answer_method_start(PyObject *object, PyObject *args,
 }
 
 PyObject *answer_method_write(PyObject *object, PyObject *data) {
-  request_object *self = (request_object *)object;
   Py_buffer view;
   if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0)
     return NULL;
   Py_ssize_t len = view.len;
-  fcgi_request *handle = request_use(self);
-  int code = 0;
-  if (handle != NULL) {
-    self->begun = 1;
-    Py_BEGIN_ALLOW_THREADS
-    code = reply_write_bytes(handle, view.buf, (size_t)len);
-    request_leave(self);
-    Py_END_ALLOW_THREADS
-  }
+  int failed = reply_send((request_object *)object, &view, len, 0) < 0;
   PyBuffer_Release(&view);
-  if (handle == NULL)
-    return NULL;
-  return code < 0 ? error_set_write(self->state, code)
-                  : PyLong_FromSsize_t(len);
+  return failed ? NULL : PyLong_FromSsize_t(len);
 }
 
 PyObject *answer_method_flush(PyObject *object, PyObject *unused) {

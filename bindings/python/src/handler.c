@@ -21,21 +21,9 @@ static int send_block(serve_loop *loop, PyObject *block, int first) {
     PyBuffer_Release(&view);
     return -1;
   }
-  fcgi_request *handle = request_use(request);
-  int code = 0, unread = 0;
-  if (handle != NULL) {
-    Py_BEGIN_ALLOW_THREADS
-    code = reply_write_bytes(handle, view.buf, (size_t)view.len);
-    unread = code > 0;
-    if (view.len > 0 && code >= 0)
-      code = fcgi_request_flush(handle);
-    request_leave(request);
-    Py_END_ALLOW_THREADS
-  }
+  int unread = reply_send(request, &view, view.len, 1);
   PyBuffer_Release(&view);
-  if (code < 0)
-    error_set_write(request->state, code);
-  return handle == NULL || code < 0 ? -1 : unread;
+  return unread;
 }
 
 static int is_iterable(PyObject *body) {

@@ -385,6 +385,25 @@ int reply_write_bytes(fcgi_request *handle, const void *data, size_t len) {
   return 0;
 }
 
+int reply_send(request_object *request, const Py_buffer *block, Py_ssize_t len,
+               int flush) {
+  fcgi_request *handle = request_use(request);
+  int code, unread;
+  if (handle == NULL)
+    return -1;
+  request->begun = 1;
+  Py_BEGIN_ALLOW_THREADS
+  code = reply_write_bytes(handle, block->buf, (size_t)len);
+  unread = code > 0;
+  if (flush && len > 0 && code >= 0)
+    code = fcgi_request_flush(handle);
+  request_leave(request);
+  Py_END_ALLOW_THREADS
+  if (code < 0)
+    error_set_write(request->state, code);
+  return code < 0 ? -1 : unread;
+}
+
 int reply_write(const reply *self, fcgi_request *handle) {
   struct iovec iov[REPLY_PARTS];
   for (int i = 0; i < self->parts; i++)

@@ -95,6 +95,11 @@ int reply_write(const reply *self, fcgi_request *handle);
 /* Write all the bytes; needs no GIL. 0, or an error code of the core. */
 int reply_write_bytes(fcgi_request *handle, const void *data, size_t len);
 
+/* Write the first `len` bytes of a block, without the GIL, and with `flush`
+   send them: 0; 1 where nobody reads them; -1 with an exception. */
+int reply_send(request_object *request, const Py_buffer *block, Py_ssize_t len,
+               int flush);
+
 /* Take one block of a body into `view`: bytes-like, or str as UTF-8. */
 int reply_block(PyObject *block, Py_buffer *view);
 

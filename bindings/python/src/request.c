@@ -239,28 +239,28 @@ static PyObject *get_path(PyObject *object, void *which) {
   return made;
 }
 
-static PyObject *get_raw_path(PyObject *object, void *unused) {
-  request_object *self = (request_object *)object;
-  (void)unused;
-  fcgi_request *handle = request_enter(self);
-  if (handle == NULL)
-    return NULL;
-  size_t len;
-  const char *raw = fcgi_request_raw_path(handle, &len);
-  PyObject *made = raw != NULL ? params_value(raw, len) : Py_NewRef(Py_None);
-  request_leave(self);
-  return made;
+/* A text that not every request has. */
+typedef struct known_text {
+  const char *(*find)(fcgi_request *handle,
+                      size_t *len); /* NULL: it has none. */
+} known_text;
+
+static const char *find_file(fcgi_request *handle, size_t *len) {
+  return fcgi_request_script_filename(handle, len);
 }
 
-static PyObject *get_script_filename(PyObject *object, void *unused) {
+static const known_text known_raw_path = {fcgi_request_raw_path};
+static const known_text known_file = {find_file};
+
+static PyObject *get_known(PyObject *object, void *which) {
   request_object *self = (request_object *)object;
-  (void)unused;
+  const known_text *known = which;
   fcgi_request *handle = request_enter(self);
   if (handle == NULL)
     return NULL;
   size_t len;
-  const char *file = fcgi_request_script_filename(handle, &len);
-  PyObject *made = file != NULL ? params_value(file, len) : Py_NewRef(Py_None);
+  const char *text = known->find(handle, &len);
+  PyObject *made = text != NULL ? params_value(text, len) : Py_NewRef(Py_None);
   request_leave(self);
   return made;
 }
@@ -320,15 +320,15 @@ static PyGetSetDef request_getset[] = {
      (void *)(uintptr_t)&path_field_script},
     {"path_info", get_path, NULL, "The part of the path below that.",
      (void *)(uintptr_t)&path_field_info},
-    {"raw_path", get_raw_path, NULL,
+    {"raw_path", get_known, NULL,
      "The path as the client wrote it, not decoded; None when the web server "
      "has\nled the request to another path.",
-     NULL},
-    {"script_filename", get_script_filename, NULL,
+     (void *)(uintptr_t)&known_raw_path},
+    {"script_filename", get_known, NULL,
      "SCRIPT_FILENAME as the name of a file, without the 'proxy:fcgi://host' "
      "and the\nquery that Apache's mod_proxy_fcgi puts around it; None when "
      "there is none.",
-     NULL},
+     (void *)(uintptr_t)&known_file},
     {"content_length", get_content_length, NULL,
      "CONTENT_LENGTH. Where none was sent, the length of a collected body,\n"
      "None for a streamed or an empty one.",

@@ -124,21 +124,9 @@ static Py_ssize_t send_block(request_object *self, PyObject *block,
   if (PyObject_GetBuffer(block, &view, PyBUF_SIMPLE) < 0)
     return -1;
   Py_ssize_t len = view.len < most ? view.len : (Py_ssize_t)most;
-  fcgi_request *handle = request_use(self);
-  int code = 0;
-  if (handle != NULL) {
-    self->begun = 1;
-    Py_BEGIN_ALLOW_THREADS
-    code = reply_write_bytes(handle, view.buf, (size_t)len);
-    request_leave(self);
-    Py_END_ALLOW_THREADS
-  }
+  int unread = reply_send(self, &view, len, 0);
   PyBuffer_Release(&view);
-  if (handle == NULL)
-    return -1;
-  if (code < 0)
-    error_set_write(self->state, code);
-  return code < 0 ? -1 : code > 0 ? 0 : len;
+  return unread < 0 ? -1 : unread ? 0 : len;
 }
 
 static PyObject *read_block(request_object *self, PyObject *file,
