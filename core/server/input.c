@@ -8,30 +8,14 @@
 #include <limits.h>
 #include <string.h>
 
-static int is_collecting(const fcgi_request *request) {
-  return request->phase == FCGI__COLLECTING;
-}
-
-/* Zeroes mean that it is collected, of streams that are open. */
-void fcgi__request_begin_input(fcgi_request *request) {
-  fcgi__connection_life *life = &request->connection->life;
-  if (request->role->streams != FCGI_STREAMS_STDIN_DATA)
-    request->data.flow = FCGI__INFLOW_WHOLE;
-  if (request->role->streams == FCGI_STREAMS_NONE) {
-    request->body.flow = FCGI__INFLOW_WHOLE;
-    request->phase = FCGI__ANSWERING;
-  } else {
-    life->reading++;
-    life->collecting++;
-  }
-}
-
-/* The stream is open, and comes to its end so. */
-static void end_stream(fcgi_request *request, fcgi__request_stream *input,
-                       fcgi__inflow how) {
+/* The stream is open, and comes to its end so. 1: it is the last one. */
+static int end_stream(fcgi_request *request, fcgi__request_stream *input,
+                      fcgi__inflow how) {
   input->flow = (uint8_t)how;
-  if (!fcgi__request_takes_input(request))
-    request->connection->life.reading--;
+  if (fcgi__request_takes_input(request))
+    return 0;
+  request->connection->life.reading--;
+  return 1;
 }
 
 /* What is still open has no end that is its own. */
@@ -109,7 +93,7 @@ void fcgi__request_input(fcgi_request *request, const fcgi_event *event) {
   if (fcgi__request_is_over(request) || input->flow != FCGI__INFLOW_OPEN)
     return;
   request->due.body = 0;
-  if (is_collecting(request))
+  if (fcgi__request_is_collecting(request))
     collect(request, &input->spool, event);
   else
     queue_input(request, &input->spool, event);
@@ -117,33 +101,35 @@ void fcgi__request_input(fcgi_request *request, const fcgi_event *event) {
 
 /* A collected body is as long as it is, where nobody has said so before. */
 static void measure(fcgi_request *request) {
-  uint64_t len = fcgi__spool_unread(&request->body.spool);
-  if (request->content_length < 0 && is_collecting(request) && len > 0)
+  uint64_t len;
+  if (request->content_length >= 0 || !fcgi__request_is_collecting(request))
+    return;
+  len = fcgi__spool_unread(&request->body.spool);
+  if (len > 0)
     request->content_length = (int64_t)len;
 }
 
 void fcgi__request_input_end(fcgi_request *request, const fcgi_event *event) {
   fcgi__request_stream *input =
       event->type == FCGI_EVENT_DATA_END ? &request->data : &request->body;
+  int whole = 0;
   if (event->type == FCGI_EVENT_STDIN_END)
     measure(request);
   if (input->flow == FCGI__INFLOW_OPEN)
-    end_stream(request, input,
-               event->truncated ? FCGI__INFLOW_SHORT : FCGI__INFLOW_WHOLE);
-  if (request->phase > FCGI__COLLECTING && request->phase < FCGI__ENDED)
-    fcgi__ready_notify(request->connection->server, request, event->type);
-  else if (is_collecting(request) && !fcgi__request_takes_input(request))
+    whole =
+        end_stream(request, input,
+                   event->truncated ? FCGI__INFLOW_SHORT : FCGI__INFLOW_WHOLE);
+  if (!fcgi__request_is_collecting(request)) {
+    if (request->phase < FCGI__ENDED)
+      fcgi__ready_notify(request->connection->server, request, event->type);
+  } else if (whole) {
     fcgi__request_dispatch(request);
-}
-
-void fcgi__request_leave_collecting(fcgi_request *request) {
-  if (is_collecting(request))
-    request->connection->life.collecting--;
+  }
 }
 
 long long fcgi__request_body_due(fcgi_request *request, long long now,
                                  int timeout) {
-  if (!is_collecting(request))
+  if (!fcgi__request_is_collecting(request))
     return LLONG_MAX;
   if (request->due.body == 0)
     request->due.body = now + timeout;
@@ -152,7 +138,7 @@ long long fcgi__request_body_due(fcgi_request *request, long long now,
 
 void fcgi__request_expire(fcgi_request *request, long long now) {
   fcgi__peer who;
-  if (!is_collecting(request) || request->due.body == 0 ||
+  if (!fcgi__request_is_collecting(request) || request->due.body == 0 ||
       request->due.body > now)
     return;
   fcgi__peer_of(request->connection->fd, &who);

@@ -24,6 +24,20 @@ void fcgi__request_unlink(fcgi_request *request) {
   request->connection->life.requests--;
 }
 
+/* Zeroes mean that it is collected, of streams that are open. */
+static void begin_input(fcgi_request *request) {
+  fcgi__connection_life *life = &request->connection->life;
+  if (request->role->streams != FCGI_STREAMS_STDIN_DATA)
+    request->data.flow = FCGI__INFLOW_WHOLE;
+  if (request->role->streams == FCGI_STREAMS_NONE) {
+    request->body.flow = FCGI__INFLOW_WHOLE;
+    request->phase = FCGI__ANSWERING;
+  } else {
+    life->reading++;
+    life->collecting++;
+  }
+}
+
 fcgi_request *fcgi__request_new(fcgi__connection *connection,
                                 const fcgi_event *event) {
   const fcgi_server_config *config = &connection->server->config;
@@ -41,7 +55,7 @@ fcgi_request *fcgi__request_new(fcgi__connection *connection,
   request->timeout_ms = fcgi__wait_ms(config->io_timeout_ms);
   request->body.spool.fd = request->data.spool.fd = request->file.fd = -1;
   request->read_wake = request->write_wake = -1;
-  fcgi__request_begin_input(request);
+  begin_input(request);
   fcgi__observe_begin(&connection->server->observer, &request->observed);
   link_request(connection, request);
   return request;
@@ -138,7 +152,8 @@ static void close_unseen(fcgi_request *request) {
 void fcgi__request_close(fcgi_request *request) {
   fcgi_server *server = request->connection->server;
   fcgi__request_observe_close(request);
-  fcgi__request_cut_input(request);
+  if (fcgi__request_takes_input(request))
+    fcgi__request_cut_input(request);
   fcgi__request_unlink(request);
   if (!request->kept) {
     request->params = NULL;

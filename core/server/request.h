@@ -136,6 +136,17 @@ static inline int fcgi__request_is_over(const fcgi_request *request) {
   return request->phase >= FCGI__ENDING;
 }
 
+/* 1: its input is being collected. */
+static inline int fcgi__request_is_collecting(const fcgi_request *request) {
+  return request->phase == FCGI__COLLECTING;
+}
+
+/* It is no longer a request whose input is being collected. */
+static inline void fcgi__request_leave_collecting(const fcgi_request *request) {
+  if (fcgi__request_is_collecting(request))
+    request->connection->life.collecting--;
+}
+
 /* 1: some input stream has not ended. */
 static inline int fcgi__request_takes_input(const fcgi_request *request) {
   return request->body.flow == FCGI__INFLOW_OPEN ||
@@ -169,18 +180,13 @@ void fcgi__request_look(fcgi_request *request);
 /* Write what the logs are still to have of it. */
 void fcgi__request_observe_close(fcgi_request *request);
 
-/* It is no longer one whose body is being collected. */
-void fcgi__request_leave_collecting(fcgi_request *request);
-
 /* The library answers for a program that has not seen it. */
 void fcgi__request_answer_alone(fcgi_request *request, int status);
 
 /* Hand it to the program. */
 void fcgi__request_dispatch(fcgi_request *request);
 
-/* Its input begins: collected, of streams that are open. The rest of it never
-   comes. */
-void fcgi__request_begin_input(fcgi_request *request);
+/* The rest of its input never comes. */
 void fcgi__request_cut_input(fcgi_request *request);
 
 /* What a session's events do to it. */
