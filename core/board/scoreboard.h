@@ -13,7 +13,7 @@
 enum {
   FCGI__BOARD_VERSION = 1,
   FCGI__BOARD_ENTRIES = 64,  /* Open requests that a worker shows. */
-  FCGI__BOARD_SLOTS = 16384, /* At most. */
+  FCGI__BOARD_SLOTS = 16384, /* Most workers of a board. */
   FCGI__BOARD_METHOD = 16,   /* Bytes of a method, with its NUL. */
   FCGI__BOARD_PATH = 128,    /* Bytes of a path, with its NUL. */
   FCGI__BOARD_BUCKETS = 104, /* Of a histogram of latencies. */
@@ -26,9 +26,9 @@ enum {
 typedef struct fcgi__board_entry {
   _Atomic uint32_t version;                    /* Odd while the texts change. */
   _Atomic uint32_t phase;                      /* A fcgi_phase. */
-  _Atomic uint64_t started_us;                 /* When it was ready. */
-  _Atomic uint64_t overdue_us;                 /* OVERDUE: since when. */
-  _Atomic uint64_t thread;                     /* Of its handler. */
+  _Atomic uint64_t started_us;                 /* When it became ready. */
+  _Atomic uint64_t overdue_us;                 /* OVERDUE: when that began. */
+  _Atomic uint64_t thread;                     /* Thread of its handler. */
   _Atomic uint64_t method[FCGI__METHOD_WORDS]; /* Bytes, a NUL at the end. */
   _Atomic uint64_t path[FCGI__PATH_WORDS];     /* Bytes, a NUL at the end. */
 } fcgi__board_entry;
@@ -43,7 +43,7 @@ typedef struct fcgi__board_counts {
 typedef struct fcgi__board_slot {
   _Atomic int64_t pid;         /* The worker; 0: not known yet. */
   _Atomic uint32_t state;      /* A fcgi_worker_state. */
-  _Atomic uint32_t generation; /* Which it belongs to. */
+  _Atomic uint32_t generation; /* The generation of the worker. */
   _Atomic uint64_t started_us; /* When it was started. */
   _Atomic uint64_t alive_us;   /* When it last did something. */
   _Atomic uint64_t busy_us;    /* Since when no thread of it takes events; 0:
@@ -56,28 +56,28 @@ typedef struct fcgi__board_head {
   char magic[8];                      /* "fcgi-sb\0". */
   uint32_t version;                   /* FCGI__BOARD_VERSION. */
   uint32_t head_size;                 /* Bytes of this structure. */
-  uint32_t slot_size;                 /* And of a slot. */
-  uint32_t slot_count;                /* How many slots follow. */
+  uint32_t slot_size;                 /* Bytes of a slot. */
+  uint32_t slot_count;                /* Number of slots that follow. */
   _Atomic uint64_t now_us;            /* When it was copied; 0 in memory that
                                          lives. */
-  _Atomic int64_t supervisor;         /* Its process id, or 0. */
-  _Atomic int64_t started_ms;         /* Since 1970. */
+  _Atomic int64_t supervisor;         /* Process id of the supervisor, or 0. */
+  _Atomic int64_t started_ms;         /* When it began, in ms since 1970. */
   _Atomic uint64_t started_us;        /* The same moment, monotonic. */
   _Atomic uint32_t generation;        /* The one that serves. */
   _Atomic uint32_t unused;            /* Fills the word. */
   _Atomic int64_t listen_queue;       /* Connections not accepted, -1: not
                                          known. */
-  _Atomic int64_t listen_queue_max;   /* Most that were seen. */
+  _Atomic int64_t listen_queue_max;   /* Most that were seen waiting. */
   _Atomic int64_t listen_queue_limit; /* Most that the kernel lets wait, -1:
                                          not known. */
   _Atomic uint64_t events[FCGI_SUPERVISED_EVENTS]; /* By fcgi_supervised. */
-  fcgi__board_counts former; /* Of workers that are gone. */
+  fcgi__board_counts former; /* What former workers have counted. */
 } fcgi__board_head;
 
 typedef struct fcgi__board {
   fcgi__board_head *head; /* NULL: there is none. */
   size_t size;            /* Bytes mapped. */
-  int fd;                 /* To pass on, or -1. */
+  int fd;                 /* Of the memory, to pass on; or -1. */
 } fcgi__board;
 
 /* Make one with room for `slots` workers; its descriptor is close-on-exec. 0,
@@ -88,7 +88,7 @@ int fcgi__board_new(fcgi__board *out, unsigned slots);
    when it is none, or of another version: `fd` stays the caller's then. */
 int fcgi__board_attach(fcgi__board *out, int fd);
 
-/* Whether `len` bytes are one, aligned as memory of malloc is. */
+/* 1 when `len` bytes, aligned as memory of malloc is, are a scoreboard. */
 int fcgi__board_is_one(const fcgi__board_head *head, size_t len);
 
 /* Copy `len` bytes, a multiple of eight, of memory that may change. */

@@ -14,7 +14,7 @@
 /* A text that grows, of the C library's malloc. */
 typedef struct fcgi__text {
   char *data; /* With a NUL; NULL at first. */
-  size_t len; /* Without it. */
+  size_t len; /* Bytes without the NUL. */
   size_t cap; /* Bytes there is room for. */
   int failed; /* 1: no memory; what was to be added is lost. */
 } fcgi__text;
@@ -33,9 +33,9 @@ void fcgi__text_plain(fcgi__text *text, const char *value);
 /* What lies behind the structs that users see, which are their first members.
  */
 typedef struct fcgi__status_request {
-  fcgi_status_request shown;       /* Its texts are these: */
-  char method[FCGI__BOARD_METHOD]; /* with a NUL, */
-  char path[FCGI__BOARD_PATH];     /* as well. */
+  fcgi_status_request shown;       /* Its texts are the next two fields. */
+  char method[FCGI__BOARD_METHOD]; /* The method, with a NUL. */
+  char path[FCGI__BOARD_PATH];     /* The path, with a NUL. */
 } fcgi__status_request;
 
 typedef struct fcgi__status_worker {
@@ -50,7 +50,7 @@ typedef struct fcgi__status {
   uint64_t events[FCGI_SUPERVISED_EVENTS]; /* By fcgi_supervised. */
   fcgi__status_worker total;               /* All workers, former ones too. */
   fcgi__status_worker *workers;            /* Those that live. */
-  fcgi__status_request *requests;          /* Of all workers. */
+  fcgi__status_request *requests;          /* The requests of all workers. */
 } fcgi__status;
 
 static inline const fcgi__status_worker *
@@ -60,9 +60,9 @@ fcgi__status_inside(const fcgi_status_worker *worker) {
 
 /* What the tables of names hold. */
 typedef struct fcgi__metric_text {
-  const char *key;    /* In JSON. */
-  const char *family; /* In OpenMetrics. */
-  const char *label;  /* Likewise, or "". */
+  const char *key;    /* Name in JSON. */
+  const char *family; /* Name in OpenMetrics. */
+  const char *label;  /* Label in OpenMetrics, or "". */
   int is_gauge;       /* 1: may go down. */
   const char *help;   /* One sentence. */
 } fcgi__metric_text;

@@ -13,12 +13,12 @@
 
 /* One for each server. */
 typedef struct fcgi__observer {
-  _Atomic(fcgi__board_slot *) slot; /* Where we count; NULL: nowhere. */
+  _Atomic(fcgi__board_slot *) slot; /* The slot we count in, or NULL. */
   fcgi__board board;                /* The scoreboard with that slot. */
   fcgi__logs *logs;                 /* The error log and the access log. */
-  fcgi__access_format *access; /* Of the access log; NULL: there is none. */
-  fcgi_allocator allocator;    /* For what is noted of requests. */
-  fcgi__troubles troubles;     /* What others did wrong. */
+  fcgi__access_format *access;      /* Form of the access log; NULL: none. */
+  fcgi_allocator allocator;         /* For what is kept of requests. */
+  fcgi__troubles troubles;          /* What others did wrong. */
   unsigned char thread_ids; /* 1: the kernel's numbers of threads are noted. */
 } fcgi__observer;
 

@@ -32,7 +32,7 @@ uint32_t fcgi__sieve_dropped(int fd) {
 enum {
   VERSION_AT = SKF_NET_OFF,   /* Its upper four bits: 4 or 6. */
   IPV4_AT = SKF_NET_OFF + 12, /* Where an IPv4 packet comes from. */
-  IPV6_AT = SKF_NET_OFF + 8,  /* Likewise of IPv6. */
+  IPV6_AT = SKF_NET_OFF + 8,  /* Where an IPv6 packet comes from. */
   FRAME = 8,                  /* Instructions beside those of blocks. */
   OF_IPV4 = 4,                /* For a block, at most. */
   OF_IPV6 = 13                /* For a block of IPv6, at most. */

@@ -24,7 +24,7 @@ static int make_timer(int *out) {
 static void start_timer(int timer, int ms) {
   const struct {
     long interval[2]; /* Seconds and nanoseconds: once only. */
-    long value[2];    /* Likewise: when. */
+    long value[2];    /* When it fires, the same way. */
   } when = {{0, 0}, {ms / 1000, (long)(ms % 1000) * 1000000 + 1}};
   syscall(SYS_timer_settime, timer, 0, &when, NULL);
 }

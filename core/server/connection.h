@@ -39,43 +39,43 @@ typedef enum fcgi__connection_phase {
   FCGI__HALF_CLOSED, /* The peer sends no more. */
   FCGI__LOST,        /* It is of no use; only its handlers are waited for. */
   FCGI__LINGERING,   /* We send no more, and drop what comes. */
-  FCGI__OVER         /* And it is to be closed. */
+  FCGI__OVER         /* It is to be closed. */
 } fcgi__connection_phase;
 
 /* Whether what arrives is read. READS -> PAUSED or HELD; HELD -> PAUSED;
    PAUSED -> RESUMED; RESUMED -> READS. */
 typedef enum fcgi__intake {
-  FCGI__READS,  /* It is. */
+  FCGI__READS,  /* What arrives is read. */
   FCGI__PAUSED, /* A window is full. */
   FCGI__HELD,   /* The connection is to come to rest. */
-  FCGI__RESUMED /* It is again, from the next unlock on. */
+  FCGI__RESUMED /* It is read again, from the next unlock on. */
 } fcgi__intake;
 
 /* A thread that waits for this connection, on its own stack. */
 typedef struct fcgi__waiter {
-  struct fcgi__waiter *next; /* Others that wait. */
+  struct fcgi__waiter *next; /* The next thread that waits. */
   int wake;                  /* An eventfd to write to, -1 if there is none. */
   int reads;                 /* 1: it polls the socket for input. */
-  int writes;                /* 1: and for room. */
+  int writes;                /* 1: it polls the socket for room. */
 } fcgi__waiter;
 
 /* What dies with a socket. Zeroes are right at its beginning, but for `due`. */
 typedef struct fcgi__connection_life {
   fcgi__connection_phase phase; /* Where the connection stands. */
   fcgi__intake intake;          /* Whether what arrives is read. */
-  fcgi_request *all;            /* Its requests. */
+  fcgi_request *all;            /* The requests that are open. */
   fcgi_request *files;          /* Requests with a file to send. */
   const uint8_t *fed;           /* Bytes that the session is taking, or NULL. */
-  size_t fed_len;               /* How many of them. */
-  size_t counted;               /* Of the session's memory, at the server. */
+  size_t fed_len;               /* Number of those bytes. */
+  size_t counted;               /* Bytes that the server counts for it. */
   unsigned requests;            /* Requests given out or collecting. */
   unsigned collecting;          /* Those whose body is not yet whole. */
   unsigned reading;             /* Requests whose input goes on. */
   uint8_t keep;                 /* 1: the web server keeps the connection. */
   uint8_t fresh;                /* 1: no request has come yet. */
   uint8_t shared;               /* 1: requests have run at the same time. */
-  uint8_t registered;           /* 1: the poller knows the socket, */
-  uint8_t polls_out;            /* 1: and reports room to write. */
+  uint8_t registered;           /* 1: the poller knows the socket. */
+  uint8_t polls_out;            /* 1: the poller reports room to write. */
   uint8_t reported;             /* 1: a report of the poller was taken. */
   uint8_t missed;               /* 1: a report was left to a waiter. */
   uint8_t unread;               /* 1: the socket may hold more bytes. */
@@ -108,19 +108,19 @@ typedef struct fcgi__connection_life {
 } fcgi__connection_life;
 
 typedef struct fcgi__connection {
-  fcgi_server *server;           /* Whose it is. */
+  fcgi_server *server;           /* The server that accepted it. */
   pthread_mutex_t lock;          /* Guards what follows. */
-  int fd;                        /* -1: closed, in the list of unused. */
-  fcgi_session *session;         /* NULL when closed. */
-  struct fcgi__connection *next; /* In the list of unused. */
-  fcgi__waiter *waiters;         /* Threads waiting. */
+  int fd;                        /* The socket; -1 when it is closed. */
+  fcgi_session *session;         /* Its protocol; NULL when closed. */
+  struct fcgi__connection *next; /* The next one of those unused. */
+  fcgi__waiter *waiters;         /* Threads that wait for it. */
   unsigned busy;                 /* Threads inside fcgi__connection_wait. */
   fcgi__connection_life life;    /* What dies with the socket. */
   fcgi_request *ready_first;     /* Requests with events to give; guarded by the
                                     server's lock, as is what follows up to
                                     `looked_at`. */
   fcgi_request *ready_last;      /* The last of that list. */
-  struct fcgi__connection *turn_next; /* Others with such, in turn. */
+  struct fcgi__connection *turn_next; /* The next one with such. */
   struct fcgi__connection *turn_prev; /* The one before it. */
   uint64_t turn_us;                   /* When its turn began, or 0. */
   long long looked_at;      /* When its socket was asked whether the peer has

@@ -45,10 +45,10 @@ enum { FCGI__RUNNING = 0, FCGI__STOPPING = 1, FCGI__ABORTING = 2 };
 struct fcgi_server {
   fcgi_server_config config;          /* With every default filled in. */
   fcgi_allocator allocator;           /* The same as config's. */
-  fcgi__process process;              /* Whose it is. */
+  fcgi__process process;              /* The process that it serves in. */
   fcgi__starter starter;              /* What our starter says. */
-  unsigned char inherited;            /* 1: its listener is served. */
-  fcgi_session_config session_config; /* For new connections. */
+  unsigned char inherited;            /* 1: the inherited listener is served. */
+  fcgi_session_config session_config; /* Of the sessions that are made. */
   fcgi_role_spec *roles;              /* From fcgi_server_set_roles, or NULL. */
   fcgi__guard guard;                  /* Who may connect. */
   fcgi__handover handover;            /* From and to other processes. */
@@ -59,36 +59,36 @@ struct fcgi_server {
   fcgi__service service;              /* After how many requests we go. */
   fcgi__gather gather;                /* Answers that leave together. */
   fcgi__orphan orphan;                /* Who started us. */
-  fcgi__lifeline lifeline;            /* Where it asks us to stop. */
+  fcgi__lifeline lifeline;            /* Where our starter asks us to stop. */
   fcgi__parting parting;              /* Connections that end. */
   atomic_int waits;                   /* 1: who takes events waits for them. */
   fcgi__poller *poller;               /* Who is ready. */
   fcgi__listener listeners[FCGI__LISTENERS]; /* Where we listen. */
   size_t listener_count;                     /* Listeners in use. */
-  fcgi__cgi *cgi;                            /* Of a CGI start. */
+  fcgi__cgi *cgi;                            /* The bridge of a CGI start. */
   atomic_int offered;   /* A connection to be served, of a CGI start; or -1. */
   pthread_mutex_t lock; /* Guards the ready list and free connections. */
   fcgi__connection *segments[FCGI__POOL_SEGMENTS]; /* Every connection ever
                                               made; reused, never freed, so
                                               that a late report from the
                                               poller finds valid memory. */
-  atomic_uint segment_count;                       /* How many segments. */
+  atomic_uint segment_count;                       /* Segments in use. */
   fcgi__connection *unused;                        /* Closed ones, for reuse. */
   _Atomic(fcgi__connection *) unwatched; /* One that is to be registered before
                                             a thread sleeps. */
   atomic_uint open;                      /* Connections open. */
-  atomic_size_t memory;                  /* What requests hold. */
+  atomic_size_t memory;                  /* Bytes that requests hold. */
   fcgi__connection *turn_first;          /* Those whose requests have events to
                                             give, whose turn it is first. */
   fcgi__connection *turn_last;           /* The last of them. */
   fcgi_request *late;                    /* Requests that are over, and that the
                                             program has not ended. */
-  atomic_uint ready_count;               /* How many, for a look without
-                                            the lock. */
+  atomic_uint ready_count;               /* Requests with events, for a look
+                                            without the lock. */
   atomic_uint running;                   /* Threads in fcgi_server_run. */
   atomic_uint sleepers;                  /* Threads waiting in the poller. */
   atomic_int stop_wanted;                /* What fcgi_server_stop asked. */
-  atomic_int stopping;                   /* What has been carried out. */
+  atomic_int stopping;                   /* The stop that was carried out. */
   atomic_int carrying;                   /* Threads that carry it out. */
   atomic_int accepting;                  /* 1: listeners are polled. */
   fcgi__wheel wheel;                     /* Deadlines of connections. */
@@ -101,14 +101,14 @@ struct fcgi_server {
   atomic_uint events;                    /* 1u << type to give out. */
   atomic_uint dropped;                   /* fcgi__hop_bit of header fields that
                                             were left out and told of. */
-  fcgi__observer observer;               /* What those outside see. */
+  fcgi__observer observer;               /* Counters and logs. */
   fcgi__spare spare;                     /* Serves when all are busy. */
   _Atomic(fcgi_trace_fn) tracer;         /* For the slow log, or NULL. */
-  _Atomic(void *) tracer_data;           /* For it. */
-  char status_path[FCGI__STATUS_PATH];   /* Copied. */
-  char ping_path[FCGI__STATUS_PATH];     /* Copied. */
+  _Atomic(void *) tracer_data;           /* User data of the tracer. */
+  char status_path[FCGI__STATUS_PATH];   /* Of the configuration, copied. */
+  char ping_path[FCGI__STATUS_PATH];     /* Of the configuration, copied. */
   char root_path[FCGI__STATUS_PATH];     /* The mount point, copied. */
-  char temp_dir[256];                    /* Copied. */
+  char temp_dir[256];                    /* Directory of temporary files. */
   unsigned char temp_named;    /* 1: by the program, not the environment. */
   char message[FCGI__MESSAGE]; /* For fcgi_server_message. */
 };
@@ -198,7 +198,7 @@ void fcgi__accept_on(fcgi_server *server);
 void fcgi__accept_off(fcgi_server *server);
 /* Accept what waits, `most` from each listener, as far as there is room. */
 void fcgi__accept_waiting(fcgi_server *server, int most);
-/* Likewise from one listener. */
+/* Accept what waits at one listener, `most` at most. */
 void fcgi__accept_some(fcgi_server *server, fcgi__listener *listener, int most);
 /* 1: something waits. */
 int fcgi__accept_has_waiting(fcgi_server *server);

@@ -20,16 +20,16 @@
 struct fcgi_server;
 
 typedef struct fcgi__spare {
-  pthread_t thread;     /* It. */
-  pthread_t tracer;     /* The second one. */
+  pthread_t thread;     /* The thread that sees to time limits. */
+  pthread_t tracer;     /* The thread that writes the slow log. */
   pthread_mutex_t lock; /* For the condition only; nothing else is locked while
                            it is held. */
-  pthread_cond_t wake;  /* It shall look up. */
-  pthread_cond_t trace; /* The second one shall. */
-  atomic_int on;        /* 1: it runs, and looks at requests. */
-  atomic_int started;   /* 1: it runs. */
+  pthread_cond_t wake;  /* `thread` shall look up. */
+  pthread_cond_t trace; /* `tracer` shall look up. */
+  atomic_int on;        /* 1: `thread` runs, and looks at requests. */
+  atomic_int started;   /* 1: `thread` runs. */
   atomic_llong until;   /* The limit that it sleeps for; 0: it is awake. */
-  atomic_int traces;    /* 1: the second one does. */
+  atomic_int traces;    /* 1: `tracer` runs. */
   atomic_int asleep;    /* 1: it wakes only when it is told to. */
   atomic_int over;      /* 1: it shall end. */
   atomic_uint open;     /* Requests that are ready or in a handler. */
@@ -37,8 +37,8 @@ typedef struct fcgi__spare {
   atomic_int trace_due; /* 1: a request is for the slow log. */
   atomic_long asked;    /* The kernel's number of the thread that a tracer is to
                            tell of, until it has; 0: none. */
-  atomic_llong asked_at; /* Since when. */
-  pid_t pid;             /* Whose thread it is: not that of a fork(2). */
+  atomic_llong asked_at; /* When that was asked. */
+  pid_t pid;             /* The process of these threads, and no fork(2). */
 } fcgi__spare;
 
 /* Start it, once, with `looks` 1 so that it looks at requests; without it a

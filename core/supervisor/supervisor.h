@@ -49,7 +49,7 @@ typedef enum fcgi__supervisor_phase {
   FCGI__SUPERVISOR_STARTING, /* The first generation is not ready. */
   FCGI__SUPERVISOR_SERVING,  /* It was once. */
   FCGI__SUPERVISOR_STOPPING, /* All workers are to stop. */
-  FCGI__SUPERVISOR_REPLACED  /* Likewise: a new supervisor has taken over. */
+  FCGI__SUPERVISOR_REPLACED  /* A new supervisor has taken over. */
 } fcgi__supervisor_phase;
 
 /* What a reload goes over to. */
