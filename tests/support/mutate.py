@@ -7,8 +7,9 @@ Each of N mutants (60) is one change in one line of core/: a condition negated, 
 <=, == for !=, && for ||, another value returned, a statement left out. What compiles to
 the same code is no mutant. It is built in a copy below build/mutate and goes through
 the unit tests, the conformance cases, the replay of the fuzzers' corpus, and, as its
-folder asks for them, tests over sockets against programs in C. Survivors are printed;
-fewer than 85 % killed is exit status 1.
+folder asks for them, tests over sockets against programs in C. The tests of its own
+folder come first, then those that take least; the first that fails is the last that
+runs. Survivors are printed; fewer than 85 % killed is exit status 1.
 """
 
 import argparse
@@ -18,8 +19,12 @@ import random
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
+import threading
+import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,17 +33,18 @@ WORK = SOURCE / "build" / "mutate"
 COPY, BUILD = WORK / "source", WORK / "build"
 FOLDERS = ("core", "cmake", "examples", "tests", "tools", "CMakeLists.txt")
 LEAST = 0.85
-SECONDS = 120  # For one test: a mutant may wait for ever.
+SECONDS = 40  # For one test, beside ten times what it takes: a mutant may wait for ever.
 OFF = ("LUA", "PYTHON", "SHARED", "SWIG")
 # What runs over sockets too, by the folder of the mutant.
 OVER_ALL = ["conformance/test_server.py", "integration/test_direct.py"]
 OVER_RUN = ["integration/test_run.py", "integration/test_run_upgrade.py"]
 OVER_SOCKETS = {
+    "client": ["integration/test_tool.py"],
     "os": OVER_ALL,
     "observe": OVER_ALL,
     "gateway": OVER_ALL,
-    "server": OVER_ALL,
-    "serve": OVER_ALL,
+    "server": [*OVER_ALL, "integration/test_stderr.py"],
+    "serve": [*OVER_ALL, "integration/test_children.py"],
     "parent": OVER_RUN,
     "supervisor": OVER_RUN,
 }
@@ -146,26 +152,30 @@ def copy_tree() -> None:
             path.unlink()
 
 
-def prepare() -> dict[str, list[str]]:
-    """Copy and build the tree; how each file of the core is compiled."""
+def prepare() -> tuple[dict[str, list[str]], "Suites"]:
+    """Copy and build the tree; how each file of the core is compiled, and its tests."""
     copy_tree()
+    shared = COPY / "tests" / "support" / "mutate.cmake"
     options = [f"-DFCGI_BUILD_{name}=OFF" for name in OFF]
     generator = ["-G", "Ninja"] if shutil.which("ninja") else []
-    done = run("cmake", "-S", COPY, "-B", BUILD, *generator, "-DCMAKE_BUILD_TYPE=Debug", *options)
-    if done.returncode or (done := build()).returncode:
+    options += ["-DCMAKE_BUILD_TYPE=Debug", f"-DCMAKE_PROJECT_INCLUDE={shared}"]
+    done = run("cmake", "-S", COPY, "-B", BUILD, *generator, *options)
+    if done.returncode or (done := build("all")).returncode:
         sys.exit(done.stdout + done.stderr)
-    if killer := killed_by(""):
+    suites = Suites()
+    if killer := suites.killed_by(""):
         sys.exit(f"mutate: {killer} fails without a change")
     commands = json.loads((BUILD / "compile_commands.json").read_text())
-    return {
+    compiled = {
         str(Path(entry["file"]).relative_to(COPY)): [entry["directory"], entry["command"]]
         for entry in commands
         if entry["file"].startswith(str(COPY / "core")) and "fastcgi_objects" in entry["command"]
     }
+    return compiled, suites
 
 
-def build():
-    return run("cmake", "--build", BUILD, "--parallel", os.cpu_count())
+def build(target: str = "fastcgi_whole"):
+    return run("cmake", "--build", BUILD, "--parallel", os.cpu_count(), "--target", target)
 
 
 def object_of(directory: str, command: str) -> bytes | None:
@@ -177,26 +187,70 @@ def object_of(directory: str, command: str) -> bytes | None:
     return out.read_bytes() if done.returncode == 0 else None
 
 
-def ctest(*arguments: object) -> str:
-    """The test that failed; "" where all passed."""
-    done = run("ctest", "--test-dir", BUILD, "--timeout", SECONDS, "--stop-on-failure",
-               "--parallel", os.cpu_count(), *arguments)  # fmt: skip
-    failed = re.search(r"^\s+\d+ - (\S+) \(", done.stdout, re.M)
-    return failed[1] if failed else "ctest" if done.returncode else ""
+def passes(command: list[str], seconds: float, stopped: threading.Event) -> bool:
+    """A test that is stopped counts as one that passes."""
+    words = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": BUILD}
+    process = subprocess.Popen(command, start_new_session=True, **words)
+    end = time.monotonic() + seconds
+    try:
+        while process.poll() is None and time.monotonic() < end and not stopped.wait(0.02):
+            pass
+        return process.poll() == 0 or stopped.is_set()
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
-def killed_by(path: str) -> str:
-    """The first test that fails; those named like the file come first."""
-    near = Path(path).stem.split("_")[0]
-    if path and (killer := ctest("-R", rf"^unit\.[a-z]+\.{near}")):
-        return killer
-    if killer := ctest():
-        return killer
-    for name in OVER_SOCKETS.get(path.split("/")[1] if path else "server", ()):
-        file = COPY / "tests" / name
-        if pytest(file).returncode:
-            return file.stem
-    return ""
+class Suites:
+    """The tests in C, and what is known of each."""
+
+    def __init__(self) -> None:
+        listed = run("ctest", "--test-dir", BUILD, "--show-only=json-v1").stdout
+        self.commands = {test["name"]: test["command"] for test in json.loads(listed)["tests"]}
+        self.seconds: dict[str, float] = {}
+        self.kills: Counter[str] = Counter()
+
+    def order(self, path: str) -> list[str]:
+        """Those named like the file first, then its folder's, then the quick ones."""
+        folder = path.split("/")[1] if path else ""
+        near = f"unit.{folder}.{Path(path).stem.split('_')[0]}"
+
+        def place(name: str):
+            cost = self.seconds.get(name, 0) / (1 + self.kills[name])
+            return not name.startswith(near), not name.startswith(f"unit.{folder}."), cost
+
+        return sorted(self.commands, key=place)
+
+    def first_that_fails(self, path: str) -> str:
+        todo, failed, stopped = iter(self.order(path)), [], threading.Event()
+
+        def work() -> None:
+            while not stopped.is_set() and (name := next(todo, None)):
+                began = time.monotonic()
+                most = SECONDS + 10 * self.seconds.get(name, SECONDS)
+                if not passes(self.commands[name], most, stopped):
+                    failed.append(name)
+                    stopped.set()
+                self.seconds.setdefault(name, time.monotonic() - began)
+
+        threads = [threading.Thread(target=work) for _ in range(os.cpu_count() or 2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return failed[0] if failed else ""
+
+    def killed_by(self, path: str) -> str:
+        """The first test that fails; over sockets run only those of the folder."""
+        if killer := self.first_that_fails(path):
+            self.kills[killer] += 1
+            return killer
+        for name in OVER_SOCKETS.get(path.split("/")[1] if path else "server", ()):
+            file = COPY / "tests" / name
+            if pytest(file).returncode:
+                return file.stem
+        return ""
 
 
 def pytest(file: Path):
@@ -207,7 +261,7 @@ def pytest(file: Path):
     return run(sys.executable, *words, file, seconds=5 * SECONDS, env=env)
 
 
-def attempt(mutant: Mutant, compile_with: list[str]) -> str | None:
+def attempt(mutant: Mutant, compile_with: list[str], suites: Suites) -> str | None:
     """Who kills it; "" for nobody, None where it is no mutant."""
     path = COPY / mutant.path
     lines = path.read_text().splitlines(keepends=True)
@@ -221,7 +275,7 @@ def attempt(mutant: Mutant, compile_with: list[str]) -> str | None:
             return None
         if build().returncode:
             return None
-        return killed_by(mutant.path)
+        return suites.killed_by(mutant.path)
     finally:
         path.write_text(original)
 
@@ -236,13 +290,13 @@ def main() -> int:
     if arguments.only:
         sites = [m for m in sites if f"{m.path}:{m.line}:".startswith(arguments.only)]
     random.Random(arguments.seed).shuffle(sites)
-    compiled = prepare()
+    compiled, suites = prepare()
     print(f"{len(sites)} places, seed {arguments.seed}", flush=True)
     tried, survived = 0, []
     for mutant in sites:
         if tried == arguments.count:
             break
-        killer = attempt(mutant, compiled[mutant.path])
+        killer = attempt(mutant, compiled[mutant.path], suites)
         if killer is None:
             continue
         tried += 1
