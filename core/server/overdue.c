@@ -190,8 +190,8 @@ static void trace_kernel(long thread_id, char *out, size_t len) {
   snprintf(path, sizeof path, "/proc/self/task/%ld/wchan", thread_id);
   file = fopen(path, "re");
   if (file) {
-    size_t got = fread(place, 1, sizeof place - 1, file);
-    place[got] = '\0';
+    if (!fgets(place, sizeof place, file))
+      place[0] = '\0';
     fclose(file);
   }
   if (place[0] && strcmp(place, "0") != 0)
