@@ -60,7 +60,7 @@ static void disconnect(fcgi_client *client) {
   fcgi_peer_free(client->peer);
   client->peer = NULL;
   client->sources.len = 0;
-  client->error = client->deaf = 0;
+  client->error = 0;
   client->message[0] = '\0';
 }
 
@@ -213,7 +213,7 @@ static int pump_memory(fcgi_client *client) {
     moved = 0;
     while (at < count && has_room(client)) {
       int done = 0;
-      if (client->deaf || !fcgi_peer_is_open(client->peer, source[at].id))
+      if (!fcgi_peer_is_open(client->peer, source[at].id))
         done = 1; /* Answered before its body was read: no more of it. */
       else if (source[at].fd < 0)
         done = pump(client, &source[at]);
@@ -252,7 +252,6 @@ static struct pollfd *prepare_poll(fcgi_client *client, nfds_t *polled) {
 /* The application closes without reading all: what it answered is still to be
    read. */
 static void stop_sending(fcgi_client *client) {
-  client->deaf = 1;
   client->sources.len = 0;
   fcgi_peer_output_done(client->peer, fcgi_peer_queued(client->peer));
 }
@@ -262,9 +261,8 @@ static int send_output(fcgi_client *client) {
   while (fcgi_peer_output(client->peer, &iov, 1) == 1) {
     size_t most = client->config.send_bytes;
     size_t len = iov.iov_len < most ? iov.iov_len : most;
-    ssize_t sent = client->deaf ? (ssize_t)len
-                                : send(client->fd, iov.iov_base, len,
-                                       MSG_NOSIGNAL | MSG_DONTWAIT);
+    ssize_t sent =
+        send(client->fd, iov.iov_base, len, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (sent >= 0)
       fcgi_peer_output_done(client->peer, (size_t)sent);
     else if (errno == EAGAIN || errno == EINTR)
@@ -305,7 +303,9 @@ static int pump_ready(fcgi_client *client, const struct pollfd *fds,
     size_t count, at = i - 1 - removed;
     fcgi__source *source = sources_of(client, &count);
     int done;
-    if (!fds[i].revents || client->deaf)
+    if (at >= count)
+      break; /* The application has stopped reading. */
+    if (!fds[i].revents)
       continue;
     done = pump(client, &source[at]);
     if (done < 0)

@@ -25,7 +25,6 @@ struct fcgi_client {
   fcgi_peer *peer;                    /* Of the connection; NULL before. */
   int fd;                             /* The connection, or -1. */
   int error;                          /* Sticky; 0 while all is well. */
-  int deaf;                           /* 1: the application reads no more. */
   fcgi__buffer sources;               /* fcgi__source of open streams. */
   fcgi__buffer polled;                /* struct pollfd of the last wait. */
   char address[FCGI__ADDRESS_TEXT];   /* As given, perhaps cut. */
