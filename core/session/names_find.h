@@ -7,8 +7,9 @@
 
 /* What tells the known names apart. */
 static inline uint32_t fcgi__name_key(const uint8_t *text, size_t len) {
-  return text[len - 1] | (uint32_t)text[len / 2] << 8 |
-         (uint32_t)text[len - 2] << 16 | (uint32_t)len << 24;
+  const uint8_t *end = text + len;
+  return end[-1] | (uint32_t)text[len / 2] << 8 | (uint32_t)end[-2] << 16 |
+         (uint32_t)len << 24;
 }
 
 /* The number of the only known name that the text can be; it has two bytes at
