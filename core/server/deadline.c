@@ -198,12 +198,12 @@ void fcgi__connection_set_deadline(fcgi__connection *connection,
   fcgi__server_connection_due(connection, first);
 }
 
-/* Requests of others may run on the same connection: they go on. */
+/* Requests of others may run on the same connection: they go on. Where its
+   answer finds the connection lost, all may be gone. */
 static void expire_bodies(fcgi__connection *connection, long long now) {
-  for (fcgi_request *at = connection->life.all, *next; at; at = next) {
-    next = at->all_next;
-    fcgi__request_expire(at, now);
-  }
+  fcgi_request *at = connection->life.all;
+  while (at)
+    at = fcgi__request_expire(at, now) ? connection->life.all : at->all_next;
 }
 
 static void expire_wait(fcgi__connection *connection) {

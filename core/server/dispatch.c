@@ -51,7 +51,7 @@ static void answer_ping(fcgi_request *request) {
    PATH_INFO together. A part of it alone would let visitors past a rule that
    guards the path: /app/status is not /status. 1 when that is an answer. */
 static int answer_status_or_ping(fcgi_request *request) {
-  const fcgi_server *server = request->connection->server;
+  fcgi_server *server = request->connection->server;
   const fcgi_server_config *config = &server->config;
   const fcgi__path_setting setting = {.cgi = server->cgi != NULL};
   fcgi__path_parts parts;
@@ -64,14 +64,16 @@ static int answer_status_or_ping(fcgi_request *request) {
   status = fcgi__path_parts_are(&parts, config->status_path);
   ping = !status && fcgi__path_parts_are(&parts, config->ping_path);
   fcgi__free(&server->allocator, parts.made);
+  if (!status && !ping)
+    return 0;
+  fcgi__request_hold(request);
   if (status)
     answer_status(request);
-  else if (ping)
+  else
     answer_ping(request);
-  if (status || ping)
-    fcgi__observe_count(&request->connection->server->observer,
-                        FCGI_METRIC_STATUS_PAGES, 1);
-  return status || ping;
+  fcgi__request_drop(request);
+  fcgi__observe_count(&server->observer, FCGI_METRIC_STATUS_PAGES, 1);
+  return 1;
 }
 
 /* Deadlines are kept where there is a scoreboard, which shows who passed. */
@@ -101,5 +103,7 @@ void fcgi__request_answer_alone(fcgi_request *request, int status) {
                                      : "500 Internal Server Error\n";
   fcgi__request_leave_collecting(request);
   request->phase = FCGI__ANSWERING;
+  fcgi__request_hold(request);
   fcgi__request_reply(request, status, "text/plain", text, strlen(text));
+  fcgi__request_drop(request);
 }

@@ -136,16 +136,17 @@ long long fcgi__request_body_due(fcgi_request *request, long long now,
   return request->due.body;
 }
 
-void fcgi__request_expire(fcgi_request *request, long long now) {
+int fcgi__request_expire(fcgi_request *request, long long now) {
   fcgi__peer who;
   if (!fcgi__request_is_collecting(request) || request->due.body == 0 ||
       request->due.body > now)
-    return;
+    return 0;
   fcgi__peer_of(request->connection->fd, &who);
   fcgi__server_trouble(
       request->connection->server, FCGI__TROUBLE_BODY, who.place, FCGI_LOG_INFO,
       "a request body stopped coming from %s: answered 408", who.name);
   fcgi__request_answer_alone(request, 408);
+  return 1;
 }
 
 static long long until_of(const fcgi_request *request) {

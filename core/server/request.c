@@ -184,6 +184,16 @@ void fcgi__request_release(fcgi_request *request) {
     fcgi__request_free(request);
 }
 
+void fcgi__request_hold(fcgi_request *request) {
+  atomic_fetch_add(&request->held, 1);
+}
+
+void fcgi__request_drop(fcgi_request *request) {
+  if (fcgi__ready_let_go(request->connection->server, request) &&
+      request->phase == FCGI__CLOSED)
+    fcgi__request_free(request);
+}
+
 fcgi_abort_reason fcgi__request_reason(const fcgi_request *request) {
   const fcgi_server *server = request->connection->server;
   if (request->aborted <= FCGI_ABORT_RECORD &&

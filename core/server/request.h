@@ -170,8 +170,9 @@ void fcgi__request_unlink(fcgi_request *request);
    `timeout` may pass from `now` on since it was fed; else LLONG_MAX. */
 long long fcgi__request_body_due(fcgi_request *request, long long now,
                                  int timeout);
-/* Answer 408 if that has been reached. */
-void fcgi__request_expire(fcgi_request *request, long long now);
+/* Answer 408 if that has been reached. 1: it has, and with it others of the
+   connection may have ended. */
+int fcgi__request_expire(fcgi_request *request, long long now);
 
 /* Before it is handed out: see whether anyone still wants the answer. The
    caller holds it, which ends here. */
@@ -281,5 +282,11 @@ size_t fcgi__request_filter(fcgi_request *request, const char *data,
 
 /* A callback no longer uses the handle. */
 void fcgi__request_release(fcgi_request *request);
+
+/* Its memory stays until fcgi__request_drop, whatever becomes of its
+   connection: for one that no program has seen, and whose end frees it. */
+void fcgi__request_hold(fcgi_request *request);
+/* The counterpart; the connection's lock is held. */
+void fcgi__request_drop(fcgi_request *request);
 
 #endif

@@ -39,6 +39,29 @@ static void expect_answered(serving *f) {
   assert_true(serving_is_closed(f, 1000));
 }
 
+static void stop_now(fcgi_log_level level, const char *line, void *data) {
+  serving *f = data;
+  (void)level;
+  if (strstr(line, "body stopped coming"))
+    fcgi_server_stop(f->server, FCGI_STOP_NOW);
+}
+
+/* The stop comes between the end of their time and their answers. No program
+   has them, so that they are freed with the connection. */
+static void test_requests_whose_time_is_over_are_dropped(void **state) {
+  serving *f = *state;
+  f->config.log = stop_now;
+  f->config.log_data = f;
+  f->config.io_timeout_ms = 20;
+  serving_restart(f);
+  for (uint16_t id = 1; id <= 3; id++) {
+    records_open(&f->text->sent, id);
+    records_stdin(&f->text->sent, id, "half");
+  }
+  serving_send(f);
+  expect_stopped(f, 10000);
+}
+
 /* The web server has connected, and its request is on the way. */
 static void test_new_connection_is_served(void **state) {
   serving *f = *state;
@@ -189,6 +212,7 @@ static void test_signal_may_wake_a_poller_at_work(void **state) {
 
 static int run(const char *group, void *kind) {
   const struct CMUnitTest tests[] = {
+      SERVING_TEST(test_requests_whose_time_is_over_are_dropped),
       SERVING_TEST(test_new_connection_is_served),
       SERVING_TEST(test_connection_not_yet_accepted_is_served),
       SERVING_TEST(test_request_not_yet_read_is_served),
