@@ -225,6 +225,19 @@ static void test_requests_under_way(void **state) {
   close(watcher);
 }
 
+/* Such a request has no status. */
+static void test_no_answer_is_of_no_class(void **state) {
+  serving *f = *state;
+  const char *const params[] = {"SCRIPT_NAME", "/none", NULL};
+  restart(f);
+  ask(f, params);
+  fcgi_request_end(serving_take(f, FCGI_EVENT_REQUEST), 0);
+  free(receive(f).text);
+  expect_in(f, "json", "\"requests\":1,\"finished\":1,\"queued\":0");
+  expect_in(f, "json", "\"overdue\":0,\"responses_1xx\":0,");
+  expect_in(f, "json", "\"responses_5xx\":0,");
+}
+
 /* The status of raw CGI output is in its own words. */
 static void test_raw_answers_are_classed(void **state) {
   static const char *const heads[] = {
@@ -454,6 +467,7 @@ static int run(const char *group, void *kind) {
       SERVING_TEST(test_processes_as_php_fpm_has_them),
       SERVING_TEST(test_numbers_are_of_what_was_done),
       SERVING_TEST(test_requests_under_way),
+      SERVING_TEST(test_no_answer_is_of_no_class),
       SERVING_TEST(test_raw_answers_are_classed),
       SERVING_TEST(test_more_requests_than_entries),
       SERVING_TEST(test_paths_that_ask_for_it),

@@ -120,8 +120,10 @@ static void test_poller_add_refuses_a_descriptor_twice(void **state) {
 
 static void test_poller_add_refuses_a_bad_descriptor(void **state) {
   polling *f = *state;
+  errno = 0;
   assert_int_equal(fcgi__poller_add(f->poller, -1, FCGI__POLL_IN, f),
                    FCGI_ERR_SYSTEM);
+  assert_int_equal(errno, EBADF);
 }
 
 static void test_poller_remove_silences(void **state) {

@@ -178,12 +178,34 @@ static void test_output_and_messages_are_counted(void **state) {
   assert_int_equal(counted(f), 0);
 }
 
+/* The body is held as soon as it is read, so the second request is one too
+   many, although both have come in one piece. */
+static void test_a_full_server_refuses_what_came_with_it(void **state) {
+  static char body[8 * KIB];
+  serving *f = *state;
+  records *to = &f->text->sent;
+  f->config.body = FCGI_BODY_STREAM;
+  f->config.server_memory = 4 * KIB;
+  serving_restart(f);
+  records_begin(to, 1, FCGI_ROLE_RESPONDER, FCGI_BEGIN_KEEP);
+  records_params_end(to, 1);
+  memset(body, 'x', sizeof body - 1);
+  records_stdin(to, 1, body);
+  put_get(to, 2, 1);
+  serving_send(f);
+  fcgi_request *request = serving_take(f, FCGI_EVENT_REQUEST);
+  assert_int_equal(fcgi_request_id(request), 1);
+  serving_idle(f, 20);
+  fcgi_request_end(request, 0);
+}
+
 static int run(const char *group, void *kind) {
   const struct CMUnitTest tests[] = {
       SERVING_TEST(test_idle_connections_are_not_counted),
       SERVING_TEST(test_small_requests_of_many_connections),
       SERVING_TEST(test_unfinished_parameters_of_many_connections),
       SERVING_TEST(test_output_and_messages_are_counted),
+      SERVING_TEST(test_a_full_server_refuses_what_came_with_it),
   };
   return cmocka_run_group_tests_name(group, tests, NULL, NULL);
 }

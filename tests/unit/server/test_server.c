@@ -150,6 +150,18 @@ static void test_half_closed_client_gets_its_answer(void **state) {
   assert_true(serving_is_closed(f, 1000));
 }
 
+/* Its request and its end come in one report, and nothing comes later. */
+static void test_half_close_beside_a_request_is_seen(void **state) {
+  serving *f = *state;
+  serving_idle(f, 20);
+  records_get(&f->text->sent, 1);
+  serving_send(f);
+  shutdown(f->client, SHUT_WR);
+  answer(serving_take(f, FCGI_EVENT_REQUEST));
+  serving_expect(f, HELLO_END);
+  assert_true(serving_is_closed(f, 10000));
+}
+
 static void test_client_gone_aborts(void **state) {
   serving *f = *state;
   f->config.events = 1u << FCGI_EVENT_ABORT;
@@ -399,6 +411,7 @@ static int run(const char *group, void *kind) {
       SERVING_TEST(test_unread_body_is_never_parsed),
       SERVING_TEST(test_draining_ends_at_its_byte_limit),
       SERVING_TEST(test_half_closed_client_gets_its_answer),
+      SERVING_TEST(test_half_close_beside_a_request_is_seen),
       SERVING_TEST(test_client_gone_aborts),
       SERVING_TEST(test_client_gone_mid_body_is_forgotten),
       SERVING_TEST(test_abort_record_is_told),
