@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "fuzz/counting.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 
 /* Before each block is its size, in room that keeps it aligned. */
 enum { BEFORE = 16 };
+
+static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
 
 static void release(counting *state, char *block) {
   if (!block)
@@ -14,8 +17,7 @@ static void release(counting *state, char *block) {
   free(block);
 }
 
-static void *counting_realloc(void *ptr, size_t size, void *user_data) {
-  counting *state = user_data;
+static void *reallocate(void *ptr, size_t size, counting *state) {
   char *old = ptr ? (char *)ptr - BEFORE : NULL;
   if (size == 0) {
     release(state, old);
@@ -35,6 +37,28 @@ static void *counting_realloc(void *ptr, size_t size, void *user_data) {
   if (state->bytes > state->peak)
     state->peak = state->bytes;
   return block + BEFORE;
+}
+
+static void *counting_realloc(void *ptr, size_t size, void *user_data) {
+  void *block;
+  pthread_mutex_lock(&one_at_a_time);
+  block = reallocate(ptr, size, user_data);
+  pthread_mutex_unlock(&one_at_a_time);
+  return block;
+}
+
+void counting_arm(counting *state, long calls) {
+  pthread_mutex_lock(&one_at_a_time);
+  state->until_failure = calls;
+  pthread_mutex_unlock(&one_at_a_time);
+}
+
+long counting_left(counting *state) {
+  long left;
+  pthread_mutex_lock(&one_at_a_time);
+  left = state->until_failure;
+  pthread_mutex_unlock(&one_at_a_time);
+  return left;
 }
 
 fcgi_allocator counting_allocator(counting *state) {

@@ -12,7 +12,11 @@ typedef struct counting {
   size_t peak;        /* The most that were. */
 } counting;
 
-/* An allocator over `state`, which stays the caller's. One thread only. */
+/* An allocator over `state`, which stays the caller's. Any thread. */
 fcgi_allocator counting_allocator(counting *state);
+
+/* Set `until_failure`, and read it, while threads may allocate. */
+void counting_arm(counting *state, long calls);
+long counting_left(counting *state);
 
 #endif

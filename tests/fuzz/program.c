@@ -75,7 +75,7 @@ static void look(fcgi_request *r, script *s) {
                             sizeof why);
   fcgi_request_set_user_data(r, r);
   fuzz_require(fcgi_request_user_data(r) == r);
-  fcgi_request_set_timeout(r, 0);
+  fcgi_request_set_timeout(r, script_byte(s) % 8 == 0 ? 1 : FCGI_WAIT_NEVER);
   fuzz_require(fcgi_request_aborted(r) <= FCGI_ABORT_DEADLINE);
 }
 
@@ -190,4 +190,38 @@ void program_call(program *p, script *s) {
     leave(r, s);
     forget(p, r);
   }
+}
+
+void program_end_all(program *p) {
+  for (int i = 0; i < PROGRAM_REQUESTS; i++)
+    if (p->open[i]) {
+      fcgi_request_end(p->open[i], 0);
+      p->open[i] = NULL;
+    }
+}
+
+static void fail_all_of(fcgi_request *r, int error) {
+  char text[8];
+  int reason = (int)fcgi_request_aborted(r);
+  fuzz_require(fcgi_request_read(r, text, sizeof text) == error);
+  fuzz_require(fcgi_request_read_data(r, text, sizeof text) == error);
+  fuzz_require(fcgi_request_start(r, 200, NULL, 0) == error);
+  fuzz_require(fcgi_request_write(r, text, 1) == error);
+  fuzz_require(fcgi_request_write_stderr(r, "x", 1) == error);
+  fuzz_require(fcgi_request_send_file(r, 0, 0, 1) == error);
+  fuzz_require(fcgi_request_flush(r) == error);
+  fuzz_require(fcgi_request_reply(r, 200, NULL, "", 0) == error);
+  fuzz_require(fcgi_request_respond(r, 200, NULL, 0, "", 0) == error);
+  fuzz_require(fcgi_request_allow(r, NULL, 0) == error);
+  fuzz_require(fcgi_request_conclude(r) == error);
+  fuzz_require(fcgi_request_fail(r) == error);
+  fuzz_require(fcgi_request_end(r, 0) == error);
+  fuzz_require((int)fcgi_request_aborted(r) == reason);
+  fuzz_require(fcgi_request_params(r) != NULL);
+}
+
+void program_fail_all(program *p, int error) {
+  for (int i = 0; i < PROGRAM_REQUESTS; i++)
+    if (p->open[i])
+      fail_all_of(p->open[i], error);
 }

@@ -21,4 +21,10 @@ void program_take(program *p, const fcgi_server_event *event);
 /* One call on one request; nothing where that place is free. */
 void program_call(program *p, script *s);
 
+/* End each that is open. */
+void program_end_all(program *p);
+
+/* Every call on each fails like this, and changes nothing. */
+void program_fail_all(program *p, int error);
+
 #endif

@@ -2,10 +2,13 @@
 #include "fuzz/web.h"
 #include "fuzz/fuzz.h"
 
+#include <arpa/inet.h>
 #include <fastcgi/pairs.h>
 #include <fastcgi/protocol.h>
 #include <fastcgi/record.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 enum { LONGEST = 65535 + 8 + 255, TAG = 'c' };
@@ -49,6 +52,44 @@ void web_join(web *w, int in) {
   *w = (web){.joined = sent == 1, .fd = pair[0]};
   if (sent != 1)
     close(pair[0]);
+}
+
+static int connect_tcp(const char *port) {
+  const struct linger reset = {.l_onoff = 1}; /* So that no port stays used. */
+  struct sockaddr_in to = {.sin_family = AF_INET,
+                           .sin_port = htons((uint16_t)atoi(port)),
+                           .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  int fd = socket(AF_INET, SOCK_STREAM, 0);
+  fuzz_require(fd >= 0);
+  setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+  if (connect(fd, (struct sockaddr *)&to, sizeof to) == 0)
+    return fd;
+  close(fd);
+  return -1;
+}
+
+/* A full listener is not waited for. */
+static int connect_abstract(const char *name) {
+  struct sockaddr_un to = {.sun_family = AF_UNIX};
+  size_t len = strlen(name);
+  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+  fuzz_require(fd >= 0 && len < sizeof to.sun_path);
+  memcpy(to.sun_path + 1, name, len);
+  if (connect(fd, (struct sockaddr *)&to,
+              (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + len)) ==
+      0)
+    return fd;
+  close(fd);
+  return -1;
+}
+
+void web_connect(web *w, const char *address) {
+  int fd = -1;
+  if (strncmp(address, "unix:@", 6) == 0)
+    fd = connect_abstract(address + 6);
+  else if (strncmp(address, "127.0.0.1:", 10) == 0)
+    fd = connect_tcp(address + 10);
+  *w = (web){.joined = fd >= 0, .fd = fd};
 }
 
 void web_leave(web *w) {
@@ -141,6 +182,14 @@ static void request(web *w, uint16_t id, script *s) {
   begin(w, id, (uint8_t)(script_byte(s) | 8));
   params(w, id, s);
   put_record(w, FCGI_RECORD_PARAMS, id, NULL, 0, 0);
+}
+
+void web_say_many(web *w, int count) {
+  for (int i = 1; i <= count; i++) {
+    begin(w, (uint16_t)i, 8);
+    put_record(w, FCGI_RECORD_PARAMS, (uint16_t)i, NULL, 0, 0);
+    put_record(w, FCGI_RECORD_STDIN, (uint16_t)i, NULL, 0, 0);
+  }
 }
 
 void web_say(web *w, script *s) {

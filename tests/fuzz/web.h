@@ -20,6 +20,10 @@ typedef struct web {
 /* Connect: the other end is handed over through `in`. */
 void web_join(web *w, int in);
 
+/* Connect to what fcgi_server_address names: 127.0.0.1:port or unix:@name.
+   Where that fails it stays apart. */
+void web_connect(web *w, const char *address);
+
 /* Close, whatever is unread. Nothing where it has not joined. */
 void web_leave(web *w);
 
@@ -31,5 +35,8 @@ void web_receive(web *w, size_t most);
 
 /* Send the next thing of the script: bytes, a record, or a whole request. */
 void web_say(web *w, script *s);
+
+/* Send so many short requests without a body at once. */
+void web_say_many(web *w, int count);
 
 #endif
