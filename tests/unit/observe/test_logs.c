@@ -71,8 +71,8 @@ static void test_texts_on_stderr_end_with_a_newline(void **state) {
   fcgi__logs_flush(f->server->observer.logs);
   dup2(saved, STDERR_FILENO);
   close(ends[1]);
-  for (size_t len = 0; len < 19; len++)
-    assert_int_equal(read(ends[0], text + len, 1), 1);
+  fcntl(ends[0], F_SETFL, O_NONBLOCK);
+  assert_true(read(ends[0], text, sizeof text - 1) > 0);
   close(ends[0]);
   close(saved);
   assert_string_equal(text, "one\ntwo\nthree\nfour\n");
