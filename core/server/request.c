@@ -38,11 +38,38 @@ static void begin_input(fcgi_request *request) {
   }
 }
 
+/* Connections share few places, and rarely two at once. */
+static _Atomic(fcgi_request *) *place_of(const fcgi__connection *connection) {
+  uintptr_t number = (uintptr_t)connection / sizeof *connection;
+  return &connection->server->kept[number % FCGI__KEPT_REQUESTS].request;
+}
+
+static fcgi_request *blank(const fcgi__connection *connection) {
+  fcgi_request *request = atomic_exchange_explicit(place_of(connection), NULL,
+                                                   memory_order_acquire);
+  if (!request)
+    return fcgi__calloc(&connection->server->allocator, sizeof *request);
+  memset(request, 0, sizeof *request);
+  return request;
+}
+
+/* Keep the memory, in place of what is kept there. */
+static void keep(fcgi_request *request) {
+  const fcgi_allocator *allocator = &request->connection->server->allocator;
+  fcgi_request *other = atomic_exchange_explicit(place_of(request->connection),
+                                                 request, memory_order_acq_rel);
+  fcgi__free(allocator, other);
+}
+
+void fcgi__requests_discard(fcgi_server *server) {
+  for (unsigned i = 0; i < FCGI__KEPT_REQUESTS; i++)
+    fcgi__free(&server->allocator, atomic_load(&server->kept[i].request));
+}
+
 fcgi_request *fcgi__request_new(fcgi__connection *connection,
                                 const fcgi_event *event) {
   const fcgi_server_config *config = &connection->server->config;
-  fcgi_request *request =
-      fcgi__calloc(&connection->server->allocator, sizeof *request);
+  fcgi_request *request = blank(connection);
   if (!request)
     return NULL;
   request->connection = connection;
@@ -88,7 +115,7 @@ void fcgi__request_free(fcgi_request *request) {
   close_fd(&request->file.fd);
   close_fd(&request->read_wake);
   close_fd(&request->write_wake);
-  fcgi__free(allocator, request);
+  keep(request);
 }
 
 void fcgi__request_abort(fcgi_request *request, fcgi_abort_reason reason) {

@@ -163,6 +163,8 @@ static inline int fcgi__request_has_head(const fcgi_request *request) {
 fcgi_request *fcgi__request_new(fcgi__connection *connection,
                                 const fcgi_event *event);
 void fcgi__request_free(fcgi_request *request);
+/* Free what is kept of requests that are over. */
+void fcgi__requests_discard(fcgi_server *server);
 /* Take it out of its connection's list. */
 void fcgi__request_unlink(fcgi_request *request);
 

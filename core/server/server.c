@@ -37,6 +37,7 @@ static void init_server(fcgi_server *server, const fcgi_server_config *config) {
 
 static void discard(fcgi_server *server) {
   fcgi_allocator allocator = server->allocator;
+  fcgi_spares_free(server->session_config.spares);
   fcgi__process_clear(&server->process);
   fcgi__guard_clear(&server->guard, &allocator);
   fcgi__logs_end(server->observer.logs);
@@ -48,7 +49,10 @@ static void discard(fcgi_server *server) {
 
 static int fill(fcgi_server *server, const fcgi_server_config *filled,
                 const fcgi_server_config *asked) {
-  int error = fcgi__server_logs_new(server);
+  int error = fcgi_spares_new(&server->session_config.spares,
+                              FCGI__KEPT_REQUESTS, &server->allocator);
+  if (!error)
+    error = fcgi__server_logs_new(server);
   if (error)
     return error;
   fcgi__server_settings_tell(server, asked);
@@ -156,6 +160,8 @@ void fcgi_server_free(fcgi_server *server) {
   free_ready(server);
   fcgi__gather_flush(server);
   free_connections(server);
+  fcgi__requests_discard(server);
+  fcgi_spares_free(server->session_config.spares);
   fcgi__logs_end(server->observer.logs);
   fcgi__observer_end(&server->observer);
   fcgi__cgi_free(server->cgi, &allocator);

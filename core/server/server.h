@@ -37,10 +37,18 @@ enum {
   FCGI__LISTENERS = 16,    /* Listening sockets of one server, at most. */
   FCGI__POOL_SEGMENT = 64, /* Connections allocated together. */
   FCGI__POOL_SEGMENTS = 1024,
-  FCGI__STATUS_PATH = 256 /* Of status_path and root_path, with a NUL. */
+  FCGI__KEPT_REQUESTS = 16, /* Whose memory is kept, at most. */
+  FCGI__STATUS_PATH = 256   /* Of status_path and root_path, with a NUL. */
 };
 
 enum { FCGI__RUNNING = 0, FCGI__STOPPING = 1, FCGI__ABORTING = 2 };
+
+/* Where the memory of a request that is over is kept for the next one, in a
+   line of the cache of its own. */
+typedef struct fcgi__kept_request {
+  _Atomic(fcgi_request *) request; /* Its memory, or NULL. */
+  char apart[64 - sizeof(void *)]; /* Nothing. */
+} fcgi__kept_request;
 
 struct fcgi_server {
   fcgi_server_config config;          /* With every default filled in. */
@@ -72,6 +80,7 @@ struct fcgi_server {
                                               made; reused, never freed, so
                                               that a late report from the
                                               poller finds valid memory. */
+  fcgi__kept_request kept[FCGI__KEPT_REQUESTS];    /* By connection. */
   atomic_uint segment_count;                       /* Segments in use. */
   fcgi__connection *unused;                        /* Closed ones, for reuse. */
   _Atomic(fcgi__connection *) unwatched; /* One that is to be registered before

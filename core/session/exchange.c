@@ -3,13 +3,31 @@
 #include <fastcgi/error.h>
 #include <string.h>
 
-fcgi__exchange *fcgi__exchange_new(const fcgi_allocator *allocator, uint16_t id,
-                                   uint16_t role, int keep, size_t *memory) {
+static fcgi__exchange *blank(const fcgi_allocator *allocator) {
   fcgi__exchange *exchange = fcgi__realloc(allocator, NULL, sizeof *exchange);
+  /* The inline storage needs no zeroing. */
+  if (exchange)
+    memset(exchange, 0, offsetof(fcgi__exchange, bytes));
+  return exchange;
+}
+
+/* Its parameters keep their memory. */
+static fcgi__exchange *blank_again(fcgi__exchange *exchange) {
+  fcgi__buffer bytes = exchange->params.bytes;
+  fcgi__buffer entries = exchange->params.entries;
+  bytes.len = entries.len = 0;
+  memset(exchange, 0, offsetof(fcgi__exchange, bytes));
+  exchange->params.bytes = bytes;
+  exchange->params.entries = entries;
+  return exchange;
+}
+
+fcgi__exchange *fcgi__exchange_new(const fcgi_allocator *allocator,
+                                   fcgi__exchange *spare, uint16_t id,
+                                   uint16_t role, int keep, size_t *memory) {
+  fcgi__exchange *exchange = spare ? blank_again(spare) : blank(allocator);
   if (!exchange)
     return NULL;
-  /* The inline storage needs no zeroing. */
-  memset(exchange, 0, offsetof(fcgi__exchange, bytes));
   exchange->id = id;
   exchange->role = role;
   exchange->keep = keep ? 1 : 0;
@@ -23,7 +41,7 @@ void fcgi__exchange_free(fcgi__exchange *exchange,
                          const fcgi_allocator *allocator) {
   if (exchange->kept && atomic_fetch_sub(&exchange->holders, 1) == 0)
     return;
-  fcgi__params_clear(&exchange->params, allocator);
+  fcgi__params_free(&exchange->params, allocator);
   fcgi__free(allocator, exchange);
 }
 
@@ -45,14 +63,49 @@ int fcgi__exchange_close_streams(fcgi__exchange *exchange,
                              FCGI_RECORD_STDOUT, NULL, 0);
 }
 
-int fcgi__exchange_put_end(fcgi__exchange *exchange,
-                           const fcgi_allocator *allocator) {
+static int put_end(fcgi__exchange *exchange, const fcgi_allocator *allocator) {
   uint32_t status = exchange->app_status;
   uint8_t body[8] = {(uint8_t)(status >> 24), (uint8_t)(status >> 16),
                      (uint8_t)(status >> 8), (uint8_t)status,
                      exchange->protocol_status};
   return fcgi__output_record(&exchange->queue, allocator, exchange,
                              FCGI_RECORD_END_REQUEST, body, sizeof body);
+}
+
+/* An end of STDOUT and END_REQUEST, which most requests end with, are one piece
+   of 24 bytes. */
+static int put_usual_ends(fcgi__exchange *exchange,
+                          const fcgi_allocator *allocator) {
+  uint8_t high = (uint8_t)(exchange->id >> 8), low = (uint8_t)exchange->id;
+  uint32_t status = exchange->app_status;
+  const uint8_t records[24] = {FCGI_WIRE_VERSION,
+                               FCGI_RECORD_STDOUT,
+                               high,
+                               low,
+                               [8] = FCGI_WIRE_VERSION,
+                               FCGI_RECORD_END_REQUEST,
+                               high,
+                               low,
+                               0,
+                               8,
+                               [16] = (uint8_t)(status >> 24),
+                               (uint8_t)(status >> 16),
+                               (uint8_t)(status >> 8),
+                               (uint8_t)status,
+                               FCGI_END_COMPLETE};
+  return fcgi__output_records(&exchange->queue, allocator, exchange, records,
+                              sizeof records);
+}
+
+int fcgi__exchange_put_ends(fcgi__exchange *exchange,
+                            const fcgi_allocator *allocator) {
+  int error = 0;
+  if (!exchange->streams_closed && !exchange->stderr_used &&
+      exchange->protocol_status == FCGI_END_COMPLETE)
+    return put_usual_ends(exchange, allocator);
+  if (!exchange->streams_closed)
+    error = fcgi__exchange_close_streams(exchange, allocator);
+  return error ? error : put_end(exchange, allocator);
 }
 
 #define HEAD(length, line)                                                     \

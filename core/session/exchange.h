@@ -71,8 +71,10 @@ typedef struct fcgi__exchange {
   uint8_t bytes[FCGI__INLINE_ROOM];   /* Its storage. */
 } fcgi__exchange;
 
-/* A new exchange for `id`, or NULL; `memory` counts what its output takes. */
-fcgi__exchange *fcgi__exchange_new(const fcgi_allocator *allocator, uint16_t id,
+/* A new exchange for `id`, or NULL, made of `spare` if there is one; `memory`
+   counts what its output takes. */
+fcgi__exchange *fcgi__exchange_new(const fcgi_allocator *allocator,
+                                   fcgi__exchange *spare, uint16_t id,
                                    uint16_t role, int keep, size_t *memory);
 /* Its queue is empty: its output was sent or dropped. Where its parameters are
    kept, the second call frees. */
@@ -83,9 +85,9 @@ void fcgi__exchange_free(fcgi__exchange *exchange,
 int fcgi__exchange_close_streams(fcgi__exchange *exchange,
                                  const fcgi_allocator *allocator);
 
-/* Queue END_REQUEST (5.5). */
-int fcgi__exchange_put_end(fcgi__exchange *exchange,
-                           const fcgi_allocator *allocator);
+/* Close the streams that are open, and queue END_REQUEST (5.5). */
+int fcgi__exchange_put_ends(fcgi__exchange *exchange,
+                            const fcgi_allocator *allocator);
 
 /* Answer `status` by ourselves: the head and a line of text on STDOUT. */
 int fcgi__exchange_refuse(fcgi__exchange *exchange,

@@ -67,7 +67,7 @@ void fcgi__session_forget(fcgi_session *session, fcgi__exchange *exchange) {
   stop_draining_one(session, exchange);
   unlink_all(session, exchange);
   fcgi__table_remove(&session->table, exchange);
-  fcgi__exchange_free(exchange, &session->allocator);
+  fcgi__spare_give(session->spare, exchange, &session->allocator);
 }
 
 /* FastCGI 1.0, 5.1. */
@@ -77,7 +77,7 @@ void fcgi__session_begin(fcgi_session *session) {
   const fcgi_role_spec *spec = fcgi__role_find(session, role);
   int refuse = session->table.count >= session->max_multiplexed ||
                session->held >= session->memory || session->full;
-  fcgi__exchange *exchange;
+  fcgi__exchange *exchange, *spare;
   if (!spec) {
     fcgi__session_reject(session, role, body[2] & FCGI_BEGIN_KEEP);
     return;
@@ -86,8 +86,10 @@ void fcgi__session_begin(fcgi_session *session) {
     fcgi__refusals_begin(session, spec);
     return;
   }
-  exchange = fcgi__exchange_new(&session->allocator, session->record.id, role,
-                                body[2] & FCGI_BEGIN_KEEP, &session->held);
+  spare = session->spare ? fcgi__spare_take(session->spare) : NULL;
+  exchange =
+      fcgi__exchange_new(&session->allocator, spare, session->record.id, role,
+                         body[2] & FCGI_BEGIN_KEEP, &session->held);
   if (!exchange) {
     fcgi__session_fail(session, FCGI_ERR_NOMEM);
     return;
@@ -187,10 +189,7 @@ int fcgi__session_end_one(fcgi_session *session, fcgi__exchange *exchange) {
     session->draining++;
     error = fcgi__exchange_close_streams(exchange, &session->allocator);
   } else {
-    if (!exchange->streams_closed)
-      error = fcgi__exchange_close_streams(exchange, &session->allocator);
-    if (!error)
-      error = fcgi__exchange_put_end(exchange, &session->allocator);
+    error = fcgi__exchange_put_ends(exchange, &session->allocator);
     exchange->end_queued = 1;
     if (!exchange->keep)
       session->closing = 1;

@@ -6,6 +6,7 @@
 
 enum {
   CONTENT_MAX = 65528, /* The largest content that needs no padding. */
+  RECORD_MAX = 16,     /* Content of a record that is appended as it is. */
   STDERR_MAX = 4092,   /* That of STDERR, which is padded always. */
   ALIGN = 8,           /* FastCGI 1.0, 3.3: records on 8-byte boundaries. */
   ITEM_MIN = 1024,     /* Room of a BYTES item, at least and */
@@ -276,20 +277,27 @@ int fcgi__output_refer(fcgi__output *queue, const fcgi_allocator *allocator,
   return 0;
 }
 
+int fcgi__output_records(fcgi__output *queue, const fcgi_allocator *allocator,
+                         fcgi__exchange *owner, const uint8_t *records,
+                         size_t len) {
+  close_record(queue);
+  if (room_of(queue, 1) < len && add_item(queue, allocator, owner, len))
+    return FCGI_ERR_NOMEM;
+  memcpy(queue->last->bytes + queue->last->len, records, len);
+  queue->last->len += len;
+  owner->queued += len;
+  return 0;
+}
+
 int fcgi__output_record(fcgi__output *queue, const fcgi_allocator *allocator,
                         fcgi__exchange *owner, uint8_t type,
                         const uint8_t *content, size_t len) {
-  size_t size = FCGI_RECORD_HEADER + len;
-  close_record(queue);
-  if (room_of(queue, 1) < size && add_item(queue, allocator, owner, size))
-    return FCGI_ERR_NOMEM;
-  put_header(queue->last->bytes + queue->last->len, owner->id, type, len, 0);
+  uint8_t record[FCGI_RECORD_HEADER + RECORD_MAX];
+  put_header(record, owner->id, type, len, 0);
   if (len > 0)
-    memcpy(queue->last->bytes + queue->last->len + FCGI_RECORD_HEADER, content,
-           len);
-  queue->last->len += size;
-  owner->queued += size;
-  return 0;
+    memcpy(record + FCGI_RECORD_HEADER, content, len);
+  return fcgi__output_records(queue, allocator, owner, record,
+                              FCGI_RECORD_HEADER + len);
 }
 
 fcgi__item *fcgi__output_take(fcgi__output *queue) {
@@ -333,7 +341,7 @@ int fcgi__item_keep(fcgi__item **link, const fcgi_allocator *allocator) {
   return 0;
 }
 
-static const uint8_t zeros[ALIGN];
+static const uint8_t padding[ALIGN];
 
 /* Add the part of [data, data + len) beyond the first `*skip` bytes. */
 static int add_slice(struct iovec *iov, const void *data, size_t len,
@@ -366,5 +374,5 @@ int fcgi__item_slices(fcgi__item *item, struct iovec *iov, int room,
   } else {
     count += add_slice(iov + count, item->data, item->len, &skip);
   }
-  return count + add_slice(iov + count, zeros, item->pad, &skip);
+  return count + add_slice(iov + count, padding, item->pad, &skip);
 }

@@ -59,6 +59,11 @@ int fcgi__output_refer(fcgi__output *queue, const fcgi_allocator *allocator,
                        struct fcgi__exchange *owner, const uint8_t *data,
                        int fd, uint64_t offset, size_t len);
 
+/* Append records as they are, less than FCGI__FINAL_ROOM bytes in all. */
+int fcgi__output_records(fcgi__output *queue, const fcgi_allocator *allocator,
+                         struct fcgi__exchange *owner, const uint8_t *records,
+                         size_t len);
+
 /* Append one record as it is, at most 16 bytes of content. */
 int fcgi__output_record(fcgi__output *queue, const fcgi_allocator *allocator,
                         struct fcgi__exchange *owner, uint8_t type,

@@ -80,10 +80,15 @@ int fcgi__params_content_length(const fcgi_params *params, int64_t *out) {
   return 0;
 }
 
+void fcgi__params_free(const fcgi_params *params,
+                       const fcgi_allocator *allocator) {
+  fcgi__free(allocator, params->bytes.data);
+  fcgi__free(allocator, params->entries.data);
+  fcgi__free(allocator, params->joined.data);
+}
+
 void fcgi__params_clear(fcgi_params *params, const fcgi_allocator *allocator) {
-  fcgi__buffer_clear(&params->bytes, allocator);
-  fcgi__buffer_clear(&params->entries, allocator);
-  fcgi__buffer_clear(&params->joined, allocator);
+  fcgi__params_free(params, allocator);
   *params = (fcgi_params){.total = 0};
 }
 

@@ -78,6 +78,9 @@ static inline size_t fcgi__params_held(const fcgi_params *params) {
   return params->bytes.cap + params->entries.cap + params->joined.cap;
 }
 
+/* Free their memory; the second leaves none, with nothing in it. */
+void fcgi__params_free(const fcgi_params *params,
+                       const fcgi_allocator *allocator);
 void fcgi__params_clear(fcgi_params *params, const fcgi_allocator *allocator);
 
 static inline fcgi__entry *fcgi__entries(const fcgi__buffer *buffer) {

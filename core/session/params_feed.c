@@ -104,8 +104,9 @@ int fcgi__params_feed(fcgi_params *params, const fcgi_allocator *allocator,
     fcgi_pairs_part part;
     if (order && len > 0 && fcgi__pairs_between(&params->pairs)) {
       error = fcgi__params_run(params, allocator, limits, order, &data, &len);
+      if (error || len == 0)
+        return error;
       order = NULL;
-      continue;
     }
     part = fcgi_pairs_next(&params->pairs, &data, &len, &text, &text_len);
     if (part == FCGI_PAIRS_MORE)

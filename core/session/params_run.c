@@ -9,29 +9,48 @@
 #include "session/params.h"
 #include <fastcgi/error.h>
 
-enum { BLOCK = 32, BLOCKS = 63 }; /* Bytes at once; four bytes count them. */
+/* Sixteen bytes at once; every compiler in use has such, with or without help
+   of the processor. */
+typedef uint8_t lanes __attribute__((vector_size(16)));
 
-/* The sum of the bytes of a word is below 2^16. */
-static size_t sum_of_bytes(uint64_t word) {
-  const uint64_t odd = 0x00ff00ff00ff00ffu;
-  word = (word & odd) + (word >> 8 & odd);
-  return (size_t)(word * 0x0001000100010001u >> 48);
+enum { LANES = sizeof(lanes), FOUR = 4 * LANES, MOST_COUNTED = 255 * LANES };
+
+/* All bits set in each lane that is NUL. */
+static inline lanes zero_lanes(const uint8_t *from) {
+  lanes of;
+  memcpy(&of, from, sizeof of);
+  return (lanes)(of == 0);
 }
 
-/* The NULs among them. Compilers make vectors of the inner loop. */
+/* Two lanes fit into sixteen bits, and so do all. */
+static size_t sum_of(lanes counts) {
+  const uint64_t odd = 0x00ff00ff00ff00ffu;
+  uint64_t word[2];
+  memcpy(word, &counts, sizeof word);
+  word[0] = (word[0] & odd) + (word[0] >> 8 & odd);
+  word[1] = (word[1] & odd) + (word[1] >> 8 & odd);
+  return (size_t)((word[0] + word[1]) * 0x0001000100010001u >> 48);
+}
+
+static size_t smaller(size_t a, size_t b) {
+  return a < b ? a : b;
+}
+
+/* The NULs among them. A lane counts to 255. */
 static size_t count_zeros(const uint8_t *data, size_t len) {
   size_t zeros = 0;
-  while (len >= BLOCK) {
-    uint8_t found[BLOCK] = {0};
-    const uint8_t *end =
-        data + (len < BLOCK * BLOCKS ? len & ~(BLOCK - 1u) : BLOCK * BLOCKS);
-    len -= (size_t)(end - data);
-    for (; data < end; data += BLOCK)
-      for (size_t i = 0; i < BLOCK; i++)
-        found[i] = (uint8_t)(found[i] + (data[i] == 0));
-    zeros +=
-        sum_of_bytes(fcgi__eight_at(found) + fcgi__eight_at(found + 8) +
-                     fcgi__eight_at(found + 16) + fcgi__eight_at(found + 24));
+  while (len >= LANES) {
+    size_t part = smaller(len, MOST_COUNTED) / LANES * LANES, at = 0;
+    lanes found = {0};
+    for (; at + FOUR <= part; at += FOUR)
+      found -= zero_lanes(data + at) + zero_lanes(data + at + LANES) +
+               zero_lanes(data + at + 2 * LANES) +
+               zero_lanes(data + at + 3 * LANES);
+    for (; at < part; at += LANES)
+      found -= zero_lanes(data + at);
+    zeros += sum_of(found);
+    data += part;
+    len -= part;
   }
   for (size_t i = 0; i < len; i++)
     zeros += data[i] == 0;
@@ -52,17 +71,24 @@ typedef struct run {
   size_t zeros;                      /* Those of them that are NUL. */
 } run;
 
+/* The known name before `entry`, where those from `first` on have one each. */
+static inline size_t before(const run *r, const fcgi__entry *first,
+                            const fcgi__entry *entry) {
+  return entry > first ? fcgi__entry_number(entry - 1) : r->number;
+}
+
 /* Take pairs as long as they are usual. What ends a value is the first byte of
    the next pair, once its lengths are known. A function of its own keeps what
    the loop needs in registers. */
 __attribute__((noinline)) static void take_usual(run *r) {
   uint8_t *const bytes = r->params->bytes.data, *const last = r->params->last;
-  uint8_t *const after = r->order->after, *const end = bytes + r->end;
-  fcgi__entry *entry = fcgi__entries(&r->params->entries) + r->count;
+  uint8_t *const after = r->order->after;
+  const uint8_t *const end = bytes + r->end, *const stop = end - 1;
+  fcgi__entry *const first = fcgi__entries(&r->params->entries) + r->count;
+  fcgi__entry *entry = first;
   uint8_t *at = bytes + r->at;
-  size_t count = r->count, zeros = 0, before = r->number;
-  size_t number = after[before];
-  while (count < r->most && at + 2 <= end) {
+  size_t count = r->count, zeros = 0, number = after[r->number];
+  while (count < r->most && at < stop) {
     const fcgi__name *known = &fcgi__names[number];
     size_t name_len = at[0], value_len = at[1];
     uint8_t *value = at + 2 + name_len, *next = value + value_len;
@@ -75,20 +101,19 @@ __attribute__((noinline)) static void take_usual(run *r) {
       known = &fcgi__names[number];
       if (!fcgi__name_is(known, at + 2, name_len))
         break;
-      after[before] = (uint8_t)number;
+      after[before(r, first, entry)] = (uint8_t)number;
       entry->name = known->place;
     }
     if (last[number])
       break;
     last[number] = (uint8_t)++count;
-    before = number;
     number = after[number];
     zeros += value_len == 0;
     *at = 0;
     at = next;
     entry++;
   }
-  r->number = before;
+  r->number = before(r, first, entry);
   r->lengths += 2 * (count - r->count);
   r->zeros += zeros;
   r->at = (size_t)(at - bytes);
@@ -106,7 +131,7 @@ static fcgi__place move_name(fcgi_params *params, size_t name, size_t len) {
 }
 
 /* The name is not the one guessed. */
-static fcgi__place look_up(run *r, size_t name, size_t len) {
+static fcgi__place tell_name(run *r, size_t name, size_t len) {
   fcgi_params *params = r->params;
   unsigned number = fcgi__name_find(params->bytes.data + name, len);
   if (!number)
@@ -135,14 +160,10 @@ static int take_other(run *r) {
   r->at = value + len.value;
   if (fcgi__params_drop(r->limits, params->bytes.data + name, len.name))
     return 1;
-  entry->name = look_up(r, name, len.name);
+  entry->name = tell_name(r, name, len.name);
   entry->value = (fcgi__place){(uint32_t)value, len.value};
   r->count++;
   return 1;
-}
-
-static size_t smaller(size_t a, size_t b) {
-  return a < b ? a : b;
 }
 
 /* Take all for which there is room, or can be made. */

@@ -28,6 +28,7 @@ int fcgi_session_new(fcgi_session **out, const fcgi_session_config *config) {
   session->limits.keep_http_proxy = given.keep_http_proxy;
   session->roles = given.roles;
   session->role_count = given.role_count;
+  session->spare = fcgi__spares_slot(given.spares, session);
   session->greeted = given.in_use ? 1 : 0;
   session->max_multiplexed = or_default(given.max_multiplexed, 1024);
   session->memory = given.memory ? given.memory : (size_t)4 * 1024 * 1024;
@@ -121,8 +122,8 @@ static int is_application_type(uint8_t type) {
    HTTP, TLS, gopher. Later ones must keep to version 1 (3.3). */
 static int check_header(fcgi_session *session) {
   const fcgi_record *record = &session->record;
-  int application = is_application_type(record->type);
-  if (record->version != FCGI_WIRE_VERSION || (record->id == 0 && application))
+  int of_request = is_application_type(record->type);
+  if (record->version != FCGI_WIRE_VERSION || (record->id == 0 && of_request))
     return FCGI_ERR_PROTOCOL;
   if (!session->greeted && record->id != 0 &&
       record->type != FCGI_RECORD_BEGIN_REQUEST)

@@ -5,6 +5,7 @@
 
 #include "session/exchange.h"
 #include "session/refusals.h"
+#include "session/spares.h"
 #include "session/table.h"
 #include <fastcgi/record.h>
 #include <fastcgi/session.h>
@@ -57,6 +58,7 @@ struct fcgi_session {
   uint8_t begin[8];                 /* BEGIN_REQUEST's body. */
   uint16_t content_left;            /* Of the record. */
   fcgi__values values;              /* GET_VALUES's body. */
+  fcgi__spare *spare;               /* Where memory is kept, or NULL. */
   fcgi__name_order names;           /* Of parameters, as they came. */
   fcgi__exchange *current;          /* The record's; NULL: ignore it. */
   fcgi__table table;                /* Open exchanges by id. */

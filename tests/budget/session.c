@@ -75,18 +75,22 @@ int main(int argc, char **argv) {
   size_t len = file ? fread(bytes, 1, sizeof bytes, file) : 0, at = 0;
   size_t sizes[MOST_REQUESTS], requests = split(bytes, len, sizes);
   size_t count = argc == 3 ? (size_t)atol(argv[2]) : 0;
+  fcgi_session_config config = {.size = sizeof config};
   fcgi_session *session;
-  if (requests == 0 || fcgi_session_new(&session, NULL) != 0)
+  if (requests == 0 || fcgi_spares_new(&config.spares, 1, NULL) != 0 ||
+      fcgi_session_new(&session, &config) != 0)
     return 1;
   fclose(file);
-  for (size_t i = 0; i < count; i++) {
-    at = i % requests ? at : 0;
-    if (!serve(session, bytes + at, sizes[i % requests])) {
+  for (size_t i = 0, which = 0; i < count; i++) {
+    if (!serve(session, bytes + at, sizes[which])) {
       fprintf(stderr, "request %zu was not answered\n", i);
       return 1;
     }
-    at += sizes[i % requests];
+    at += sizes[which++];
+    if (which == requests)
+      which = at = 0;
   }
   fcgi_session_free(session);
+  fcgi_spares_free(config.spares);
   return 0;
 }

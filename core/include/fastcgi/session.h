@@ -10,6 +10,7 @@
 #include <fastcgi/event.h>
 #include <fastcgi/export.h>
 #include <fastcgi/role.h>
+#include <fastcgi/spares.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/uio.h>
@@ -45,6 +46,8 @@ typedef struct fcgi_session_config {
   size_t memory;    /* Most bytes that open requests hold, above all in their
                        parameters. Beyond it new requests get 503, and refusals
                        that nobody reads fail the session. Default: 4 MiB. */
+  fcgi_spares *spares; /* Where memory of requests is kept. Lent until
+                          fcgi_session_free. Default: nowhere. */
 } fcgi_session_config;
 
 /* What a connection's owner needs to know between calls. */
