@@ -4,6 +4,7 @@
 import os
 import re
 import signal
+import socket
 import sys
 from pathlib import Path
 
@@ -26,7 +27,13 @@ class Launcher(Process):
     """A supervisor that reads options.toml, which has `text` at first."""
 
     def __init__(
-        self, directory: Path, launcher: str, text: str, *words: str, cwd: Path | None = None
+        self,
+        directory: Path,
+        launcher: str,
+        text: str,
+        *words: str,
+        cwd: Path | None = None,
+        env: dict[str, str] | None = None,
     ):
         self.file = directory / "options.toml"
         self.address = f"unix:{directory}/reread.sock"
@@ -41,7 +48,7 @@ class Launcher(Process):
             [*before, *mine, *words, *after],
             directory / "log",
             cwd=cwd or directory,
-            env={"PWD": str(cwd or directory)},
+            env={"PWD": str(cwd or directory)} | (env or {}),
         )
         self.wait_for_line(r"workers? (is|are) ready after")
 
@@ -147,6 +154,19 @@ def test_a_wrong_file_changes_nothing(directory: Path, launcher: str):
         process.reload("workers = 1")
         process.workers(1)
         assert process.status() == 200
+
+
+def test_systemd_hears_the_end_of_a_reload_that_is_refused(directory: Path):
+    """Otherwise `systemctl reload` would wait for it."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(f"{directory}/manager.sock")
+        manager.settimeout(60)
+        env = {"NOTIFY_SOCKET": f"{directory}/manager.sock"}
+        with Launcher(directory, "run", "workers = 1", env=env) as process:
+            assert manager.recv(4096).startswith(b"READY=1")
+            process.refused("workers = x")
+            assert manager.recv(4096).startswith(b"RELOADING=1")
+            assert manager.recv(4096).startswith(b"READY=1")
 
 
 @each

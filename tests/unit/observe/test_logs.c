@@ -49,6 +49,36 @@ static void test_lines_of_the_server_and_of_handlers(void **state) {
   logs_finish(&l);
 }
 
+static int is_pipe_blocked(void) {
+  sigset_t now;
+  pthread_sigmask(SIG_BLOCK, NULL, &now);
+  return sigismember(&now, SIGPIPE);
+}
+
+/* Before the server is waited on, the caller itself writes. */
+static void test_texts_on_stderr_end_with_a_newline(void **state) {
+  serving *f = *state;
+  char text[64] = "";
+  int ends[2], saved = dup(STDERR_FILENO), blocked = is_pipe_blocked();
+  assert_int_equal(pipe(ends), 0);
+  f->config.log = NULL;
+  dup2(ends[1], STDERR_FILENO);
+  serving_restart(f);
+  fcgi_server_log(f->server, FCGI_LOG_WARNING, "one", 3);
+  fcgi_server_log(f->server, FCGI_LOG_WARNING, "two\n", 4);
+  fcgi_server_log(f->server, FCGI_LOG_INFO, "no\n", 3);
+  fcgi_server_log(f->server, FCGI_LOG_ERROR, "three\nfour", 10);
+  fcgi__logs_flush(f->server->observer.logs);
+  dup2(saved, STDERR_FILENO);
+  close(ends[1]);
+  fcntl(ends[0], F_SETFL, O_NONBLOCK);
+  assert_true(read(ends[0], text, sizeof text - 1) > 0);
+  close(ends[0]);
+  close(saved);
+  assert_string_equal(text, "one\ntwo\nthree\nfour\n");
+  assert_int_equal(is_pipe_blocked(), blocked);
+}
+
 static void test_reopening(void **state) {
   logs l;
   char old[112];
@@ -273,6 +303,7 @@ static void test_the_environment(void **state) {
 static int run(const char *group, void *kind) {
   const struct CMUnitTest tests[] = {
       SERVING_TEST(test_lines_of_the_server_and_of_handlers),
+      SERVING_TEST(test_texts_on_stderr_end_with_a_newline),
       SERVING_TEST(test_reopening),
       SERVING_TEST(test_a_log_that_cannot_be_reopened_goes_on),
       SERVING_TEST(test_a_full_disk_drops_lines_and_recovers),
