@@ -12,7 +12,7 @@ import pytest
 PROGRAM = """
 import _interpreters, pathlib, sys, threading, time
 sys.path.insert(0, {here!r})
-from support.fcgi_client import fetch
+from support.fcgi_client import fetch, wait_for_server
 import fastcgi
 
 served = '''
@@ -43,9 +43,7 @@ for name in ("one", "two"):
     threads.append(threading.Thread(target=run))
     threads[-1].start()
 for name in ("one", "two"):
-    while not pathlib.Path(name).exists():
-        assert any(t.is_alive() for t in threads)
-        time.sleep(0.01)
+    wait_for_server(f"unix:{{name}}")
     for _ in range(100):
         assert fetch(f"unix:{{name}}").body == name.encode()
 for name in ("one", "two"):

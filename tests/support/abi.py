@@ -31,7 +31,18 @@ def obstacle() -> str | None:
         return f"the baseline is of Linux on {MACHINE}"
     if not shutil.which("abidiff") or not shutil.which("abidw"):
         return "abidiff is not installed; it is in abigail-tools"
+    written, read = formats()
+    if written != read:
+        return f"the baseline has abidw's format {read}; the one installed writes {written}"
     return None
+
+
+def formats() -> tuple[str, str]:
+    """The format that abidw writes here and that of the baseline; abidiff reads
+    only one of them."""
+    here = subprocess.run(["abidw", "--abixml-version"], capture_output=True, text=True).stdout
+    kept = re.search(r'<abi-corpus version="(\d+)', BASELINE.read_text())
+    return here.strip().partition(".")[0], kept[1] if kept else "none"
 
 
 def public_structs() -> set[str]:
