@@ -34,6 +34,7 @@ COPY, BUILD = WORK / "source", WORK / "build"
 FOLDERS = ("core", "cmake", "examples", "tests", "tools", "CMakeLists.txt")
 LEAST = 0.85
 SECONDS = 40  # For one test, beside ten times what it takes: a mutant may wait for ever.
+UNIT = "core/session/unit.c"  # It includes the files that are not compiled alone.
 OFF = ("LUA", "PYTHON", "SHARED", "SWIG")
 # What runs over sockets too, by the folder of the mutant.
 OVER_ALL = ["conformance/test_server.py", "integration/test_direct.py"]
@@ -299,7 +300,7 @@ def main() -> int:
     for mutant in sites:
         if tried == arguments.count:
             break
-        killer = attempt(mutant, compiled[mutant.path], suites)
+        killer = attempt(mutant, compiled.get(mutant.path, compiled[UNIT]), suites)
         if killer is None:
             continue
         tried += 1
