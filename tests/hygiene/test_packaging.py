@@ -47,5 +47,9 @@ def test_rock_names_every_source(tmp_path: Path):
     lua = SOURCE / "bindings" / "lua"
     unit = (CORE / "session" / "unit.c").read_text()
     included = {CORE / name for name in re.findall(r'^#include "(.*\.c)"$', unit, re.M)}
-    expected = [*(set(CORE.glob("*/*.c")) - included), *(lua / "src").glob("*.c"), *(lua / "fcgi").glob("*.lua")]
+    expected = [
+        *(set(CORE.glob("*/*.c")) - included),
+        *(lua / "src").glob("*.c"),
+        *(lua / "fcgi").glob("*.lua"),
+    ]
     assert sorted(named) == sorted(relative(path) for path in expected)
