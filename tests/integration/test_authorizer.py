@@ -4,13 +4,14 @@
 import base64
 import http.client
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support.nginx import reserve_port
-from support.paths import BUILD, SOURCE
+from support.paths import BUILD, SOURCE, tool
 from support.process import Process
 from support.web_servers import Apache, Lighttpd, WebServer
 
@@ -46,8 +47,16 @@ def documents(directory: Path) -> Path:
     return directory
 
 
+def lighttpd_dies() -> bool:
+    """1.4.85 ends with SIGSEGV when an authorizer allows, whoever has written it."""
+    found = subprocess.run([tool("lighttpd"), "-v"], capture_output=True, text=True).stdout
+    return found.startswith("lighttpd/1.4.85 ")
+
+
 @pytest.fixture(scope="module")
 def lighttpd(documents: Path, port: int) -> Iterator[WebServer]:
+    if lighttpd_dies():
+        pytest.skip("lighttpd 1.4.85 dies of any FastCGI authorizer that allows")
     app = f'"host" => "127.0.0.1", "port" => {port}'
     asked = f'({app}, "mode" => "authorizer", "docroot" => "{documents}")'
     body = f'fastcgi.server = ("/members/" => ({asked}), ".hello" => ({asked}, ({app})))\n'

@@ -48,9 +48,10 @@ static void fill_begin(const words *w, draft *to) {
 
 static void put_pair(bytes *out, const char *name, size_t name_len,
                      const char *value, size_t value_len) {
-  uint8_t *pair = malloc(fcgi_pair_size(name_len, value_len));
+  size_t size = fcgi_pair_size(name_len, value_len);
+  uint8_t *pair = size > 0 ? malloc(size) : NULL;
   if (!pair)
-    spec_broken("out of memory");
+    spec_broken(size > 0 ? "out of memory" : "a pair is too long");
   bytes_add(out, pair,
             fcgi_pair_encode(pair, name, name_len, value, value_len));
   free(pair);
