@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import pathlib
 import select
 import socket
 import stat
@@ -13,7 +12,7 @@ import time
 
 import fastcgi
 import pytest
-from support.fcgi_client import Client, fetch
+from support.fcgi_client import Client, fetch, wait_for_server
 
 TEXT = {"Content-Type": "text/plain"}
 
@@ -316,8 +315,7 @@ def test_serve_runs_until_it_is_done_elsewhere_than_in_the_main_thread(tmp_path)
     thread = background(
         lambda: fastcgi.serve(last, bind=f"unix:{tmp_path}/s", threads=2, max_requests=1)
     )
-    while not pathlib.Path(tmp_path, "s").exists():
-        time.sleep(0.01)
+    wait_for_server(f"unix:{tmp_path}/s")
     assert fetch(f"unix:{tmp_path}/s").body == b"last"
     thread.join(60)
     assert not thread.is_alive()

@@ -7,7 +7,14 @@ from pathlib import Path
 
 import pytest
 from support import fcgi_client as fcgi
-from support.fcgi_client import Client, Response, get_params, post_params, wait_until
+from support.fcgi_client import (
+    Client,
+    Response,
+    get_params,
+    post_params,
+    wait_for_server,
+    wait_until,
+)
 from support.process import Process
 from swig.languages import CHOSEN, LANGUAGES, app
 
@@ -128,7 +135,7 @@ def test_nested_server(scenario, tmp_path):
     inner = f"unix:{tmp_path}/inner.sock"
     with Client(scenario.address) as outside:
         outside.send(fcgi.request(1, get_params("/nested", INNER=inner)))
-        wait_until(lambda: (tmp_path / "inner.sock").exists(), what="the inner server")
+        wait_for_server(inner)
         with Client(inner) as inside:
             assert inside.ask(get_params(), keep=False).body == b"inner\n"
         assert outside.responses([1])[1].body == b"outer\n"
