@@ -53,6 +53,16 @@ def start(language: str, tmp_path: Path) -> Iterator[Start]:
             one.stop()
 
 
+def threads_of(pid: int) -> str:
+    """What each thread of a process and of its children waits for, as the kernel says."""
+    lines = []
+    for task in sorted(Path(f"/proc/{pid}/task").iterdir()):
+        text = {name: (task / name).read_text() for name in ("comm", "wchan", "syscall")}
+        lines.append(f"{pid}/{task.name} {text['comm'].strip()}: {text['wchan']} {text['syscall']}")
+        lines += [threads_of(int(one)) for one in (task / "children").read_text().split()]
+    return "\n".join(lines)
+
+
 def number(answer: bytes, word: str = "pid") -> int:
     found, value = answer.split()
     assert found.decode() == word
@@ -81,7 +91,10 @@ def test_forks_change_nothing_of_the_parents(start, threads, supervised):
     with Client(address, 60) as kept, Client(address, 60) as other:
         other.request(uri="/")
         for turn, (way, status) in enumerate(list(STATUS.items()) * 2, 1):
-            answer = kept.request(uri=f"/child/{way}", request_id=turn)
+            try:
+                answer = kept.request(uri=f"/child/{way}", request_id=turn)
+            except TimeoutError:
+                pytest.fail(f"{way}, turn {turn}:\n{threads_of(app.pid)}\n{app.output()}")
             assert answer.status == 200
             assert number(answer.body, "status") in status, way
             assert number(other.request(uri="/", request_id=turn).body) == server
