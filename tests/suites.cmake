@@ -107,8 +107,7 @@ get_property(case_tests DIRECTORY conformance PROPERTY TESTS)
 get_property(corpus_tests DIRECTORY fuzz PROPERTY TESTS)
 set(asan_tests ${unit_tests} ${case_tests} ${corpus_tests})
 set(tsan_tests ${unit_tests})
-# The thread sanitizer keeps a signal back until the thread makes a call that it
-# knows of, and it does not follow a fork of several threads.
+# unit/CMakeLists.txt says why.
 list(REMOVE_ITEM tsan_tests unit.serve.signals)
 foreach(sanitizer asan tsan)
   foreach(test ${${sanitizer}_tests})
