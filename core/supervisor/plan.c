@@ -30,8 +30,20 @@ unsigned fcgi__plan_wanted(const fcgi__supervisor *s, unsigned generation) {
   return is_next(s, generation) ? s->coming.wanted : s->wanted;
 }
 
+/* Put a name behind those in `out`: how many bytes are used then, or 0 where it
+   does not fit, which ends the list. */
+static size_t add_name(char *out, size_t used, size_t len, const char *name) {
+  static const char rest[] = " and others";
+  size_t room = len - used - (sizeof rest - 1);
+  int written = snprintf(out + used, room, "%s%s", used ? ", " : "", name);
+  if (written >= 0 && (size_t)written < room)
+    return used + (size_t)written;
+  memcpy(out + used, rest, sizeof rest);
+  return 0;
+}
+
 /* The names of the options that a reload changes, or does not, and that have
-   another value now: what does not fit is cut. */
+   another value now. */
 static void list_changes(const fcgi_options *then, const fcgi_options *now,
                          int is_fixed, char *out, size_t len) {
   const fcgi_option *option;
@@ -42,11 +54,9 @@ static void list_changes(const fcgi_options *then, const fcgi_options *now,
         option->scope == FCGI_OPTION_FOR_COMMAND ||
         !fcgi__options_differ(then, now, option))
       continue;
-    int written = snprintf(out + used, len - used, "%s%s", used ? ", " : "",
-                           option->name);
-    if (written < 0 || (size_t)written >= len - used)
+    used = add_name(out, used, len, option->name);
+    if (used == 0)
       return;
-    used += (size_t)written;
   }
 }
 

@@ -111,6 +111,21 @@ def test_new_values_are_taken(directory: Path, launcher: str):
         assert process.reload().endswith("generation 5 starts")
 
 
+def test_more_new_values_than_a_line_takes(directory: Path):
+    """No name is cut, and the line says that there are others."""
+    changed = """workers = 2\nlimit_params = 9\nlimit_params_size = "1M"\nlimit_connections = 9
+max_multiplexed = 9\nbody_memory = "1M"\nconnection_memory = "1M"\nserver_memory = "9M"
+input_window = "1M"\noutput_window = "1M"\ndrain_bytes = "1M"\nheader_timeout = 9
+io_timeout = 9\nidle_timeout = 9\nrequest_timeout = 9\ndrain_silence = 1\ndrain_timeout = 9
+graceful_timeout = 9\nmax_requests = 9999\nlimit_request_body = "1M\""""
+    with Launcher(directory, "run", "workers = 1") as process:
+        line = process.reload(changed)
+        names = line.partition("new values of ")[2].removesuffix(" and others").split(", ")
+        assert line.endswith(" and others")
+        assert len(names) > 5
+        assert all(f"{name} = " in changed for name in names)
+
+
 @each
 def test_words_still_win_over_the_file(directory: Path, launcher: str):
     words = ("--workers", "2", "--limit-params", "3")
@@ -256,11 +271,10 @@ def test_a_link_to_another_release_leads_to_its_file(directory: Path, launcher: 
         assert run.status() == 200
 
 
-@each
+# Programs of others, which `fcgi run` starts, have FASTCGI_NAME in their environment.
+@pytest.mark.parametrize("launcher", [name for name in COMMANDS if name != "run"])
 def test_programs_of_handlers_do_not_get_it(directory: Path, launcher: str):
     """What a file says for the workers is not in their environment once they serve."""
-    if launcher == "run":
-        pytest.skip("programs of others have FASTCGI_NAME in their environment")
     with Launcher(directory, launcher, "limit_params = 500") as process:
         code = "import os\ndef app(request):\n"
         code += "    return 200, {}, os.popen('env').read().encode()\n"
