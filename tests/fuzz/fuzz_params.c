@@ -27,15 +27,15 @@ typedef struct pair {
 /* What a plain reading of the bytes gives. */
 typedef struct plain {
   pair pairs[MOST_PAIRS]; /* In order. */
-  size_t count;           /* How many. */
+  size_t count;           /* Pairs that are whole. */
   int error;              /* While they came. */
   int unfinished;         /* 1: the last one is not whole. */
 } plain;
 
 /* The bytes of PARAMS. */
 typedef struct content {
-  uint8_t data[MOST_BYTES]; /* They. */
-  size_t len;               /* How many. */
+  uint8_t data[MOST_BYTES]; /* As a web server sends them. */
+  size_t len;               /* Bytes in use. */
 } content;
 
 static int same(const pair *a, const pair *b) {
