@@ -101,6 +101,22 @@ def test_forks_change_nothing_of_the_parents(start, threads, supervised):
     assert app.stop() == 0, app.output()
 
 
+@pytest.mark.parametrize("supervised", [False, True], ids=["alone", "supervised"])
+def test_a_child_waits_for_no_thread_that_it_lacks(start, tmp_path, supervised):
+    """The others are inside pthread_cond_wait(3) when it is forked, if they wait at all."""
+    late = {"LD_PRELOAD": str(BUILT / "late.so"), "LATE_UNTIL": str(tmp_path / "late")}
+    app, address = start(3, supervised, **late)
+    with Client(address, 60) as client:
+        for turn, (way, status) in enumerate(list(STATUS.items()) * 3, 1):
+            try:
+                answer = client.request(uri=f"/child/{way}", request_id=turn)
+            except TimeoutError:
+                pytest.fail(f"{way}, turn {turn}:\n{threads_of(app.pid)}\n{app.output()}")
+            assert number(answer.body, "status") in status, way
+    (tmp_path / "late").touch()
+    assert app.stop() == 0, app.output()
+
+
 @pytest.mark.parametrize("threads", [1, 3])
 def test_a_child_that_stays_holds_nobody_up(start, hanging, threads):
     app, address = start(threads)

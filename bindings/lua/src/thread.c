@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define CREW "fcgi.crew"
 
@@ -24,6 +25,7 @@ struct fcgi_lua_crew {
   pthread_t *threads;      /* Those beside the calling one, in user value 1. */
   unsigned wanted;         /* How many to start. */
   unsigned started;        /* How many are to be joined. */
+  pid_t pid;               /* Whose they are; 0 before there are any. */
   pthread_mutex_t lock;    /* Guards what follows. */
   pthread_cond_t changed;  /* Some of it has changed. */
   unsigned loaded;         /* Threads that are ready, or have failed. */
@@ -34,10 +36,19 @@ struct fcgi_lua_crew {
   char error[512];         /* The first failure, "" for none. */
 };
 
-/* In a child that a handler has forked the other threads are missing, and one
-   of them may hold the lock. */
+/* In a child that the application has forked the other threads are missing. One
+   of them may hold the lock. Another may wait for `changed`, and to destroy a
+   condition is to wait until all who wait for it have woken. */
 static int is_forked(const fcgi_lua_crew *crew) {
-  return crew->server && fcgi_server_forked(crew->server);
+  return crew->pid && crew->pid != getpid();
+}
+
+/* The child has come back from the application, where there is nothing more to
+   do for it. */
+static void leave_fork(const char *problem) {
+  if (problem)
+    fprintf(stderr, "fcgi: %s\n", problem);
+  exit(problem ? EXIT_FAILURE : EXIT_SUCCESS);
 }
 
 static void note_error(fcgi_lua_crew *crew, const char *text) {
@@ -95,7 +106,10 @@ static int prepare(lua_State *L) {
   set_arg(L, all);
   fcgi_lua_server *server = fcgi_lua_server_new(L);
   server->borrowed = 1;
-  if (!fcgi_lua_app_load(L, all->app, all->args, &stream))
+  int loaded = fcgi_lua_app_load(L, all->app, all->args, &stream);
+  if (is_forked(all))
+    leave_fork(loaded ? NULL : lua_tostring(L, -1));
+  if (!loaded)
     return lua_error(L);
   fcgi_lua_roles_take(L, 1, lua_gettop(L), !lua_isnil(L, -2));
   note_loaded(all, server, stream);
@@ -132,12 +146,10 @@ static void state_serve(fcgi_lua_crew *crew, lua_State *L) {
   server->handle = NULL;
   if (status == LUA_OK && lua_toboolean(L, -2))
     return;
-  if (is_forked(crew)) {
-    const char *text = lua_tostring(L, -1);
-    fprintf(stderr, "fcgi: %s\n", text ? text : "a child of a handler failed");
-    exit(EXIT_FAILURE);
-  }
-  note_error(crew, lua_tostring(L, -1));
+  const char *text = lua_tostring(L, -1);
+  if (is_forked(crew))
+    leave_fork(text ? text : "a child of a handler failed");
+  note_error(crew, text);
   fcgi_server_stop(crew->server, FCGI_STOP_GRACEFUL);
 }
 
@@ -165,7 +177,7 @@ static void *thread_main(void *data) {
   if (report_loaded(crew) == SERVE && L)
     state_serve(crew, L);
   if (is_forked(crew))
-    exit(EXIT_SUCCESS);
+    leave_fork(NULL);
   report_finished(crew);
   if (L)
     lua_close(L);
@@ -182,6 +194,7 @@ static void wait_loaded(fcgi_lua_crew *crew, unsigned count) {
 /* Start them one by one: an application that makes its tables on loading does
    not race with itself. */
 static void start_all(fcgi_lua_crew *crew) {
+  crew->pid = getpid();
   while (crew->started < crew->wanted && !has_error(crew)) {
     int error =
         pthread_create(&crew->threads[crew->started], NULL, thread_main, crew);
@@ -232,9 +245,9 @@ static const char *package_text(lua_State *L, const char *name) {
 static int crew_close(lua_State *L) {
   fcgi_lua_crew *crew = luaL_checkudata(L, 1, CREW);
   fcgi_lua_crew_end(crew, 0);
-  if (crew->app) {
-    if (crew->first)
-      lua_close(crew->first);
+  if (crew->app && crew->first)
+    lua_close(crew->first);
+  if (crew->app && !is_forked(crew)) {
     pthread_cond_destroy(&crew->changed);
     pthread_mutex_destroy(&crew->lock);
   }
