@@ -2,7 +2,7 @@
 #include "options/config.h"
 #include "options/again.h"
 #include "options/options.h"
-#include <stdio.h>
+#include <fastcgi/error.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -153,26 +153,23 @@ static void fill_by(const fcgi__option_row *row, fcgi__place place,
     write_field(field, place.size, stored(row, number));
 }
 
-/* By the environment: 1 when it says something. */
+/* By the environment: 1 when it says something, or FCGI_ERR_INVALID. */
 static int fill_from_environment(const fcgi__option_row *row,
-                                 fcgi_server_config *config,
-                                 fcgi__ignored_fn ignored, void *data) {
-  char name[FCGI__OPTION_PATH], wanted[160], line[512];
+                                 fcgi_server_config *config, char *why,
+                                 size_t len) {
+  char name[FCGI__OPTION_PATH];
   const char *text;
   int64_t number;
   fcgi__option_variable(&row->option, name);
   text = getenv(name);
   if (!text || (!*text && !row->option.may_be_empty))
     return 0;
-  if (fcgi_option_parse(&row->option, text, &number) == 0) {
-    fill_by(row, row->server, text, number, config);
-    return 1;
+  if (fcgi_option_parse(&row->option, text, &number)) {
+    fcgi__option_complain(&row->option, name, text, why, len);
+    return FCGI_ERR_INVALID;
   }
-  snprintf(line, sizeof line, "%s=\"%.64s\" is ignored: it must be %s", name,
-           text, fcgi_option_wanted(&row->option, wanted, sizeof wanted));
-  if (ignored)
-    ignored(data, line);
-  return 0;
+  fill_by(row, row->server, text, number, config);
+  return 1;
 }
 
 static void fill_default(const fcgi__option_row *row, fcgi__place place,
@@ -184,16 +181,21 @@ static void fill_default(const fcgi__option_row *row, fcgi__place place,
   fill_by(row, place, NULL, number, config);
 }
 
-void fcgi__server_config_fill(fcgi_server_config *config,
-                              fcgi__ignored_fn ignored, void *data) {
+int fcgi__server_config_fill(fcgi_server_config *config, char *why,
+                             size_t len) {
   for (size_t i = 0; i < fcgi__option_count(); i++) {
     const fcgi__option_row *row = fcgi__option_row_at(i);
+    int found;
     if (row->option.scope != FCGI_OPTION_FOR_SERVER || row->server.size == 0 ||
         is_set(row, (const char *)config + row->server.at, row->server))
       continue;
-    if (!fill_from_environment(row, config, ignored, data))
+    found = fill_from_environment(row, config, why, len);
+    if (found < 0)
+      return found;
+    if (!found)
       fill_default(row, row->server, config);
   }
+  return 0;
 }
 
 void fcgi__supervisor_config_fill(fcgi_supervisor_config *config) {

@@ -209,6 +209,20 @@ const char *fcgi_option_wanted(const fcgi_option *option, char *out,
   return out;
 }
 
+void fcgi__option_tame(char *text) {
+  for (; *text; text++)
+    if ((unsigned char)*text < ' ' || *text == 127)
+      *text = '?';
+}
+
+void fcgi__option_complain(const fcgi_option *option, const char *name,
+                           const char *text, char *out, size_t len) {
+  char wanted[160];
+  snprintf(out, len, "%s=%.64s: must be %s", name, text,
+           fcgi_option_wanted(option, wanted, sizeof wanted));
+  fcgi__option_tame(out);
+}
+
 static void write_word(const char *words, int64_t index, char *out) {
   const char *word;
   size_t len = word_at(words, index, &word);

@@ -53,9 +53,7 @@ int fcgi__options_refuse(fcgi_options *options, const char *format, ...) {
   va_start(arguments, format);
   vsnprintf(options->message, sizeof options->message, format, arguments);
   va_end(arguments);
-  for (char *c = options->message; *c; c++)
-    if ((unsigned char)*c < ' ' || *c == 127)
-      *c = '?'; /* It stays one line, and harmless to a terminal. */
+  fcgi__option_tame(options->message);
   return FCGI_ERR_INVALID;
 }
 
@@ -83,18 +81,18 @@ const fcgi_option *fcgi__options_find(fcgi_options *options, const char *where,
 static int refuse_value(fcgi_options *options, fcgi_origin origin,
                         const char *where, const fcgi_option *option,
                         const char *text) {
-  char wanted[160], shown[FCGI__OPTION_NUMBER];
+  char line[300], shown[FCGI__OPTION_NUMBER];
   int is_line = origin == FCGI_ORIGIN_LINE;
   snprintf(shown, sizeof shown, "%s", option->name);
   for (char *c = shown; is_line && *c; c++)
     *c = *c == '_' ? '-' : *c;
-  fcgi_option_wanted(option, wanted, sizeof wanted);
-  if (origin == FCGI_ORIGIN_ENVIRONMENT)
-    return fcgi__options_refuse(options, "%s=%.64s: must be %s", where, text,
-                                wanted);
-  return fcgi__options_refuse(options, "%.200s%s%s%s=%.64s: must be %s",
-                              where ? where : "", where ? ": " : "",
-                              is_line ? "--" : "", shown, text, wanted);
+  if (origin == FCGI_ORIGIN_ENVIRONMENT) {
+    fcgi__option_complain(option, where, text, line, sizeof line);
+    return fcgi__options_refuse(options, "%s", line);
+  }
+  fcgi__option_complain(option, shown, text, line, sizeof line);
+  return fcgi__options_refuse(options, "%.200s%s%s%s", where ? where : "",
+                              where ? ": " : "", is_line ? "--" : "", line);
 }
 
 char *fcgi__options_copy(fcgi_options *options, const char *text) {

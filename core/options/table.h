@@ -39,6 +39,15 @@ void fcgi__option_write(const fcgi__option_row *row, int64_t number, char *out);
 /* 1 when the number is one that the option may have. */
 int fcgi__option_fits(const fcgi_option *option, int64_t number);
 
+/* Say in one line that `text`, the value of `name`, is none of the option's:
+   "FASTCGI_BACKLOG=x: must be a whole number from 1 to 2,147,483,647". */
+void fcgi__option_complain(const fcgi_option *option, const char *name,
+                           const char *text, char *out, size_t len);
+
+/* Put "?" for each control character: a text stays one line, and harmless to a
+   terminal. */
+void fcgi__option_tame(char *text);
+
 /* Words to put after what is said of an option that is not known: "; did you
    mean 'workers'?" with `before` in front of the name, what stands in for an
    option of gunicorn's, or "". */

@@ -47,15 +47,13 @@ static void discard(fcgi_server *server) {
   fcgi__free(&allocator, server);
 }
 
-static int fill(fcgi_server *server, const fcgi_server_config *filled,
-                const fcgi_server_config *asked) {
+static int fill(fcgi_server *server, const fcgi_server_config *filled) {
   int error = fcgi_spares_new(&server->session_config.spares,
                               FCGI__KEPT_REQUESTS, &server->allocator);
   if (!error)
     error = fcgi__server_logs_new(server);
   if (error)
     return error;
-  fcgi__server_settings_tell(server, asked);
   error = fcgi__guard_init(&server->guard, filled);
   return error ? error
                : fcgi__poller_new(&server->poller, filled->poller,
@@ -77,7 +75,7 @@ static int explain(int error, char *why, size_t len) {
 
 int fcgi_server_new(fcgi_server **out, const fcgi_server_config *config,
                     char *why, size_t len) {
-  fcgi_server_config filled, asked;
+  fcgi_server_config filled;
   fcgi_server *server;
   char unwanted[1];
   int error, number;
@@ -85,7 +83,7 @@ int fcgi_server_new(fcgi_server **out, const fcgi_server_config *config,
     why = unwanted;
     len = sizeof unwanted;
   }
-  error = fcgi__server_settings_take(&filled, &asked, config, why, len);
+  error = fcgi__server_settings_take(&filled, config, why, len);
   if (error)
     return error;
   fcgi_standard_hold();
@@ -94,7 +92,7 @@ int fcgi_server_new(fcgi_server **out, const fcgi_server_config *config,
     return explain(FCGI_ERR_NOMEM, why, len);
   init_server(server, &filled);
   fcgi__server_settings_keep(server);
-  error = fill(server, &filled, &asked);
+  error = fill(server, &filled);
   if (!error) {
     *out = server;
     return 0;

@@ -226,19 +226,14 @@ void fcgi__server_each_connection(fcgi_server *server,
                                   void (*visit)(fcgi__connection *, void *),
                                   void *data);
 
-/* The configuration that applies into `out`, and what the program has said
-   into `asked`: 0, or FCGI_ERR_INVALID. Texts are lent. */
+/* The configuration that applies into `out`: 0, or FCGI_ERR_INVALID with one
+   line in `why`. Texts are lent. */
 int fcgi__server_settings_take(fcgi_server_config *out,
-                               fcgi_server_config *asked,
                                const fcgi_server_config *given, char *why,
                                size_t len);
 
 /* Copy the texts that a new server needs for longer. */
 void fcgi__server_settings_keep(fcgi_server *server);
-
-/* Log what the environment says and makes no sense. */
-void fcgi__server_settings_tell(fcgi_server *server,
-                                const fcgi_server_config *asked);
 
 /* See to deadlines that have passed. */
 void fcgi__server_sweep(fcgi_server *server);

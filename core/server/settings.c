@@ -74,7 +74,6 @@ static int is_wrong(const fcgi_server_config *config, char *why, size_t len) {
 }
 
 int fcgi__server_settings_take(fcgi_server_config *out,
-                               fcgi_server_config *asked,
                                const fcgi_server_config *given, char *why,
                                size_t len) {
   *out = (fcgi_server_config){.size = sizeof *out};
@@ -89,8 +88,8 @@ int fcgi__server_settings_take(fcgi_server_config *out,
   out->allocator = fcgi__allocator(&out->allocator);
   if (!out->log_levels)
     out->log_levels = 1u << FCGI_LOG_ERROR | 1u << FCGI_LOG_WARNING;
-  *asked = *out;
-  fcgi__server_config_fill(out, NULL, NULL);
+  if (fcgi__server_config_fill(out, why, len))
+    return FCGI_ERR_INVALID;
   limit_connections(out);
   set_times(out);
   return is_wrong(out, why, len) ? FCGI_ERR_INVALID : 0;
@@ -124,16 +123,6 @@ void fcgi__server_settings_keep(fcgi_server *server) {
   config->ping_path = copy_path(config->ping_path, server->ping_path);
   copy_root(config, server->root_path);
   fcgi__service_limit(server);
-}
-
-static void tell(void *server, const char *line) {
-  fcgi__server_log(server, FCGI_LOG_WARNING, "%s", line);
-}
-
-void fcgi__server_settings_tell(fcgi_server *server,
-                                const fcgi_server_config *asked) {
-  fcgi_server_config again = *asked;
-  fcgi__server_config_fill(&again, tell, server);
 }
 
 /* 0, or errno: no files can be made there. */

@@ -225,7 +225,8 @@ static int put_own(void *data, const char *name, const char *text) {
 static void require_server_obeys(const fcgi_options *options) {
   fcgi_server_config server = {.size = sizeof server};
   const fcgi_option *option;
-  fcgi__server_config_fill(&server, NULL, NULL);
+  char why[256];
+  fuzz_require(fcgi__server_config_fill(&server, why, sizeof why) == 0);
   fuzz_require(!fcgi__server_config_wrong(&server));
   for (size_t i = 0; (option = fcgi_option_at(i)); i++) {
     const fcgi__option_row *row = fcgi__option_row_at(i);

@@ -81,10 +81,11 @@ typedef void (*fcgi_log_fn)(fcgi_log_level level, const char *line,
 
 /* A field left 0 takes its value from the environment, where it is an option,
    and else its default. The variable is FASTCGI_ and the name of the field in
-   capitals without "_MS", such as FASTCGI_IO_TIMEOUT=30s. Times are
-   milliseconds. -1 turns a flag off and sets a time or number to "no limit",
-   where it can be; io_timeout_ms takes FCGI_WAIT_FOREVER and FCGI_WAIT_NEVER.
-   fcgi_server_new copies texts. */
+   capitals without "_MS", such as FASTCGI_IO_TIMEOUT=30s; fcgi_server_new fails
+   where its value cannot be the option's. Times are milliseconds. -1 turns a
+   flag off and sets a time or number to "no limit", where it can be;
+   io_timeout_ms takes FCGI_WAIT_FOREVER and FCGI_WAIT_NEVER. fcgi_server_new
+   copies texts. */
 typedef struct fcgi_server_config {
   size_t size;              /* sizeof(fcgi_server_config). */
   fcgi_allocator allocator; /* Where memory comes from. Default: the C
@@ -259,9 +260,11 @@ typedef struct fcgi_server_event {
    too. */
 FCGI_EXPORT void fcgi_standard_hold(void);
 
-/* Makes a server; `config` NULL takes every default. On failure `why`, unless
-   it is NULL, holds one line for a person, cut to `len` bytes with its NUL, and
-   errno is set when the error is FCGI_ERR_SYSTEM. Any thread. */
+/* Makes a server; for `config` NULL the environment and the defaults say all.
+   FCGI_ERR_INVALID when a field or a variable has a value that its option
+   cannot have. On failure `why`, unless it is NULL, holds one line for a
+   person, cut to `len` bytes with its NUL, and errno is set when the error is
+   FCGI_ERR_SYSTEM. Any thread. */
 FCGI_EXPORT int fcgi_server_new(fcgi_server **out,
                                 const fcgi_server_config *config, char *why,
                                 size_t len);

@@ -62,21 +62,15 @@ static void test_config_fill_a_supervisor(void **state) {
   assert_int_equal(config.max_worker_age_ms, 172800000);
 }
 
-static void ignore(void *data, const char *line) {
-  strcpy(data, line);
-}
-
 static void test_config_defaults_of_a_server(void **state) {
   fcgi_server_config config = {.size = sizeof config, .backlog = 7};
-  char line[600] = "";
+  char why[8] = "";
   (void)state;
   setenv("FASTCGI_LIMIT_PARAMS", "9", 1);
-  setenv("FASTCGI_BACKLOG", "9", 1);
+  setenv("FASTCGI_BACKLOG", "x", 1); /* The field is set. */
   setenv("FASTCGI_ROOT_PATH", "", 1);
-  setenv("FASTCGI_IO_TIMEOUT", "x", 1);
-  fcgi__server_config_fill(&config, ignore, line);
-  assert_string_equal(line, "FASTCGI_IO_TIMEOUT=\"x\" is ignored: it must be a "
-                            "time such as 30, 0.5s or 5m");
+  setenv("FASTCGI_IO_TIMEOUT", "", 1);
+  assert_int_equal(fcgi__server_config_fill(&config, why, sizeof why), 0);
   assert_int_equal(config.limit_params, 9);
   assert_int_equal(config.backlog, 7);
   assert_string_equal(config.root_path, "");
@@ -85,6 +79,37 @@ static void test_config_defaults_of_a_server(void **state) {
   assert_int_equal(config.socket_mode, 0660);
   assert_null(config.status_path);
   assert_int_equal(config.request_timeout_ms, 0);
+}
+
+/* A text that no option of that kind can have. */
+static const char *nonsense(const fcgi_option *option) {
+  return option->kind == FCGI_OPTION_USERS ? "root,no-such-user" : "x\ny";
+}
+
+/* Each variable that a server reads, an access rule first of all: what cannot
+   be meant is not left out. */
+static void test_config_refuse_each_variable(void **state) {
+  const fcgi_option *option;
+  unsigned count = 0;
+  (void)state;
+  for (size_t i = 0; (option = fcgi_option_at(i)); i++) {
+    fcgi_server_config config = {.size = sizeof config};
+    char name[FCGI__OPTION_PATH], why[512], line[512], wanted[160];
+    if (option->scope != FCGI_OPTION_FOR_SERVER ||
+        option->kind == FCGI_OPTION_TEXT)
+      continue;
+    fcgi__option_variable(option, name);
+    setenv(name, nonsense(option), 1);
+    assert_int_equal(fcgi__server_config_fill(&config, why, sizeof why),
+                     FCGI_ERR_INVALID);
+    unsetenv(name);
+    snprintf(line, sizeof line, "%s=%s: must be %s", name,
+             option->kind == FCGI_OPTION_USERS ? nonsense(option) : "x?y",
+             fcgi_option_wanted(option, wanted, sizeof wanted));
+    assert_string_equal(why, line);
+    count++;
+  }
+  assert_true(count > 25);
 }
 
 static void test_config_ranges_of_configurations(void **state) {
@@ -134,6 +159,7 @@ int main(void) {
       GIVING_TEST(test_config_fill_a_server),
       GIVING_TEST(test_config_fill_a_supervisor),
       GIVING_TEST(test_config_defaults_of_a_server),
+      GIVING_TEST(test_config_refuse_each_variable),
       GIVING_TEST(test_config_ranges_of_configurations),
       GIVING_TEST(test_config_survive_lack_of_memory),
   };
