@@ -60,22 +60,19 @@ test_environment_counts_where_the_program_says_nothing(void **state) {
   expect_end_after(f, 1);
 }
 
-static void test_wrong_environment_is_ignored(void **state) {
+static void test_wrong_environment_is_refused(void **state) {
   static const char *const wrong[] = {"x", "-1", "1x", "9223372036854775807"};
   serving *f = *state;
-  lines_begin(&f->log, &f->config);
   for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
-    char expected[256];
-    lines_forget(&f->log);
+    fcgi_server *server = NULL;
+    char why[256], expected[256];
     setenv(after, wrong[i], 1);
-    serving_restart(f);
-    snprintf(
-        expected, sizeof expected,
-        "FASTCGI_MAX_REQUESTS=\"%s\" is ignored: it must be a whole number "
-        "from 0\n",
-        wrong[i]);
-    assert_string_equal(lines_text(&f->log), expected);
-    assert_int_equal(f->server->service.on, 0);
+    assert_int_equal(fcgi_server_new(&server, &f->config, why, sizeof why),
+                     FCGI_ERR_INVALID);
+    snprintf(expected, sizeof expected,
+             "FASTCGI_MAX_REQUESTS=%s: must be a whole number from 0",
+             wrong[i]);
+    assert_string_equal(why, expected);
   }
 }
 
@@ -165,7 +162,7 @@ static int run(const char *group, void *kind) {
   const struct CMUnitTest tests[] = {
       RETIRE_TEST(test_stops_after_so_many),
       RETIRE_TEST(test_environment_counts_where_the_program_says_nothing),
-      RETIRE_TEST(test_wrong_environment_is_ignored),
+      RETIRE_TEST(test_wrong_environment_is_refused),
       RETIRE_TEST(test_no_limit),
       RETIRE_TEST(test_jitter_spreads),
       RETIRE_TEST(test_supervisor_is_asked),
