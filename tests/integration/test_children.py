@@ -118,6 +118,22 @@ def test_a_child_waits_for_no_thread_that_it_lacks(start, tmp_path, supervised):
 
 
 @pytest.mark.parametrize("threads", [1, 3])
+def test_a_child_is_forked_while_the_slow_log_asks(start, threads):
+    """Whoever asks what the handler does keeps its lock, and the child cannot wait."""
+    late = {"LD_PRELOAD": str(BUILT / "late.so"), "LATE_KEEPS": "1"}
+    app, address = start(threads, FASTCGI_SLOW_LOG="0.1", **late)
+    with Client(address, 60) as client:
+        for turn, way in enumerate(["return", "raise"], 1):
+            try:
+                answer = client.request(uri=f"/child/{way}", request_id=turn, DELAY="0.3")
+            except TimeoutError:
+                pytest.fail(f"{way}, turn {turn}:\n{threads_of(app.pid)}\n{app.output()}")
+            assert number(answer.body, "status") in STATUS[way], way
+    assert app.stop() == 0, app.output()
+    assert app.output().count("slow request") == 2, app.output()
+
+
+@pytest.mark.parametrize("threads", [1, 3])
 def test_a_child_that_stays_holds_nobody_up(start, hanging, threads):
     app, address = start(threads)
     with Client(address, 60) as client:

@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sqlite3
 import threading
 import time
 
 import fastcgi
 import pytest
+from fastcgi import _raise
 from fastcgi.testing import Client, request_params
 
 REASONS = ["record", "connection"]
@@ -189,6 +192,77 @@ def test_a_canceller_interrupts_a_query(reason, threads):
     with Client(handler, threads=threads) as client:
         heard.run(client, reason)
     assert heard.told == [(reason, "fastcgi-abort"), "interrupted"]
+
+
+def status_of_a_fork(child):
+    """What the child ends with: by itself, or by a signal where it hangs."""
+    pid = os.fork()
+    if pid == 0:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(60)
+        try:
+            child()
+        finally:
+            os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_fork_waits_for_no_canceller_of_its_parent(threads):
+    """The thread that calls it has its lock, and is not there in the fork."""
+    heard, forked = Heard(), threading.Event()
+
+    def handler(request):
+        called = threading.Event()
+        canceller = request.on_abort(lambda: called.set() or forked.wait(60))
+
+        def child():
+            canceller.remove()
+            os._exit(7)
+
+        heard.began.set()
+        assert called.wait(60)
+        heard.told.append(status_of_a_fork(child))
+        forked.set()
+        heard.done.set()
+        return 200, {}, b""
+
+    with Client(handler, threads=threads) as client:
+        heard.run(client, "connection")
+    assert heard.told == [7]
+
+
+def test_a_fork_watches_no_request_of_its_parent():
+    """The locks of what looks at aborts and of what raises may be taken in it."""
+    told = []
+
+    def handler(request):
+        def child():
+            try:
+                with request.raise_on_abort():
+                    os._exit(2)
+            except fastcgi.StateError as error:
+                _raise.cancel(threading.get_ident())
+                os._exit(7 if "fork" in str(error) else 3)
+
+        taken, over = threading.Event(), threading.Event()
+
+        def keep_locks():
+            with client.server._watch._changed, _raise._lock:
+                taken.set()
+                over.wait(60)
+
+        other = threading.Thread(target=keep_locks)
+        other.start()
+        assert taken.wait(60)
+        told.append(status_of_a_fork(child))
+        over.set()
+        other.join()
+        return 200, {}, b""
+
+    with Client(handler) as client:
+        assert client.get("/").status == 200
+    assert told == [7]
 
 
 def test_an_abort_record_may_not_count():

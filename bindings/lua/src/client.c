@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define CONNECTION "fcgi.connection"
 
@@ -76,7 +77,8 @@ static int result(lua_State *L, int code) {
 }
 
 static int fail(lua_State *L, const connection *c, int code) {
-  return fcgi_lua_fail(L, code, fcgi_client_message(c->client));
+  return fcgi_lua_fail(L, code,
+                       c->client ? fcgi_client_message(c->client) : NULL);
 }
 
 static char *put_text(char *out, const char *text, size_t len) {
@@ -150,9 +152,19 @@ static int start_thread(pthread_t *thread, connection *c) {
   return error;
 }
 
+/* A child that the handler has forked lacks the thread. What that was doing to
+   the connection stays half done, so nothing of it can be used or freed. */
+static int leave_fork(connection *c) {
+  c->client = NULL;
+  c->first = NULL;
+  c->busy = 0;
+  return FCGI_ERR_STATE;
+}
+
 /* Let the handler serve until an event has come. */
 static int serve_meanwhile(lua_State *L, connection *c, int ms) {
   pthread_t thread;
+  pid_t pid = getpid();
   luaL_argcheck(L, !c->server->serving, 1, "the server is serving already");
   lua_pushcfunction(L, fcgi_lua_loop);
   lua_getiuservalue(L, 1, 1);
@@ -166,9 +178,13 @@ static int serve_meanwhile(lua_State *L, connection *c, int ms) {
   c->busy = c->server->serving = 1;
   int status = lua_pcall(L, 3, 0, 0);
   c->server->serving = 0;
-  atomic_store(&c->stop, 1);
-  pthread_join(thread, NULL);
-  c->busy = 0;
+  if (pid != getpid()) {
+    c->code = leave_fork(c);
+  } else {
+    atomic_store(&c->stop, 1);
+    pthread_join(thread, NULL);
+    c->busy = 0;
+  }
   if (status != LUA_OK)
     lua_error(L);
   return c->first ? 1 : c->code;

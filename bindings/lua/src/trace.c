@@ -61,11 +61,18 @@ static void answer(fcgi_lua_tracer *tracer, const char *text) {
   pthread_cond_signal(&tracer->told);
 }
 
-/* The text is made before the lock is taken: making it can raise. */
+/* The text is made before the lock is taken: making it can raise. A child that
+   the handler has forked while it was asked has nobody to tell, and the lock
+   may be that of who asked. */
 static void hook(lua_State *L, lua_Debug *about) {
   (void)about;
   lua_rawgetp(L, LUA_REGISTRYINDEX, &tracer_key);
   fcgi_lua_tracer *tracer = lua_touserdata(L, -1);
+  if (fcgi_server_forked(tracer->server)) {
+    lua_sethook(L, NULL, 0, 0);
+    lua_pop(L, 1);
+    return;
+  }
   luaL_traceback(L, L, NULL, 0);
   pthread_mutex_lock(&tracer->lock);
   fcgi_lua_run *run = tracer->runs;

@@ -29,8 +29,10 @@ class Canceller:
         function: Callable[[], object],
         record: bool,
         tell: Callable[[str], None],
+        server: _core.Server,
     ) -> None:
         self._tell = tell
+        self._server = server
         self._lock = threading.RLock()
         self._request = request
         self._function: Callable[[], object] | None = function
@@ -44,8 +46,16 @@ class Canceller:
 
     def remove(self) -> None:
         """Do not call it any more; waits until a call under way has returned."""
+        if self.forked:  # The lock may be that of a thread which is not there.
+            self._function = None
+            return
         with self._lock:
             self._function = None
+
+    @property
+    def forked(self) -> bool:
+        """Whether this process is a fork of the one that serves the request."""
+        return self._server.forked
 
     def _look(self) -> bool:
         """Call it if the time has come; False when nothing is left to wait for."""
@@ -70,9 +80,11 @@ class Canceller:
 class Raiser:
     """Raises Aborted in the thread that is inside ``with``."""
 
-    def __init__(self, watch: Watch, request: _core.Request, record: bool) -> None:
+    def __init__(
+        self, watch: Watch, request: _core.Request, record: bool, server: _core.Server
+    ) -> None:
         self._watch = watch
-        self._canceller = Canceller(request, self._raise, record, say)
+        self._canceller = Canceller(request, self._raise, record, say, server)
         self._thread = 0
         self._code: CodeType | None = None  # Of the frame that has the ``with``.
         self._raised = False
@@ -105,6 +117,10 @@ class Watch:
         self._running = False
 
     def add(self, canceller: Canceller) -> None:
+        if canceller.forked:
+            raise _core.StateError(
+                "this process is a fork of the server's, to which the request belongs"
+            )
         with self._changed:
             self._waiting.append(canceller)
             if self._running:

@@ -11,6 +11,7 @@ Where a frame has such a jump, `sys.monitoring` raises at another instruction.
 from __future__ import annotations
 
 import dis
+import os
 import sys
 import threading
 import time
@@ -27,6 +28,16 @@ TOOLS = (4, 3)  # Numbers of sys.monitoring that no kind of tool has for itself.
 monitoring: Any = getattr(sys, "monitoring", None)  # Since CPython 3.12.
 _lock = threading.Lock()
 _armed: dict[int, _Armed] = {}  # By thread.
+
+
+def _renew_lock() -> None:
+    """In a fork, where the thread that has it may be missing."""
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 def _numbers(table: bytes) -> Iterator[int]:

@@ -149,7 +149,7 @@ class Server(_core.Server):
     ) -> Canceller:
         """What Request.on_abort calls."""
         _ = request.aborted  # Raises when the request has ended.
-        made = Canceller(request, canceller, bool(record), self._complain)
+        made = Canceller(request, canceller, bool(record), self._complain, self)
         self._watch.add(made)
         return made
 
@@ -159,7 +159,7 @@ class Server(_core.Server):
 
     def _raise_on_abort(self, request: _core.Request, record: int) -> Raiser:
         """What Request.raise_on_abort calls."""
-        return Raiser(self._watch, request, bool(record))
+        return Raiser(self._watch, request, bool(record), self)
 
     def _serve_threads(
         self, app: Application | None, interface: Literal["handler", "wsgi"]

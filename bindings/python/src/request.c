@@ -105,7 +105,8 @@ fcgi_request *request_claim(request_object *self, int quiet) {
   if (!quiet && request_open(self) && refuse_fork(self))
     return NULL;
   if (atomic_compare_exchange_strong(&self->uses, &uses, REQUEST_ENDED)) {
-    while (atomic_load(&self->looks) > 0)
+    while (atomic_load(&self->looks) > 0 &&
+           !fcgi_server_forked(self->server->core)) /* Who looks is not here. */
       sched_yield();
     return self->handle;
   }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Forks and starts programs: `children ADDRESS|- THREADS`; "-" is the inherited
    listener. tests/integration/README.md says how it answers. */
-#define _POSIX_C_SOURCE 200809L /* popen */
+#define _DEFAULT_SOURCE /* popen, usleep */
 #include <fastcgi/fastcgi.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,8 +49,11 @@ static int be_child(fcgi_request *request, fcgi_server *server,
 
 static int with_child(fcgi_request *request, fcgi_server *server,
                       const char *way) {
+  const char *delay = fcgi_request_param(request, "DELAY");
   int status = 0;
-  pid_t child = fork();
+  pid_t child;
+  usleep(delay ? (useconds_t)(atof(delay) * 1e6) : 0);
+  child = fork();
   if (child == 0)
     return be_child(request, server, way);
   if (strcmp(way, "hang") == 0)

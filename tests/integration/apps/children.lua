@@ -34,7 +34,7 @@ return function(req)
   if not way then
     return 200, {}, ("pid %d\n"):format(processes.getpid())
   end
-  local child = processes.fork()
+  local child = processes.fork(req.params.DELAY)
   if child == 0 then
     return ways[way](req)
   elseif way == "hang" then

@@ -36,6 +36,7 @@ def be_child(request, way):
 
 
 def with_child(request, way):
+    time.sleep(float(request.params.get("DELAY", 0)))
     child = os.fork()
     if child == 0:
         return be_child(request, way)

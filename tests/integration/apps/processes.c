@@ -5,7 +5,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* fork(seconds): after that time, of which Lua knows nothing. */
 static int make_fork(lua_State *L) {
+  usleep((useconds_t)(luaL_optnumber(L, 1, 0) * 1e6));
   lua_pushinteger(L, fork());
   return 1;
 }

@@ -20,6 +20,23 @@ enum { CHILD_SECONDS = 60 };
       _exit(__LINE__ % 100 + 1);                                               \
   } while (0)
 
+static void ask_request(fcgi_request *request) {
+  fcgi_path path;
+  char why[64];
+  size_t len;
+  WRONG_UNLESS(fcgi_request_path(request, &path) == 0);
+  WRONG_UNLESS(!fcgi_request_raw_path(request, &len));
+  WRONG_UNLESS(!fcgi_request_script_filename(request, &len));
+  WRONG_UNLESS(fcgi_request_content_length(request) == -1);
+  WRONG_UNLESS(fcgi_request_data_length(request) == -1);
+  WRONG_UNLESS(fcgi_request_data_modified(request) == -1);
+  WRONG_UNLESS(fcgi_request_check_answer(request, 200, NULL, 0, -1, why,
+                                         sizeof why) == 0);
+  fcgi_request_set_timeout(request, 10);
+  fcgi_request_set_user_data(request, why);
+  WRONG_UNLESS(fcgi_request_user_data(request) == why);
+}
+
 static void try_request(fcgi_request *request) {
   const fcgi_header header = {"X", 1, "y", 1};
   char data[16];
@@ -55,6 +72,7 @@ static int do_not_run(void *ran) {
 }
 
 static void try_server(fcgi_server *server) {
+  char text[256];
   int ran = 0;
   const fcgi_handler handler = {.size = sizeof handler, .on_request = answer};
   const fcgi_role_spec roles[] = {FCGI_ROLE_SPEC_RESPONDER};
@@ -64,6 +82,7 @@ static void try_server(fcgi_server *server) {
   WRONG_UNLESS(fcgi_server_next(server, &event, -1) == FCGI_ERR_CLOSED);
   WRONG_UNLESS(fcgi_server_run(server, &handler, NULL) == FCGI_ERR_STATE);
   WRONG_UNLESS(strstr(fcgi_server_message(server), "fork"));
+  WRONG_UNLESS(fcgi_server_address(server, 0, text, sizeof text) == 0);
   WRONG_UNLESS(fcgi_server_run_threads(server, &handler, NULL, 3) ==
                FCGI_ERR_STATE);
   WRONG_UNLESS(fcgi_serve_signals(server, do_not_run, &ran) == FCGI_ERR_STATE);
@@ -88,15 +107,17 @@ static void expect_fine(pid_t child) {
   assert_int_equal(status, 0);
 }
 
-/* A fork in which the locks are another thread's, who is not there. */
+/* A fork in which all locks are another thread's, who is not there. */
 static pid_t fork_locked(serving *f, fcgi_request *request) {
-  pthread_mutex_lock(&request->connection->lock);
-  pthread_mutex_lock(&f->server->lock);
+  pthread_mutex_t *locks[] = {
+      &request->connection->lock, &f->server->lock, &f->server->wheel.lock,
+      &f->server->observer.troubles.lock, &f->server->observer.logs->lock};
+  const size_t count = sizeof locks / sizeof locks[0];
+  for (size_t i = 0; i < count; i++)
+    pthread_mutex_lock(locks[i]);
   pid_t child = fork();
-  if (child != 0) {
-    pthread_mutex_unlock(&f->server->lock);
-    pthread_mutex_unlock(&request->connection->lock);
-  }
+  for (size_t i = count; child != 0 && i-- > 0;)
+    pthread_mutex_unlock(locks[i]);
   return child;
 }
 
@@ -125,6 +146,7 @@ static void test_child_changes_nothing(void **state) {
   pid_t child = fork_locked(f, request);
   if (child == 0) {
     alarm(CHILD_SECONDS);
+    ask_request(request);
     try_request(request);
     try_server(f->server);
     _exit(0);
