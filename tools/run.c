@@ -67,11 +67,6 @@ static int read_options(fcgi_options *options, size_t count,
   path = fcgi_options_text(options, "config", 0);
   if (path && fcgi_options_read_file(options, NULL, path, NULL))
     return complain(options);
-  if (fcgi_options_origin(options, "workers") != FCGI_ORIGIN_DEFAULT &&
-      fcgi_options_number(options, "workers") == 0)
-    return tool_complain(TOOL_USAGE,
-                         "run: --workers is 0, and there is nothing to run "
-                         "without a worker");
   return -1;
 }
 

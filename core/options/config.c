@@ -165,7 +165,8 @@ static int fill_from_environment(const fcgi__option_row *row,
   if (!text || (!*text && !row->option.may_be_empty))
     return 0;
   if (fcgi_option_parse(&row->option, text, &number)) {
-    fcgi__option_complain(&row->option, name, text, why, len);
+    fcgi__option_complain(&row->option, FCGI_LAUNCHER_RUN, name, text, why,
+                          len);
     return FCGI_ERR_INVALID;
   }
   fill_by(row, row->server, text, number, config);

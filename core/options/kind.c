@@ -174,20 +174,20 @@ static const char *grouped(int64_t number, char *out, size_t len) {
   return out;
 }
 
-static void count_wanted(const fcgi_option *option, const char *more, char *out,
-                         size_t len) {
+static void count_wanted(const fcgi_option *option, int64_t first,
+                         const char *more, char *out, size_t len) {
   char least[32], most[32];
-  int from_0 = option->may_be_none || option->least == 0;
   snprintf(out, len, "a whole number from %s%s%s%s",
-           from_0 ? "0" : grouped(option->least, least, sizeof least),
+           grouped(option->may_be_none ? 0 : first, least, sizeof least),
            option->most > MOST_TOLD ? "" : " to ",
            option->most > MOST_TOLD ? ""
                                     : grouped(option->most, most, sizeof most),
            more);
 }
 
-const char *fcgi_option_wanted(const fcgi_option *option, char *out,
-                               size_t len) {
+/* With `least` as the smallest number. */
+static const char *wanted_from(const fcgi_option *option, int64_t least,
+                               char *out, size_t len) {
   static const char *const texts[] = {
       [FCGI_OPTION_TEXT] = "a text that is not empty",
       [FCGI_OPTION_PATH] = "a path that begins with /, below 256 bytes",
@@ -198,9 +198,9 @@ const char *fcgi_option_wanted(const fcgi_option *option, char *out,
       [FCGI_OPTION_SECONDS] = "a time such as 30, 0.5s or 5m",
       [FCGI_OPTION_MODE] = "an octal mode such as 660"};
   if (option->kind == FCGI_OPTION_COUNT)
-    count_wanted(option, "", out, len);
+    count_wanted(option, least, "", out, len);
   else if (option->kind == FCGI_OPTION_PROCESSES)
-    count_wanted(option, ", or auto", out, len);
+    count_wanted(option, least, ", or auto", out, len);
   else if (option->kind == FCGI_OPTION_CHOICE)
     snprintf(out, len, "one of %s", option->words);
   else
@@ -209,17 +209,30 @@ const char *fcgi_option_wanted(const fcgi_option *option, char *out,
   return out;
 }
 
+const char *fcgi_option_wanted(const fcgi_option *option, char *out,
+                               size_t len) {
+  return wanted_from(option, option->least, out, len);
+}
+
+int64_t fcgi__option_least(const fcgi_option *option, fcgi_launcher launcher) {
+  const fcgi__option_row *row = row_of(option);
+  return launcher == FCGI_LAUNCHER_RUN && row->run_least ? row->run_least
+                                                         : option->least;
+}
+
 void fcgi__option_tame(char *text) {
   for (; *text; text++)
     if ((unsigned char)*text < ' ' || *text == 127)
       *text = '?';
 }
 
-void fcgi__option_complain(const fcgi_option *option, const char *name,
-                           const char *text, char *out, size_t len) {
+void fcgi__option_complain(const fcgi_option *option, fcgi_launcher launcher,
+                           const char *name, const char *text, char *out,
+                           size_t len) {
+  int64_t least = fcgi__option_least(option, launcher);
   char wanted[160];
   snprintf(out, len, "%s=%.64s: must be %s", name, text,
-           fcgi_option_wanted(option, wanted, sizeof wanted));
+           wanted_from(option, least, wanted, sizeof wanted));
   fcgi__option_tame(out);
 }
 

@@ -20,7 +20,7 @@
    COMMAS is a list in one text; OR_NONE takes 0 for "no limit" or "never", and
    OR_NEVER the word; OR_EMPTY takes an empty text; LEVELS sets a bit for each
    level; FIXED is what a supervisor sets up once, so that a reload does not
-   change it; GUNICORN has the same name and meaning in gunicorn. */
+   change it; RUN_FROM(n) is the least number for `fcgi run`; GUNICORN has the same name and meaning in gunicorn. */
 #ifndef FCGI_OPTIONS_MAP_H
 #define FCGI_OPTIONS_MAP_H
 
@@ -63,7 +63,7 @@
 #define FCGI_OPTION_MAP_PROCESSES(X)                                           \
   X(workers, COUNT_OR_AUTO("N", "$WEB_CONCURRENCY, or one process", 0, 4096),  \
     PROCESSES, EVERYWHERE, IN_SUPERVISOR(unsigned, workers), LETTER('w'),      \
-    GUNICORN,                                                                  \
+    RUN_FROM(1), GUNICORN,                                                     \
     HELP("Processes that serve below a supervisor; auto starts one for each "  \
          "processor, fewer within a quota."))                                  \
   X(user, TEXT("NAME", "unchanged"), PROCESSES, EVERYWHERE,                    \

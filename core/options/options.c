@@ -87,10 +87,12 @@ static int refuse_value(fcgi_options *options, fcgi_origin origin,
   for (char *c = shown; is_line && *c; c++)
     *c = *c == '_' ? '-' : *c;
   if (origin == FCGI_ORIGIN_ENVIRONMENT) {
-    fcgi__option_complain(option, where, text, line, sizeof line);
+    fcgi__option_complain(option, options->launcher, where, text, line,
+                          sizeof line);
     return fcgi__options_refuse(options, "%s", line);
   }
-  fcgi__option_complain(option, shown, text, line, sizeof line);
+  fcgi__option_complain(option, options->launcher, shown, text, line,
+                        sizeof line);
   return fcgi__options_refuse(options, "%.200s%s%s%s", where ? where : "",
                               where ? ": " : "", is_line ? "--" : "", line);
 }
@@ -130,12 +132,20 @@ static int keep(fcgi_options *options, fcgi__given *given, fcgi_origin origin,
   return 0;
 }
 
+/* Who runs commands alone has no use for fewer. */
+static int is_below(const fcgi_options *options, const fcgi_option *option,
+                    int64_t number) {
+  int64_t least = fcgi__option_least(option, options->launcher);
+  return least > option->least && number < least;
+}
+
 static int put(fcgi_options *options, fcgi_origin origin, unsigned rank,
                const char *where, const fcgi_option *option, const char *text) {
   fcgi__given *given = &options->given[fcgi__option_index(option)];
   int64_t number;
   int error;
-  if (fcgi_option_parse(option, text, &number))
+  if (fcgi_option_parse(option, text, &number) ||
+      is_below(options, option, number))
     return refuse_value(options, origin, where, option, text);
   if (given->rank > rank)
     return 0;

@@ -54,17 +54,18 @@
 #define IN_SUPERVISOR(type, field)                                             \
   .supervisor = PLACE(fcgi_supervisor_config, field)
 
-#define LETTER(letter_) .option.letter = letter_
-#define REPEATED        .option.repeatable = 1
-#define POSITIONAL      .option.positional = 1
-#define COMMAS          .option.is_list = 1
-#define LEVELS          .levels = 1
-#define OR_NONE         .option.may_be_none = 1
-#define OR_NEVER        .option.may_be_none = 1, .or_never = 1
-#define OR_EMPTY        .option.may_be_empty = 1
-#define FIXED           .option.is_fixed = 1
-#define GUNICORN        .option.in_gunicorn = 1
-#define HELP(help_)     .option.help = help_
+#define LETTER(letter_)  .option.letter = letter_
+#define REPEATED         .option.repeatable = 1
+#define POSITIONAL       .option.positional = 1
+#define COMMAS           .option.is_list = 1
+#define LEVELS           .levels = 1
+#define OR_NONE          .option.may_be_none = 1
+#define OR_NEVER         .option.may_be_none = 1, .or_never = 1
+#define OR_EMPTY         .option.may_be_empty = 1
+#define FIXED            .option.is_fixed = 1
+#define RUN_FROM(least_) .run_least = least_
+#define GUNICORN         .option.in_gunicorn = 1
+#define HELP(help_)      .option.help = help_
 
 #define MOST      (INT64_MAX / 4)
 #define MOST_SIZE (SIZE_MAX / 2 < MOST ? SIZE_MAX / 2 : MOST)

@@ -18,6 +18,7 @@ typedef struct fcgi__option_row {
   fcgi__place supervisor; /* In fcgi_supervisor_config. */
   uint8_t levels;         /* 1: its field has a bit for each level up to it. */
   uint8_t or_never;       /* 1: "never" is -1, and 0 is not. */
+  uint8_t run_least;      /* The smallest number for `fcgi run`, unless 0. */
 } fcgi__option_row;
 
 /* The longest value of an option with a bounded one, with its NUL. */
@@ -39,10 +40,14 @@ void fcgi__option_write(const fcgi__option_row *row, int64_t number, char *out);
 /* 1 when the number is one that the option may have. */
 int fcgi__option_fits(const fcgi_option *option, int64_t number);
 
+/* The smallest number that the option may have there. */
+int64_t fcgi__option_least(const fcgi_option *option, fcgi_launcher launcher);
+
 /* Say in one line that `text`, the value of `name`, is none of the option's:
    "FASTCGI_BACKLOG=x: must be a whole number from 1 to 2,147,483,647". */
-void fcgi__option_complain(const fcgi_option *option, const char *name,
-                           const char *text, char *out, size_t len);
+void fcgi__option_complain(const fcgi_option *option, fcgi_launcher launcher,
+                           const char *name, const char *text, char *out,
+                           size_t len);
 
 /* Put "?" for each control character: a text stays one line, and harmless to a
    terminal. */

@@ -89,7 +89,8 @@ static int fill(const fcgi__supervisor *s, fcgi__plan *plan, char *why,
   fcgi__options_reload(plan->options, &given);
   if (fcgi_options_origin(plan->options, "workers") != FCGI_ORIGIN_DEFAULT &&
       fcgi_options_number(plan->options, "workers") == 0) {
-    snprintf(why, why_len, "workers is 0, and nobody would serve");
+    snprintf(why, why_len,
+             "workers=0: must be 1 or more, or nobody would serve");
     return -1;
   }
   return fcgi__settings_take(&plan->config, &given, why, why_len);

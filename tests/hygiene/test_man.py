@@ -111,6 +111,6 @@ def test_range_is_told_as_the_library_tells_it(option: Option):
     command = [str(BUILD / "tools" / "fcgi"), "run", f"{option.flag}=@"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2
-    said = man.range_of(option).removesuffix(".").lower()
+    said = man.range_of(option, "run").removesuffix(".").lower()
     assert said in done.stderr
     assert said or "from 0" in done.stderr

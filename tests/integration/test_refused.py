@@ -102,6 +102,91 @@ def test_a_program_in_c_refuses_each_variable(directory: Path, lines: list[str])
     assert not (directory / "x").exists()
 
 
+# What each launcher's line begins with, and the words that it is started with.
+LAUNCHERS = {
+    "python": ("fastcgi: ", [sys.executable, "-m", "fastcgi"]),
+    "lua": ("fcgi-lua: ", [BUILD / "lua" / "bin" / "fcgi-lua"]),
+    "run": ("fcgi: run: ", [BUILD / "tools" / "fcgi", "run"]),
+}
+
+
+def said_by_launchers(
+    directory: Path, *words: str, status: int = 2, **variables: str
+) -> dict[str, str]:
+    """The line of each launcher without its name."""
+    said = {}
+    for one, (name, command) in LAUNCHERS.items():
+        done = run([*command, *words], directory, **variables)
+        assert (done.returncode, done.stdout) == (status, ""), (one, words, done.stderr)
+        assert done.stderr.startswith(name), (one, done.stderr)
+        assert done.stderr.count("\n") == 1, (one, done.stderr)
+        said[one] = done.stderr.removeprefix(name).removesuffix("\n")
+    return said
+
+
+def of_all(option: Option) -> bool:
+    return len(option.launchers) == len(LAUNCHERS) and option.scope != "command"
+
+
+# Of which any other text than these is wrong.
+PARSED = [one for one in OPTIONS if of_all(one) and one.kind not in ("text", "flag")]
+
+
+def test_launchers_refuse_a_value_alike(directory: Path):
+    """On the command line, in the environment and in a file."""
+    for one in PARSED:
+        text = wrong(one)
+        (directory / "f.toml").write_text(f'{one.name} = "{text}"\n')
+        for begin, words, given in (
+            (f"{one.flag}={text}: must be ", [one.flag, text], {}),
+            (f"{variable(one)}={text}: must be ", [], {variable(one): text}),
+            (f"f.toml: {one.name}={text}: must be ", ["--config", "f.toml"], {}),
+        ):
+            said = said_by_launchers(directory, *words, **given)
+            if one.name == "workers":
+                said["run"] = said["run"].replace("from 1 to", "from 0 to")
+            assert len(set(said.values())) == 1, said
+            assert said["run"].startswith(begin)
+
+
+@pytest.mark.parametrize(
+    ("words", "toml"),
+    [
+        (["--backlgo", "1"], ""),
+        (["--worker-class", "x"], ""),
+        (["--max_requests", "1"], ""),
+        (["--backlog"], ""),
+        (["--no-multiplex=1"], ""),
+        (["-Z"], ""),
+        (["--config", "none.toml"], ""),
+        (["--config", "."], ""),
+        ([], "backlog = [1]"),
+        ([], "backlgo = 1"),
+        ([], "no_multiplex = 1"),
+        ([], "socket_mode = 660"),
+        ([], "config = 'x'"),
+        ([], "backlog = "),
+    ],
+)
+def test_launchers_refuse_a_mistake_alike(directory: Path, words: list[str], toml: str):
+    (directory / "f.toml").write_text(toml + "\n")
+    said = said_by_launchers(directory, *(words or ["--config", "f.toml"]))
+    assert len(set(said.values())) == 1, said
+
+
+def test_run_has_no_use_for_no_worker(directory: Path):
+    """The others serve by themselves then, and have the number."""
+    line = "=0: must be a whole number from 1 to 4,096, or auto\n"
+    (directory / "f.toml").write_text("workers = 0\n")
+    for begin, words, given in (
+        ("--workers", ["--workers", "0"], {}),
+        ("FASTCGI_WORKERS", [], {"FASTCGI_WORKERS": "0"}),
+        ("f.toml: workers", ["--config", "f.toml"], {}),
+    ):
+        done = run([*LAUNCHERS["run"][1], *words, "--", "true"], directory, **given)
+        assert (done.returncode, done.stderr) == (2, f"fcgi: run: {begin}{line}")
+
+
 @pytest.mark.parametrize("language", ASKED)
 def test_a_server_of_a_language_refuses_each_variable(
     language: str, directory: Path, lines: list[str]

@@ -9,8 +9,8 @@ from support.tool import fcgi
     ("words", "status", "line"),
     [
         ([], 2, "run: no command; see fcgi run --help"),
-        (["--workers", "0", "--", "x"], 2, "run: --workers is 0, and there is nothing to run "
-         "without a worker"),
+        (["--workers", "0", "--", "x"], 2,
+         "run: --workers=0: must be a whole number from 1 to 4,096, or auto"),
         (["--timeout", "1w", "--", "x"], 2,
          "run: --timeout=1w: must be a time such as 30, 0.5s or 5m"),
         (["--socket-mode", "8", "--", "x"], 2,

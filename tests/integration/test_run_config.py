@@ -140,7 +140,7 @@ WRONG = {
     "limit_params = 'x'": "options.toml: limit_params=x: must be a whole number",
     "limit_parms = 3": "options.toml: there is no option 'limit_parms'; did you mean",
     "limit_params = ": "options.toml: ",
-    "workers = 0": "workers is 0",
+    "workers = 0": "workers=0: must be ",
     "max_worker_age = 1\nmax_worker_age_jitter = 2": "the jitter",
 }
 

@@ -71,21 +71,25 @@ def is_zero_none(option: Option) -> bool:
     return option.none and not option.never and option.standard != "0"
 
 
-def range_of(option: Option) -> str:
+def range_of(option: Option, launcher: str | None = None) -> str:
     """The numbers that it may have, where the kind alone does not say it."""
     least, most = option.least, option.most
+    if launcher == "run" and option.run_least is not None:
+        least = option.run_least
     if least is None or option.kind not in ("count", "processes", "bytes"):
         return ""
     shown = bytes_of if option.kind == "bytes" else grouped
     first = 0 if option.none else least
     if most is None:
         return f"At least {shown(first)}." if first > 1 else ""
-    return f"From {shown(first)} to {shown(most)}."
+    run_least = option.run_least if launcher is None else None
+    but = f", for fcgi run from {shown(run_least)}" if run_least is not None else ""
+    return f"From {shown(first)} to {shown(most)}{but}."
 
 
-def facts_of(option: Option) -> list[str]:
+def facts_of(option: Option, launcher: str | None = None) -> list[str]:
     """The help, then the values, then the default, each time in this order."""
-    texts = [option.text, range_of(option)]
+    texts = [option.text, range_of(option, launcher)]
     if is_zero_none(option):
         texts.append("0 means never." if option.unset == "never" else "0 means no limit.")
     if option.default != "-" and not option.positional:
@@ -105,7 +109,10 @@ def head_of(option: Option) -> str:
 def launcher_options(launcher: str, options: list[Option]) -> list[str]:
     lines = []
     for title, members in groups([one for one in options if launcher in one.launchers]):
-        lines += [f".Ss {title}", *listed((head_of(one), facts_of(one)) for one in members)]
+        lines += [
+            f".Ss {title}",
+            *listed((head_of(one), facts_of(one, launcher)) for one in members),
+        ]
     return lines
 
 

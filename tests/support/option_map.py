@@ -55,6 +55,7 @@ WORDS = r"""
 #define OR_NEVER "never": True
 #define OR_EMPTY "empty": True
 #define FIXED "fixed": True
+#define RUN_FROM(least_) "run_least": least_
 #define GUNICORN "gunicorn": True
 #define HELP(help_) "help": help_
 #define ROW(name_, ...) @{"name": #name_, __VA_ARGS__}@
@@ -80,6 +81,7 @@ class Option(NamedTuple):
     unset: str | None = None
     words: str | None = None
     least: int | None = None
+    run_least: int | None = None
     most: int | None = None
     type: str | None = None
     field: str | None = None

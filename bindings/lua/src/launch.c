@@ -4,8 +4,10 @@
 #include <math.h>
 #include <string.h>
 
+/* Without a place in a source: the line is for who has started the launcher. */
 static int complain(lua_State *L, const fcgi_options *options) {
-  return luaL_error(L, "%s", fcgi_options_message(options));
+  lua_pushstring(L, fcgi_options_message(options));
+  return lua_error(L);
 }
 
 /* options:read_words(list): how many were read. */
@@ -88,8 +90,10 @@ static int is_given(lua_State *L) {
 }
 
 static int push_text(lua_State *L, const char *text) {
-  if (!text)
-    return luaL_error(L, "out of memory");
+  if (!text) {
+    lua_pushliteral(L, "out of memory");
+    return lua_error(L);
+  }
   lua_pushstring(L, text);
   return 1;
 }
