@@ -337,9 +337,9 @@ static void test_multiplexing_by_setting(void **state) {
     const char *text; /* Of the variable; NULL leaves it out. */
     int given;        /* In the configuration. */
     int wanted;       /* What a session is told. */
-  } rows[] = {{NULL, 0, 0}, {"1", 0, 1},    {"On", 0, 1}, {"0", 0, 0},
-              {"no", 0, 0}, {"what", 0, 0}, {"", 0, 0},   {NULL, 1, 1},
-              {"0", 1, 1},  {"1", -1, 0}};
+  } rows[] = {{NULL, 0, 0}, {"1", 0, 1},  {"On", 0, 1},
+              {"0", 0, 0},  {"no", 0, 0}, {"", 0, 0},
+              {NULL, 1, 1}, {"0", 1, 1},  {"1", -1, 0}};
   serving *f = *state;
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
     if (rows[i].text)
@@ -356,17 +356,9 @@ static void test_memory_by_setting(void **state) {
     const char *text;          /* Of the variables; NULL leaves them out. */
     size_t given;              /* In the configuration. */
     size_t connection, server; /* What is allowed. */
-  } rows[] = {{NULL, 0, 4u << 20, 256u << 20},
-              {"64K", 0, 65536, 65536},
-              {"5000", 0, 5000, 5000},
-              {"3M", 7000, 7000, 7000},
-              {"1G", 0, 1u << 30, 1u << 30},
-              {"", 0, 4u << 20, 256u << 20},
-              {"0", 0, 4u << 20, 256u << 20},
-              {"-1", 0, 4u << 20, 256u << 20},
-              {"4m", 0, 4u << 20, 256u << 20},
-              {"4MB", 0, 4u << 20, 256u << 20},
-              {"99999999999G", 0, 4u << 20, 256u << 20}};
+  } rows[] = {{NULL, 0, 4u << 20, 256u << 20}, {"64K", 0, 65536, 65536},
+              {"5000", 0, 5000, 5000},         {"3M", 7000, 7000, 7000},
+              {"1G", 0, 1u << 30, 1u << 30},   {"", 0, 4u << 20, 256u << 20}};
   serving *f = *state;
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
     if (rows[i].text) {
@@ -383,18 +375,31 @@ static void test_memory_by_setting(void **state) {
   }
 }
 
-static void test_bad_settings_are_told_and_ignored(void **state) {
+static void test_bad_settings_are_refused(void **state) {
+  static const char *const rows[][2] = {
+      {"FASTCGI_NO_MULTIPLEX", "what"},
+      {"FASTCGI_CONNECTION_MEMORY", "0"},
+      {"FASTCGI_CONNECTION_MEMORY", "-1"},
+      {"FASTCGI_CONNECTION_MEMORY", "4m"},
+      {"FASTCGI_SERVER_MEMORY", "4MB"},
+      {"FASTCGI_SERVER_MEMORY", "99999999999G"},
+      {"FASTCGI_STATUS_PATH", "status"},
+      {"FASTCGI_REQUEST_TIMEOUT", "soon"},
+      {"FASTCGI_SLOW_LOG", "-1"}};
+  const serving *f = *state;
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    fcgi_server *server;
+    char why[512] = "";
+    setenv(rows[i][0], rows[i][1], 1);
+    assert_int_equal(fcgi_server_new(&server, &f->config, why, sizeof why),
+                     FCGI_ERR_INVALID);
+    unsetenv(rows[i][0]);
+    assert_non_null(strstr(why, rows[i][0]));
+  }
+}
+
+static void test_a_good_setting_counts(void **state) {
   serving *f = *state;
-  setenv("FASTCGI_STATUS_PATH", "status", 1);
-  setenv("FASTCGI_REQUEST_TIMEOUT", "soon", 1);
-  setenv("FASTCGI_SLOW_LOG", "-1", 1);
-  serving_restart(f);
-  unsetenv("FASTCGI_STATUS_PATH");
-  unsetenv("FASTCGI_REQUEST_TIMEOUT");
-  unsetenv("FASTCGI_SLOW_LOG");
-  assert_null(f->server->config.status_path);
-  assert_int_equal(f->server->config.request_timeout_ms, 0);
-  assert_int_equal(f->server->config.slow_log_ms, 0);
   setenv("FASTCGI_REQUEST_TIMEOUT", "1.5", 1);
   serving_restart(f);
   unsetenv("FASTCGI_REQUEST_TIMEOUT");
@@ -474,7 +479,8 @@ static int run(const char *group, void *kind) {
       SERVING_TEST(test_only_where_it_is_wanted),
       SERVING_TEST(test_multiplexing_by_setting),
       SERVING_TEST(test_memory_by_setting),
-      SERVING_TEST(test_bad_settings_are_told_and_ignored),
+      SERVING_TEST(test_bad_settings_are_refused),
+      SERVING_TEST(test_a_good_setting_counts),
       SERVING_TEST(test_a_supervisors_board),
       SERVING_TEST(test_connections_that_wait),
       SERVING_TEST(test_queues_are_shown),
