@@ -236,6 +236,28 @@ int fcgi__filename_open(const char *path, int flags, mode_t mode) {
   return fd;
 }
 
+static int check_at(int at, const char *name) {
+  struct stat found;
+  int mode = W_OK;
+  if (fstatat(at, name, &found, 0) == 0)
+    return S_ISDIR(found.st_mode)                      ? EISDIR
+           : faccessat(at, name, mode, AT_EACCESS) < 0 ? errno
+                                                       : 0;
+  if (errno != ENOENT)
+    return errno;
+  return faccessat(at, ".", mode | X_OK, AT_EACCESS) < 0 ? errno : 0;
+}
+
+int fcgi__filename_check(const char *path) {
+  const char *name;
+  int at = fcgi__filename_directory(path, &name), problem;
+  if (at < 0)
+    return errno;
+  problem = *name ? check_at(at, name) : EISDIR;
+  close(at);
+  return problem;
+}
+
 const char *fcgi__filename_error(int error) {
   switch (error) {
   case ELOOP:

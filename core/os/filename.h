@@ -20,6 +20,10 @@ int fcgi__filename_lock(const char *path);
    the directory of a user root opens no file that has another name besides. */
 int fcgi__filename_open(const char *path, int flags, mode_t mode);
 
+/* Whether open(2) could write to the file, or make it: 0 or errno. Nothing is
+   made. */
+int fcgi__filename_check(const char *path);
+
 /* What errno means after one of these, for a person. */
 const char *fcgi__filename_error(int error);
 

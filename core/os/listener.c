@@ -217,9 +217,10 @@ static int adopt(const fcgi__opening *o, fcgi__listener *out, int fd) {
   return 0;
 }
 
-static int adopt_checked(const fcgi__opening *o, fcgi__listener *out, int fd) {
+/* 0, or an error: it does not listen. */
+static int check_passed(const fcgi__opening *o, int fd) {
   if (is_listening(fd))
-    return adopt(o, out, fd);
+    return 0;
   const char *reason = errno == EBADF ? "it is not open"
                        : errno == ENOTSOCK
                            ? "it is not a socket"
@@ -229,6 +230,11 @@ static int adopt_checked(const fcgi__opening *o, fcgi__listener *out, int fd) {
       "descriptor %d: %s; pass the descriptor of a listening "
       "socket",
       fd, reason);
+}
+
+static int adopt_checked(const fcgi__opening *o, fcgi__listener *out, int fd) {
+  int error = check_passed(o, fd);
+  return error ? error : adopt(o, out, fd);
 }
 
 /* A whole positive number from the environment, or 0. */
@@ -332,15 +338,42 @@ int fcgi__listener_open(fcgi__listener *out, size_t max, const char *address,
   return error < 0 ? error : 1;
 }
 
+/* Whether the machine has the address; another server may have the port. */
+static int check_tcp(const fcgi__opening *o, fcgi__address *address) {
+  int error = check_reach(o, &address->sockaddr.any), fd;
+  if (error)
+    return error;
+  fd = fcgi__opening_socket(o, address->sockaddr.any.sa_family);
+  if (fd < 0)
+    return fd;
+  if (address->sockaddr.any.sa_family == AF_INET6)
+    address->sockaddr.in6.sin6_port = 0;
+  else
+    address->sockaddr.in.sin_port = 0;
+  if (bind(fd, &address->sockaddr.any, address->len) < 0)
+    error = explain_tcp(o);
+  close(fd);
+  return error;
+}
+
 int fcgi__listener_check(const char *address,
                          const fcgi__listen_options *options, char *why,
                          size_t why_len) {
   const fcgi__opening o = {address, options, why, why_len};
   fcgi__address parsed;
   int error = fcgi__address_parse(&parsed, address, why, why_len);
-  if (error < 0 || parsed.kind != FCGI__ADDRESS_TCP)
+  if (error < 0)
     return error;
-  return check_reach(&o, &parsed.sockaddr.any);
+  switch (parsed.kind) {
+  case FCGI__ADDRESS_UNIX:
+    return fcgi__socket_file_check(&o, &parsed);
+  case FCGI__ADDRESS_ABSTRACT:
+    return 0;
+  case FCGI__ADDRESS_TCP:
+    return check_tcp(&o, &parsed);
+  default:
+    return check_passed(&o, parsed.fd);
+  }
 }
 
 void fcgi__listener_retire(fcgi__listener *listener, int instead) {

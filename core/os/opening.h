@@ -29,4 +29,9 @@ int fcgi__opening_socket(const fcgi__opening *o, int family);
 int fcgi__socket_file_bind(fcgi__socket_file *out, const fcgi__opening *o,
                            int fd, const fcgi__address *address);
 
+/* Whether it could be bound, as far as that can be said without: 0, or a
+   negative error with a complaint. */
+int fcgi__socket_file_check(const fcgi__opening *o,
+                            const fcgi__address *address);
+
 #endif

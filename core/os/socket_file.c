@@ -237,6 +237,11 @@ static int refuse_taken(const fcgi__opening *o, const char *reason) {
   return fcgi__opening_refuse(o, FCGI_ERR_SYSTEM, "%s", reason);
 }
 
+static int refuse_other(const fcgi__opening *o) {
+  return refuse_taken(o, "the path exists and is not a socket; choose another "
+                         "path, or remove it yourself");
+}
+
 static int refuse_race(const fcgi__opening *o) {
   return refuse_taken(o, "another server is starting on this path");
 }
@@ -314,8 +319,7 @@ static int remove_stale(const binding *b) {
   if (look_at(b->file, pin, &stale) < 0)
     error = fcgi__opening_fail(b->o, "cannot look at the path");
   else if (!S_ISSOCK(stale.st_mode))
-    error = refuse_taken(b->o, "the path exists and is not a socket; choose "
-                               "another path, or remove it yourself");
+    error = refuse_other(b->o);
   else if ((error = check_stale(b, pin)) == 0)
     error = take_away(b, pin, &stale);
   int saved = errno;
@@ -414,6 +418,22 @@ static int open_directory(const binding *b) {
     return explain(b->o, path);
   strcpy(b->file->name, name);
   return 0;
+}
+
+int fcgi__socket_file_check(const fcgi__opening *o,
+                            const fcgi__address *address) {
+  const char *path = address->sockaddr.un.sun_path, *name;
+  int at = fcgi__filename_directory(path, &name), error = 0;
+  struct stat found;
+  if (at < 0)
+    return explain(o, path);
+  if (fstatat(at, name, &found, AT_SYMLINK_NOFOLLOW) == 0 &&
+      !S_ISSOCK(found.st_mode))
+    error = refuse_other(o);
+  else if (faccessat(at, ".", W_OK | X_OK, AT_EACCESS) < 0)
+    error = explain(o, path);
+  close(at);
+  return error;
 }
 
 int fcgi__socket_file_bind(fcgi__socket_file *out, const fcgi__opening *o,

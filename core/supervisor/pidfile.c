@@ -143,6 +143,21 @@ int fcgi__pidfile_open(fcgi__pidfile *file, const char *path, char *why,
   return fail(path, "others remove it again and again", why, why_len);
 }
 
+/* One that runs meanwhile may hold it, and it is for the next one. */
+int fcgi__pidfile_check(const char *path, char *why, size_t why_len) {
+  int fd = fcgi__filename_open(
+      path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, PRIVATE);
+  int problem = fd < 0 ? errno : 0;
+  const char *reason = fd < 0 ? NULL : objection(fd);
+  if (fd >= 0)
+    close(fd);
+  if (problem == ENOENT)
+    problem = fcgi__filename_check(path);
+  if (problem)
+    reason = fcgi__filename_error(problem);
+  return reason ? fail(path, reason, why, why_len) : 0;
+}
+
 void fcgi__pidfile_write(const fcgi__pidfile *file) {
   char text[24];
   int len = snprintf(text, sizeof text, "%ld\n", (long)getpid());

@@ -15,6 +15,10 @@ typedef struct fcgi__pidfile {
 int fcgi__pidfile_open(fcgi__pidfile *file, const char *path, char *why,
                        size_t why_len);
 
+/* Whether it could be made, as far as that can be said without, and whoever
+   holds it: 0, or -1 with one line in `why`. */
+int fcgi__pidfile_check(const char *path, char *why, size_t why_len);
+
 /* Write our process id. */
 void fcgi__pidfile_write(const fcgi__pidfile *file);
 

@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "os/clock.h"
 #include "supervisor/census.h"
+#include "supervisor/check.h"
 #include "supervisor/generation.h"
 #include "supervisor/inbox.h"
 #include "supervisor/limits.h"
@@ -308,11 +309,19 @@ static void run(fcgi__supervisor *s) {
   fcgi__upstream_end(s);
 }
 
+/* The steps of open_all, which make nothing here. Whoever asks goes on in its
+   own directory. */
 static int check(fcgi__supervisor *s, char *why, size_t len) {
-  return find_identity(s, why, len) || fcgi__sockets_read_allow(s, why, len) ||
-                 fcgi__sockets_check(s, why, len)
-             ? -1
-             : 0;
+  mode_t mask = umask(0);
+  int failed;
+  umask(mask);
+  failed = find_programs(s, why, len) || find_identity(s, why, len) ||
+           fcgi__sockets_read_allow(s, why, len) ||
+           fcgi__sockets_check(s, why, len) || fcgi__check_files(s, why, len);
+  umask(mask);
+  if (s->config.chdir && fchdir(s->start_directory) < 0 && !failed)
+    failed = fail(why, len, "cannot go back to where it was started");
+  return failed ? -1 : 0;
 }
 
 /* Between the opening and the closing: an exit status. */

@@ -4,11 +4,15 @@
 import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.fcgi_client import wait_until
 from support.options import Option, read_map
 from support.paths import BUILD, EXAMPLES
+from support.process import Process
 
 OPTIONS = read_map()
 # What a server itself reads, and that not every text can be.
@@ -197,3 +201,118 @@ def test_a_server_of_a_language_refuses_each_variable(
     done = run([*command, "asks", f"unix:{directory}/x", *words], directory)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == lines
+
+
+# --- What --check-config says -----------------------------------------------------
+
+APP_PY = "def app(request):\n    request.reply(200, 'text/plain', b'')\n"
+APP_LUA = "return function() return 200, {}, '' end\n"
+SERVED = {"python": ["app:app"], "lua": ["app.lua"], "run": ["--", EXAMPLES / "hello"]}
+IS_ROOT = os.geteuid() == 0
+ALLOW_ROOT = ["--allow-root"] if IS_ROOT else []
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """With an application for each launcher, and what no file can be made of."""
+    with tempfile.TemporaryDirectory(prefix="fastcgi-test-") as name:
+        made = Path(name)
+        (made / "app.py").write_text(APP_PY)
+        (made / "app.lua").write_text(APP_LUA)
+        (made / "file").touch()
+        (made / "folder").mkdir()
+        os.mkfifo(made / "fifo")
+        yield made
+
+
+IMPOSSIBLE = {
+    "chdir": ["--chdir", "none"],
+    "chdir to a file": ["--chdir", "file"],
+    "pid without a directory": ["--pid", "none/pid"],
+    "pid is a directory": ["--pid", "folder"],
+    "pid is no file": ["--pid", "fifo"],
+    "pid below a file": ["--pid", "file/pid"],
+    "pid in the directory to come": ["--chdir", "folder", "--pid", "none/pid"],
+    "log without a directory": ["--error-logfile", "none/x"],
+    "access log without a directory": ["--access-logfile", "none/x"],
+    "log is a directory": ["--error-logfile", "folder"],
+    "log format": ["--access-logfile", "-", "--access-logformat", "%(zz)s"],
+    "temp_dir": ["--temp-dir", "none"],
+    "user": ["--user", "no-such-user"],
+    "group": ["--group", "no-such-group"],
+    "socket user": ["--socket-user", "no-such-user"],
+    "socket group": ["--socket-group", "no-such-group"],
+    "socket without a directory": ["--bind", "unix:none/x"],
+    "socket is a file": ["--bind", "unix:file"],
+    "second socket": ["--bind", "unix:good", "--bind", "unix:none/x"],
+    "address of another machine": ["--bind", "192.0.2.1:9", "--allow-from", "10.1.1.1"],
+    "descriptor": ["--bind", "fd:77"],
+    "open to the network": ["--bind", "0.0.0.0:9"],
+    "allow list": ["--allow-from", "web"],
+    "jitter": ["--max-worker-age", "1", "--max-worker-age-jitter", "2"],
+}
+
+
+def contents(place: Path) -> set[str]:
+    return {str(path) for path in place.rglob("*") if "__pycache__" not in str(path)}
+
+
+@pytest.mark.parametrize("what", IMPOSSIBLE)
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_check_config_refuses_what_the_start_does(launcher: str, what: str, place: Path):
+    """In one line, and it makes nothing."""
+    words = [*IMPOSSIBLE[what], *ALLOW_ROOT, "--workers", "1"]
+    if "--bind" not in words:
+        words += ["--bind", "unix:good"]
+    before = contents(place)
+    served = [word if word != "app.lua" else place / word for word in SERVED[launcher]]
+    command = [*LAUNCHERS[launcher][1], *words]
+    given = {"PYTHONPATH": f"{os.environ['PYTHONPATH']}:{place}"}
+    checked = run([*command, "--check-config", *served], place, **given)
+    assert checked.returncode == 1, checked.stderr
+    assert checked.stderr.count("\n") == 1
+    assert contents(place) == before
+    started = run([*command, *served], place, **given)
+    assert started.returncode in (1, 3)
+    assert checked.stderr.partition(": ")[2] in started.stderr
+
+
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_check_config_passes_what_starts(launcher: str, place: Path):
+    """While another supervisor runs with it, too: it holds the address and the pid file."""
+    address = f"unix:{place}/good"
+    words = [*ALLOW_ROOT, "--workers", "1", "--bind", address, "--pid", f"{place}/pid"]
+    words += ["--chdir", str(place), "--error-logfile", "log", "--access-logfile", "-"]
+    command = [*LAUNCHERS[launcher][1], *words]
+    with Process([*command, *SERVED[launcher]], place / "said") as process:
+        process.wait_for_address(address)
+        wait_until((place / "log").exists, 60, "the log of a worker")
+        before = contents(place)
+        checked = run([*command, "--check-config", *SERVED[launcher]], place)
+        assert checked.stderr.endswith(": the configuration is fine\n")
+        assert (checked.returncode, checked.stderr.count("\n")) == (0, 1)
+        assert contents(place) == before
+
+
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+@pytest.mark.skipif(not IS_ROOT, reason="only root becomes another user")
+def test_check_config_looks_as_the_user(launcher: str, place: Path):
+    """Who starts it may write where the workers may not."""
+    place.chmod(0o755)
+    command = [*LAUNCHERS[launcher][1], "--workers", "1", "--bind", "unix:good"]
+    for words, says in (
+        ([], "the workers would run as root"),
+        (["--user", "nobody", "--error-logfile", str(place / "log")], "cannot open the error log"),
+        (["--user", "nobody", "--temp-dir", str(place)], "no long body can be kept"),
+    ):
+        checked = run([*command, *words, "--check-config", *SERVED[launcher]], place)
+        assert checked.returncode == 1
+        assert checked.stderr.count("\n") == 1
+        assert says in checked.stderr
+
+
+def test_check_config_finds_the_command(place: Path):
+    command = [*LAUNCHERS["run"][1], "--check-config", *ALLOW_ROOT, "--bind", "unix:good"]
+    checked = run([*command, "--", "no-such-command"], place)
+    line = "fcgi: cannot run no-such-command: No such file or directory\n"
+    assert (checked.returncode, checked.stderr) == (1, line)

@@ -327,7 +327,7 @@ describe("the options of fcgi-lua", function()
   end)
 
   it("are fine when nothing is wrong, and nothing is served", function()
-    local status, output = run("app.lua --check-config --bind unix:x --workers 2 --threads 2")
+    local status, output = run("app.lua --check-config --bind unix:x --workers 2 --threads 2 --allow-root")
     assert.equal(0, status)
     assert.equal("fcgi-lua: the configuration is fine\n", output)
     assert.is_falsy(support.exists(directory .. "/x"))

@@ -158,7 +158,8 @@ def test_check_config_says_in_one_line_what_is_wrong(place, arguments, env, stat
 
 
 def test_check_config_without_mistakes(place):
-    done = run(place, "app:app", "--check-config", "--workers", "2", "--bind", "unix:x")
+    words = ["--workers", "2", "--bind", "unix:x", "--allow-root"]
+    done = run(place, "app:app", "--check-config", *words)
     assert (done.returncode, done.stderr) == (0, "fastcgi: the configuration is fine\n")
     assert not (place / "x").exists()
 

@@ -135,14 +135,6 @@ local function supervising(settings)
   return list
 end
 
--- What would keep a supervisor from starting is a line on stderr. Whoever looks
--- may be another user than who starts it.
-local function check_processes(settings)
-  local list = supervising(settings)
-  list.command, list.check_config, list.allow_root = { "fcgi-lua" }, true, true
-  return require("fcgi.supervisor").run(list)
-end
-
 local function exists(path)
   local file = io.open(path)
   return file and file:close()
@@ -160,9 +152,33 @@ local function missing_logs(settings)
   return list
 end
 
+-- fcgi-lua once more, with the interpreter's own options.
+local function command(words, supervisor)
+  local list, first = {}, 0
+  while words[first - 1] do
+    first = first - 1
+  end
+  for i = first, #words do
+    local relative = i == 0 and words[0]:sub(1, 1) ~= "/"
+    list[#list + 1] = relative and supervisor.working_directory() .. "/" .. words[0] or words[i]
+  end
+  return list
+end
+
+-- What would keep a supervisor from starting is a line on stderr. Only workers
+-- are kept from being root.
+local function check_processes(settings, workers, words)
+  local supervisor = require "fcgi.supervisor"
+  local list = supervising(settings)
+  list.command, list.options, list.check_config = command(words, supervisor), settings, true
+  list.workers = workers > 0 and workers or nil
+  list.allow_root = list.allow_root or workers == 0
+  return supervisor.run(list)
+end
+
 -- Everything but serving, on an address that nobody else has.
-local function check(settings, args)
-  local status = check_processes(settings)
+local function check(settings, args, workers, words)
+  local status = check_processes(settings, workers, words)
   if status ~= 0 or not change_directory(settings) then
     return 1
   end
@@ -181,19 +197,6 @@ local function check(settings, args)
     return 0
   end
   return conclude(fine, served, message)
-end
-
--- fcgi-lua once more, with the interpreter's own options.
-local function command(words, supervisor)
-  local list, first = {}, 0
-  while words[first - 1] do
-    first = first - 1
-  end
-  for i = first, #words do
-    local relative = i == 0 and words[0]:sub(1, 1) ~= "/"
-    list[#list + 1] = relative and supervisor.working_directory() .. "/" .. words[0] or words[i]
-  end
-  return list
 end
 
 -- Absolute paths of what --reload looks at.
@@ -258,7 +261,7 @@ local function start(words)
   elseif not settings:value "app" then
     refuse("no application given; %s", usage)
   elseif settings:value "check_config" then
-    return check(settings, args)
+    return check(settings, args, workers, words)
   elseif is_worker then
     return run(serving(settings, args, true))
   elseif workers > 0 and not is_cgi() then

@@ -178,10 +178,12 @@ def try_listening(settings: Settings, roles: dict[str, Any]) -> None:
                 os.unlink(path)
 
 
-def check(settings: Settings) -> int:
+def check(settings: Settings, workers: int) -> int:
     """Load everything, and serve nothing."""
-    options = settings.some([*OWN, *SHARED])
-    status = check_processes(settings.read("bind"), options | {"workers": 1})
+    options = settings.some([*OWN, *SHARED, "chdir"]) | {"workers": workers or 1}
+    if not workers:
+        options["allow_root"] = True  # Only workers are kept from being root.
+    status = check_processes(settings.read("bind"), options, settings.source)
     if status:
         return status
     go_to_directory(settings)
@@ -205,7 +207,7 @@ def run(settings: Settings, argv: Sequence[str]) -> int:
     if settings.read("app") is None and not settings.roles:
         raise ConfigError("no application: name it, as MODULE:APP, or one of --role")
     if settings.read("check_config"):
-        return check(settings)
+        return check(settings, workers)
     if is_worker():
         return serve_as_worker(settings)
     if workers and "GATEWAY_INTERFACE" not in os.environ:

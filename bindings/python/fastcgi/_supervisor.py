@@ -100,16 +100,21 @@ def run_program(
         sys.exit(status)
 
 
-def _own(options: Mapping[str, Any]) -> dict[str, Any]:
+def _own(options: Mapping[str, Any], *more: str) -> dict[str, Any]:
     """The keywords of the core."""
-    return {key: options[key] for key in (*OWN, *SHARED) if key in options}
+    return {key: options[key] for key in (*OWN, *SHARED, *more) if key in options}
 
 
-def check(addresses: Sequence[str], options: Mapping[str, Any]) -> int:
+def check(addresses: Sequence[str], options: Mapping[str, Any], source: _core.Options) -> int:
     """Say on stderr what would keep a supervisor from starting: 1; 0 when
-    nothing would. Whoever looks may be another user than who starts it."""
-    own = _own(options) | {"allow_root": True}
-    return _core.supervise(command=[_interpreter()], bind=list(addresses), check_config=True, **own)
+    nothing would."""
+    return _core.supervise(
+        command=[_interpreter()],
+        bind=list(addresses),
+        check_config=True,
+        options=source,
+        **_own(options, "chdir"),
+    )
 
 
 def supervise(
