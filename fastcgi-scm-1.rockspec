@@ -152,6 +152,7 @@ build = {
         "core/session/unit.c",
         "core/supervisor/backoff.c",
         "core/supervisor/census.c",
+        "core/supervisor/check.c",
         "core/supervisor/environment.c",
         "core/supervisor/generation.c",
         "core/supervisor/inbox.c",

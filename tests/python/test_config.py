@@ -143,7 +143,12 @@ def test_mistakes_in_a_file(place, toml, complaint):
         (["app:app", "--bind", "0.0.0.0:1"], {}, 1, "0.0.0.0:1: other machines could connect"),
         (["app:app", "--allow-from", "web"], {}, 1, 'allow list "web": "web" is no address'),
         (["app:app", "--user", "no-such-user"], {}, 1, "user no-such-user: there is none"),
-        (["app:app", "--socket-group", "no-such"], {}, 1, "group no-such: there is none"),
+        (
+            ["app:app", "--socket-group", "no-such", "--allow-root"],
+            {},
+            1,
+            "group no-such: there is none",
+        ),
         (["app:app", "--max-worker-age", "5", "--max-worker-age-jitter", "9"], {}, 1, "the jitter"),
         (["app:app", "--access-logfile", "x", "--access-logformat", "%(y)s"], {}, 1, "no atom"),
         (["app:app", "--access-logfile", "/nowhere/x"], {}, 1, "the access log /nowhere/x:"),
