@@ -20,7 +20,9 @@
    COMMAS is a list in one text; OR_NONE takes 0 for "no limit" or "never", and
    OR_NEVER the word; OR_EMPTY takes an empty text; LEVELS sets a bit for each
    level; FIXED is what a supervisor sets up once, so that a reload does not
-   change it; RUN_FROM(n) is the least number for `fcgi run`; GUNICORN has the same name and meaning in gunicorn. */
+   change it; RUN_FROM(n) is the least number for `fcgi run`; GUNICORN has the
+   same name and meaning in gunicorn; IN_PYTHON and IN_LUA end the help in that
+   launcher alone. */
 #ifndef FCGI_OPTIONS_MAP_H
 #define FCGI_OPTIONS_MAP_H
 
@@ -28,8 +30,9 @@
 
 #define FCGI_OPTION_MAP_SERVING(X)                                             \
   X(app, TEXT("APP", "none"), WORKER, APPS, POSITIONAL,                        \
-    HELP("The application: MODULE:NAME or MODULE:FACTORY() in Python, a file " \
-         "in Lua."))                                                           \
+    HELP("The application."),                                                  \
+    IN_PYTHON("MODULE:NAME or MODULE:FACTORY()"),                              \
+    IN_LUA("a file that returns the handler"))                                 \
   X(bind, TEXT("ADDRESS", "the inherited listener"), WORKER, EVERYWHERE,       \
     IN_SUPERVISOR(const char *const *, bind), LETTER('b'), REPEATED, GUNICORN, \
     FIXED,                                                                     \
@@ -38,60 +41,63 @@
   X(threads, COUNT("N", "1", 1, 4096), WORKER, APPS, GUNICORN,                 \
     HELP("Threads that serve requests in each process."))                      \
   X(interface, CHOICE("KIND", "auto", "auto, handler, wsgi"), WORKER, PYTHON,  \
-    HELP("How the application is called."))                                    \
+    HELP("How the application is called: handler with a request, wsgi as PEP " \
+         "3333 says; auto finds out from its parameters."))                    \
   X(role, TEXT("ROLE=MODULE:HANDLER", "none"), WORKER, PYTHON, REPEATED,       \
-    HELP("Handler of another role: authorizer=..., filter=..., or a custom "   \
-         "one with its number and streams (none, stdin or stdin+data), "       \
-         "NAME:NUMBER[:STREAMS]=..."))                                         \
+    HELP("Handler of a further role: authorizer=..., filter=..., or "          \
+         "NAME:NUMBER[:STREAMS]=... for a custom role, whose STREAMS are "     \
+         "none, stdin or stdin+data."))                                        \
   X(factory, FLAG, WORKER, PYTHON,                                             \
     HELP("Call the named object; what it returns is the application."))        \
   X(stream, FLAG, WORKER, APPS, IN_SERVER(fcgi_body_mode, body),               \
-    HELP("Start a request before its body has come."))                         \
+    HELP("Call the handler as soon as the parameters of a request are "        \
+         "there, before its body."))                                           \
   X(chdir, TEXT("DIR", "the current directory"), WORKER, EVERYWHERE,           \
     IN_SUPERVISOR(const char *, chdir), GUNICORN, FIXED,                       \
     HELP("Directory to change to before anything is loaded."))                 \
   X(pythonpath, TEXT("DIRS", "none"), WORKER, PYTHON, GUNICORN,                \
-    HELP("Directories to import from, with commas between."))                  \
+    HELP("Directories to import from, separated by commas."))                  \
   X(umask, MODE(NULL, 0), UNSET("inherited"), WORKER, EVERYWHERE,              \
     IN_SUPERVISOR(unsigned, umask), LETTER('m'), GUNICORN, FIXED,              \
-    HELP("Permissions that new files do not get, in octal."))                  \
+    HELP("Permission bits that new files do not get, in octal."))              \
   X(log_level, CHOICE("LEVEL", "info", "error, warning, info, debug"), WORKER, \
     EVERYWHERE, IN_SERVER(unsigned, log_levels),                               \
     IN_SUPERVISOR(unsigned, log_levels), LEVELS, GUNICORN,                     \
-    HELP("Least important messages that still go to stderr."))
+    HELP("Least important level of message that goes to stderr."))
 
 #define FCGI_OPTION_MAP_PROCESSES(X)                                           \
   X(workers, COUNT_OR_AUTO("N", "$WEB_CONCURRENCY, or one process", 0, 4096),  \
     PROCESSES, EVERYWHERE, IN_SUPERVISOR(unsigned, workers), LETTER('w'),      \
     RUN_FROM(1), GUNICORN,                                                     \
-    HELP("Processes that serve below a supervisor; auto starts one for each "  \
-         "processor, fewer within a quota."))                                  \
+    HELP("Number of worker processes that a supervisor starts; auto "          \
+         "starts one for each processor, or fewer where a CPU quota "          \
+         "applies."))                                                          \
   X(user, TEXT("NAME", "unchanged"), PROCESSES, EVERYWHERE,                    \
     IN_SUPERVISOR(const char *, user), LETTER('u'), GUNICORN, FIXED,           \
-    HELP("User, by name or number, whom workers become."))                     \
+    HELP("User that workers run as, by name or number."))                      \
   X(group, TEXT("NAME", "the user's"), PROCESSES, EVERYWHERE,                  \
     IN_SUPERVISOR(const char *, group), LETTER('g'), GUNICORN, FIXED,          \
-    HELP("Group, by name or number, which workers become."))                   \
+    HELP("Group that workers run as, by name or number."))                     \
   X(allow_root, FLAG, PROCESSES, EVERYWHERE, IN_SUPERVISOR(int, allow_root),   \
     FIXED,                                                                     \
     HELP("Let workers run as root."))                                          \
   X(pid, TEXT("FILE", "none"), PROCESSES, EVERYWHERE,                          \
     IN_SUPERVISOR(const char *, pid), LETTER('p'), GUNICORN, FIXED,            \
-    HELP("File that holds the supervisor's process id, and a lock."))          \
+    HELP("File that the supervisor writes its process id to, and locks."))     \
   X(socket_user, TEXT("NAME", "unchanged"), PROCESSES, EVERYWHERE,             \
     IN_SUPERVISOR(const char *, socket_user), FIXED,                           \
-    HELP("Owner, by name or number, of the unix sockets that are made."))      \
+    HELP("Owner of the unix sockets that are created, by name or number."))    \
   X(socket_group, TEXT("NAME", "unchanged"), PROCESSES, EVERYWHERE,            \
     IN_SUPERVISOR(const char *, socket_group), FIXED,                          \
-    HELP("Group, by name or number, of the unix sockets that are made."))      \
+    HELP("Group of the unix sockets that are created, by name or number."))    \
   X(start_timeout, SECONDS("TIME", "60s", 1, INT_MAX), PROCESSES, EVERYWHERE,  \
     IN_SUPERVISOR(int, start_timeout_ms), OR_NONE,                             \
     HELP("Longest time that a worker may take to become ready."))              \
   X(ready_after, SECONDS("TIME", NULL, 1, INT_MAX),                            \
     UNSET("10s, or half of --start-timeout"), PROCESSES, RUN,                  \
     IN_SUPERVISOR(int, ready_after_ms), OR_NEVER,                              \
-    HELP("Time after which a worker that tells nothing counts as ready; "      \
-         "never waits until it tells."))                                       \
+    HELP("Time after which a worker that does not report readiness counts "    \
+         "as ready; with never, only its report counts."))                     \
   X(timeout, SECONDS("TIME", NULL, 1, INT_MAX), UNSET("no limit"), PROCESSES,  \
     EVERYWHERE, IN_SUPERVISOR(int, timeout_ms), LETTER('t'), OR_NONE,          \
     GUNICORN,                                                                  \
@@ -101,18 +107,18 @@
     HELP("Replace the workers when the code changes; for development."))       \
   X(reload_extra_file, TEXT("FILE", "none"), PROCESSES, APPS, REPEATED,        \
     GUNICORN, FIXED,                                                           \
-    HELP("File whose changes replace the workers too."))                       \
+    HELP("Further file whose changes replace the workers."))                   \
   X(reload_engine, CHOICE("KIND", "auto", "auto, poll"), PROCESSES, PYTHON,    \
     GUNICORN, FIXED,                                                           \
-    HELP("How changes are seen: poll looks once a second, even where "         \
-         "watchfiles is installed."))
+    HELP("How changes are noticed: poll looks once a second; auto uses "       \
+         "watchfiles where it is installed."))
 
 #define FCGI_OPTION_MAP_LIFE(X)                                                \
   X(max_requests, COUNT("N", NULL, 1, MOST), UNSET("never"), SERVER,           \
     EVERYWHERE, IN_SERVER(uint64_t, max_requests),                             \
     IN_SUPERVISOR(uint64_t, max_requests), OR_NONE, GUNICORN,                  \
-    HELP("Requests after which a worker is replaced; a server without a "      \
-         "supervisor stops."))                                                 \
+    HELP("Number of requests after which a worker is replaced; without a "     \
+         "supervisor, the server stops then."))                                \
   X(max_requests_jitter, COUNT("N", "0", 1, MOST), SERVER, EVERYWHERE,         \
     IN_SERVER(uint64_t, max_requests_jitter),                                  \
     IN_SUPERVISOR(uint64_t, max_requests_jitter), OR_NONE, GUNICORN,           \
@@ -122,10 +128,11 @@
     HELP("Age at which a worker is replaced."))                                \
   X(max_worker_age_jitter, SECONDS("TIME", "0", 1, MOST_TIME), PROCESSES,      \
     EVERYWHERE, IN_SUPERVISOR(int64_t, max_worker_age_jitter_ms), OR_NONE,     \
-    HELP("Longest random time that is taken off --max-worker-age."))           \
+    HELP("Longest random time that is subtracted from --max-worker-age."))     \
   X(max_worker_rss, BYTES("BYTES", NULL, 1, MOST), UNSET("no limit"),          \
     PROCESSES, EVERYWHERE, IN_SUPERVISOR(uint64_t, max_worker_rss), OR_NONE,   \
-    HELP("Most memory that a worker may use; then it is replaced."))           \
+    HELP("Most resident memory that a worker may use; a larger worker is "     \
+         "replaced."))                                                         \
   X(graceful_timeout, SECONDS("TIME", "30s", 1, INT_MAX), SERVER, EVERYWHERE,  \
     IN_SERVER(int, graceful_timeout_ms),                                       \
     IN_SUPERVISOR(int, graceful_timeout_ms), OR_NONE, GUNICORN,                \
@@ -151,34 +158,35 @@
     HELP("Most requests that are open at once on a connection; others get "    \
          "503."))                                                              \
   X(no_multiplex, FLAG, SERVER, EVERYWHERE, IN_SERVER(int, no_multiplex),      \
-    HELP("Tell web servers that ask to send one request at a time over a "     \
-         "connection."))                                                       \
+    HELP("Tell web servers that ask (GET_VALUES) that a connection takes "     \
+         "one request at a time."))                                            \
   X(body_memory, BYTES("BYTES", "256K", 1, MOST_SIZE), SERVER, EVERYWHERE,     \
     IN_SERVER(size_t, body_memory),                                            \
     HELP("Most bytes of a collected body in memory; the rest goes to a "       \
          "temporary file."))                                                   \
   X(connection_memory, BYTES("BYTES", "4M", 1, MOST_SIZE), SERVER, EVERYWHERE, \
     IN_SERVER(size_t, connection_memory),                                      \
-    HELP("Most bytes that the requests of a connection hold; new ones get "    \
-         "503."))                                                              \
+    HELP("Most bytes of memory that the requests of a connection hold; "       \
+         "beyond that, new requests get 503."))                                \
   X(server_memory, BYTES("BYTES", "256M", 1, MOST_SIZE), SERVER, EVERYWHERE,   \
     IN_SERVER(size_t, server_memory),                                          \
-    HELP("Most bytes that the requests of all connections of a process hold; " \
-         "new ones get 503."))                                                 \
+    HELP("Most bytes of memory that all requests of a process hold; "          \
+         "beyond that, new requests get 503."))                                \
   X(input_window, BYTES("BYTES", "256K", 1, MOST_SIZE), SERVER, EVERYWHERE,    \
     IN_SERVER(size_t, input_window),                                           \
-    HELP("Most unread bytes of a streamed body before its connection is no "   \
-         "longer read."))                                                      \
+    HELP("Most bytes of a streamed body that wait for the handler; then "      \
+         "reading from the connection pauses."))                               \
   X(output_window, BYTES("BYTES", "256K", 1, MOST_SIZE), SERVER, EVERYWHERE,   \
     IN_SERVER(size_t, output_window),                                          \
-    HELP("Most unsent bytes of an answer before its writer waits."))           \
+    HELP("Most unsent bytes of an answer; then the handler that writes it "    \
+         "waits."))                                                            \
   X(drain_bytes, BYTES("BYTES", "4G", 1, MOST), SERVER, EVERYWHERE,            \
     IN_SERVER(uint64_t, drain_bytes),                                          \
-    HELP("Most bytes of a body that nobody reads; then its connection is "     \
-         "closed."))                                                           \
+    HELP("Most bytes of an unread body that are received and dropped; "        \
+         "then the connection is closed."))                                    \
   X(temp_dir, TEXT("DIR", "$TMPDIR, or /tmp"), SERVER, EVERYWHERE,             \
     IN_SERVER(const char *, temp_dir),                                         \
-    HELP("Directory of temporary files."))
+    HELP("Directory for temporary files."))
 
 #define FCGI_OPTION_MAP_TIME(X)                                                \
   X(header_timeout, SECONDS("TIME", "30s", 1, INT_MAX), SERVER, EVERYWHERE,    \
@@ -191,77 +199,83 @@
          "that makes no progress for this long gets 408."))                    \
   X(idle_timeout, SECONDS("TIME", "90s", 1, INT_MAX), SERVER, EVERYWHERE,      \
     IN_SERVER(int, idle_timeout_ms), OR_NONE,                                  \
-    HELP("Longest time that a kept connection stays without a request."))      \
+    HELP("Longest time that a kept connection stays open without a "           \
+         "request."))                                                          \
   X(request_timeout, SECONDS("TIME", NULL, 1, INT_MAX), UNSET("no limit"),     \
     SERVER, EVERYWHERE, IN_SERVER(int, request_timeout_ms), OR_NONE,           \
     HELP("Longest time that a request may take; then the client gets 504."))   \
   X(drain_silence, SECONDS("TIME", "0.5s", 1, INT_MAX), SERVER, EVERYWHERE,    \
     IN_SERVER(int, drain_silence_ms), OR_NONE,                                 \
-    HELP("Silence after which the unread rest of a body is given up."))        \
+    HELP("Longest pause in the unread rest of a body; then the server "        \
+         "stops waiting for it."))                                             \
   X(drain_timeout, SECONDS("TIME", "30s", 1, INT_MAX), SERVER, EVERYWHERE,     \
     IN_SERVER(int, drain_timeout_ms), OR_NONE,                                 \
-    HELP("Longest time that the unread rest of a body is waited for."))
+    HELP("Longest time that the server waits for the unread rest of a "        \
+         "body."))
 
 #define FCGI_OPTION_MAP_ACCESS(X)                                              \
   X(allow_from, TEXT("LIST", "loopback"), SERVER, EVERYWHERE,                  \
     IN_SERVER(const char *, allow_from),                                       \
     IN_SUPERVISOR(const char *, allow_from), COMMAS, FIXED,                    \
-    HELP("Addresses and CIDR blocks that may connect over TCP, with commas "   \
-         "between."))                                                          \
+    HELP("Addresses and CIDR blocks that may connect over TCP, separated "     \
+         "by commas."))                                                        \
   X(peer_users, USERS("LIST", "anyone whom the mode of the socket allows"),    \
     SERVER, EVERYWHERE, IN_SERVER(const char *, peer_users), COMMAS,           \
-    HELP("Users, by name or number, whose processes may connect over unix "    \
-         "sockets, with commas between."))                                     \
+    HELP("Users whose processes may connect over unix sockets, by name or "    \
+         "number, separated by commas."))                                      \
   X(socket_mode, MODE("660", 1), SERVER, EVERYWHERE,                           \
     IN_SERVER(unsigned, socket_mode), IN_SUPERVISOR(unsigned, socket_mode),    \
     FIXED,                                                                     \
-    HELP("Mode of the unix sockets that are made, in octal."))                 \
+    HELP("Mode of the unix sockets that are created, in octal."))              \
   X(backlog, COUNT("N", "4096", 1, INT_MAX), SERVER, EVERYWHERE,               \
     IN_SERVER(int, backlog), IN_SUPERVISOR(int, backlog), GUNICORN, FIXED,     \
     HELP("Most connections that wait to be accepted."))                        \
   X(root_path, URL_PATH("what the web server says"), SERVER, EVERYWHERE,       \
     IN_SERVER(const char *, root_path),                                        \
-    HELP("Path where the application is mounted, such as /shop; an empty one " \
-         "says nowhere."))                                                     \
+    HELP("URL path that the application is mounted at, such as /shop; an "     \
+         "empty path is the root of the site."))                               \
   X(poller, CHOICE("KIND", "best", "best, epoll, poll"), SERVER, EVERYWHERE,   \
     IN_SERVER(fcgi_poller_kind, poller),                                       \
-    HELP("How the server waits: epoll is for Linux, poll for every system."))
+    HELP("System call that the server waits with: epoll is for Linux, "        \
+         "poll for every system; best is epoll where it exists."))
 
 #define FCGI_OPTION_MAP_OBSERVATION(X)                                         \
   X(status_path, URL_PATH("none"), SERVER, EVERYWHERE,                         \
     IN_SERVER(const char *, status_path),                                      \
-    HELP("Path that the server answers with its status."))                     \
+    HELP("URL path of the status page."))                                      \
   X(ping_path, URL_PATH("none"), SERVER, EVERYWHERE,                           \
     IN_SERVER(const char *, ping_path),                                        \
-    HELP("Path that the server answers with \"pong\"."))                       \
+    HELP("URL path that the server answers with \"pong\"."))                   \
   X(slow_log, SECONDS("TIME", NULL, 1, INT_MAX), UNSET("never"), SERVER,       \
     EVERYWHERE, IN_SERVER(int, slow_log_ms), OR_NONE,                          \
-    HELP("Time after which a request gets into the log, with what its "        \
-         "handler does."))                                                     \
+    HELP("Time after which a running request is logged, with the stack of "    \
+         "its handler."))                                                      \
   X(access_logfile, TEXT("FILE", "none"), SERVER, EVERYWHERE,                  \
     IN_SERVER(const char *, access_logfile), OR_EMPTY, GUNICORN,               \
-    HELP("File that gets a line for each request; - is stderr."))              \
+    HELP("File for the access log, which has a line for each request; - "      \
+         "is stderr."))                                                        \
   X(access_logformat, TEXT("FORMAT", NULL), STANDARD("combined"), SERVER,      \
     EVERYWHERE, IN_SERVER(const char *, access_logformat), GUNICORN,           \
-    HELP("Form of those lines: common, combined, json, or a text with the "    \
-         "atoms of gunicorn."))                                                \
+    HELP("Format of the access log: common, combined, json, or a text "        \
+         "with gunicorn's atoms, such as %(h)s."))                             \
   X(log_queue, BYTES("BYTES", "1M", 16384, 1073741824), SERVER, EVERYWHERE,    \
     IN_SERVER(size_t, log_queue),                                              \
-    HELP("Most bytes of lines that wait for a log file; lines without room "   \
-         "are dropped and counted."))                                          \
+    HELP("Most bytes of lines that wait to be written to a log file; "         \
+         "further lines are dropped and counted."))                            \
   X(error_logfile, TEXT("FILE", "stderr"), SERVER, EVERYWHERE,                 \
     IN_SERVER(const char *, error_logfile), OR_EMPTY, GUNICORN,                \
-    HELP("File that gets the messages of the server and what requests write "  \
-         "to STDERR; - is stderr."))
+    HELP("File for the error log: messages of the server, and what "           \
+         "requests write to STDERR; - is stderr."))
 
 #define FCGI_OPTION_MAP_COMMAND(X)                                             \
   X(config, TEXT("FILE", "none"), COMMAND, EVERYWHERE, LETTER('c'), GUNICORN,  \
-    HELP("TOML file of options."))                                             \
+    HELP("TOML file that options are read from."))                             \
   X(check_config, FLAG, COMMAND, EVERYWHERE, IN_SUPERVISOR(int, check_only),   \
     GUNICORN,                                                                  \
-    HELP("Load everything, say whether it is fine, and exit."))                \
+    HELP("Check the configuration, say whether it is valid, and exit."))       \
   X(print_config, FLAG, COMMAND, EVERYWHERE, GUNICORN,                         \
-    HELP("Print every option with where its value comes from, and exit."))     \
+    HELP("Print every option with its value and where that comes from, "       \
+         "and exit."))                                                         \
   X(help, FLAG, COMMAND, EVERYWHERE, LETTER('h'),                              \
     HELP("Print this text, and exit."))                                        \
   X(version, FLAG, COMMAND, EVERYWHERE, HELP("Print the version, and exit."))

@@ -161,8 +161,20 @@ static int print_wrapped(fcgi_options *options, size_t column,
   return error;
 }
 
+/* The help of an option in the launcher of `options`. */
+static void help_text(const fcgi_options *options, const fcgi_option *option,
+                      char *out, size_t len) {
+  const fcgi__option_row *row = fcgi__option_row_at(fcgi__option_index(option));
+  const char *form = row->forms[options->launcher];
+  int help_len = (int)strlen(option->help) - (form != NULL);
+  snprintf(out, len, "%.*s%s%s%s%s%s%s%s", help_len, option->help,
+           form ? ": " : "", form ? form : "", form ? "." : "",
+           option->words ? " One of " : "", option->words ? option->words : "",
+           option->words ? "." : "", option->repeatable ? " Repeatable." : "");
+}
+
 static int print_help(fcgi_options *options, const fcgi_option *option) {
-  char left[64], text[512], letter[] = "    ";
+  char left[64], help[512], text[640], letter[] = "    ";
   const char *standard = option->standard ? option->standard : option->unset;
   size_t len;
   if (option->letter)
@@ -175,9 +187,8 @@ static int print_help(fcgi_options *options, const fcgi_option *option) {
                            option->value ? option->value : "");
   for (char *c = left; *c && !option->positional; c++)
     *c = *c == '_' ? '-' : *c;
-  snprintf(text, sizeof text, "%s%s%s%s%s%s%s", option->help,
-           option->words ? " One of " : "", option->words ? option->words : "",
-           option->words ? "." : "", option->repeatable ? " Repeatable." : "",
+  help_text(options, option, help, sizeof help);
+  snprintf(text, sizeof text, "%s%s%s", help,
            standard && !option->positional ? " Default: " : "",
            standard && !option->positional ? standard : "");
   int error = fcgi__options_print(options, "%s", left);

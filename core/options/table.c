@@ -66,6 +66,8 @@
 #define RUN_FROM(least_) .run_least = least_
 #define GUNICORN         .option.in_gunicorn = 1
 #define HELP(help_)      .option.help = help_
+#define IN_PYTHON(form)  .forms[FCGI_LAUNCHER_PYTHON] = form
+#define IN_LUA(form)     .forms[FCGI_LAUNCHER_LUA] = form
 
 #define MOST      (INT64_MAX / 4)
 #define MOST_SIZE (SIZE_MAX / 2 < MOST ? SIZE_MAX / 2 : MOST)

@@ -19,6 +19,8 @@ typedef struct fcgi__option_row {
   uint8_t levels;         /* 1: its field has a bit for each level up to it. */
   uint8_t or_never;       /* 1: "never" is -1, and 0 is not. */
   uint8_t run_least;      /* The smallest number for `fcgi run`, unless 0. */
+  const char *forms[FCGI_LAUNCHER_RUN + 1]; /* What ends the help in a launcher,
+                                               or NULL. */
 } fcgi__option_row;
 
 /* The longest value of an option with a bounded one, with its NUL. */

@@ -24,10 +24,8 @@ static int as_number(const char *text, uint64_t *number) {
 
 static int refuse(char *why, size_t why_len, const char *what,
                   const char *name) {
-  snprintf(why, why_len,
-           "%s %s: there is none of this name; create it, or "
-           "give another one",
-           what, name);
+  snprintf(why, why_len, "%s %s: no such %s; create it or name another", what,
+           name, what);
   return -1;
 }
 

@@ -61,8 +61,17 @@ def test_page_of_a_launcher_has_its_options(launcher: str):
         has = launcher in one.launchers
         assert one.positional or (re.search(rf" {one.flag}(?![\w-])", text) is not None) == has
         if has:
-            assert one.help in text
-            assert one.default == "-" or one.positional or f"Default: {one.default}." in text
+            assert one.text_in(launcher) in text
+            shows = one.kind != "flag" and not one.positional
+            assert not shows or f"Default: {one.default}." in text
+
+
+def test_page_of_a_launcher_names_no_other_kind_of_application():
+    python, lua = (rendered(SOURCE / "docs" / "man" / LAUNCHERS[one]) for one in ("python", "lua"))
+    app = next(one for one in OPTIONS if one.name == "app")
+    assert app.python and app.lua
+    assert app.python in python and app.lua not in python
+    assert app.lua in lua and app.python not in lua
 
 
 def test_page_of_files_has_every_key():

@@ -4,7 +4,7 @@
 import re
 
 import pytest
-from support.options import SOURCE, read_map, stale
+from support.options import PLACES, SOURCE, read_map, stale
 
 OPTIONS = read_map()
 
@@ -21,6 +21,16 @@ def test_help_is_plain_english(option):
     assert option.help.endswith(".")
     assert "default" not in option.help.lower()
     assert not re.search(r"likewise|for so long|whoever|theirs", option.help, re.I)
+
+
+def test_a_comment_names_what_its_reader_writes():
+    """Fields in C, keywords in Python and Lua; options of a command line nowhere there."""
+    places = [place for place in PLACES if place[0].endswith((".h", ".py", ".lua"))]
+    assert len(places) == 6
+    for name, begin, end, _ in places:
+        part = (SOURCE / name).read_text().partition(begin)[2].partition(end)[0]
+        assert "Default: " in part
+        assert re.findall(r"--[a-z]\S*", part) == [], name
 
 
 def test_a_field_is_named_as_its_option():

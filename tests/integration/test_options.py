@@ -80,6 +80,24 @@ def test_names_and_defaults_are_those_of_the_map(launcher: str, directory: Path)
             assert seen[one.name] == f"{default}  # default"
 
 
+def test_each_program_names_itself_with_the_version(directory: Path):
+    header = (SOURCE / "core" / "include" / "fastcgi" / "version.h").read_text()
+    version = re.findall(r'VERSION_TEXT +"([^"]+)"', header)[0]
+    names = {"python": "fastcgi", "lua": "fcgi-lua", "run": "fcgi"}
+    for launcher, name in names.items():
+        assert run(launcher, directory, "--version").stdout == f"{name} {version}\n"
+    tool = [*COMMANDS["run"][:-1], "--version"]
+    assert subprocess.check_output(tool, text=True, timeout=60) == f"fcgi {version}\n"
+
+
+@pytest.mark.parametrize("launcher", ["python", "lua"])
+def test_help_names_one_kind_of_application(launcher: str, directory: Path):
+    app = next(one for one in OPTIONS if one.name == "app")
+    forms = {"python": app.python or "", "lua": app.lua or ""}
+    text = " ".join(run(launcher, directory, "--help").stdout.split())
+    assert {one for one, form in forms.items() if form in text} == {launcher}
+
+
 def test_launchers_agree(directory: Path):
     """A file, the environment and words that all of them know: the same in each."""
     (directory / "f.toml").write_text('backlog = 7\nsocket_mode = "600"\nlimit_params = 7\n')
@@ -202,7 +220,7 @@ def test_help_and_the_manual_have_every_option(launcher: str, directory: Path):
             continue
         assert re.search(rf"`{one.flag}[ `]", PAGE), one.name
         if launcher in one.launchers:
-            default = f" Default: {one.default}" if one.default != "-" else ""
+            default = "" if one.kind == "flag" else f" Default: {one.default}"
             assert told[one.flag] == f"{one.text}{default}"
 
 

@@ -32,8 +32,8 @@ from support.tool import fcgi
         (["--bind"], 2, "run: --bind needs a value (ADDRESS)"),
         (["--", "/nonexistent/app"], 1, "cannot run /nonexistent/app: No such file or directory"),
         (["--chdir", "/nonexistent", "--", "true"], 1, "/nonexistent: No such file or directory"),
-        (["--user", "no-such-user", "--", "true"], 1, "user no-such-user: there is none of this "
-         "name; create it, or give another one"),
+        (["--user", "no-such-user", "--", "true"], 1, "user no-such-user: no such user; create "
+         "it or name another"),
         (["--", "true"], 1, "no listener inherited: give an address such as unix:/run/app.sock or "
          "127.0.0.1:9000, or start it with systemd socket activation, spawn-fcgi or mod_fcgid"),
         (["--bind", "0.0.0.0:0", "--", "true"], 1, "cannot listen on 0.0.0.0:0: other machines "

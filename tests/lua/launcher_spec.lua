@@ -41,7 +41,7 @@ describe("fcgi-lua", function()
     assert.matches("--threads N", output, 1, true)
     status, output = run("--version")
     assert.equal(0, status)
-    assert.equal(require("fcgi")._VERSION .. "\n", output)
+    assert.equal("fcgi-lua " .. require("fcgi")._VERSION:match("%S+$") .. "\n", output)
   end)
 
   it("exits with 2 for a wrong command line", function()

@@ -89,10 +89,11 @@ def range_of(option: Option, launcher: str | None = None) -> str:
 
 def facts_of(option: Option, launcher: str | None = None) -> list[str]:
     """The help, then the values, then the default, each time in this order."""
-    texts = [option.text, range_of(option, launcher)]
+    text = option.text_in(launcher) if launcher else option.text
+    texts = [text, range_of(option, launcher)]
     if is_zero_none(option):
         texts.append("0 means never." if option.unset == "never" else "0 means no limit.")
-    if option.default != "-" and not option.positional:
+    if option.kind != "flag" and not option.positional:
         texts.append(f"Default: {option.default}.")
     return [line for text in texts if text for line in lines_of(text)]
 

@@ -58,6 +58,8 @@ WORDS = r"""
 #define RUN_FROM(least_) "run_least": least_
 #define GUNICORN "gunicorn": True
 #define HELP(help_) "help": help_
+#define IN_PYTHON(form_) "python": form_
+#define IN_LUA(form_) "lua": form_
 #define ROW(name_, ...) @{"name": #name_, __VA_ARGS__}@
 #define GROUP(title, map) @{"title": title}@ map(ROW)
 #include "options/map.h"
@@ -97,10 +99,12 @@ class Option(NamedTuple):
     empty: bool = False
     fixed: bool = False
     gunicorn: bool = False
+    python: str | None = None
+    lua: str | None = None
 
     @property
     def default(self) -> str:
-        return self.standard or self.unset or "-"
+        return "off" if self.kind == "flag" else self.standard or self.unset or "none"
 
     @property
     def flag(self) -> str:
@@ -109,8 +113,19 @@ class Option(NamedTuple):
     @property
     def text(self) -> str:
         """The help, with the words of a choice and whether there may be several."""
-        more = f" One of {self.words}." if self.words else ""
-        return self.help + more + (" Repeatable." if self.repeated else "")
+        forms = (("Python", self.python), ("Lua", self.lua))
+        ends = "".join(f" In {language}: {form}." for language, form in forms if form)
+        return self.help + ends + self.more
+
+    @property
+    def more(self) -> str:
+        words = f" One of {self.words}." if self.words else ""
+        return words + (" Repeatable." if self.repeated else "")
+
+    def text_in(self, launcher: str) -> str:
+        """The text as a user of one launcher reads it."""
+        form = {"python": self.python, "lua": self.lua}.get(launcher)
+        return (f"{self.help[:-1]}: {form}." if form else self.help) + self.more
 
 
 def read_map() -> list[Option]:

@@ -5,6 +5,7 @@ pages, the annotations of Python, the types of Lua and the fields of configurati
 `./dev options` writes them; with --check the files that are not current are named instead.
 """
 
+import re
 import sys
 import textwrap
 from collections.abc import Callable
@@ -41,7 +42,7 @@ def told(option: Option) -> str:
 def processes_page(options: list[Option]) -> list[str]:
     lines = []
     for title, members in groups(options):
-        lines += ["", f"### {title}", "", "| option | default | |", "|---|---|---|"]
+        lines += ["", f"### {title}", "", "| option | default | meaning |", "|---|---|---|"]
         lines += [
             f"| {as_typed(one)} | {cell(one.default)} | {cell(told(one))} |" for one in members
         ]
@@ -54,7 +55,7 @@ def processes_page(options: list[Option]) -> list[str]:
 
 
 def run_page(options: list[Option]) -> list[str]:
-    lines = ["", "| option | meaning | without it |", "|---|---|---|"]
+    lines = ["", "| option | meaning | default |", "|---|---|---|"]
     for one in options:
         if "run" in one.launchers:
             names = f"`{one.flag}`, `-{one.letter}`" if one.letter else f"`{one.flag}`"
@@ -86,14 +87,20 @@ def python_fields(options: list[Option], has: Callable[[Option], bool]) -> list[
     for one in options:
         if "python" in one.launchers and has(one):
             lines += [
-                f"    # {line}" for line in textwrap.wrap(f"{one.text} {default_of(one)}", 90)
+                f"    # {line}"
+                for line in textwrap.wrap(f"{as_names(one.text)} {default_of(one)}", 90)
             ]
             lines.append(f"    {one.name}: {python_type(one)} | None")
     return lines
 
 
+def as_names(text: str) -> str:
+    """What a program calls the options that a text names."""
+    return re.sub(r"--([a-z][a-z-]+)", lambda match: match[1].replace("-", "_"), text)
+
+
 def default_of(option: Option) -> str:
-    return f"Default: {'no' if option.kind == 'flag' else option.default}."
+    return as_names(f"Default: {option.default}.")
 
 
 def python_server(options: list[Option]) -> list[str]:
@@ -124,7 +131,8 @@ def lua_fields(options: list[Option], has: Callable[[Option], bool]) -> list[str
     lines = []
     for one in options:
         if "lua" in one.launchers and has(one) and not one.name.startswith("reload"):
-            lines += [f"--- {line}" for line in textwrap.wrap(f"{one.help} {default_of(one)}", 96)]
+            text = f"{as_names(one.help)} {default_of(one)}"
+            lines += [f"--- {line}" for line in textwrap.wrap(text, 96)]
             lines.append(f"---@field {one.name}? {lua_type(one)}")
     return lines
 
@@ -140,8 +148,15 @@ def lua_serve(options: list[Option]) -> list[str]:
 # --- The header -------------------------------------------------------------------
 
 
-def field(option: Option, type: str | None, name: str | None) -> list[str]:
-    text = f"/* {option.help} {default_of(option)}~*/"  # The end stays with the last word.
+def as_fields(text: str, options: list[Option]) -> str:
+    """The same with the names of fields of a configuration."""
+    fields = {one.name: one.field or one.supervisor or one.name for one in options}
+    return re.sub(r"--([a-z][a-z-]+)", lambda match: fields[match[1].replace("-", "_")], text)
+
+
+def field(option: Option, options: list[Option], type: str | None, name: str | None) -> list[str]:
+    text = as_fields(f"{option.help} Default: {option.default}.", options)
+    text = f"/* {text}~*/"  # The end stays with the last word.
     wrapped = textwrap.wrap(text, 80, initial_indent="  ", subsequent_indent="     ")
     space = "" if (type or "").endswith("*") else " "
     return ["", *(line.replace("~", " ") for line in wrapped), f"  {type}{space}{name};"]
@@ -154,7 +169,7 @@ def server_header(options: list[Option]) -> list[str]:
         if fields:
             lines += ["", f"  /* --- {title} --- */"]
         for one in fields:
-            lines += field(one, one.type, one.field)
+            lines += field(one, options, one.type, one.field)
     return lines
 
 
@@ -167,7 +182,7 @@ def supervisor_header(options: list[Option]) -> list[str]:
         if fields:
             lines += ["", f"  /* --- {title} --- */"]
         for one in fields:
-            lines += field(one, one.supervisor_type, one.supervisor)
+            lines += field(one, options, one.supervisor_type, one.supervisor)
     return lines
 
 

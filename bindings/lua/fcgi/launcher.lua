@@ -251,7 +251,7 @@ local function start(words)
     io.stdout:write(head, settings:help(), foot)
     return 0
   elseif settings:value "version" then
-    print(require("fcgi")._VERSION)
+    print((require("fcgi")._VERSION:gsub("^fcgi", "fcgi-lua")))
     return 0
   end
   local workers = count_workers(settings)

@@ -70,9 +70,10 @@ local fcgi = {}
 ---@field roles? fcgi.roles other roles than the responder's: all three standard ones go to the handler
 --- Times are seconds, math.huge for no limit; an `io_timeout` of 0 never waits. Modes are octal digits.
 --- Of a server; ./dev options writes these:
---- Start a request before its body has come. Default: no.
+--- Call the handler as soon as the parameters of a request are there, before its body. Default:
+--- off.
 ---@field stream? boolean
---- Least important messages that still go to stderr. Default: info.
+--- Least important level of message that goes to stderr. Default: info.
 ---@field log_level? "error"|"warning"|"info"|"debug"
 --- Most bytes in the parameters of a request; a larger one gets 431. Default: 256K.
 ---@field limit_params_size? integer
@@ -85,70 +86,76 @@ local fcgi = {}
 ---@field limit_connections? integer
 --- Most requests that are open at once on a connection; others get 503. Default: 1024.
 ---@field max_multiplexed? integer
---- Tell web servers that ask to send one request at a time over a connection. Default: no.
+--- Tell web servers that ask (GET_VALUES) that a connection takes one request at a time. Default:
+--- off.
 ---@field no_multiplex? boolean
 --- Most bytes of a collected body in memory; the rest goes to a temporary file. Default: 256K.
 ---@field body_memory? integer
---- Most bytes that the requests of a connection hold; new ones get 503. Default: 4M.
+--- Most bytes of memory that the requests of a connection hold; beyond that, new requests get 503.
+--- Default: 4M.
 ---@field connection_memory? integer
---- Most bytes that the requests of all connections of a process hold; new ones get 503. Default:
---- 256M.
+--- Most bytes of memory that all requests of a process hold; beyond that, new requests get 503.
+--- Default: 256M.
 ---@field server_memory? integer
---- Most unread bytes of a streamed body before its connection is no longer read. Default: 256K.
+--- Most bytes of a streamed body that wait for the handler; then reading from the connection
+--- pauses. Default: 256K.
 ---@field input_window? integer
---- Most unsent bytes of an answer before its writer waits. Default: 256K.
+--- Most unsent bytes of an answer; then the handler that writes it waits. Default: 256K.
 ---@field output_window? integer
---- Most bytes of a body that nobody reads; then its connection is closed. Default: 4G.
+--- Most bytes of an unread body that are received and dropped; then the connection is closed.
+--- Default: 4G.
 ---@field drain_bytes? integer
---- Directory of temporary files. Default: $TMPDIR, or /tmp.
+--- Directory for temporary files. Default: $TMPDIR, or /tmp.
 ---@field temp_dir? string
 --- Longest time from the first byte of a request to the end of its parameters. Default: 30s.
 ---@field header_timeout? number
 --- Longest wait of one read or write of a request; a collected body that makes no progress for this
 --- long gets 408. Default: 60s.
 ---@field io_timeout? number
---- Longest time that a kept connection stays without a request. Default: 90s.
+--- Longest time that a kept connection stays open without a request. Default: 90s.
 ---@field idle_timeout? number
 --- Longest time that a request may take; then the client gets 504. Default: no limit.
 ---@field request_timeout? number
---- Silence after which the unread rest of a body is given up. Default: 0.5s.
+--- Longest pause in the unread rest of a body; then the server stops waiting for it. Default: 0.5s.
 ---@field drain_silence? number
---- Longest time that the unread rest of a body is waited for. Default: 30s.
+--- Longest time that the server waits for the unread rest of a body. Default: 30s.
 ---@field drain_timeout? number
---- Addresses and CIDR blocks that may connect over TCP, with commas between. Default: loopback.
+--- Addresses and CIDR blocks that may connect over TCP, separated by commas. Default: loopback.
 ---@field allow_from? string|(string|integer)[]
---- Users, by name or number, whose processes may connect over unix sockets, with commas between.
+--- Users whose processes may connect over unix sockets, by name or number, separated by commas.
 --- Default: anyone whom the mode of the socket allows.
 ---@field peer_users? string|(string|integer)[]
---- Mode of the unix sockets that are made, in octal. Default: 660.
+--- Mode of the unix sockets that are created, in octal. Default: 660.
 ---@field socket_mode? string
 --- Most connections that wait to be accepted. Default: 4096.
 ---@field backlog? integer
---- Path where the application is mounted, such as /shop; an empty one says nowhere. Default: what
---- the web server says.
+--- URL path that the application is mounted at, such as /shop; an empty path is the root of the
+--- site. Default: what the web server says.
 ---@field root_path? string
---- How the server waits: epoll is for Linux, poll for every system. Default: best.
+--- System call that the server waits with: epoll is for Linux, poll for every system; best is epoll
+--- where it exists. Default: best.
 ---@field poller? "best"|"epoll"|"poll"
---- Path that the server answers with its status. Default: none.
+--- URL path of the status page. Default: none.
 ---@field status_path? string
---- Path that the server answers with "pong". Default: none.
+--- URL path that the server answers with "pong". Default: none.
 ---@field ping_path? string
---- Time after which a request gets into the log, with what its handler does. Default: never.
+--- Time after which a running request is logged, with the stack of its handler. Default: never.
 ---@field slow_log? number
---- File that gets a line for each request; - is stderr. Default: none.
+--- File for the access log, which has a line for each request; - is stderr. Default: none.
 ---@field access_logfile? string
---- Form of those lines: common, combined, json, or a text with the atoms of gunicorn. Default:
---- combined.
+--- Format of the access log: common, combined, json, or a text with gunicorn's atoms, such as
+--- %(h)s. Default: combined.
 ---@field access_logformat? string
---- Most bytes of lines that wait for a log file; lines without room are dropped and counted.
---- Default: 1M.
+--- Most bytes of lines that wait to be written to a log file; further lines are dropped and
+--- counted. Default: 1M.
 ---@field log_queue? integer
---- File that gets the messages of the server and what requests write to STDERR; - is stderr.
+--- File for the error log: messages of the server, and what requests write to STDERR; - is stderr.
 --- Default: stderr.
 ---@field error_logfile? string
---- Requests after which a worker is replaced; a server without a supervisor stops. Default: never.
+--- Number of requests after which a worker is replaced; without a supervisor, the server stops
+--- then. Default: never.
 ---@field max_requests? integer
---- Largest random number that is added to --max-requests. Default: 0.
+--- Largest random number that is added to max_requests. Default: 0.
 ---@field max_requests_jitter? integer
 --- Longest time that a graceful stop waits for running requests; then they are aborted. Default:
 --- 30s.
@@ -170,22 +177,22 @@ local fcgi = {}
 ---@field threads? integer
 --- Directory to change to before anything is loaded. Default: the current directory.
 ---@field chdir? string
---- Permissions that new files do not get, in octal. Default: inherited.
+--- Permission bits that new files do not get, in octal. Default: inherited.
 ---@field umask? string
---- Processes that serve below a supervisor; auto starts one for each processor, fewer within a
---- quota. Default: $WEB_CONCURRENCY, or one process.
+--- Number of worker processes that a supervisor starts; auto starts one for each processor, or
+--- fewer where a CPU quota applies. Default: $WEB_CONCURRENCY, or one process.
 ---@field workers? integer|"auto"
---- User, by name or number, whom workers become. Default: unchanged.
+--- User that workers run as, by name or number. Default: unchanged.
 ---@field user? string
---- Group, by name or number, which workers become. Default: the user's.
+--- Group that workers run as, by name or number. Default: the user's.
 ---@field group? string
---- Let workers run as root. Default: no.
+--- Let workers run as root. Default: off.
 ---@field allow_root? boolean
---- File that holds the supervisor's process id, and a lock. Default: none.
+--- File that the supervisor writes its process id to, and locks. Default: none.
 ---@field pid? string
---- Owner, by name or number, of the unix sockets that are made. Default: unchanged.
+--- Owner of the unix sockets that are created, by name or number. Default: unchanged.
 ---@field socket_user? string
---- Group, by name or number, of the unix sockets that are made. Default: unchanged.
+--- Group of the unix sockets that are created, by name or number. Default: unchanged.
 ---@field socket_group? string
 --- Longest time that a worker may take to become ready. Default: 60s.
 ---@field start_timeout? number
@@ -193,9 +200,9 @@ local fcgi = {}
 ---@field timeout? number
 --- Age at which a worker is replaced. Default: never.
 ---@field max_worker_age? number
---- Longest random time that is taken off --max-worker-age. Default: 0.
+--- Longest random time that is subtracted from max_worker_age. Default: 0.
 ---@field max_worker_age_jitter? number
---- Most memory that a worker may use; then it is replaced. Default: no limit.
+--- Most resident memory that a worker may use; a larger worker is replaced. Default: no limit.
 ---@field max_worker_rss? integer
 --- End of those.
 

@@ -23,7 +23,7 @@ class Options(TypedDict, total=False):
     and requests may be 0 where "never" or "no limit" is the default."""
 
     # Of a server: ./dev options writes these.
-    # Least important messages that still go to stderr. One of error, warning, info, debug.
+    # Least important level of message that goes to stderr. One of error, warning, info, debug.
     # Default: info.
     log_level: Literal["error", "warning", "info", "debug"] | None
     # Most bytes in the parameters of a request; a larger one gets 431. Default: 256K.
@@ -37,75 +37,80 @@ class Options(TypedDict, total=False):
     limit_connections: int | None
     # Most requests that are open at once on a connection; others get 503. Default: 1024.
     max_multiplexed: int | None
-    # Tell web servers that ask to send one request at a time over a connection. Default: no.
+    # Tell web servers that ask (GET_VALUES) that a connection takes one request at a time.
+    # Default: off.
     no_multiplex: bool | None
     # Most bytes of a collected body in memory; the rest goes to a temporary file. Default:
     # 256K.
     body_memory: int | None
-    # Most bytes that the requests of a connection hold; new ones get 503. Default: 4M.
+    # Most bytes of memory that the requests of a connection hold; beyond that, new requests get
+    # 503. Default: 4M.
     connection_memory: int | None
-    # Most bytes that the requests of all connections of a process hold; new ones get 503.
-    # Default: 256M.
+    # Most bytes of memory that all requests of a process hold; beyond that, new requests get
+    # 503. Default: 256M.
     server_memory: int | None
-    # Most unread bytes of a streamed body before its connection is no longer read. Default:
-    # 256K.
+    # Most bytes of a streamed body that wait for the handler; then reading from the connection
+    # pauses. Default: 256K.
     input_window: int | None
-    # Most unsent bytes of an answer before its writer waits. Default: 256K.
+    # Most unsent bytes of an answer; then the handler that writes it waits. Default: 256K.
     output_window: int | None
-    # Most bytes of a body that nobody reads; then its connection is closed. Default: 4G.
+    # Most bytes of an unread body that are received and dropped; then the connection is closed.
+    # Default: 4G.
     drain_bytes: int | None
-    # Directory of temporary files. Default: $TMPDIR, or /tmp.
+    # Directory for temporary files. Default: $TMPDIR, or /tmp.
     temp_dir: str | None
     # Longest time from the first byte of a request to the end of its parameters. Default: 30s.
     header_timeout: float | None
     # Longest wait of one read or write of a request; a collected body that makes no progress
     # for this long gets 408. Default: 60s.
     io_timeout: float | None
-    # Longest time that a kept connection stays without a request. Default: 90s.
+    # Longest time that a kept connection stays open without a request. Default: 90s.
     idle_timeout: float | None
     # Longest time that a request may take; then the client gets 504. Default: no limit.
     request_timeout: float | None
-    # Silence after which the unread rest of a body is given up. Default: 0.5s.
+    # Longest pause in the unread rest of a body; then the server stops waiting for it. Default:
+    # 0.5s.
     drain_silence: float | None
-    # Longest time that the unread rest of a body is waited for. Default: 30s.
+    # Longest time that the server waits for the unread rest of a body. Default: 30s.
     drain_timeout: float | None
-    # Addresses and CIDR blocks that may connect over TCP, with commas between. Default:
+    # Addresses and CIDR blocks that may connect over TCP, separated by commas. Default:
     # loopback.
     allow_from: str | Iterable[str] | None
-    # Users, by name or number, whose processes may connect over unix sockets, with commas
-    # between. Default: anyone whom the mode of the socket allows.
+    # Users whose processes may connect over unix sockets, by name or number, separated by
+    # commas. Default: anyone whom the mode of the socket allows.
     peer_users: str | Iterable[int | str] | None
-    # Mode of the unix sockets that are made, in octal. Default: 660.
+    # Mode of the unix sockets that are created, in octal. Default: 660.
     socket_mode: int | None
     # Most connections that wait to be accepted. Default: 4096.
     backlog: int | None
-    # Path where the application is mounted, such as /shop; an empty one says nowhere. Default:
-    # what the web server says.
+    # URL path that the application is mounted at, such as /shop; an empty path is the root of
+    # the site. Default: what the web server says.
     root_path: str | None
-    # How the server waits: epoll is for Linux, poll for every system. One of best, epoll, poll.
-    # Default: best.
+    # System call that the server waits with: epoll is for Linux, poll for every system; best is
+    # epoll where it exists. One of best, epoll, poll. Default: best.
     poller: Literal["best", "epoll", "poll"] | None
-    # Path that the server answers with its status. Default: none.
+    # URL path of the status page. Default: none.
     status_path: str | None
-    # Path that the server answers with "pong". Default: none.
+    # URL path that the server answers with "pong". Default: none.
     ping_path: str | None
-    # Time after which a request gets into the log, with what its handler does. Default: never.
-    slow_log: float | None
-    # File that gets a line for each request; - is stderr. Default: none.
-    access_logfile: str | None
-    # Form of those lines: common, combined, json, or a text with the atoms of gunicorn.
-    # Default: combined.
-    access_logformat: str | None
-    # Most bytes of lines that wait for a log file; lines without room are dropped and counted.
-    # Default: 1M.
-    log_queue: int | None
-    # File that gets the messages of the server and what requests write to STDERR; - is stderr.
-    # Default: stderr.
-    error_logfile: str | None
-    # Requests after which a worker is replaced; a server without a supervisor stops. Default:
+    # Time after which a running request is logged, with the stack of its handler. Default:
     # never.
+    slow_log: float | None
+    # File for the access log, which has a line for each request; - is stderr. Default: none.
+    access_logfile: str | None
+    # Format of the access log: common, combined, json, or a text with gunicorn's atoms, such as
+    # %(h)s. Default: combined.
+    access_logformat: str | None
+    # Most bytes of lines that wait to be written to a log file; further lines are dropped and
+    # counted. Default: 1M.
+    log_queue: int | None
+    # File for the error log: messages of the server, and what requests write to STDERR; - is
+    # stderr. Default: stderr.
+    error_logfile: str | None
+    # Number of requests after which a worker is replaced; without a supervisor, the server
+    # stops then. Default: never.
     max_requests: int | None
-    # Largest random number that is added to --max-requests. Default: 0.
+    # Largest random number that is added to max_requests. Default: 0.
     max_requests_jitter: int | None
     # End of these.
 
@@ -116,36 +121,37 @@ class ServeOptions(Options, total=False):
     # Of processes: ./dev options writes these.
     # Directory to change to before anything is loaded. Default: the current directory.
     chdir: str | None
-    # Permissions that new files do not get, in octal. Default: inherited.
+    # Permission bits that new files do not get, in octal. Default: inherited.
     umask: int | None
-    # User, by name or number, whom workers become. Default: unchanged.
+    # User that workers run as, by name or number. Default: unchanged.
     user: str | None
-    # Group, by name or number, which workers become. Default: the user's.
+    # Group that workers run as, by name or number. Default: the user's.
     group: str | None
-    # Let workers run as root. Default: no.
+    # Let workers run as root. Default: off.
     allow_root: bool | None
-    # File that holds the supervisor's process id, and a lock. Default: none.
+    # File that the supervisor writes its process id to, and locks. Default: none.
     pid: str | None
-    # Owner, by name or number, of the unix sockets that are made. Default: unchanged.
+    # Owner of the unix sockets that are created, by name or number. Default: unchanged.
     socket_user: str | None
-    # Group, by name or number, of the unix sockets that are made. Default: unchanged.
+    # Group of the unix sockets that are created, by name or number. Default: unchanged.
     socket_group: str | None
     # Longest time that a worker may take to become ready. Default: 60s.
     start_timeout: float | None
     # Longest time without a sign of life from a worker; then it is killed. Default: no limit.
     timeout: float | None
-    # Replace the workers when the code changes; for development. Default: no.
+    # Replace the workers when the code changes; for development. Default: off.
     reload: bool | None
-    # File whose changes replace the workers too. Repeatable. Default: none.
+    # Further file whose changes replace the workers. Repeatable. Default: none.
     reload_extra_file: str | Iterable[str] | None
-    # How changes are seen: poll looks once a second, even where watchfiles is installed. One of
-    # auto, poll. Default: auto.
+    # How changes are noticed: poll looks once a second; auto uses watchfiles where it is
+    # installed. One of auto, poll. Default: auto.
     reload_engine: Literal["auto", "poll"] | None
     # Age at which a worker is replaced. Default: never.
     max_worker_age: float | None
-    # Longest random time that is taken off --max-worker-age. Default: 0.
+    # Longest random time that is subtracted from max_worker_age. Default: 0.
     max_worker_age_jitter: float | None
-    # Most memory that a worker may use; then it is replaced. Default: no limit.
+    # Most resident memory that a worker may use; a larger worker is replaced. Default: no
+    # limit.
     max_worker_rss: int | None
     # End of those.
 

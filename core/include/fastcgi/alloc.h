@@ -5,14 +5,15 @@
 
 #include <stddef.h>
 
-/* One function does it all: `ptr` NULL allocates, `size` 0 frees and returns
-   NULL, otherwise it resizes. It returns NULL when out of memory and then
-   leaves `ptr` as it was. A server calls it from many threads at once. */
+/* Allocates, resizes and frees: `ptr` NULL allocates `size` bytes, `size` 0
+   frees and returns NULL, otherwise the memory is resized. Without memory it
+   returns NULL and leaves `ptr` as it was. A server calls it from many threads
+   at once. */
 typedef void *(*fcgi_realloc_fn)(void *ptr, size_t size, void *user_data);
 
 typedef struct fcgi_allocator {
-  fcgi_realloc_fn realloc; /* NULL means the C library's. */
-  void *user_data;         /* Handed to `realloc`. */
+  fcgi_realloc_fn realloc; /* Default: NULL, the C library's functions. */
+  void *user_data;         /* The pointer that `realloc` is called with. */
 } fcgi_allocator;
 
 #endif

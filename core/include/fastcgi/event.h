@@ -34,14 +34,15 @@ typedef enum fcgi_event_type {
 /* X(NAME, key, help): why a request is aborted. */
 #define FCGI_ABORT_MAP(X)                                                      \
   X(RECORD, record,                                                            \
-    "The web server sent ABORT_REQUEST: an answer may still have a reader.")   \
-  X(CONNECTION, connection, "The connection is gone: no reader is left.")      \
+    "The web server sent ABORT_REQUEST; it may still read an answer.")         \
+  X(CONNECTION, connection,                                                    \
+    "The connection is closed; nobody can read an answer.")                    \
   X(PROTOCOL, protocol,                                                        \
     "The peer broke the protocol; the connection is being closed.")            \
   X(TIMEOUT, timeout, "The peer was silent for too long.")                     \
-  X(STOP, stop, "The server was stopped at once.")                             \
+  X(STOP, stop, "The server was stopped without waiting for requests.")        \
   X(DEADLINE, deadline,                                                        \
-    "request_timeout_ms has passed, and the server has answered 504.")
+    "The request took longer than request_timeout; the client got 504.")
 
 typedef enum fcgi_abort_reason {
   FCGI_ABORT_NONE = 0,
@@ -55,31 +56,33 @@ typedef enum fcgi_abort_reason {
    version. Static; any thread. */
 FCGI_EXPORT const char *fcgi_abort_name(fcgi_abort_reason reason);
 
-/* One event of a session. Everything it points to is lent until the next call
-   of next, feed or free on that session; params until the CLOSE event. */
+/* One event of a session. Everything that it points to is lent until the next
+   call of next, feed or free on that session, but `params` until the CLOSE
+   event. */
 typedef struct fcgi_event {
   fcgi_event_type type;       /* What has happened. */
   uint16_t id;                /* Id of the request. */
   uint16_t role;              /* REQUEST: an fcgi_role or a custom number. */
-  const fcgi_role_spec *spec; /* REQUEST: its role, lent by the
+  const fcgi_role_spec *spec; /* REQUEST: the role, in the roles of the
                                  configuration. */
   int keep;                   /* REQUEST: 1 if the connection is kept. */
   int64_t content_length;     /* REQUEST: CONTENT_LENGTH, or -1 if not sent. */
   const fcgi_params *params;  /* REQUEST: the parameters; CLOSE with `refused`:
                                  those that could be read. */
-  const void *data;           /* STDIN, DATA: the next bytes; CLOSE with
-                                 `refused`: what STDOUT was answered with,
-                                 NULL where it came to no answer. */
-  size_t len;                 /* STDIN, DATA, CLOSE: number of those bytes,
-                                 never 0. */
+  const void *data;           /* STDIN, DATA: the next bytes of the stream;
+                                 CLOSE with `refused`: the bytes that the
+                                 session has sent on STDOUT, or NULL if it
+                                 could send none. */
+  size_t len;                 /* STDIN, DATA, CLOSE: number of bytes at `data`,
+                                 not 0 unless that is NULL. */
   int truncated;              /* STDIN_END, DATA_END: 1 if CONTENT_LENGTH, or
                                  FCGI_DATA_LENGTH, promised more bytes. */
-  int excess;                 /* STDIN_END, DATA_END: 1 if more bytes came than
-                                 promised; they were dropped. */
+  int excess;                 /* STDIN_END, DATA_END: 1 if more bytes arrived
+                                 than promised; they were dropped. */
   fcgi_abort_reason reason;   /* ABORT: why the request is aborted. */
-  int refused;                /* CLOSE: the HTTP status that the session itself
-                                 has answered with, and then no REQUEST came;
-                                 else 0. */
+  int refused;                /* CLOSE: the HTTP status with which the session
+                                 itself has refused the request, so that there
+                                 was no REQUEST event; otherwise 0. */
   void *user_data;            /* What fcgi_session_set_user_data set. */
 } fcgi_event;
 

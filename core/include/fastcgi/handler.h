@@ -7,9 +7,9 @@
 #include <fastcgi/request.h>
 #include <stddef.h>
 
-/* What a callback returns whose request goes on: some thread ends it later.
-   Returning 0 ends the request unless it has ended, and fails it where nothing
-   was written; a negative value fails it, as fcgi_request_fail does. */
+/* What a callback returns when its request goes on, and some thread ends it
+   later. 0 ends the request unless it has ended, and fails it if nothing was
+   written; a negative value fails it, as fcgi_request_fail does. */
 #define FCGI_PENDING 1
 
 typedef int (*fcgi_callback)(fcgi_request *request, void *user_data);
@@ -21,19 +21,21 @@ typedef int (*fcgi_callback)(fcgi_request *request, void *user_data);
    others have returned. */
 typedef struct fcgi_handler {
   size_t size;                /* sizeof(fcgi_handler). */
-  fcgi_callback on_request;   /* The request is there: answer it, or return
+  fcgi_callback on_request;   /* A request has arrived: answer it, or return
                                  FCGI_PENDING. */
   fcgi_callback on_stdin;     /* Body bytes can be read. */
   fcgi_callback on_stdin_end; /* The body is complete. */
   fcgi_callback on_data;      /* DATA bytes can be read (filter). */
   fcgi_callback on_data_end;  /* DATA is complete (filter). */
-  fcgi_callback on_writable;  /* A write that gave FCGI_ERR_AGAIN can go on. */
+  fcgi_callback on_writable;  /* A write that returned FCGI_ERR_AGAIN can be
+                                 repeated. */
   fcgi_callback on_abort;     /* The request is aborted; fcgi_request_aborted
                                  tells why. The value that this callback
                                  returns is ignored. */
-  fcgi_callback on_close;     /* The handle dies, and no callback follows: free
-                                 what user data holds. The value that this
-                                 callback returns is ignored. */
+  fcgi_callback on_close;     /* The last callback of the request; the handle
+                                 is invalid afterwards. Free what user data
+                                 holds. The value that this callback returns is
+                                 ignored. */
 } fcgi_handler;
 
 #endif

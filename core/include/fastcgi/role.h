@@ -5,21 +5,21 @@
 
 #include <stdint.h>
 
-/* The input streams that a request of a role takes after its PARAMS. */
+/* The input streams that a request of a role has after its PARAMS. */
 typedef enum fcgi_role_streams {
-  FCGI_STREAMS_NONE = 0,  /* It takes none: a request is whole at the end of
-                             PARAMS, and STDIN that comes all the same is
+  FCGI_STREAMS_NONE = 0,  /* None: the request is complete at the end of PARAMS.
+                             If the web server sends STDIN anyway, it is
                              skipped. */
-  FCGI_STREAMS_STDIN,     /* It takes STDIN. */
-  FCGI_STREAMS_STDIN_DATA /* It takes STDIN, and then DATA. */
+  FCGI_STREAMS_STDIN,     /* STDIN. */
+  FCGI_STREAMS_STDIN_DATA /* STDIN, and after it DATA. */
 } fcgi_role_streams;
 
 /* A role that is served. FCGI_ROLE_SPECS lists those of the specification;
    their streams are fixed. */
 typedef struct fcgi_role_spec {
-  uint16_t number;           /* Its number in BEGIN_REQUEST, above 0. */
+  uint16_t number;           /* Number of the role in BEGIN_REQUEST, from 1. */
   fcgi_role_streams streams; /* The streams that follow PARAMS. */
-  const char *name;          /* Its name for people and handlers, not empty. */
+  const char *name;          /* Name that people and handlers see; not empty. */
 } fcgi_role_spec;
 
 /* Initialisers of an array of fcgi_role_spec. */

@@ -14,9 +14,10 @@
    Where NOTIFY_SOCKET is set, a server with a listener tells its starter, as
    sd_notify(3) does, READY=1 when it is first waited on and STOPPING=1 when it
    stops; where WATCHDOG_USEC asks for it, also WATCHDOG=1 as long as some
-   thread waits. These variables, LISTEN_* and those of a supervisor of ours
-   then leave the environment, and an inherited listener leaves descriptor 0 to
-   /dev/null, so that programs which handlers start inherit none of it. */
+   thread waits. The server then removes these variables, LISTEN_* and those
+   of this library's supervisor from the environment, and opens /dev/null at
+   descriptor 0 in place of an inherited listener, so that programs which
+   handlers start inherit none of it. */
 #ifndef FASTCGI_SERVER_H
 #define FASTCGI_SERVER_H
 
@@ -33,9 +34,9 @@
 
 typedef struct fcgi_server fcgi_server;
 
-/* X(NAME, key): how a server waits. EPOLL is epoll(7), which Linux has; POLL is
-   poll(2), which every system has; BEST is epoll where there is one, else
-   poll. */
+/* X(NAME, key): the system call that a server waits with. EPOLL is epoll(7), on
+   Linux only; POLL is poll(2), on every system; BEST is epoll where it exists,
+   else poll. */
 #define FCGI_POLLER_MAP(X)                                                     \
   X(BEST, best)                                                                \
   X(EPOLL, epoll)                                                              \
@@ -51,14 +52,14 @@ typedef enum fcgi_poller_kind {
 typedef enum fcgi_body_mode {
   FCGI_BODY_COLLECT = 0, /* A request is handed out with its whole body. */
   FCGI_BODY_STREAM       /* A request is handed out at the end of PARAMS.
-                            Behind nginx read the body before you answer: nginx
-                            stops sending it once it has the head of an
-                            answer. */
+                            Behind nginx, read the whole body before you answer:
+                            nginx stops sending it as soon as it receives the
+                            head of an answer. */
 } fcgi_body_mode;
 
 typedef enum fcgi_stop {
-  FCGI_STOP_GRACEFUL = 0, /* Accept nothing more, finish what runs. */
-  FCGI_STOP_NOW           /* Abort what runs. */
+  FCGI_STOP_GRACEFUL = 0, /* Accept no new connection; finish the requests. */
+  FCGI_STOP_NOW           /* Abort the requests. */
 } fcgi_stop;
 
 /* X(NAME, key): levels of a log, the most important one first. */
@@ -75,27 +76,28 @@ typedef enum fcgi_log_level {
       FCGI_LOG_LEVELS /* Number of levels in this version. */
 } fcgi_log_level;
 
-/* Receives one line without its newline. Called from any serving thread. */
+/* Receives one line without its newline. Any serving thread calls it. */
 typedef void (*fcgi_log_fn)(fcgi_log_level level, const char *line,
                             void *user_data);
 
-/* A field left 0 takes its value from the environment, where it is an option,
-   and else its default. The variable is FASTCGI_ and the name of the field in
-   capitals without "_MS", such as FASTCGI_IO_TIMEOUT=30s; fcgi_server_new fails
-   where its value cannot be the option's. Times are milliseconds. -1 turns a
-   flag off and sets a time or number to "no limit", where it can be;
-   io_timeout_ms takes FCGI_WAIT_FOREVER and FCGI_WAIT_NEVER. fcgi_server_new
-   copies texts. */
+/* A field left 0 takes its value from the environment if it is an option and
+   its variable is set, otherwise its default. The variable of io_timeout_ms is
+   FASTCGI_IO_TIMEOUT, and so on: FASTCGI_FIELD without "_MS", with values such
+   as 30s; fcgi_server_new fails if the option does not accept the value. Fields
+   that end in _ms are milliseconds. -1 turns a flag off, and means "no limit"
+   in a time or number that may be unlimited; io_timeout_ms also takes
+   FCGI_WAIT_NEVER. fcgi_server_new copies texts. */
 typedef struct fcgi_server_config {
   size_t size;              /* sizeof(fcgi_server_config). */
   fcgi_allocator allocator; /* Where memory comes from. Default: the C
                                library's. */
   fcgi_body_mode body;      /* When a request is handed out. Default:
                                FCGI_BODY_COLLECT. */
-  unsigned events;          /* Events of fcgi_server_next beside REQUEST: an or
-                               of 1u << type. Default: none. */
-  fcgi_log_fn log;          /* Receives each line of the log. Default: stderr,
-                               which nobody waits for. */
+  unsigned events;          /* Events that fcgi_server_next returns in addition
+                               to REQUEST: an or of 1u << type. Default:
+                               none. */
+  fcgi_log_fn log;          /* Receives each line of the log. Default: lines go
+                               to stderr, and no thread waits for it. */
   void *log_data;           /* The pointer that `log` is called with. */
   unsigned log_levels;      /* Levels that go to stderr without `log` and
                                without an error log: an or of 1u << level.
@@ -123,34 +125,35 @@ typedef struct fcgi_server_config {
      Default: 1024. */
   uint32_t max_multiplexed;
 
-  /* Tell web servers that ask to send one request at a time over a connection.
-     Default: no. */
+  /* Tell web servers that ask (GET_VALUES) that a connection takes one request
+     at a time. Default: off. */
   int no_multiplex;
 
   /* Most bytes of a collected body in memory; the rest goes to a temporary
      file. Default: 256K. */
   size_t body_memory;
 
-  /* Most bytes that the requests of a connection hold; new ones get 503.
-     Default: 4M. */
+  /* Most bytes of memory that the requests of a connection hold; beyond that,
+     new requests get 503. Default: 4M. */
   size_t connection_memory;
 
-  /* Most bytes that the requests of all connections of a process hold; new ones
-     get 503. Default: 256M. */
+  /* Most bytes of memory that all requests of a process hold; beyond that, new
+     requests get 503. Default: 256M. */
   size_t server_memory;
 
-  /* Most unread bytes of a streamed body before its connection is no longer
-     read. Default: 256K. */
+  /* Most bytes of a streamed body that wait for the handler; then reading from
+     the connection pauses. Default: 256K. */
   size_t input_window;
 
-  /* Most unsent bytes of an answer before its writer waits. Default: 256K. */
+  /* Most unsent bytes of an answer; then the handler that writes it waits.
+     Default: 256K. */
   size_t output_window;
 
-  /* Most bytes of a body that nobody reads; then its connection is closed.
-     Default: 4G. */
+  /* Most bytes of an unread body that are received and dropped; then the
+     connection is closed. Default: 4G. */
   uint64_t drain_bytes;
 
-  /* Directory of temporary files. Default: $TMPDIR, or /tmp. */
+  /* Directory for temporary files. Default: $TMPDIR, or /tmp. */
   const char *temp_dir;
 
   /* --- Time --- */
@@ -163,7 +166,7 @@ typedef struct fcgi_server_config {
      no progress for this long gets 408. Default: 60s. */
   int io_timeout_ms;
 
-  /* Longest time that a kept connection stays without a request. Default:
+  /* Longest time that a kept connection stays open without a request. Default:
      90s. */
   int idle_timeout_ms;
 
@@ -171,71 +174,73 @@ typedef struct fcgi_server_config {
      limit. */
   int request_timeout_ms;
 
-  /* Silence after which the unread rest of a body is given up. Default:
-     0.5s. */
+  /* Longest pause in the unread rest of a body; then the server stops waiting
+     for it. Default: 0.5s. */
   int drain_silence_ms;
 
-  /* Longest time that the unread rest of a body is waited for. Default: 30s. */
+  /* Longest time that the server waits for the unread rest of a body. Default:
+     30s. */
   int drain_timeout_ms;
 
   /* --- Access --- */
 
-  /* Addresses and CIDR blocks that may connect over TCP, with commas between.
+  /* Addresses and CIDR blocks that may connect over TCP, separated by commas.
      Default: loopback. */
   const char *allow_from;
 
-  /* Users, by name or number, whose processes may connect over unix sockets,
-     with commas between. Default: anyone whom the mode of the socket allows. */
+  /* Users whose processes may connect over unix sockets, by name or number,
+     separated by commas. Default: anyone whom the mode of the socket allows. */
   const char *peer_users;
 
-  /* Mode of the unix sockets that are made, in octal. Default: 660. */
+  /* Mode of the unix sockets that are created, in octal. Default: 660. */
   unsigned socket_mode;
 
   /* Most connections that wait to be accepted. Default: 4096. */
   int backlog;
 
-  /* Path where the application is mounted, such as /shop; an empty one says
-     nowhere. Default: what the web server says. */
+  /* URL path that the application is mounted at, such as /shop; an empty path
+     is the root of the site. Default: what the web server says. */
   const char *root_path;
 
-  /* How the server waits: epoll is for Linux, poll for every system. Default:
-     best. */
+  /* System call that the server waits with: epoll is for Linux, poll for every
+     system; best is epoll where it exists. Default: best. */
   fcgi_poller_kind poller;
 
   /* --- Observation --- */
 
-  /* Path that the server answers with its status. Default: none. */
+  /* URL path of the status page. Default: none. */
   const char *status_path;
 
-  /* Path that the server answers with "pong". Default: none. */
+  /* URL path that the server answers with "pong". Default: none. */
   const char *ping_path;
 
-  /* Time after which a request gets into the log, with what its handler does.
-     Default: never. */
+  /* Time after which a running request is logged, with the stack of its
+     handler. Default: never. */
   int slow_log_ms;
 
-  /* File that gets a line for each request; - is stderr. Default: none. */
+  /* File for the access log, which has a line for each request; - is stderr.
+     Default: none. */
   const char *access_logfile;
 
-  /* Form of those lines: common, combined, json, or a text with the atoms of
-     gunicorn. Default: combined. */
+  /* Format of the access log: common, combined, json, or a text with gunicorn's
+     atoms, such as %(h)s. Default: combined. */
   const char *access_logformat;
 
-  /* Most bytes of lines that wait for a log file; lines without room are
-     dropped and counted. Default: 1M. */
+  /* Most bytes of lines that wait to be written to a log file; further lines
+     are dropped and counted. Default: 1M. */
   size_t log_queue;
 
-  /* File that gets the messages of the server and what requests write to
+  /* File for the error log: messages of the server, and what requests write to
      STDERR; - is stderr. Default: stderr. */
   const char *error_logfile;
 
   /* --- Life of a worker --- */
 
-  /* Requests after which a worker is replaced; a server without a supervisor
-     stops. Default: never. */
+  /* Number of requests after which a worker is replaced; without a supervisor,
+     the server stops then. Default: never. */
   uint64_t max_requests;
 
-  /* Largest random number that is added to --max-requests. Default: 0. */
+  /* Largest random number that is added to max_requests. Default: 0. */
   uint64_t max_requests_jitter;
 
   /* Longest time that a graceful stop waits for running requests; then they are
@@ -244,113 +249,117 @@ typedef struct fcgi_server_config {
   /* End of the fields of options. */
 } fcgi_server_config;
 
-/* One event of a server. The caller sets `size`; a later version may have more
-   fields at the end, and fills no more than `size` bytes. */
+/* One event of a server. The caller sets `size`, and the library fills no more
+   than `size` bytes: a later version may append fields. */
 typedef struct fcgi_server_event {
   size_t size;           /* sizeof(fcgi_server_event). */
   fcgi_event_type type;  /* REQUEST, or a type asked for in `events`. */
-  fcgi_request *request; /* The request; yours to end after REQUEST, dead after
-                            CLOSE. */
+  fcgi_request *request; /* The request. The caller ends it after REQUEST; the
+                            handle is invalid after CLOSE. */
   void *user_data;       /* What fcgi_request_set_user_data set. */
 } fcgi_server_event;
 
-/* Opens /dev/null for each of the descriptors 0 to 2 that is closed, so that no
-   file or socket gets such a number, and with it what is printed. Programs call
-   it before they open anything; fcgi_server_new and fcgi_supervisor_run call it
-   too. */
+/* Opens /dev/null for each of the descriptors 0 to 2 that is closed. Otherwise
+   a file or socket could get such a number and receive what the program prints.
+   Programs call it before they open anything; fcgi_server_new and
+   fcgi_supervisor_run call it too. */
 FCGI_EXPORT void fcgi_standard_hold(void);
 
-/* Makes a server; for `config` NULL the environment and the defaults say all.
-   FCGI_ERR_INVALID when a field or a variable has a value that its option
-   cannot have. On failure `why`, unless it is NULL, holds one line for a
-   person, cut to `len` bytes with its NUL, and errno is set when the error is
-   FCGI_ERR_SYSTEM. Any thread. */
+/* Makes a server; `config` NULL takes everything from the environment and the
+   defaults. FCGI_ERR_INVALID when an option does not accept the value of its
+   field or variable; FCGI_ERR_SYSTEM with errno. On failure it writes one line
+   for a person into `why`, unless that is NULL, cut to `len` bytes with its
+   NUL. Any thread may call it. */
 FCGI_EXPORT int fcgi_server_new(fcgi_server **out,
                                 const fcgi_server_config *config, char *why,
                                 size_t len);
 
-/* Closes everything and frees the server. No thread may still be in a call, and
-   handles of requests that have not ended die. Unix sockets that the server has
-   made are removed. NULL is fine. */
+/* Closes everything and frees the server. No thread may still be in a call.
+   Handles of requests that have not ended become invalid, and unix sockets that
+   the server has created are removed. NULL is allowed. */
 FCGI_EXPORT void fcgi_server_free(fcgi_server *server);
 
-/* Returns 1 in a process that was forked from the server's. The fork owns
-   nothing of the server: no call on it or on its requests changes anything
-   there. fcgi_server_next returns FCGI_ERR_CLOSED, so that a handler that
-   returns in the fork leaves its loop; fcgi_server_free does nothing; other
-   calls that can fail return FCGI_ERR_STATE. Parameters can be read.
-   Async-signal-safe. */
+/* Returns 1 in a child that was forked from the server's process. The child
+   owns nothing of the server: no call there changes the server or its requests.
+   fcgi_server_next returns FCGI_ERR_CLOSED, so that a handler that returns in
+   the child leaves its loop; fcgi_server_free does nothing; other calls that
+   can fail return FCGI_ERR_STATE. Parameters can be read. It is
+   async-signal-safe. */
 FCGI_EXPORT int fcgi_server_forked(const fcgi_server *server);
 
 /* Listens on `address`: unix:/path, unix:relative, unix:@abstract, host:port,
-   [::1]:port, :port (loopback), fd:N, or NULL for what is inherited (see
-   above). May be called several times. A TCP address that other machines reach
-   needs `allow_from` in the configuration, or FCGI_WEB_SERVER_ADDRS of the
-   specification in the environment; where both are set, both apply, and a peer
-   not in them is closed at once. On failure fcgi_server_message explains in one
-   line. */
+   [::1]:port, :port (loopback), fd:N, or NULL for the inherited listeners
+   (see above). It may be called several times. A TCP address that other
+   machines can reach needs `allow_from` in the configuration, or
+   FCGI_WEB_SERVER_ADDRS of the specification in the environment. Where both are
+   set, a peer must be in both; the connection of any other is closed at once.
+   On failure fcgi_server_message explains in one line. */
 FCGI_EXPORT int fcgi_server_listen(fcgi_server *server, const char *address);
 
-/* Serves these roles, which are copied, instead of FCGI_ROLE_SPECS. A request
-   of another role gets UNKNOWN_ROLE, and an authorizer's also status 503.
-   FCGI_ERR_INVALID when a number is 0 or a name empty, when either is there
-   twice, or when a standard role has other streams than its own; FCGI_ERR_STATE
-   once a connection was accepted. */
+/* Serves these roles, which it copies, instead of FCGI_ROLE_SPECS. A request of
+   another role gets UNKNOWN_ROLE, and an authorizer's also gets status 503.
+   FCGI_ERR_INVALID when a number is 0 or a name is empty, when two roles share
+   a number or a name, or when a standard role has streams other than its own;
+   FCGI_ERR_STATE after a connection was accepted. */
 FCGI_EXPORT int fcgi_server_set_roles(fcgi_server *server,
                                       const fcgi_role_spec *roles,
                                       size_t count);
 
 /* Copies the address of listener `index`, with its real port, as text into
-   `out`; a CGI start comes last, as "cgi". FCGI_ERR_INVALID past the last one,
-   FCGI_ERR_LIMIT when it does not fit. */
+   `out`; the request of a CGI server comes last, as "cgi". FCGI_ERR_INVALID
+   past the last one, FCGI_ERR_LIMIT when `out` is too short. */
 FCGI_EXPORT int fcgi_server_address(fcgi_server *server, size_t index,
                                     char *out, size_t len);
 
-/* Returns what went wrong in the last listen or run that failed: one line for a
-   person, "" if nothing did. Lent until the next call that can fail. */
+/* Returns why the last call of listen or run failed, as one line for a person;
+   "" if it did not. The text is lent until the next call that can fail. */
 FCGI_EXPORT const char *fcgi_server_message(const fcgi_server *server);
 
-/* Serves with callbacks until stopped. Call it from as many threads as should
-   serve; callbacks run in them. Do not call fcgi_server_next beside it. Returns
-   0, or an error: FCGI_ERR_STATE without a listener, FCGI_ERR_INVALID for the
-   handler. */
+/* Serves with callbacks until the server is stopped. Each thread that should
+   serve calls it, and callbacks run on these threads. Do not use
+   fcgi_server_next on the same server. Returns 0, or an error: FCGI_ERR_STATE
+   without a listener, FCGI_ERR_INVALID for a handler that is not valid. */
 FCGI_EXPORT int fcgi_server_run(fcgi_server *server,
                                 const fcgi_handler *handler, void *user_data);
 
-/* Takes the next event; any number of threads may call it. Returns 1 with
-   `*event` filled; 0 when `timeout_ms`, or FCGI_WAIT_FOREVER, has passed or a
-   signal came; FCGI_ERR_CLOSED when the server was stopped and all is finished;
-   FCGI_ERR_INVALID when `event->size` is not set. */
+/* Takes the next event, and waits for it at most `timeout_ms` milliseconds or
+   FCGI_WAIT_FOREVER; any number of threads may call it. Returns 1 with `*event`
+   filled; 0 when the time has passed or a signal was received; FCGI_ERR_CLOSED
+   when the server was stopped and every request is finished; FCGI_ERR_INVALID
+   when `event->size` is not set. */
 FCGI_EXPORT int fcgi_server_next(fcgi_server *server, fcgi_server_event *event,
                                  int timeout_ms);
 
-/* Returns a descriptor for foreign event loops, which polls readable when
-   fcgi_server_next with timeout 0 has work; call that until it returns 0, and
-   also after the time of fcgi_server_wait_ms. FCGI_ERR_UNSUPPORTED with
-   poll(2). */
+/* Returns a descriptor for another event loop. It is readable while the server
+   has work: then call fcgi_server_next with timeout 0 until that returns 0. Do
+   the same when the time of fcgi_server_wait_ms has passed.
+   FCGI_ERR_UNSUPPORTED with poll(2). */
 FCGI_EXPORT int fcgi_server_fd(fcgi_server *server);
 
-/* Returns the milliseconds until fcgi_server_next must be called because a time
-   limit runs out; -1 when none is running. */
+/* Returns the milliseconds after which fcgi_server_next must be called because
+   a time limit ends then; -1 when no time limit is running. */
 FCGI_EXPORT int fcgi_server_wait_ms(fcgi_server *server);
 
-/* Passes connections on in a graceful stop: each goes, once no request of it is
-   open, over `socket` (SOCK_SEQPACKET) to a server that takes over from it, and
-   no web server sees it close. `socket` stays yours. An inherited listener sets
-   this and the other end from FASTCGI_HANDOVER=PID:OUT:IN in the environment of
-   that process. FCGI_ERR_INVALID for another kind of socket. */
+/* Passes connections on in a graceful stop: as soon as a connection has no open
+   request, it goes over `socket` (SOCK_SEQPACKET) to a server that calls
+   fcgi_server_take_over, and the web server does not see it close. `socket`
+   stays the caller's. FASTCGI_HANDOVER=PID:OUT:IN in the environment of process
+   PID makes a server with inherited listeners call both functions.
+   FCGI_ERR_INVALID for another kind of socket. */
 FCGI_EXPORT int fcgi_server_hand_over(fcgi_server *server, int socket);
 
-/* Serves the connections that come over `socket` too; it stays yours until the
-   server is freed. A server that passes connections on and has taken them from
-   the other end before stops only when they were taken, and serves them while
-   nobody takes them. FCGI_ERR_STATE for a second one. */
+/* Serves the connections that arrive over `socket`, too. The socket stays the
+   caller's, who keeps it open until the server is freed. A server that has
+   passed connections on waits in its stop until another server has taken them;
+   if none takes them for a second, it takes them back over `socket` and serves
+   them. FCGI_ERR_STATE for a second socket. */
 FCGI_EXPORT int fcgi_server_take_over(fcgi_server *server, int socket);
 
 /* Describes what the handler of a request does: fills `out` with the lines of
-   its stack, the innermost last, and a NUL. `thread` is what pthread_self()
-   returned where the request was taken. Of `request` only the user data may be
-   asked for. A thread of the server's own calls this function. */
+   its stack, the innermost last, and a NUL. `thread` is the value of
+   pthread_self() on the thread that took the request. The function may call
+   fcgi_request_user_data and nothing else on `request`. A thread of the server
+   calls it. */
 typedef void (*fcgi_trace_fn)(uintptr_t thread, fcgi_request *request,
                               char *out, size_t len, void *user_data);
 
@@ -362,22 +371,23 @@ FCGI_EXPORT void fcgi_server_set_tracer(fcgi_server *server,
 /* Returns the user data of the tracer, or NULL when none was taken. */
 FCGI_EXPORT void *fcgi_server_tracer_data(fcgi_server *server);
 
-/* Writes `text`, line by line, to the error log, and returns 1. Where there is
-   none, it goes to `log` of the configuration or, as it is, to stderr, and 0 is
-   returned. It waits neither for a disk nor for a reader. For what a binding
-   has to say, such as a traceback. Any thread. */
+/* Writes `text`, such as a traceback, line by line to the error log and returns
+   1. Without an error log it passes the text to `log` of the configuration or
+   writes it unchanged to stderr, and returns 0. It waits neither for a disk nor
+   for a reader. Any thread may call it. */
 FCGI_EXPORT int fcgi_server_log(fcgi_server *server, fcgi_log_level level,
                                 const char *text, size_t len);
 
-/* Opens access log and error log anew by their names, once they were renamed.
-   Where that fails the old file is written on, with a line in the error log.
-   Without such logs nothing happens. Any thread, not a signal handler. */
+/* Opens the access log and the error log again by their names, after they were
+   renamed. A log that cannot be opened stays in the old file, and a line in the
+   error log says so. Any thread may call it, but no signal handler. */
 FCGI_EXPORT void fcgi_server_reopen_logs(fcgi_server *server);
 
-/* Stops serving; threads in run or next return when the rest is finished. A
-   graceful stop serves what has connected, and gives a connection without a
-   request drain_silence_ms. A second call can only make it faster.
-   Async-signal-safe; any thread. */
+/* Stops the server: fcgi_server_run and fcgi_server_next return when the last
+   request is finished. During a graceful stop, connections that are open may
+   begin further requests; one that begins none for drain_silence_ms is closed.
+   Another call can turn a graceful stop into FCGI_STOP_NOW, but not the
+   reverse. Any thread and any signal handler may call it. */
 FCGI_EXPORT void fcgi_server_stop(fcgi_server *server, fcgi_stop how);
 
 #endif

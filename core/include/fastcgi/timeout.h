@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* Two values that every timeout takes besides a number of milliseconds, be it a
-   field of a configuration or an argument. In a field 0 is the default; as an
-   argument it is FCGI_WAIT_NEVER. */
+/* Two values that a timeout, whether a field or an argument, takes besides a
+   number of milliseconds. A field that is 0 takes its default; an argument that
+   is 0 means FCGI_WAIT_NEVER. */
 #ifndef FASTCGI_TIMEOUT_H
 #define FASTCGI_TIMEOUT_H
 
 enum {
-  FCGI_WAIT_FOREVER = -1, /* There is no limit. */
-  FCGI_WAIT_NEVER = -2    /* Nothing is waited for. Limits that are no waits,
-                             such as idle_timeout_ms, refuse it. */
+  FCGI_WAIT_FOREVER = -1, /* Wait without a limit. */
+  FCGI_WAIT_NEVER = -2    /* Do not wait. Time limits that are not waits, such
+                             as idle_timeout_ms, refuse it. */
 };
 
 #endif
