@@ -69,9 +69,12 @@ def test_page_of_a_launcher_has_its_options(launcher: str):
 def test_page_of_a_launcher_names_no_other_kind_of_application():
     python, lua = (rendered(SOURCE / "docs" / "man" / LAUNCHERS[one]) for one in ("python", "lua"))
     app = next(one for one in OPTIONS if one.name == "app")
-    assert app.python and app.lua
-    assert app.python in python and app.lua not in python
-    assert app.lua in lua and app.python not in lua
+    assert app.python
+    assert app.lua
+    assert app.python in python
+    assert app.lua not in python
+    assert app.lua in lua
+    assert app.python not in lua
 
 
 def test_page_of_files_has_every_key():
