@@ -194,7 +194,6 @@ static void *run(void *data) {
   while (!atomic_load(&spare->over)) {
     w.quiet = atomic_load(&spare->open) > 0 ? 0 : w.quiet + 1;
     if (w.quiet > QUIET_LOOKS) {
-      atomic_store(&atomic_load(&w.server->observer.slot)->busy_us, 0);
       sleep_until_told(spare);
       w.quiet = 0;
     }
