@@ -243,8 +243,10 @@ BEGIN, END = "<!-- figures of docs/benchmarks.md, by ./dev bench -->", "<!-- end
 LEAD = """
 ## How fast
 
-Right answers a second against others on one machine, each pair measured in turn;
-[docs/benchmarks.md](docs/benchmarks.md) has the rest and the method.
+Requests per second that were answered correctly, as a ratio of two servers on the same
+machine, unless a row says otherwise: 1.84 means 84 % more than the second one. The two of
+a pair were measured in turn. [docs/benchmarks.md](docs/benchmarks.md) has all figures and
+the method.
 """
 
 
@@ -265,7 +267,7 @@ def readme_block(document: str) -> str:
     )
     measured = dict(lines)
     rows = [f"| {what} | {measured[what]} |" for what in wanted if what in measured]
-    return "\n".join([LEAD, "| | median (least to most) |", "|---|---|", *rows, ""])
+    return "\n".join([LEAD, "| | median (lowest to highest) |", "|---|---|", *rows, ""])
 
 
 def write_readme(document: Path, readme: Path) -> None:

@@ -203,3 +203,20 @@ def test_links_lead_somewhere():
                 heads = re.findall(r"^#+ (.*)$", file.read_text(), re.M)
                 slugs = {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
                 assert part in slugs, f"{name}: {target}"
+
+
+def test_options_of_the_build_are_described_with_their_default():
+    """In CONTRIBUTING.md: OFF and ON are what `option` says, ${top} both."""
+    rows = [
+        line.split(" | ")
+        for line in (SOURCE / "CONTRIBUTING.md").read_text().splitlines()
+        if line.startswith("| `FCGI_")
+    ]
+    told = {name: row[-1] for row in rows for name in re.findall(r"`(FCGI_\w+)`", row[0])}
+    declared = dict(
+        re.findall(r'^option\((\w+) "[^"]*" (\S+)\)', (SOURCE / "CMakeLists.txt").read_text(), re.M)
+    )
+    assert len(declared) >= 8
+    for name, default in declared.items():
+        first = "ON" if default == "${top}" else default
+        assert told[name].startswith(f"`{first}`"), name
