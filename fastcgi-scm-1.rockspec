@@ -82,6 +82,7 @@ build = {
         "core/options/show.c",
         "core/options/suggest.c",
         "core/options/table.c",
+        "core/options/wanted.c",
         "core/options/words.c",
         "core/os/address.c",
         "core/os/allow.c",

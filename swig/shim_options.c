@@ -37,6 +37,8 @@ static const fcgi_option *find(shim_server *server, shim_error *error,
     return NULL;
   if (strlen(copy) == len)
     option = fcgi_option_find(copy);
+  if (option && strcmp(option->name, copy) != 0)
+    option = NULL; /* Another spelling: the core says which one is right. */
   if (option && is_of_server(option))
     return option;
   error->code = FCGI_ERR_INVALID;

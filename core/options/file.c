@@ -44,16 +44,32 @@ static int refuse_type(const source *s, const char *key, const char *wanted) {
                               key, wanted);
 }
 
+static int refuse_mode(const source *s, const fcgi_option *option) {
+  char wanted[64];
+  snprintf(wanted, sizeof wanted, "a text, such as \"%s\"",
+           option->example ? option->example : "660");
+  return refuse_type(s, option->name, wanted);
+}
+
+/* Digits and no exponent, unless nobody would write so many. */
+static void write_float(double number, char *out, size_t len) {
+  snprintf(out, len, "%.15g", number);
+  if (strstr(out, "e-"))
+    snprintf(out, len, "%.40f", number);
+  else if (strstr(out, "e+") && number < 1e30)
+    snprintf(out, len, "%.0f", number);
+}
+
 /* A number as text: it is one for a person, and no base but ten is. */
 static int take_number(const source *s, const fcgi_option *option,
                        const toml_datum_t *value) {
   char text[48], wanted[160];
   if (option->kind == FCGI_OPTION_MODE)
-    return refuse_type(s, option->name, "a text, such as \"660\"");
+    return refuse_mode(s, option);
   if (value->type == TOML_INT64)
     snprintf(text, sizeof text, "%lld", (long long)value->u.int64);
   else if (value->type == TOML_FP64)
-    snprintf(text, sizeof text, "%.15g", value->u.fp64);
+    write_float(value->u.fp64, text, sizeof text);
   else
     return refuse_type(s, option->name,
                        fcgi_option_wanted(option, wanted, sizeof wanted));

@@ -12,13 +12,6 @@
 #include <string.h>
 #include <strings.h>
 
-/* A limit that nobody reaches is not told. */
-#define MOST_TOLD INT64_C(1000000000000000)
-
-static const fcgi__option_row *row_of(const fcgi_option *option) {
-  return fcgi__option_row_at(fcgi__option_index(option));
-}
-
 /* Milliseconds of a text with perhaps a unit. */
 static int parse_seconds(const char *text, int64_t most, int64_t *out) {
   static const char units[] = "smhd";
@@ -108,6 +101,14 @@ static int parse_text(const fcgi_option *option, const char *text) {
   return option->kind == FCGI_OPTION_USERS ? parse_users(text) : 0;
 }
 
+static int parse_bytes(const fcgi_option *option, const char *text,
+                       int64_t *out) {
+  if (strcmp(text, "0") != 0)
+    return fcgi__number_bytes(text, (uint64_t)option->most, (uint64_t *)out);
+  *out = 0;
+  return option->may_be_none || option->least == 0 ? 0 : -1;
+}
+
 static int parse_number(const fcgi_option *option, const char *text,
                         int64_t *out) {
   uint64_t most = (uint64_t)option->most;
@@ -119,9 +120,7 @@ static int parse_number(const fcgi_option *option, const char *text,
   case FCGI_OPTION_PROCESSES:
     return parse_processes(text, option->most, out);
   case FCGI_OPTION_BYTES:
-    if (option->may_be_none && strcmp(text, "0") == 0)
-      return *out = 0, 0;
-    return fcgi__number_bytes(text, most, (uint64_t *)out);
+    return parse_bytes(option, text, out);
   case FCGI_OPTION_SECONDS:
     return parse_seconds(text, option->most, out);
   case FCGI_OPTION_MODE:
@@ -145,14 +144,13 @@ int fcgi__option_fits(const fcgi_option *option, int64_t number) {
 
 int fcgi_option_parse(const fcgi_option *option, const char *text,
                       int64_t *number) {
-  const fcgi__option_row *row = row_of(option);
   int64_t out = 0;
-  if (row->or_never && strcmp(text, "never") == 0)
+  if (option->by_word && strcmp(text, "never") == 0)
     out = -1;
   else if (parse_number(option, text, &out))
     return FCGI_ERR_INVALID;
   else if (out == 0 && option->least > 0 && option->may_be_none &&
-           !row->or_never)
+           !option->by_word)
     out = -1;
   if (option->most > 0 && !fcgi__option_fits(option, out))
     return FCGI_ERR_INVALID;
@@ -160,62 +158,8 @@ int fcgi_option_parse(const fcgi_option *option, const char *text,
   return 0;
 }
 
-/* Digits with commas between each three of them. */
-static const char *grouped(int64_t number, char *out, size_t len) {
-  char digits[24];
-  size_t count = (size_t)snprintf(digits, sizeof digits, "%" PRId64, number);
-  size_t at = 0;
-  for (size_t i = 0; i < count && at + 2 < len; i++) {
-    if (i > 0 && (count - i) % 3 == 0)
-      out[at++] = ',';
-    out[at++] = digits[i];
-  }
-  out[at] = '\0';
-  return out;
-}
-
-static void count_wanted(const fcgi_option *option, int64_t first,
-                         const char *more, char *out, size_t len) {
-  char least[32], most[32];
-  snprintf(out, len, "a whole number from %s%s%s%s",
-           grouped(option->may_be_none ? 0 : first, least, sizeof least),
-           option->most > MOST_TOLD ? "" : " to ",
-           option->most > MOST_TOLD ? ""
-                                    : grouped(option->most, most, sizeof most),
-           more);
-}
-
-/* With `least` as the smallest number. */
-static const char *wanted_from(const fcgi_option *option, int64_t least,
-                               char *out, size_t len) {
-  static const char *const texts[] = {
-      [FCGI_OPTION_TEXT] = "a text that is not empty",
-      [FCGI_OPTION_PATH] = "a path that begins with /, below 256 bytes",
-      [FCGI_OPTION_USERS] = "users of this machine, by name or number up to "
-                            "4,294,967,294, with commas between",
-      [FCGI_OPTION_FLAG] = "true or false",
-      [FCGI_OPTION_BYTES] = "a size such as 4096, 64K, 4M or 1G",
-      [FCGI_OPTION_SECONDS] = "a time such as 30, 0.5s or 5m",
-      [FCGI_OPTION_MODE] = "an octal mode such as 660"};
-  if (option->kind == FCGI_OPTION_COUNT)
-    count_wanted(option, least, "", out, len);
-  else if (option->kind == FCGI_OPTION_PROCESSES)
-    count_wanted(option, least, ", or auto", out, len);
-  else if (option->kind == FCGI_OPTION_CHOICE)
-    snprintf(out, len, "one of %s", option->words);
-  else
-    snprintf(out, len, "%s%s", texts[option->kind],
-             row_of(option)->or_never ? ", or never" : "");
-  return out;
-}
-
-const char *fcgi_option_wanted(const fcgi_option *option, char *out,
-                               size_t len) {
-  return wanted_from(option, option->least, out, len);
-}
-
 int64_t fcgi__option_least(const fcgi_option *option, fcgi_launcher launcher) {
-  const fcgi__option_row *row = row_of(option);
+  const fcgi__option_row *row = fcgi__option_row_at(fcgi__option_index(option));
   return launcher == FCGI_LAUNCHER_RUN && row->run_least ? row->run_least
                                                          : option->least;
 }
@@ -229,10 +173,11 @@ void fcgi__option_tame(char *text) {
 void fcgi__option_complain(const fcgi_option *option, fcgi_launcher launcher,
                            const char *name, const char *text, char *out,
                            size_t len) {
-  int64_t least = fcgi__option_least(option, launcher);
+  fcgi_option here = *option;
   char wanted[160];
+  here.least = fcgi__option_least(option, launcher);
   snprintf(out, len, "%s=%.64s: must be %s", name, text,
-           wanted_from(option, least, wanted, sizeof wanted));
+           fcgi_option_wanted(&here, wanted, sizeof wanted));
   fcgi__option_tame(out);
 }
 
@@ -242,18 +187,17 @@ static void write_word(const char *words, int64_t index, char *out) {
   snprintf(out, FCGI__OPTION_NUMBER, "%.*s", (int)len, word);
 }
 
-void fcgi__option_write(const fcgi__option_row *row, int64_t number,
-                        char *out) {
+void fcgi__option_write(const fcgi_option *option, int64_t number, char *out) {
   const size_t len = FCGI__OPTION_NUMBER;
   if (number == -1)
-    snprintf(out, len, "%s", row->or_never ? "never" : "0");
-  else if (row->option.kind == FCGI_OPTION_FLAG)
+    snprintf(out, len, "%s", option->by_word ? "never" : "0");
+  else if (option->kind == FCGI_OPTION_FLAG)
     snprintf(out, len, "%s", number ? "true" : "false");
-  else if (row->option.kind == FCGI_OPTION_MODE)
+  else if (option->kind == FCGI_OPTION_MODE)
     snprintf(out, len, "%03" PRIo64, (uint64_t)number);
-  else if (row->option.kind == FCGI_OPTION_CHOICE)
-    write_word(row->option.words, number, out);
-  else if (row->option.kind != FCGI_OPTION_SECONDS)
+  else if (option->kind == FCGI_OPTION_CHOICE)
+    write_word(option->words, number, out);
+  else if (option->kind != FCGI_OPTION_SECONDS)
     snprintf(out, len, "%" PRId64, number);
   else if (number % 1000)
     snprintf(out, len, "%" PRId64 ".%03" PRId64, number / 1000, number % 1000);

@@ -17,12 +17,13 @@
    CONFIG: IN_SERVER(type, field) and IN_SUPERVISOR(type, field) name
    fields of fcgi_server_config and fcgi_supervisor_config.
    MARKS: LETTER('x') is a short form; REPEATED may be there several times;
-   COMMAS is a list in one text; OR_NONE takes 0 for "no limit" or "never", and
-   OR_NEVER the word; OR_EMPTY takes an empty text; LEVELS sets a bit for each
-   level; FIXED is what a supervisor sets up once, so that a reload does not
-   change it; RUN_FROM(n) is the least number for `fcgi run`; GUNICORN has the
-   same name and meaning in gunicorn; IN_PYTHON and IN_LUA end the help in that
-   launcher alone. */
+   COMMAS is a list in one text; OR_NONE takes 0 for what it says, such as "no
+   limit", and OR_NEVER refuses 0 and takes the word "never"; EXAMPLE is a value
+   for messages, where those of its kind do not do; OR_EMPTY takes an empty
+   text; LEVELS sets a bit for each level; FIXED is what a supervisor sets up
+   once, so that a reload does not change it; RUN_FROM(n) is the least number
+   for `fcgi run`; GUNICORN has the same name and meaning in gunicorn; IN_PYTHON
+   and IN_LUA end the help in that launcher alone. */
 #ifndef FCGI_OPTIONS_MAP_H
 #define FCGI_OPTIONS_MAP_H
 
@@ -57,7 +58,8 @@
     HELP("Directory to change to before anything is loaded."))                 \
   X(pythonpath, TEXT("DIRS", "none"), WORKER, PYTHON, GUNICORN,                \
     HELP("Directories to import from, separated by commas."))                  \
-  X(umask, MODE(NULL, 0), UNSET("inherited"), WORKER, EVERYWHERE,              \
+  X(umask, MODE(NULL, 0), UNSET("inherited"), EXAMPLE("027"), WORKER,          \
+    EVERYWHERE,                                                                \
     IN_SUPERVISOR(unsigned, umask), LETTER('m'), GUNICORN, FIXED,              \
     HELP("Permission bits that new files do not get, in octal."))              \
   X(log_level, CHOICE("LEVEL", "info", "error, warning, info, debug"), WORKER, \
@@ -91,7 +93,7 @@
     IN_SUPERVISOR(const char *, socket_group), FIXED,                          \
     HELP("Group of the unix sockets that are created, by name or number."))    \
   X(start_timeout, SECONDS("TIME", "60s", 1, INT_MAX), PROCESSES, EVERYWHERE,  \
-    IN_SUPERVISOR(int, start_timeout_ms), OR_NONE,                             \
+    IN_SUPERVISOR(int, start_timeout_ms), OR_NONE("no limit"),                 \
     HELP("Longest time that a worker may take to become ready."))              \
   X(ready_after, SECONDS("TIME", NULL, 1, INT_MAX),                            \
     UNSET("10s, or half of --start-timeout"), PROCESSES, RUN,                  \
@@ -99,8 +101,8 @@
     HELP("Time after which a worker that does not report readiness counts "    \
          "as ready; with never, only its report counts."))                     \
   X(timeout, SECONDS("TIME", NULL, 1, INT_MAX), UNSET("no limit"), PROCESSES,  \
-    EVERYWHERE, IN_SUPERVISOR(int, timeout_ms), LETTER('t'), OR_NONE,          \
-    GUNICORN,                                                                  \
+    EVERYWHERE, IN_SUPERVISOR(int, timeout_ms), LETTER('t'),                   \
+    OR_NONE("no limit"), GUNICORN,                                             \
     HELP("Longest time without a sign of life from a worker; then it is "      \
          "killed."))                                                           \
   X(reload, FLAG, PROCESSES, APPS, GUNICORN, FIXED,                            \
@@ -116,26 +118,30 @@
 #define FCGI_OPTION_MAP_LIFE(X)                                                \
   X(max_requests, COUNT("N", NULL, 1, MOST), UNSET("never"), SERVER,           \
     EVERYWHERE, IN_SERVER(uint64_t, max_requests),                             \
-    IN_SUPERVISOR(uint64_t, max_requests), OR_NONE, GUNICORN,                  \
+    IN_SUPERVISOR(uint64_t, max_requests), OR_NONE("never"), GUNICORN,         \
     HELP("Number of requests after which a worker is replaced; without a "     \
          "supervisor, the server stops then."))                                \
   X(max_requests_jitter, COUNT("N", "0", 1, MOST), SERVER, EVERYWHERE,         \
     IN_SERVER(uint64_t, max_requests_jitter),                                  \
-    IN_SUPERVISOR(uint64_t, max_requests_jitter), OR_NONE, GUNICORN,           \
+    IN_SUPERVISOR(uint64_t, max_requests_jitter), OR_NONE("nothing added"),    \
+    GUNICORN,                                                                  \
     HELP("Largest random number that is added to --max-requests."))            \
   X(max_worker_age, SECONDS("TIME", NULL, 1, MOST_TIME), UNSET("never"),       \
-    PROCESSES, EVERYWHERE, IN_SUPERVISOR(int64_t, max_worker_age_ms), OR_NONE, \
+    PROCESSES, EVERYWHERE, IN_SUPERVISOR(int64_t, max_worker_age_ms),          \
+    OR_NONE("never"),                                                          \
     HELP("Age at which a worker is replaced."))                                \
   X(max_worker_age_jitter, SECONDS("TIME", "0", 1, MOST_TIME), PROCESSES,      \
-    EVERYWHERE, IN_SUPERVISOR(int64_t, max_worker_age_jitter_ms), OR_NONE,     \
+    EVERYWHERE, IN_SUPERVISOR(int64_t, max_worker_age_jitter_ms),              \
+    OR_NONE("nothing subtracted"),                                             \
     HELP("Longest random time that is subtracted from --max-worker-age."))     \
   X(max_worker_rss, BYTES("BYTES", NULL, 1, MOST), UNSET("no limit"),          \
-    PROCESSES, EVERYWHERE, IN_SUPERVISOR(uint64_t, max_worker_rss), OR_NONE,   \
+    PROCESSES, EVERYWHERE, IN_SUPERVISOR(uint64_t, max_worker_rss),            \
+    OR_NONE("no limit"),                                                       \
     HELP("Most resident memory that a worker may use; a larger worker is "     \
          "replaced."))                                                         \
   X(graceful_timeout, SECONDS("TIME", "30s", 1, INT_MAX), SERVER, EVERYWHERE,  \
     IN_SERVER(int, graceful_timeout_ms),                                       \
-    IN_SUPERVISOR(int, graceful_timeout_ms), OR_NONE, GUNICORN,                \
+    IN_SUPERVISOR(int, graceful_timeout_ms), OR_NONE("no limit"), GUNICORN,    \
     HELP("Longest time that a graceful stop waits for running requests; then " \
          "they are aborted."))
 
@@ -190,26 +196,27 @@
 
 #define FCGI_OPTION_MAP_TIME(X)                                                \
   X(header_timeout, SECONDS("TIME", "30s", 1, INT_MAX), SERVER, EVERYWHERE,    \
-    IN_SERVER(int, header_timeout_ms), OR_NONE,                                \
+    IN_SERVER(int, header_timeout_ms), OR_NONE("no limit"),                    \
     HELP("Longest time from the first byte of a request to the end of its "    \
          "parameters."))                                                       \
   X(io_timeout, SECONDS("TIME", "60s", 1, INT_MAX), SERVER, EVERYWHERE,        \
-    IN_SERVER(int, io_timeout_ms), OR_NONE,                                    \
+    IN_SERVER(int, io_timeout_ms), OR_NONE("no limit"),                        \
     HELP("Longest wait of one read or write of a request; a collected body "   \
          "that makes no progress for this long gets 408."))                    \
   X(idle_timeout, SECONDS("TIME", "90s", 1, INT_MAX), SERVER, EVERYWHERE,      \
-    IN_SERVER(int, idle_timeout_ms), OR_NONE,                                  \
+    IN_SERVER(int, idle_timeout_ms), OR_NONE("no limit"),                      \
     HELP("Longest time that a kept connection stays open without a "           \
          "request."))                                                          \
   X(request_timeout, SECONDS("TIME", NULL, 1, INT_MAX), UNSET("no limit"),     \
-    SERVER, EVERYWHERE, IN_SERVER(int, request_timeout_ms), OR_NONE,           \
+    SERVER, EVERYWHERE, IN_SERVER(int, request_timeout_ms),                    \
+    OR_NONE("no limit"),                                                       \
     HELP("Longest time that a request may take; then the client gets 504."))   \
   X(drain_silence, SECONDS("TIME", "0.5s", 1, INT_MAX), SERVER, EVERYWHERE,    \
-    IN_SERVER(int, drain_silence_ms), OR_NONE,                                 \
+    IN_SERVER(int, drain_silence_ms), OR_NONE("no limit"),                     \
     HELP("Longest pause in the unread rest of a body; then the server "        \
          "stops waiting for it."))                                             \
   X(drain_timeout, SECONDS("TIME", "30s", 1, INT_MAX), SERVER, EVERYWHERE,     \
-    IN_SERVER(int, drain_timeout_ms), OR_NONE,                                 \
+    IN_SERVER(int, drain_timeout_ms), OR_NONE("no limit"),                     \
     HELP("Longest time that the server waits for the unread rest of a "        \
          "body."))
 
@@ -247,7 +254,7 @@
     IN_SERVER(const char *, ping_path),                                        \
     HELP("URL path that the server answers with \"pong\"."))                   \
   X(slow_log, SECONDS("TIME", NULL, 1, INT_MAX), UNSET("never"), SERVER,       \
-    EVERYWHERE, IN_SERVER(int, slow_log_ms), OR_NONE,                          \
+    EVERYWHERE, IN_SERVER(int, slow_log_ms), OR_NONE("never"),                 \
     HELP("Time after which a running request is logged, with the stack of "    \
          "its handler."))                                                      \
   X(access_logfile, TEXT("FILE", "none"), SERVER, EVERYWHERE,                  \

@@ -66,7 +66,9 @@ const fcgi_option *fcgi__options_find(fcgi_options *options, const char *where,
                                       const char *before, const char *name) {
   const fcgi_option *option = fcgi_option_find(name);
   char hint[160];
-  if (option && option->launchers & 1u << options->launcher)
+  /* A key has one spelling, so that it cannot be there in two. */
+  int is_name = option && (*before || strcmp(option->name, name) == 0);
+  if (is_name && option->launchers & 1u << options->launcher)
     return option;
   fcgi__option_suggest(options->launcher, name, before, hint, sizeof hint);
   if (*before)
@@ -192,8 +194,7 @@ int fcgi_options_set_number(fcgi_options *options, fcgi_origin origin,
     snprintf(text, sizeof text, "%lld", (long long)number);
     return refuse_value(options, origin, NULL, option, text);
   }
-  fcgi__option_write(fcgi__option_row_at(fcgi__option_index(option)), number,
-                     text);
+  fcgi__option_write(option, number, text);
   return fcgi__options_take(options, origin, NULL, option, text);
 }
 

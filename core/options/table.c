@@ -59,8 +59,9 @@
 #define POSITIONAL       .option.positional = 1
 #define COMMAS           .option.is_list = 1
 #define LEVELS           .levels = 1
-#define OR_NONE          .option.may_be_none = 1
-#define OR_NEVER         .option.may_be_none = 1, .or_never = 1
+#define OR_NONE(none_)   .option.may_be_none = 1, .option.none = none_
+#define OR_NEVER         OR_NONE("never"), .option.by_word = 1
+#define EXAMPLE(text_)   .option.example = text_
 #define OR_EMPTY         .option.may_be_empty = 1
 #define FIXED            .option.is_fixed = 1
 #define RUN_FROM(least_) .run_least = least_

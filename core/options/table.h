@@ -17,7 +17,6 @@ typedef struct fcgi__option_row {
   fcgi__place server;     /* In fcgi_server_config. */
   fcgi__place supervisor; /* In fcgi_supervisor_config. */
   uint8_t levels;         /* 1: its field has a bit for each level up to it. */
-  uint8_t or_never;       /* 1: "never" is -1, and 0 is not. */
   uint8_t run_least;      /* The smallest number for `fcgi run`, unless 0. */
   const char *forms[FCGI_LAUNCHER_RUN + 1]; /* What ends the help in a launcher,
                                                or NULL. */
@@ -37,7 +36,11 @@ size_t fcgi__option_index(const fcgi_option *option);
 const char *fcgi__option_group(size_t index);
 
 /* Write a number as the text that means it: FCGI__OPTION_NUMBER bytes. */
-void fcgi__option_write(const fcgi__option_row *row, int64_t number, char *out);
+void fcgi__option_write(const fcgi_option *option, int64_t number, char *out);
+
+/* As fcgi_option_wanted, of a field of a configuration. */
+const char *fcgi__option_wanted_field(const fcgi_option *option, char *out,
+                                      size_t len);
 
 /* 1 when the number is one that the option may have. */
 int fcgi__option_fits(const fcgi_option *option, int64_t number);
@@ -46,7 +49,7 @@ int fcgi__option_fits(const fcgi_option *option, int64_t number);
 int64_t fcgi__option_least(const fcgi_option *option, fcgi_launcher launcher);
 
 /* Say in one line that `text`, the value of `name`, is none of the option's:
-   "FASTCGI_BACKLOG=x: must be a whole number from 1 to 2,147,483,647". */
+   "FASTCGI_BACKLOG=x: must be a whole number from 1 to 2147483647". */
 void fcgi__option_complain(const fcgi_option *option, fcgi_launcher launcher,
                            const char *name, const char *text, char *out,
                            size_t len);

@@ -64,7 +64,7 @@ static int is_wrong(const fcgi_server_config *config, char *why, size_t len) {
     snprintf(why, len, "body must be FCGI_BODY_COLLECT or FCGI_BODY_STREAM");
   else if (wrong)
     snprintf(why, len, "%s must be %s", wrong->name,
-             fcgi_option_wanted(wrong, wanted, sizeof wanted));
+             fcgi__option_wanted_field(wrong, wanted, sizeof wanted));
   else if (strlen(temp_dir_of(config)) >= most)
     snprintf(why, len, "temp_dir must be shorter than %zu bytes: %.64s...",
              most, temp_dir_of(config));

@@ -72,7 +72,7 @@ static int check(const fcgi_supervisor_config *c, char *why, size_t why_len) {
     return refuse(why, why_len, "no command to run as a worker");
   wrong = fcgi__supervisor_config_wrong(c);
   if (wrong) {
-    fcgi_option_wanted(wrong, wanted, sizeof wanted);
+    fcgi__option_wanted_field(wrong, wanted, sizeof wanted);
     snprintf(why, why_len, "%s must be %s", wrong->name, wanted);
     return -1;
   }

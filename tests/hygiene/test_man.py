@@ -125,4 +125,4 @@ def test_range_is_told_as_the_library_tells_it(option: Option):
     assert done.returncode == 2
     said = man.range_of(option, "run").removesuffix(".").lower()
     assert said in done.stderr
-    assert said or "from 0" in done.stderr
+    assert said or "from 1 up" in done.stderr

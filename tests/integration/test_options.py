@@ -243,7 +243,7 @@ def told_by_help(text: str) -> dict[str, str]:
 @pytest.mark.parametrize("launcher", COMMANDS)
 def test_what_is_wrong_is_one_line(launcher: str, directory: Path):
     (directory / "wrong.toml").write_text("backlog = 'x'\n")
-    wanted = "must be a whole number from 1 to 2,147,483,647"
+    wanted = "must be a whole number from 1 to 2147483647"
     for words, env, line in (
         (["--backlog=x"], {}, f"--backlog=x: {wanted}"),
         (["--backlgo=1"], {}, "no option --backlgo; did you mean --backlog?"),

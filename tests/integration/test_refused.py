@@ -180,7 +180,7 @@ def test_launchers_refuse_a_mistake_alike(directory: Path, words: list[str], tom
 
 def test_run_has_no_use_for_no_worker(directory: Path):
     """The others serve by themselves then, and have the number."""
-    line = "=0: must be a whole number from 1 to 4,096, or auto\n"
+    line = "=0: must be a whole number from 1 to 4096, or auto\n"
     (directory / "f.toml").write_text("workers = 0\n")
     for begin, words, given in (
         ("--workers", ["--workers", "0"], {}),

@@ -77,12 +77,14 @@ describe("options", function()
   end)
 
   it("of a wrong kind are refused", function()
-    refused("option 'backlog' must be a whole number from 1 to 2,147,483,647 (got many)", { backlog = "many" })
-    refused("option 'limit_request_body' must be a size such as", { limit_request_body = 1.5 })
-    refused("option 'io_timeout' must be a number of seconds (got -1)", { io_timeout = -1 })
-    refused("option 'idle_timeout' must be a number of seconds (got 0)", { idle_timeout = 0 })
-    refused("option 'slow_log' must be a number of seconds (got -1)", { slow_log = -1 })
-    refused("option 'status_path' must be a path that begins with /, below 256 bytes (got x)", { status_path = "x" })
+    refused("option 'backlog' must be an integer from 1 to 2147483647 (got \"many\")", { backlog = "many" })
+    refused("option 'limit_request_body' must be a number of bytes as an integer from 1 up (got 1.5)",
+      { limit_request_body = 1.5 })
+    refused("option 'io_timeout' must be a number of seconds above 0 up to 2147483.647, or math.huge or 0 for no limit "
+      .. "(got -1)", { io_timeout = -1 })
+    refused("2147483.647, or math.huge or 0 for never (got a boolean)", { slow_log = true })
+    refused("option 'status_path' must be a path that begins with /, below 256 bytes (got \"x\")",
+      { status_path = "x" })
     refused("option 'temp_dir' must be a string (got a boolean)", { temp_dir = true })
     refused("option 'poller' must be", { poller = "select" })
     refused("option 'bind' must be an address or a list of them (got a number)", { bind = 80 })
@@ -148,7 +150,7 @@ describe("fcgi.serve", function()
   end)
 
   it("refuses numbers of threads that make no sense", function()
-    refused("option 'threads' must be a whole number from 1 to 4,096 (got 0)", { handler = handler, threads = 0 },
+    refused("option 'threads' must be an integer from 1 to 4096 (got 0)", { handler = handler, threads = 0 },
       fcgi.serve)
   end)
 

@@ -243,7 +243,7 @@ describe("fcgi.serve with workers", function()
     with_program("print(select(2, pcall(require('fcgi').serve, { handler = print, workers = 1.5 })))",
       function(directory)
         support.wait_for(function()
-          return support.read_file(directory .. "/log"):find("'workers' must be a whole number", 1, true)
+          return support.read_file(directory .. "/log"):find("'workers' must be an integer from 0 to 4096", 1, true)
         end, "a line")
       end)
   end)
@@ -300,7 +300,7 @@ describe("the options of fcgi-lua", function()
     for text, pattern in pairs {
       ["worker = 2"] = "conf.toml: there is no option 'worker'; did you mean 'workers'?",
       ["interface = 'wsgi'"] = "conf.toml: there is no option 'interface'; python -m fastcgi has it",
-      ["workers = 'many'"] = "conf.toml: workers=many: must be a whole number from 0 to 4,096, or auto",
+      ["workers = 'many'"] = "conf.toml: workers=many: must be a whole number from 0 to 4096, or auto",
       ["socket_mode = 660"] = 'conf.toml: socket_mode: must be a text, such as "660"',
       ["stream = 1"] = "conf.toml: stream: must be true or false",
       ["return {"] = "conf.toml: (line 1",
@@ -311,7 +311,7 @@ describe("the options of fcgi-lua", function()
     end
     fails(2, "nothing.toml: No such file or directory", "app.lua --config nothing.toml")
     fails(2, "no option --wrokers; did you mean --workers?", "app.lua --wrokers 2")
-    fails(2, "FASTCGI_THREADS=x: must be a whole number from 1 to 4,096", "app.lua", "FASTCGI_THREADS=x")
+    fails(2, "FASTCGI_THREADS=x: must be a whole number from 1 to 4096", "app.lua", "FASTCGI_THREADS=x")
     fails(2, "--user needs a worker, and --workers is 0", "app.lua --user x --workers 0")
     fails(1, "broken.lua:2:", "broken.lua --check-config --bind unix:x")
     fails(2, "--threads=0: must be", "app.lua --threads 0 --check-config")

@@ -117,7 +117,7 @@ def run(tmp_path, *arguments):
     [
         ([], 2, "MODULE:APP"),
         (["app:app", "--bogus"], 2, "--bogus"),
-        (["app:app", "--threads", "0"], 2, "--threads=0: must be a whole number from 1 to 4,096"),
+        (["app:app", "--threads", "0"], 2, "--threads=0: must be a whole number from 1 to 4096"),
         (["app:app", "--threads", "many"], 2, "--threads"),
         (["app:app", "--interface", "asgi"], 2, "--interface"),
         (

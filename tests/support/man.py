@@ -56,19 +56,11 @@ def listed(items: Iterable[tuple[str, list[str]]], width: str = "Ds") -> list[st
 # --- The map ----------------------------------------------------------------------
 
 
-def grouped(number: int) -> str:
-    return f"{number:,}"
-
-
 def bytes_of(number: int) -> str:
     for letter, unit in (("G", 1 << 30), ("M", 1 << 20), ("K", 1 << 10)):
         if number % unit == 0:
             return f"{number // unit}{letter}"
     return str(number)
-
-
-def is_zero_none(option: Option) -> bool:
-    return option.none and not option.never and option.standard != "0"
 
 
 def range_of(option: Option, launcher: str | None = None) -> str:
@@ -78,21 +70,20 @@ def range_of(option: Option, launcher: str | None = None) -> str:
         least = option.run_least
     if least is None or option.kind not in ("count", "processes", "bytes"):
         return ""
-    shown = bytes_of if option.kind == "bytes" else grouped
-    first = 0 if option.none else least
+    shown = bytes_of if option.kind == "bytes" else str
     if most is None:
-        return f"At least {shown(first)}." if first > 1 else ""
+        return f"At least {shown(least)}." if least > 1 else ""
     run_least = option.run_least if launcher is None else None
     but = f", for fcgi run from {shown(run_least)}" if run_least is not None else ""
-    return f"From {shown(first)} to {shown(most)}{but}."
+    return f"From {shown(least)} to {shown(most)}{but}."
 
 
 def facts_of(option: Option, launcher: str | None = None) -> list[str]:
     """The help, then the values, then the default, each time in this order."""
     text = option.text_in(launcher) if launcher else option.text
     texts = [text, range_of(option, launcher)]
-    if is_zero_none(option):
-        texts.append("0 means never." if option.unset == "never" else "0 means no limit.")
+    if option.none:
+        texts.append(f"0 means {option.none}.")
     if option.kind != "flag" and not option.positional:
         texts.append(f"Default: {option.default}.")
     return [line for text in texts if text for line in lines_of(text)]

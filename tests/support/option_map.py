@@ -30,8 +30,9 @@ WORDS = r"""
   "unset": unset_, RANGE(least, most)
 #define BYTES(value_, standard_, least, most) "kind": "bytes", NUMBER(value_, standard_), \
   RANGE(least, most)
-#define SECONDS(value_, standard_, least, most) "kind": "seconds", NUMBER(value_, standard_)
-#define MODE(standard_, least) "kind": "mode", NUMBER("MODE", standard_)
+#define SECONDS(value_, standard_, least, most) "kind": "seconds", NUMBER(value_, standard_), \
+  RANGE(least, most)
+#define MODE(standard_, least) "kind": "mode", NUMBER("MODE", standard_), RANGE(least, 0o777)
 #define CHOICE(value_, standard_, words_) "kind": "choice", NUMBER(value_, standard_), \
   "words": words_
 #define UNSET(unset_) "unset": unset_
@@ -51,8 +52,9 @@ WORDS = r"""
 #define POSITIONAL "positional": True
 #define COMMAS "commas": True
 #define LEVELS "levels": True
-#define OR_NONE "none": True
+#define OR_NONE(none_) "none": none_
 #define OR_NEVER "never": True
+#define EXAMPLE(text_) "example": text_
 #define OR_EMPTY "empty": True
 #define FIXED "fixed": True
 #define RUN_FROM(least_) "run_least": least_
@@ -94,7 +96,8 @@ class Option(NamedTuple):
     positional: bool = False
     commas: bool = False
     levels: bool = False
-    none: bool = False
+    none: str | None = None
+    example: str | None = None
     never: bool = False
     empty: bool = False
     fixed: bool = False

@@ -39,6 +39,20 @@ def told(option: Option) -> str:
     return f"{option.text} ({', '.join(LAUNCHERS[one] for one in option.launchers)})"
 
 
+def zeros_page(options: list[Option]) -> list[str]:
+    """What 0 means for each option that may be without a number, or takes a time."""
+    lines = ["", "| option | 0 means | default |", "|---|---|---|"]
+    for one in options:
+        if one.kind == "seconds" or one.none:
+            zero = f"{one.none}"
+            if one.never:
+                zero = "refused; `never` is the word for it"
+            elif one.none is None:
+                zero = "refused"
+            lines.append(f"| `{one.flag}` | {zero} | {cell(one.default)} |")
+    return [*lines, ""]
+
+
 def processes_page(options: list[Option]) -> list[str]:
     lines = []
     for title, members in groups(options):
@@ -104,8 +118,7 @@ def default_of(option: Option) -> str:
 
 
 def python_server(options: list[Option]) -> list[str]:
-    left_out = ("graceful_timeout", "stream")
-    return python_fields(options, lambda one: of_server(one) and one.name not in left_out)
+    return python_fields(options, lambda one: of_server(one) and one.name != "stream")
 
 
 def of_processes(option: Option) -> bool:
@@ -225,6 +238,7 @@ def launcher_pages() -> list[tuple[str, str, str, Maker]]:
 PLACES: list[tuple[str, str, str, Maker]] = [
     ("docs/processes.md", "<!-- options: ./dev options -->", "<!-- end of options -->",
      processes_page),
+    ("docs/processes.md", "<!-- zeros: ./dev options -->", "<!-- end of zeros -->", zeros_page),
     ("docs/run.md", "<!-- options: ./dev options -->", "<!-- end of options -->", run_page),
     ("bindings/python/fastcgi/_types.py", "    # Of a server: ./dev options writes these.",
      "    # End of these.", python_server),

@@ -212,6 +212,7 @@ int fcgi_lua_lines(lua_State *L);
 int fcgi_lua_start(lua_State *L);
 int fcgi_lua_write(lua_State *L);
 int fcgi_lua_flush(lua_State *L);
+int fcgi_lua_set_timeout(lua_State *L);
 int fcgi_lua_log(lua_State *L);
 int fcgi_lua_send_file(lua_State *L);
 

@@ -63,10 +63,7 @@ static void hold(lua_State *L, int index) {
   lua_pop(L, 2);
 }
 
-static int refuse(lua_State *L, const fcgi_option *option, const char *wanted) {
-  return luaL_error(L, "option '%s' must be %s (got %s)", option->name, wanted,
-                    luaL_tolstring(L, -1, NULL));
-}
+enum { WANTED = 160 };
 
 static int refuse_type(lua_State *L, const fcgi_option *option,
                        const char *wanted) {
@@ -74,9 +71,18 @@ static int refuse_type(lua_State *L, const fcgi_option *option,
                     wanted, luaL_typename(L, -1));
 }
 
+/* The value at the top: it as it is where it is of the right type, else what it
+   is. */
 static void refuse_value(lua_State *L, const fcgi_option *option) {
-  char wanted[160];
-  refuse(L, option, fcgi_option_wanted(option, wanted, sizeof wanted));
+  char wanted[WANTED];
+  int type = lua_type(L, -1);
+  fcgi_option_wanted_in(option, FCGI_LAUNCHER_LUA, wanted, sizeof wanted);
+  if (type != LUA_TNUMBER && type != LUA_TSTRING)
+    refuse_type(L, option, wanted);
+  luaL_error(L,
+             type == LUA_TSTRING ? "option '%s' must be %s (got \"%s\")"
+                                 : "option '%s' must be %s (got %s)",
+             option->name, wanted, luaL_tolstring(L, -1, NULL));
 }
 
 static void give_number(lua_State *L, fcgi_options *options,
@@ -146,13 +152,12 @@ static void give_integer(lua_State *L, fcgi_options *options,
 /* Seconds, at least a millisecond; math.huge is no limit. */
 static void give_seconds(lua_State *L, fcgi_options *options,
                          const fcgi_option *option) {
-  lua_Number ms = lua_tonumber(L, -1) * 1000;
-  if (lua_type(L, -1) != LUA_TNUMBER || !(ms > 0))
-    refuse(L, option, "a number of seconds");
-  if (isinf(ms))
+  int is_number = lua_type(L, -1) == LUA_TNUMBER;
+  lua_Number ms = is_number ? lua_tonumber(L, -1) * 1000 : -1;
+  if (option->may_be_none && (ms == 0 || ms == (lua_Number)HUGE_VAL))
     give_number(L, options, option, -1);
-  else if (ms > (lua_Number)option->most)
-    refuse(L, option, "a number of seconds");
+  else if (!(ms > 0) || ms > (lua_Number)option->most)
+    refuse_value(L, option);
   else
     give_number(L, options, option, ms < 1 ? 1 : (int64_t)ms);
 }
@@ -161,10 +166,9 @@ static void give_seconds(lua_State *L, fcgi_options *options,
    only a text says clearly what is meant. */
 static void give_mode(lua_State *L, fcgi_options *options,
                       const fcgi_option *option) {
-  if (lua_type(L, -1) != LUA_TSTRING ||
-      fcgi_options_set(options, FCGI_ORIGIN_PROGRAM, option->name,
-                       lua_tostring(L, -1)))
-    refuse(L, option, "octal digits in a string, such as \"0660\"");
+  if (lua_type(L, -1) != LUA_TSTRING)
+    refuse_value(L, option);
+  give_text(L, options, option);
 }
 
 void fcgi_lua_options_give(lua_State *L, fcgi_options *options,
@@ -176,7 +180,8 @@ void fcgi_lua_options_give(lua_State *L, fcgi_options *options,
     give_number(L, options, option, lua_toboolean(L, -1));
     return;
   case FCGI_OPTION_PROCESSES:
-    if (lua_type(L, -1) == LUA_TSTRING) {
+    if (lua_type(L, -1) == LUA_TSTRING &&
+        strcmp(lua_tostring(L, -1), "auto") == 0) {
       give_text(L, options, option);
       return;
     }
@@ -213,8 +218,7 @@ static int applies(const fcgi_option *option, int serve) {
          strcmp(option->name, "log_level") == 0;
 }
 
-static void read_one(lua_State *L, int serve, fcgi_options *given,
-                     fcgi_lua_options *options) {
+static void read_one(lua_State *L, int serve, fcgi_options *given) {
   if (lua_type(L, -2) != LUA_TSTRING)
     luaL_error(L, "options are named: found a %s as a key",
                luaL_typename(L, -2));
@@ -230,9 +234,6 @@ static void read_one(lua_State *L, int serve, fcgi_options *given,
   } else if (!applies(option, serve)) {
     luaL_error(L, "option '%s' is for %s", name,
                applies(option, 1) ? "fcgi.serve" : "fcgi-lua");
-  } else if (strcmp(name, "io_timeout") == 0 &&
-             lua_type(L, -1) == LUA_TNUMBER && lua_tonumber(L, -1) == 0) {
-    options->config.io_timeout_ms = FCGI_WAIT_NEVER;
   } else {
     fcgi_lua_options_give(L, given, option);
   }
@@ -248,7 +249,7 @@ void fcgi_lua_options_read(lua_State *L, int index, int serve,
   lua_pushnil(L);
   while (lua_next(L, index)) {
     int top = lua_gettop(L);
-    read_one(L, serve, given, options);
+    read_one(L, serve, given);
     lua_settop(L, top - 1);
   }
   fcgi_options_server(given, &options->config);

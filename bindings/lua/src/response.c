@@ -155,6 +155,12 @@ int fcgi_lua_flush(lua_State *L) {
   return 1;
 }
 
+int fcgi_lua_set_timeout(lua_State *L) {
+  const fcgi_lua_request *request = fcgi_lua_request_check(L);
+  fcgi_request_set_timeout(request->handle, fcgi_lua_wait(L, 2));
+  return 0;
+}
+
 /* Each call is a line of its own in the web server's log. */
 int fcgi_lua_log(lua_State *L) {
   fcgi_lua_request *request = fcgi_lua_request_check(L);

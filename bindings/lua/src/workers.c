@@ -107,8 +107,9 @@ static int watch_over(lua_State *L) {
 
 int fcgi_lua_workers(lua_State *L) {
   int type = lua_getfield(L, 1, "workers");
+  int is_none = lua_isinteger(L, -1) && lua_tointeger(L, -1) == 0;
   lua_pop(L, 1);
-  if (type == LUA_TNIL) {
+  if (type == LUA_TNIL || is_none) {
     check_alone(L);
     return 0;
   }

@@ -68,7 +68,7 @@ local fcgi = {}
 ---@class fcgi.server_options
 ---@field bind? string|string[] unix:/path, unix:@name, host:port, [::1]:port, :port, fd:N
 ---@field roles? fcgi.roles other roles than the responder's: all three standard ones go to the handler
---- Times are seconds, math.huge for no limit; an `io_timeout` of 0 never waits. Modes are octal digits.
+--- Times are seconds; math.huge or 0 is "no limit" or "never", where it may be. Modes are octal digits.
 --- Of a server; ./dev options writes these:
 --- Call the handler as soon as the parameters of a request are there, before its body. Default:
 --- off.
@@ -334,6 +334,12 @@ function request:read(format) end
 ---@return string? message
 ---@return fcgi.code? code
 function request:read_some(most) end
+
+--- Set the longest wait of one read, write or flush: seconds, math.huge or nil
+--- for no limit. With 0 they never wait and fail with "AGAIN". Without a call it
+--- is `io_timeout` of the server.
+---@param seconds? number
+function request:set_timeout(seconds) end
 
 --- Iterate over lines, or over what `read(format)` gives; raises when reading
 --- fails.

@@ -78,8 +78,7 @@ def served(settings: Settings, interface: str) -> str:
 
 
 def make_server(settings: Settings, roles: dict[str, Any]) -> Server:
-    names = [name for name in SERVER if name != "graceful_timeout"]
-    given = settings.some([*names, "threads", "stream", "log_level"])
+    given = settings.some([*SERVER, "threads", "stream", "log_level"])
     return Server(roles=roles, **given)
 
 
@@ -94,7 +93,7 @@ def serve(settings: Settings, addresses: Sequence[str]) -> int:
     """Load the application and serve it until stopped."""
     app, interface, roles = load_all(settings)
     server = make_server(settings, roles)
-    with server, stop_on_signals(server, settings.read("graceful_timeout")):
+    with server, stop_on_signals(server):
         for address in addresses:
             server.listen(address)
         if not addresses:

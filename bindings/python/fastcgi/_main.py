@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from . import _core
 from ._say import say
-from ._server import Interface, Server, share_work
+from ._server import Interface, Server, _core_options, check_keywords, share_work
 from ._signals import stop_on_signals
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ def main(
     threads: int = 1,
     interface: Interface = "auto",
     stream: bool = False,
-    graceful_timeout: float | None = None,
     roles: Mapping[str, Handler | Role] | None = None,
     workers: int | Literal["auto"] = 0,
     **options: Unpack[ServeOptions],
@@ -41,14 +40,17 @@ def main(
     command line (RFC 3875, 4.4): they are never taken for addresses.
     """
     words = _addresses()
-    rest: Any = options
+    given = _core_options(options)
+    own = {"threads": threads, "interface": interface, "stream": stream, "workers": workers}
+    check_keywords(own | given)
+    rest: Any = share_work(workers, words, given)
+    if rest is None:
+        return
     if workers:
-        if (rest := share_work(workers, words, graceful_timeout, options)) is None:
-            return
         words = []
     with (
         Server(threads=threads, stream=stream, roles=roles, **rest) as server,
-        stop_on_signals(server, graceful_timeout),
+        stop_on_signals(server),
     ):
         _listen(server, words)
         server.serve(app, interface=interface)

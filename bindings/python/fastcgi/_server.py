@@ -31,8 +31,9 @@ def _core_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """Options as the core's Server takes them."""
     core = dict(options)
     for name in ("allow_from", "peer_users"):
-        if not isinstance(core.get(name), str | None):
-            core[name] = ",".join(map(str, core[name]))
+        value = core.get(name)
+        if isinstance(value, Iterable) and not isinstance(value, str | bytes):
+            core[name] = ",".join(map(str, value))
     return core
 
 
@@ -67,8 +68,7 @@ class Server(_core.Server):
         roles: Mapping[str, Handler | Role] | None = None,
         **options: Unpack[ServerOptions],
     ) -> None:
-        if not isinstance(threads, int) or threads < 1:
-            raise ValueError("threads must be 1 or more")
+        _core.Options().give("threads", threads)
         super().__init__(**_core_options(options))
         self.threads = threads
         self._watch = Watch()
@@ -207,19 +207,32 @@ def _wait_for(worker: threading.Thread) -> None:
 def share_work(
     workers: int | Literal["auto"],
     addresses: Iterable[str],
-    graceful_timeout: float | None,
     options: Mapping[str, Any],
 ) -> dict[str, Any] | None:
-    """In a worker the options that are left for Server, also when a CGI server
-    has started it. Elsewhere watch over workers until they are stopped: None; a
-    failure ends the program."""
+    """The options that are left for Server without workers, in a worker, and
+    when a CGI server has started it. Elsewhere watch over workers until they are
+    stopped: None; a failure ends the program."""
     from ._supervisor import is_worker, run_program, split
 
     processes, rest = split(options)
+    if not workers:
+        for name, value in processes.items():
+            if value not in (None, False):
+                raise ValueError(f"option '{name}' needs workers: give workers=1 or more with it")
+        return rest
     if is_worker() or "GATEWAY_INTERFACE" in os.environ:
         return rest
-    run_program(workers, addresses, graceful_timeout, processes, rest)
+    run_program(workers, addresses, processes, rest)
     return None
+
+
+def check_keywords(options: Mapping[str, Any]) -> None:
+    """Refuse a value here, and not in each worker. What is no option at all,
+    Server refuses."""
+    known = _core.Options()
+    for name, value in options.items():
+        with contextlib.suppress(KeyError):
+            known.give(name, value)
 
 
 def serve(
@@ -229,13 +242,12 @@ def serve(
     threads: int = 1,
     interface: Interface = "auto",
     stream: bool = False,
-    graceful_timeout: float | None = None,
     roles: Mapping[str, Handler | Role] | None = None,
     workers: int | Literal["auto"] = 0,
     **options: Unpack[ServeOptions],
 ) -> None:
     """Serve ``app`` until SIGTERM or SIGINT, which let running requests
-    finish; a second signal, or ``graceful_timeout`` seconds, stops at once.
+    finish; a second signal, or the end of ``graceful_timeout``, stops at once.
 
     ``app`` is ``def handler(request)`` or a WSGI application; ``roles`` has
     handlers of other roles by name, and with them ``app`` may be None. Signals are
@@ -245,13 +257,16 @@ def serve(
     program, executed again, which serves when it comes to this call. SIGHUP
     replaces them. See docs/processes.md for that and the options.
     """
-    rest: Any = options
+    given = _core_options(options)
+    own = {"threads": threads, "interface": interface, "stream": stream, "workers": workers}
+    check_keywords(own | given)
+    rest: Any = share_work(workers, _addresses(bind), given)
+    if rest is None:
+        return
     if workers:
-        if (rest := share_work(workers, _addresses(bind), graceful_timeout, options)) is None:
-            return
         bind = None
     with (
         Server(bind, threads=threads, stream=stream, roles=roles, **rest) as server,
-        stop_on_signals(server, graceful_timeout),
+        stop_on_signals(server),
     ):
         server.serve(app, interface=interface)

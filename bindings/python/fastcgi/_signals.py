@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import signal
 import socket
@@ -16,11 +15,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from . import _core
 
-MOST_MS = 2**31 - 1
-
 
 @contextmanager
-def _heeded(server: _core.Server, graceful_timeout: float | None) -> Iterator[None]:
+def _heeded(server: _core.Server) -> Iterator[None]:
     """Within the block a thread that needs no interpreter learns of signals,
     and ends the process where handlers do not let it stop. An application that
     has taken Python's wakeup descriptor keeps it."""
@@ -36,8 +33,7 @@ def _heeded(server: _core.Server, graceful_timeout: float | None) -> Iterator[No
             signal.set_wakeup_fd(before)
             yield
             return
-        most = 0 if graceful_timeout is None else graceful_timeout * 1000
-        server._heed(reader.fileno(), math.ceil(min(max(most, 0), MOST_MS)))
+        server._heed(reader.fileno())
         try:
             yield
         finally:
@@ -75,9 +71,9 @@ def forget_starter() -> None:
 
 
 @contextmanager
-def stop_on_signals(server: _core.Server, graceful_timeout: float | None = None) -> Iterator[None]:
+def stop_on_signals(server: _core.Server) -> Iterator[None]:
     """Within the block SIGTERM and SIGINT stop ``server`` gracefully, a second
-    one or the end of ``graceful_timeout`` at once, SIGQUIT at once; where
+    one or the end of its ``graceful_timeout`` at once, SIGQUIT at once; where
     handlers do not return then, the process ends half a second later. SIGUSR1
     reopens its logs, unless the program has a use for it.
 
@@ -122,7 +118,7 @@ def stop_on_signals(server: _core.Server, graceful_timeout: float | None = None)
     except ValueError:  # Not the main thread: its handlers stay as they are.
         pass
     try:
-        with _heeded(server, graceful_timeout) if previous else contextlib.nullcontext():
+        with _heeded(server) if previous else contextlib.nullcontext():
             yield
     finally:
         for taken, handler in previous.items():

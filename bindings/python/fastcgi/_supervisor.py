@@ -80,19 +80,17 @@ def split(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 def run_program(
     workers: Any,
     addresses: Iterable[str],
-    graceful_timeout: float | None,
     processes: Mapping[str, Any],
     rest: Mapping[str, Any],
 ) -> None:
     """Run the calling program as workers. A failure ends it with the exit
     status, after its line."""
     options = dict(processes) | {"workers": workers}
-    options |= {key: rest[key] for key in ("backlog", "socket_mode") if rest.get(key)}
+    shared = ("backlog", "socket_mode", "graceful_timeout")
+    options |= {key: rest[key] for key in shared if key in rest}
     allow = rest.get("allow_from")
     if allow is not None:
         options["allow_from"] = allow if isinstance(allow, str) else ",".join(allow)
-    if graceful_timeout is not None:
-        options["graceful_timeout"] = graceful_timeout
     level = rest.get("log_level") or "info"
     place = os.path.dirname(os.path.abspath(sys.argv[0]))
     status = supervise(program_command(), list(addresses), options, level, lambda: [place])
@@ -145,10 +143,11 @@ def supervise(
     watcher = None
     if options.get("reload"):
         base = os.path.abspath(directory or ".")
+        extra = options.get("reload_extra_file") or ()
         watcher = Watcher(
             [os.path.join(base, root) for root in roots()],
-            [os.path.join(base, path) for path in options.get("reload_extra_file", ())],
-            options.get("reload_engine", "auto"),
+            [os.path.join(base, path) for path in ((extra,) if isinstance(extra, str) else extra)],
+            options.get("reload_engine") or "auto",
         )
         watcher.start()
     try:

@@ -19,8 +19,8 @@ Application: TypeAlias = Handler | WSGI
 
 
 class Options(TypedDict, total=False):
-    """The options of a server. Times are seconds, None for no limit; numbers of bytes
-    and requests may be 0 where "never" or "no limit" is the default."""
+    """The options of a server. Times are seconds. None or 0 is "no limit" or "never"
+    where an option may be without one; None leaves any other to its default."""
 
     # Of a server: ./dev options writes these.
     # Least important level of message that goes to stderr. One of error, warning, info, debug.
@@ -112,6 +112,9 @@ class Options(TypedDict, total=False):
     max_requests: int | None
     # Largest random number that is added to max_requests. Default: 0.
     max_requests_jitter: int | None
+    # Longest time that a graceful stop waits for running requests; then they are aborted.
+    # Default: 30s.
+    graceful_timeout: float | None
     # End of these.
 
 

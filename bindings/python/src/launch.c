@@ -117,6 +117,16 @@ static PyObject *value(PyObject *self, PyObject *name) {
   return option == NULL ? NULL : options_value(core_of(self), option);
 }
 
+static PyObject *give(PyObject *self, PyObject *args) {
+  PyObject *name, *value;
+  if (!PyArg_ParseTuple(args, "UO:give", &name, &value))
+    return NULL;
+  const fcgi_option *option = option_of(name);
+  if (option == NULL || options_give(core_of(self), option, value) < 0)
+    return NULL;
+  Py_RETURN_NONE;
+}
+
 /* The names of what was given. */
 static PyObject *given(PyObject *self, PyObject *unused) {
   PyObject *list = PyList_New(0);
@@ -181,6 +191,9 @@ static PyMethodDef methods[] = {
     {"value", value, METH_O,
      "value($self, name, /)\n--\n\n"
      "The value of an option, or its default; None where there is none."},
+    {"give", give, METH_VARARGS,
+     "give($self, name, value, /)\n--\n\n"
+     "Give an option the value of a keyword; refuses one that it cannot have."},
     {"given", given, METH_NOARGS,
      "given($self)\n--\n\nThe names of the options that were given."},
     {"show", show, METH_NOARGS,

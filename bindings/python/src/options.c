@@ -11,26 +11,53 @@ fcgi_options *options_new(void) {
   return NULL;
 }
 
-static int refuse_type(const fcgi_option *option, PyObject *value,
-                       const char *wanted) {
+enum { WANTED = 160 };
+
+static int refuse_type(const fcgi_option *option, PyObject *value) {
+  char wanted[WANTED];
+  fcgi_option_wanted_in(option, FCGI_LAUNCHER_PYTHON, wanted, sizeof wanted);
   PyErr_Format(PyExc_TypeError, "%s must be %s, not %.100s", option->name,
                wanted, Py_TYPE(value)->tp_name);
   return -1;
 }
 
-/* 0, or an exception for what the core has said of the value. */
-static int done(const fcgi_options *options, int error) {
-  if (error)
-    PyErr_SetString(error == FCGI_ERR_NOMEM ? PyExc_MemoryError
-                                            : PyExc_ValueError,
-                    fcgi_options_message(options));
+/* As a program would write it: a mode in octal. Decimal digits beyond some
+   thousands are refused by Python itself, and hexadecimal ones are not. */
+static PyObject *shown(const fcgi_option *option, PyObject *value) {
+  PyObject *text = option->kind == FCGI_OPTION_MODE ? PyNumber_ToBase(value, 8)
+                                                    : PyObject_Repr(value);
+  if (text == NULL && PyErr_ExceptionMatches(PyExc_ValueError)) {
+    PyErr_Clear();
+    text = PyNumber_ToBase(value, 16);
+  }
+  return text;
+}
+
+static int refuse_value(const fcgi_option *option, PyObject *value) {
+  char wanted[WANTED];
+  PyObject *text = shown(option, value);
+  fcgi_option_wanted_in(option, FCGI_LAUNCHER_PYTHON, wanted, sizeof wanted);
+  if (text != NULL)
+    PyErr_Format(PyExc_ValueError, "%s=%.100U: must be %s", option->name, text,
+                 wanted);
+  Py_XDECREF(text);
+  return -1;
+}
+
+/* 0, or an exception for a value that the core has refused. */
+static int done(const fcgi_option *option, PyObject *value, int error) {
+  if (error == FCGI_ERR_NOMEM)
+    PyErr_NoMemory();
+  else if (error)
+    refuse_value(option, value);
   return error ? -1 : 0;
 }
 
 static int give_number(fcgi_options *options, const fcgi_option *option,
-                       int64_t number) {
-  return done(options, fcgi_options_set_number(options, FCGI_ORIGIN_PROGRAM,
-                                               option->name, number));
+                       PyObject *value, int64_t number) {
+  return done(option, value,
+              fcgi_options_set_number(options, FCGI_ORIGIN_PROGRAM,
+                                      option->name, number));
 }
 
 /* A str, or what names a file. */
@@ -38,13 +65,13 @@ static int give_text(fcgi_options *options, const fcgi_option *option,
                      PyObject *value) {
   PyObject *bytes = NULL;
   if (!PyUnicode_Check(value) && !PyObject_HasAttrString(value, "__fspath__"))
-    return refuse_type(option, value, "a str");
+    return refuse_type(option, value);
   if (!PyUnicode_FSConverter(value, &bytes))
     return -1;
   int error = fcgi_options_set(options, FCGI_ORIGIN_PROGRAM, option->name,
                                PyBytes_AS_STRING(bytes));
   Py_DECREF(bytes);
-  return done(options, error);
+  return done(option, value, error);
 }
 
 static int give_texts(fcgi_options *options, const fcgi_option *option,
@@ -59,61 +86,56 @@ static int give_texts(fcgi_options *options, const fcgi_option *option,
   return failed ? -1 : 0;
 }
 
-static int refuse_value(const fcgi_option *option, PyObject *value) {
-  char wanted[160];
-  fcgi_option_wanted(option, wanted, sizeof wanted);
-  PyErr_Format(PyExc_ValueError, "%s=%S: must be %s", option->name, value,
-               wanted);
-  return -1;
-}
-
-/* 0 is "never" where there is such a thing. */
+/* True is an int to Python, and no number to a person. */
 static int give_integer(fcgi_options *options, const fcgi_option *option,
                         PyObject *value) {
-  PyObject *number = PyNumber_Index(value);
+  PyObject *number = PyBool_Check(value) ? NULL : PyNumber_Index(value);
   if (number == NULL)
-    return refuse_type(option, value, "an int");
+    return refuse_type(option, value);
   int overflow = 0;
   long long wide = PyLong_AsLongLongAndOverflow(number, &overflow);
   Py_DECREF(number);
   if (wide == 0 && option->may_be_none)
-    return give_number(options, option, -1);
+    return give_number(options, option, value, -1);
   if (overflow || wide < option->least || wide > option->most)
     return refuse_value(option, value);
-  return give_number(options, option, wide);
+  return give_number(options, option, value, wide);
 }
 
 /* Seconds as milliseconds, at least one. */
 static int give_seconds(fcgi_options *options, const fcgi_option *option,
                         PyObject *value) {
-  if (value == Py_None)
-    return give_number(options, option, -1);
-  double seconds = PyFloat_AsDouble(value);
-  if (seconds == -1.0 && PyErr_Occurred())
-    return refuse_type(option, value, "a number of seconds, or None");
+  double seconds = PyBool_Check(value) ? -1.0 : PyFloat_AsDouble(value);
+  int is_huge = PyErr_Occurred() && PyErr_ExceptionMatches(PyExc_OverflowError);
+  if (PyBool_Check(value) || (PyErr_Occurred() && !is_huge))
+    return refuse_type(option, value);
+  PyErr_Clear();
   double ms = seconds * 1000.0;
-  if (!(ms > 0) || ms > (double)option->most)
+  if (ms == 0 && option->may_be_none && !is_huge)
+    return give_number(options, option, value, -1);
+  if (is_huge || !(ms > 0) || ms > (double)option->most)
     return refuse_value(option, value);
-  return give_number(options, option, ms < 1.0 ? 1 : (int64_t)ms);
+  return give_number(options, option, value, ms < 1.0 ? 1 : (int64_t)ms);
 }
 
 int options_give(fcgi_options *options, const fcgi_option *option,
                  PyObject *value) {
-  if (option->kind == FCGI_OPTION_SECONDS)
-    return give_seconds(options, option, value);
   if (value == Py_None)
-    return 0;
+    return option->may_be_none ? give_number(options, option, value, -1) : 0;
   if (option->repeatable)
     return give_texts(options, option, value);
   switch (option->kind) {
   case FCGI_OPTION_FLAG:
     if (!PyBool_Check(value))
-      return refuse_type(option, value, "True or False");
-    return give_number(options, option, value == Py_True);
+      return refuse_type(option, value);
+    return give_number(options, option, value, value == Py_True);
   case FCGI_OPTION_PROCESSES:
-    if (PyUnicode_Check(value))
+    if (PyUnicode_Check(value) &&
+        PyUnicode_CompareWithASCIIString(value, "auto") == 0)
       return give_text(options, option, value);
     return give_integer(options, option, value);
+  case FCGI_OPTION_SECONDS:
+    return give_seconds(options, option, value);
   case FCGI_OPTION_COUNT:
   case FCGI_OPTION_BYTES:
   case FCGI_OPTION_MODE:
@@ -123,13 +145,31 @@ int options_give(fcgi_options *options, const fcgi_option *option,
   }
 }
 
-/* What Server() takes: what is for servers, but for the time of whoever stops
-   them, and of what is for workers what the core does. */
+/* What is for servers, and of what is for workers what the core does. */
 static int is_of_server(const fcgi_option *option) {
-  if (option->scope == FCGI_OPTION_FOR_SERVER)
-    return strcmp(option->name, "graceful_timeout") != 0;
-  return strcmp(option->name, "stream") == 0 ||
+  return option->scope == FCGI_OPTION_FOR_SERVER ||
+         strcmp(option->name, "stream") == 0 ||
          strcmp(option->name, "log_level") == 0;
+}
+
+/* "keep-alive" finds an option too, and is no keyword. */
+static const fcgi_option *keyword(const char *name) {
+  const fcgi_option *option = fcgi_option_find(name);
+  return option != NULL && strcmp(option->name, name) == 0 ? option : NULL;
+}
+
+static int refuse_keyword(const char *name) {
+  const fcgi_option *option = keyword(name);
+  const char *whose = "";
+  if (option != NULL && (option->scope == FCGI_OPTION_FOR_PROCESSES ||
+                         strcmp(option->name, "chdir") == 0 ||
+                         strcmp(option->name, "umask") == 0))
+    whose = ": it is for serve() and main() with workers";
+  else if (option != NULL)
+    whose = ": it is for the command line of python -m fastcgi";
+  PyErr_Format(PyExc_TypeError, "Server() has no option '%.100s'%s", name,
+               whose);
+  return -1;
 }
 
 int options_give_server(fcgi_options *options, PyObject *kwargs) {
@@ -137,13 +177,11 @@ int options_give_server(fcgi_options *options, PyObject *kwargs) {
   Py_ssize_t at = 0;
   while (kwargs != NULL && PyDict_Next(kwargs, &at, &key, &value)) {
     const char *name = PyUnicode_AsUTF8(key);
-    const fcgi_option *option = name == NULL ? NULL : fcgi_option_find(name);
+    const fcgi_option *option = name == NULL ? NULL : keyword(name);
     if (name == NULL)
       return -1;
-    if (option == NULL || !is_of_server(option)) {
-      PyErr_Format(PyExc_TypeError, "Server() has no option '%s'", name);
-      return -1;
-    }
+    if (option == NULL || !is_of_server(option))
+      return refuse_keyword(name);
     if (options_give(options, option, value) < 0)
       return -1;
   }

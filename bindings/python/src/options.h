@@ -6,7 +6,8 @@
 #include "state.h"
 
 /* Give an option the value of a keyword argument: 0, or -1 with TypeError or
-   ValueError. None says nothing, but for a time, where it is no limit. */
+   ValueError. None is no limit where an option may be without one, and else it
+   says nothing. */
 int options_give(fcgi_options *options, const fcgi_option *option,
                  PyObject *value);
 

@@ -255,11 +255,11 @@ static PyObject *server_tell(PyObject *object, PyObject *args) {
 /* The hold keeps what the thread stops, though the application closes it. */
 static PyObject *server_heed(PyObject *object, PyObject *args) {
   server_object *self = (server_object *)object;
-  int fd, most_ms, code = FCGI_ERR_STATE;
-  if (!PyArg_ParseTuple(args, "ii:_heed", &fd, &most_ms) || !server_enter(self))
+  int fd, code = FCGI_ERR_STATE;
+  if (!PyArg_ParseTuple(args, "i:_heed", &fd) || !server_enter(self))
     return NULL;
   if (self->stopper == NULL)
-    code = fcgi_stopper_new(&self->stopper, self->core, fd, most_ms);
+    code = fcgi_stopper_new(&self->stopper, self->core, fd, 0);
   if (code == 0)
     Py_RETURN_NONE;
   error_set(self->state, code, "the signals' thread cannot be started");
@@ -417,7 +417,7 @@ static PyMethodDef server_methods[] = {
      "reopen_logs($self)\n--\n\n"
      "Open access log and error log anew, once they were renamed."},
     {"_heed", server_heed, METH_VARARGS,
-     "_heed($self, signals, graceful_timeout_ms, /)\n--\n\n"
+     "_heed($self, signals, /)\n--\n\n"
      "Stop by the numbers of signals that come as bytes from a descriptor, "
      "whatever the\ninterpreter does."},
     {"_heed_no_more", server_heed_no_more, METH_NOARGS,

@@ -76,6 +76,10 @@ typedef struct fcgi_option {
   const char *help;     /* Description, of one or more sentences. */
   uint8_t is_fixed;     /* 1: a reload does not change it; SIGUSR2 and a restart
                            do. */
+  uint8_t by_word;      /* 1: "never" stands for `none`, and 0 is refused. */
+  const char *none;     /* Words for what 0 means where it is no number, such as
+                           "no limit"; NULL: it has no such meaning. */
+  const char *example;  /* Value for messages; NULL: those of its kind. */
 } fcgi_option;
 
 /* Returns option `index` of all, in the order of --help; NULL past the last
@@ -86,14 +90,22 @@ FCGI_EXPORT const fcgi_option *fcgi_option_at(size_t index);
    there is none. */
 FCGI_EXPORT const fcgi_option *fcgi_option_find(const char *name);
 
-/* Writes a description of the values that the option accepts into `out`, such
-   as "a whole number from 1 to 4,096", and returns `out`. */
+/* Writes a description of the texts that the option accepts into `out`, with
+   unit and range, such as "a whole number from 1 to 4096", and returns `out`.
+   The option may be one of the caller's own. */
 FCGI_EXPORT const char *fcgi_option_wanted(const fcgi_option *option, char *out,
                                            size_t len);
 
+/* Writes the same of a value that a program gives in the language of the
+   launcher: a keyword in Python, such as "an int from 1 to 4096", or a field of
+   a table in Lua. For FCGI_LAUNCHER_RUN it is the text of a command line. */
+FCGI_EXPORT const char *fcgi_option_wanted_in(const fcgi_option *option,
+                                              fcgi_launcher launcher, char *out,
+                                              size_t len);
+
 /* Reads `text` as a value of the option. Returns 0 with `*number` set: -1 for
    "no limit", 0 for kinds without a number. FCGI_ERR_INVALID when the option
-   does not accept the text. */
+   does not accept the text. The option may be one of the caller's own. */
 FCGI_EXPORT int fcgi_option_parse(const fcgi_option *option, const char *text,
                                   int64_t *number);
 
@@ -122,8 +134,8 @@ FCGI_EXPORT void fcgi_options_free(fcgi_options *options);
 
 /* Sets the value of an option; a repeatable option adds it to the values of the
    same origin. It changes nothing if the option already has a value of a later
-   origin. On FCGI_ERR_INVALID fcgi_options_message says in one line what is
-   wrong. */
+   origin. A name has "_". On FCGI_ERR_INVALID fcgi_options_message says in one
+   line what is wrong. */
 FCGI_EXPORT int fcgi_options_set(fcgi_options *options, fcgi_origin origin,
                                  const char *name, const char *text);
 

@@ -79,7 +79,7 @@ static void test_again_says_what_is_wrong(void **state) {
   assert_int_equal(fcgi__options_read_again(f->options, NULL, &now),
                    FCGI_ERR_INVALID);
   snprintf(wanted, sizeof wanted,
-           "%s: threads=0: must be a whole number from 1 to 4,096", f->path);
+           "%s: threads=0: must be a whole number from 1 to 4096", f->path);
   assert_string_equal(fcgi_options_message(now), wanted);
   fcgi_options_free(now);
   unlink(f->path);

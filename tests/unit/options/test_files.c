@@ -18,7 +18,7 @@ static void test_files_files(void **state) {
       giving_read(f, "bind = 'unix:a'\nstream = true\nfactory = false\n"
                      "io_timeout = 0.5\ngraceful_timeout = \"5m\"\n"
                      "idle_timeout = 0\nsocket_mode = \"600\"\n"
-                     "limit-request-body = \"1K\"\nmax_requests = 10\n"),
+                     "limit_request_body = \"1K\"\nmax_requests = 10\n"),
       0);
   assert_int_equal(fcgi_options_number(f->options, "stream"), 1);
   assert_int_equal(fcgi_options_number(f->options, "factory"), 0);
@@ -36,20 +36,27 @@ static void test_files_mistakes_in_files(void **state) {
     const char *message; /* Behind the file's name. */
   } files[] = {
       {"worker = 2", "there is no option 'worker'; did you mean 'workers'?"},
+      {"io-timeout = 2",
+       "there is no option 'io-timeout'; did you mean 'io_timeout'?"},
+      {"io_timeout = 1\nio-timeout = 2",
+       "there is no option 'io-timeout'; did you mean 'io_timeout'?"},
+      {"umask = 27", "umask: must be a text, such as \"027\""},
+      {"threads = 1e20", "threads=100000000000000000000: must be a whole "
+                         "number from 1 to 4096"},
       {"zzz = 2", "there is no option 'zzz'"},
       {"config = 'x'", "there is no option 'config' in a file"},
       {"workers = 'many'",
-       "workers=many: must be a whole number from 0 to 4,096, or auto"},
+       "workers=many: must be a whole number from 0 to 4096, or auto"},
       {"workers = -1",
-       "workers=-1: must be a whole number from 0 to 4,096, or auto"},
+       "workers=-1: must be a whole number from 0 to 4096, or auto"},
       {"socket_mode = 0o660", "socket_mode: must be a text, such as \"660\""},
       {"stream = 'yes'", "stream: must be true or false"},
       {"threads = [1]", "threads: must be one value, not a list"},
-      {"threads = true", "threads: must be a whole number from 1 to 4,096"},
-      {"threads = {}", "threads: must be a whole number from 1 to 4,096"},
+      {"threads = true", "threads: must be a whole number from 1 to 4096"},
+      {"threads = {}", "threads: must be a whole number from 1 to 4096"},
       {"chdir = 'a\\u0000b'\nx=1", "there is no option 'x'"},
       {"chdir = \"a\\u0000b\"", "chdir: must be a text without NUL"},
-      {"[threads]", "threads: must be a whole number from 1 to 4,096"},
+      {"[threads]", "threads: must be a whole number from 1 to 4096"},
       {"\"th\\u0000x\" = 1", ""},
   };
   for (size_t i = 0; i + 1 < sizeof files / sizeof *files; i++) {
@@ -57,6 +64,37 @@ static void test_files_mistakes_in_files(void **state) {
     assert_int_equal(giving_read(f, files[i].text), FCGI_ERR_INVALID);
     snprintf(expected, sizeof expected, "%s: %s", f->path, files[i].message);
     assert_string_equal(fcgi_options_message(f->options), expected);
+  }
+}
+
+/* A time that is not 0 is none that says "no limit". */
+static void test_files_small_times(void **state) {
+  giving *f = *state;
+  static const char *const texts[] = {
+      "io_timeout = 0.0001", "io_timeout = 1e-5", "io_timeout = 1e-12"};
+  for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+    assert_int_equal(giving_read(f, texts[i]), 0);
+    assert_int_equal(fcgi_options_number(f->options, "io_timeout"), 1);
+  }
+}
+
+/* Each option has one key, the one with "_". */
+static void test_files_one_spelling(void **state) {
+  giving *f = *state;
+  const fcgi_option *option;
+  for (size_t i = 0; (option = fcgi_option_at(i)); i++) {
+    char text[FCGI__OPTION_NUMBER + 8];
+    if (!strchr(option->name, '_'))
+      continue;
+    snprintf(text, sizeof text, "%s = 1", option->name);
+    *strchr(text, '_') = '-';
+    assert_int_equal(giving_read(f, text), FCGI_ERR_INVALID);
+    assert_non_null(
+        strstr(fcgi_options_message(f->options), "there is no option '"));
+    text[strlen(option->name)] = '\0';
+    assert_int_equal(
+        fcgi_options_set(f->options, FCGI_ORIGIN_PROGRAM, text, "1"),
+        FCGI_ERR_INVALID);
   }
 }
 
@@ -187,6 +225,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       GIVING_TEST(test_files_files),
       GIVING_TEST(test_files_mistakes_in_files),
+      GIVING_TEST(test_files_small_times),
+      GIVING_TEST(test_files_one_spelling),
       GIVING_TEST(test_files_files_that_are_no_toml),
       GIVING_TEST(test_files_files_that_cannot_be_read),
       GIVING_TEST(test_files_table_of_a_project),

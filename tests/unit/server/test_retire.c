@@ -70,7 +70,8 @@ static void test_wrong_environment_is_refused(void **state) {
     assert_int_equal(fcgi_server_new(&server, &f->config, why, sizeof why),
                      FCGI_ERR_INVALID);
     snprintf(expected, sizeof expected,
-             "FASTCGI_MAX_REQUESTS=%s: must be a whole number from 0",
+             "FASTCGI_MAX_REQUESTS=%s: must be a whole number from 1 up, "
+             "or 0 for never",
              wrong[i]);
     assert_string_equal(why, expected);
   }
