@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* What a limit does not concern, where it is just reached, and what its passing
    leaves. */
-#include "server/connection.h"
+#include "board/status.h"
 #include "server/request.h"
+#include "server/server.h"
 #include "support/serving.h"
 
+#include <arpa/inet.h>
 #include <fastcgi/error.h>
+#include <poll.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { LIMIT_MS = 60, WINDOW = 1000, LONG_MS = 20000 };
@@ -85,11 +89,70 @@ static void test_an_abort_goes_with_its_request(void **state) {
   serving_idle(f, LIMIT_MS);
 }
 
+/* A listening socket of the program's, and a client that waits there. */
+static int listen_for_one(int *client) {
+  struct sockaddr_in at = {.sin_family = AF_INET,
+                           .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  socklen_t len = sizeof at;
+  int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  assert_int_equal(bind(fd, (struct sockaddr *)&at, len), 0);
+  assert_int_equal(listen(fd, 4), 0);
+  assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &len), 0);
+  *client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  assert_int_equal(connect(*client, (struct sockaddr *)&at, len), 0);
+  return fd;
+}
+
+static long long queue_of(serving *f) {
+  records *to = &f->text->sent;
+  fcgi_status *status;
+  records_begin(to, 1, FCGI_ROLE_RESPONDER, FCGI_BEGIN_KEEP);
+  records_param(to, 1, "REQUEST_METHOD", "GET");
+  records_param(to, 1, "SCRIPT_NAME", "/status");
+  records_params_end(to, 1);
+  records_stdin_end(to, 1);
+  serving_send(f);
+  serving_idle(f, 10);
+  assert_int_equal(fcgi__status_of_board(&status, &f->server->observer.board),
+                   0);
+  long long queue = status->listen_queue;
+  fcgi_status_free(status);
+  return queue;
+}
+
+/* Listeners that are not in use are zeroes, which name descriptor 0: whatever
+   the server does to its listeners, from start to end, it does not do to it. */
+static void test_descriptor_0_is_no_listener(void **state) {
+  serving *f = *state;
+  struct stat before, after;
+  fcgi_server_event event = {.size = sizeof event};
+  int client, own = listen_for_one(&client), kept = dup(STDIN_FILENO);
+  struct pollfd waits = {.fd = own, .events = POLLIN};
+  assert_int_equal(dup2(own, STDIN_FILENO), STDIN_FILENO);
+  assert_int_equal(fstat(own, &before), 0);
+  f->config.status_path = "/status";
+  serving_restart(f);
+  assert_int_equal(queue_of(f), 0);
+  fcgi_server_stop(f->server, FCGI_STOP_GRACEFUL);
+  assert_int_equal(fcgi_server_next(f->server, &event, LONG_MS),
+                   FCGI_ERR_CLOSED);
+  serving_restart(f);
+  assert_int_equal(fstat(STDIN_FILENO, &after), 0);
+  assert_int_equal(after.st_ino, before.st_ino);
+  assert_int_equal(poll(&waits, 1, 0), 1);
+  close(client);
+  close(own);
+  if (kept >= 0)
+    dup2(kept, STDIN_FILENO);
+  close(kept >= 0 ? kept : STDIN_FILENO);
+}
+
 static int run(const char *group, void *kind) {
   const struct CMUnitTest tests[] = {
       SERVING_TEST(test_a_handler_at_work_is_not_idle),
       SERVING_TEST(test_half_a_window_is_room_enough),
       SERVING_TEST(test_an_abort_goes_with_its_request),
+      SERVING_TEST(test_descriptor_0_is_no_listener),
   };
   return cmocka_run_group_tests_name(group, tests, NULL, NULL);
 }
