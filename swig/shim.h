@@ -26,7 +26,7 @@ typedef struct shim_error {
 /* Bytes that the receiver frees with shim_bytes_free. */
 typedef struct shim_bytes {
   char *data; /* NULL: there is no value. */
-  size_t len; /* How many. */
+  size_t len; /* Number of bytes. */
 } shim_bytes;
 
 /* The same, meant as text: names and values of parameters. */
@@ -34,8 +34,8 @@ typedef shim_bytes shim_text;
 
 /* Name-value pairs in one allocation, freed with shim_pairs_free. */
 typedef struct shim_pairs {
-  fcgi_param *items; /* NULL: none. */
-  size_t count;      /* How many. */
+  fcgi_param *items; /* The items; NULL: there are none. */
+  size_t count;      /* Number of items. */
 } shim_pairs;
 
 /* What a callback came to. */

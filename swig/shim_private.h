@@ -22,7 +22,7 @@ struct shim_request {
   shim_server *server;        /* Holds one handle of it. */
   fcgi_request *_Atomic core; /* NULL once finished. */
   fcgi_header *headers;       /* Gathered for the answer; texts owned. */
-  size_t header_count;        /* How many. */
+  size_t header_count;        /* Number of headers. */
 };
 
 /* Fill in an error: `text`, or the code's own with NULL. */

@@ -12,7 +12,7 @@ typedef struct tool_answer {
   int in_body;     /* 1: the header lines are over. */
   int status;      /* The HTTP status; 200 where no header says another. */
   char *head;      /* The header lines, until the body begins. */
-  size_t head_len; /* Bytes of them. */
+  size_t head_len; /* Bytes of the head, the empty line included. */
 } tool_answer;
 
 /* The next bytes of STDOUT: prints what is to be printed to stdout. */

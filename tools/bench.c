@@ -19,7 +19,7 @@ typedef struct command {
   bench_plan plan;     /* What it asks for. */
   const char *profile; /* --params */
   const char **given;  /* Values of -p, as typed. Owned. */
-  size_t given_len;    /* How many. */
+  size_t given_len;    /* Number of parameters that were given. */
 } command;
 
 static const struct option options[] = {

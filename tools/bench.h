@@ -37,34 +37,35 @@ typedef enum bench_error {
 
 /* The bytes of one request, ready to be sent. */
 typedef struct bench_bytes {
-  uint8_t *at; /* Owned. */
-  size_t len;  /* Bytes. */
+  uint8_t *at; /* The bytes, owned. */
+  size_t len;  /* Number of bytes. */
 } bench_bytes;
 
 /* What the command line asks for. */
 typedef struct bench_plan {
   const char *address;          /* As typed. */
-  struct sockaddr_storage peer; /* What it means. */
-  socklen_t peer_len;           /* Bytes of it. */
+  struct sockaddr_storage peer; /* The same as the kernel takes it. */
+  socklen_t peer_len;           /* Bytes of `peer` in use. */
   const char *uri;              /* --uri */
   tool_params params;           /* --params, --uri and -p together. */
-  unsigned connections;         /* --connections */
+  unsigned connections;         /* --connections: number of connections. */
   unsigned in_flight;           /* --in-flight, for each of them. */
   unsigned idle;                /* --idle: further ones that rest. */
-  unsigned threads;             /* --threads */
+  unsigned threads;             /* --threads: number of threads. */
   unsigned variants;            /* Clients that the requests come from. */
   uint64_t requests;            /* --requests; 0: as many as time lets. */
   double seconds;               /* --duration; 0: until all are answered. */
   double rate;                  /* --rate, requests/s; 0: closed loop. */
   double timeout;               /* --timeout, seconds for one answer. */
-  size_t body_len;              /* --body */
-  int keep;                     /* --keep, --no-keep */
+  size_t body_len;              /* --body: bytes of the body of each request. */
+  int keep;                     /* 1, as with --keep; 0: a connection for
+                                   each request. */
   int echo;                     /* --expect-echo */
   int any_answer;               /* --any-answer: answers may differ. */
   int allow_unclosed;           /* --allow-unclosed */
   int json;                     /* --json */
   int histogram;                /* --histogram */
-  uint8_t *body;                /* body_len bytes. */
+  uint8_t *body;                /* The body, `body_len` bytes, owned. */
   bench_bytes *bytes;           /* [variant * in_flight + id - 1] */
 } bench_plan;
 
@@ -90,7 +91,7 @@ typedef struct bench_shared {
 /* One request of a connection; its id is its place plus 1. */
 typedef struct bench_slot {
   uint64_t start_ns;              /* When it was to start. */
-  uint64_t sent_ns;               /* When it did. */
+  uint64_t sent_ns;               /* When it was sent, in ns. */
   const bench_bytes *bytes;       /* What is sent. */
   const bench_reference *compare; /* What STDOUT equals so far; or NULL. */
   char *gathered;                 /* STDOUT where there is none. Owned. */
@@ -106,13 +107,14 @@ struct bench_worker;
 
 /* One connection and the record that it is in the middle of. */
 typedef struct bench_connection {
-  struct bench_worker *worker;  /* Whose. */
-  bench_slot *slots;            /* plan->in_flight. Owned. */
+  struct bench_worker *worker;  /* The worker that has the connection, lent. */
+  bench_slot *slots;            /* Requests in flight, `in_flight` of the
+                                   plan; owned. */
   uint16_t *queue;              /* Ring of slots that are to be sent. Owned. */
   unsigned queue_at, queue_len; /* Its first, and how many. */
   size_t sent;                  /* Bytes of the first that are sent. */
   uint64_t answers;             /* Since it was opened. */
-  int fd;                       /* -1: closed. */
+  int fd;                       /* Descriptor of the socket; -1: closed. */
   uint8_t connecting;           /* 1: connect(2) is under way. */
   uint8_t waiting;              /* 1: the backlog is full, try again. */
   uint8_t watched;              /* 1: epoll knows it; 2: EPOLLOUT too. */
@@ -121,7 +123,7 @@ typedef struct bench_connection {
   uint8_t header[8];            /* A header of which some is to come. */
   uint8_t end[8];               /* Content of END_REQUEST. */
   uint8_t type;                 /* Of the record at hand. */
-  uint16_t id;                  /* Of it. */
+  uint16_t id;                  /* Request id of that record. */
   size_t content, padding;      /* Bytes of it still to come. */
 } bench_connection;
 
@@ -132,11 +134,11 @@ typedef struct bench_place {
 
 /* What a worker has counted. */
 typedef struct bench_counts {
-  uint64_t started, finished, right; /* Requests. */
-  uint64_t errors[BENCH_ERRORS];     /* By kind. */
-  uint64_t sent, received;           /* Bytes. */
+  uint64_t started, finished, right; /* Number of requests of each sort. */
+  uint64_t errors[BENCH_ERRORS];     /* Number of failures of each kind. */
+  uint64_t sent, received;           /* Number of bytes each way. */
   uint64_t opened, resent;           /* Connections; requests sent twice. */
-  uint64_t stderr_bytes;             /* On STDERR. */
+  uint64_t stderr_bytes;             /* Number of bytes that came on STDERR. */
   uint64_t last_ns;                  /* When the last right one finished. */
   int first_status;                  /* HTTP status of the first wrong one. */
   bench_histogram latency;           /* Of the right ones, ns. */
@@ -145,14 +147,14 @@ typedef struct bench_counts {
 typedef struct bench_worker {
   bench_shared *shared;          /* Lent. */
   const bench_plan *plan;        /* Lent. */
-  pthread_t thread;              /* It runs there. */
+  pthread_t thread;              /* The thread that the worker runs on. */
   bench_connection *connections; /* Owned. */
-  unsigned count;                /* How many. */
+  unsigned count;                /* Number of `connections`. */
   bench_place *free;             /* Ring of slots at rest. Owned. */
   size_t places;                 /* All slots: its size. */
   size_t free_at, free_len;      /* The one at rest longest; how many. */
   uint32_t *dirty;               /* Connections with bytes to send. Owned. */
-  size_t dirty_len;              /* How many. */
+  size_t dirty_len;              /* Number of connections in that list. */
   unsigned waiting;              /* Connections with `waiting` set. */
   uint8_t interrupted;           /* 1: the run ends at once. */
   uint64_t wanted;               /* Requests to start; UINT64_MAX: any. */
@@ -162,7 +164,7 @@ typedef struct bench_worker {
   double phase;                  /* Share of 1/rate that it starts later. */
   int epoll, timer;              /* Descriptors; -1: none. */
   uint8_t *buffer;               /* For recv(2). Owned. */
-  bench_counts counts;           /* The result. */
+  bench_counts counts;           /* What the worker has counted. */
 } bench_worker;
 
 /* Resolve plan->address: 0, or an exit status after a complaint. */

@@ -10,8 +10,8 @@
 typedef struct tool_body {
   char *text;       /* The text; NULL when there is none. */
   int has_file;     /* 1: `fd` is sent instead. */
-  int fd;           /* A regular file. */
-  int64_t len;      /* Bytes in all. */
+  int fd;           /* Descriptor of a regular file, owned. */
+  int64_t len;      /* Number of bytes of the body. */
   int64_t modified; /* A file's time of modification, in seconds. */
 } tool_body;
 

@@ -8,7 +8,7 @@
 /* Names are unique. Zero-initialised is empty; tool_params_free it. */
 typedef struct tool_params {
   fcgi_param *at; /* Each with copies of its texts. */
-  size_t count;   /* How many. */
+  size_t count;   /* Number of parameters. */
 } tool_params;
 
 /* Set a parameter to a value, instead of an earlier one. */

@@ -9,7 +9,7 @@
 typedef struct screen {
   int is_terminal;      /* 1: it is drawn on one. */
   int is_keyboard;      /* 1: keys are read from it. */
-  int rows, columns;    /* Its size. */
+  int rows, columns;    /* Size of the terminal, in characters. */
   int used;             /* Lines of this picture so far. */
   struct termios saved; /* How the keyboard was. */
   sigset_t mask;        /* Signals that were blocked before. */

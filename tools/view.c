@@ -14,8 +14,8 @@
 
 /* What the application has answered so far. */
 typedef struct answer {
-  char *data; /* Its STDOUT. */
-  size_t len; /* Bytes of it. */
+  char *data; /* What came on STDOUT, owned. */
+  size_t len; /* Number of bytes at `data`. */
 } answer;
 
 static int is_pid(const char *text) {

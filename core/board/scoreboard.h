@@ -35,9 +35,11 @@ typedef struct fcgi__board_entry {
 
 /* What is counted; also kept for all workers that were. */
 typedef struct fcgi__board_counts {
-  _Atomic uint64_t values[FCGI_METRICS];         /* By fcgi_metric. */
-  _Atomic uint64_t latency_sum_us;               /* Of finished requests. */
-  _Atomic uint64_t latency[FCGI__BOARD_BUCKETS]; /* Their histogram. */
+  _Atomic uint64_t values[FCGI_METRICS]; /* By fcgi_metric. */
+  _Atomic uint64_t latency_sum_us;       /* Sum of the latencies of finished
+                                            requests, in us. */
+  _Atomic uint64_t latency[FCGI__BOARD_BUCKETS]; /* Histogram of their
+                                                    latencies. */
 } fcgi__board_counts;
 
 typedef struct fcgi__board_slot {
@@ -64,7 +66,8 @@ typedef struct fcgi__board_head {
   _Atomic int64_t started_ms;         /* When it began, in ms since 1970. */
   _Atomic uint64_t started_us;        /* The same moment, monotonic. */
   _Atomic uint32_t generation;        /* The one that serves. */
-  _Atomic uint32_t unused;            /* Fills the word. */
+  _Atomic uint32_t unused;            /* Fills the word, so that the layout
+                                         has no hole. */
   _Atomic int64_t listen_queue;       /* Connections not accepted, -1: not
                                          known. */
   _Atomic int64_t listen_queue_max;   /* Most that were seen waiting. */
@@ -76,7 +79,7 @@ typedef struct fcgi__board_head {
 
 typedef struct fcgi__board {
   fcgi__board_head *head; /* NULL: there is none. */
-  size_t size;            /* Bytes mapped. */
+  size_t size;            /* Bytes that are mapped. */
   int fd;                 /* Of the memory, to pass on; or -1. */
 } fcgi__board;
 

@@ -24,7 +24,8 @@ typedef struct fcgi__cgi_owner {
 typedef struct fcgi__cgi {
   fcgi__cgi_owner owner; /* Who answers the request. */
   fcgi_peer *peer;       /* The web server's side of it. */
-  pthread_t thread;      /* The bridge. */
+  pthread_t thread;      /* The thread that copies between the
+                            streams. */
   int socket;            /* Its end of the connection; -1 once shut. */
   int in;                /* What was descriptor 0; -1 once read. */
   int out;               /* What was descriptor 1. */
@@ -33,7 +34,7 @@ typedef struct fcgi__cgi {
   atomic_int hurry;      /* 1: the server is being freed. */
   uint64_t body;         /* Bytes of STDIN still to be read. */
   const uint8_t *data;   /* Lent by the peer: what waits to be written. */
-  size_t len;            /* How much. */
+  size_t len;            /* Number of bytes. */
   int target;            /* Where to: `out` or `err`. */
   int done;              /* 1: the answer is complete, or none comes. */
   uint8_t room[FCGI__CGI_INPUT]; /* What the peer is fed from. */

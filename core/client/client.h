@@ -11,11 +11,11 @@ enum { FCGI__CLIENT_INPUT = 65536, FCGI__CLIENT_MESSAGE = 512 };
 
 /* Where the rest of a stream comes from. */
 typedef struct fcgi__source {
-  uint16_t id;         /* The request. */
+  uint16_t id;         /* Id of the request. */
   fcgi_stream stream;  /* STDIN or DATA. */
   int fd;              /* What is read, or -1 for memory. */
   const uint8_t *data; /* The rest of the memory. */
-  size_t left;         /* Bytes of that. */
+  size_t left;         /* Bytes of it that are not yet queued. */
 } fcgi__source;
 
 struct fcgi_client {

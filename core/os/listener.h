@@ -31,7 +31,8 @@ typedef struct fcgi__listen_options {
   unsigned mode;            /* Mode of a unix socket. */
   int has_owner;            /* 1: `user` and `group` are its owners. */
   uid_t user;               /* (uid_t)-1: as it is made. */
-  gid_t group;              /* (gid_t)-1: likewise. */
+  gid_t group;              /* Group of the socket file; (gid_t)-1:
+                               unchanged. */
   int loopback_only;        /* 1: refuse what other machines can reach. */
   const fcgi__allow *allow; /* Who may reach a TCP socket that is made, in the
                                kernel; NULL: that is not asked there. */

@@ -47,7 +47,7 @@ enum { FCGI__RUNNING = 0, FCGI__STOPPING = 1, FCGI__ABORTING = 2 };
    line of the cache of its own. */
 typedef struct fcgi__kept_request {
   _Atomic(fcgi_request *) request; /* Its memory, or NULL. */
-  char apart[64 - sizeof(void *)]; /* Nothing. */
+  char apart[64 - sizeof(void *)]; /* Fills the line of the cache. */
 } fcgi__kept_request;
 
 struct fcgi_server {
@@ -58,7 +58,7 @@ struct fcgi_server {
   unsigned char inherited;            /* 1: the inherited listener is served. */
   fcgi_session_config session_config; /* Of the sessions that are made. */
   fcgi_role_spec *roles;              /* From fcgi_server_set_roles, or NULL. */
-  fcgi__guard guard;                  /* Who may connect. */
+  fcgi__guard guard;                  /* Peers that may connect. */
   fcgi__handover handover;            /* From and to other processes. */
   fcgi__notify notify;                /* When our starter hears next. */
   atomic_int ready;                   /* 1: our starter was told READY=1. */
@@ -66,13 +66,13 @@ struct fcgi_server {
                                          first wait. */
   fcgi__service service;              /* After how many requests we go. */
   fcgi__gather gather;                /* Answers that leave together. */
-  fcgi__orphan orphan;                /* Who started us. */
+  fcgi__orphan orphan;                /* The process that started us. */
   fcgi__lifeline lifeline;            /* Where our starter asks us to stop. */
   fcgi__parting parting;              /* Connections that end. */
   atomic_int waits;                   /* 1: who takes events waits for them. */
-  fcgi__poller *poller;               /* Who is ready. */
-  fcgi__listener listeners[FCGI__LISTENERS]; /* Where we listen. */
-  size_t listener_count;                     /* Listeners in use. */
+  fcgi__poller *poller;               /* Tells which sockets are ready. */
+  fcgi__listener listeners[FCGI__LISTENERS]; /* Sockets that listen. */
+  size_t listener_count;                     /* Number of `listeners`. */
   fcgi__cgi *cgi;                            /* The bridge of a CGI start. */
   atomic_int offered;   /* A connection to be served, of a CGI start; or -1. */
   pthread_mutex_t lock; /* Guards the ready list and free connections. */

@@ -135,8 +135,8 @@ enum {
 
 /* Where a text is: an offset, because memory may move. */
 typedef struct fcgi__place {
-  uint32_t at;  /* Offset of its first byte. */
-  uint32_t len; /* Bytes; a NUL follows. */
+  uint32_t at;  /* Offset of the first byte. */
+  uint32_t len; /* Number of bytes; a NUL follows that is not counted. */
 } fcgi__place;
 
 /* In `at`, for a text that is not among a request's bytes: the known name of
@@ -146,7 +146,7 @@ static const uint32_t fcgi__known = (uint32_t)1 << 31;
 /* As long as a line of the cache. */
 typedef struct fcgi__name {
   fcgi__place place;          /* What an entry says of its name. */
-  char text[FCGI__NAME_ROOM]; /* The name. */
+  char text[FCGI__NAME_ROOM]; /* The name, ended by a NUL. */
 } fcgi__name;
 
 /* By number; that of FCGI__NAME_NONE is like no text. */

@@ -18,17 +18,19 @@ typedef enum fcgi__item_kind {
 } fcgi__item_kind;
 
 typedef struct fcgi__item {
-  struct fcgi__item *next;      /* In the queue or on the wire. */
-  struct fcgi__exchange *owner; /* NULL for management answers. */
+  struct fcgi__item *next;      /* The next item in the queue or on the wire. */
+  struct fcgi__exchange *owner; /* The exchange it belongs to; NULL: a
+                                   management answer. */
   uint8_t *bytes;               /* BYTES: the storage, `cap` long. */
-  const uint8_t *data;          /* LENT: the content. */
-  size_t cap;                   /* BYTES: room in all. */
+  const uint8_t *data;          /* LENT: the content, which the caller owns. */
+  size_t cap;                   /* BYTES: bytes allocated at `bytes`. */
   size_t len;                   /* BYTES: framed bytes; else content bytes. */
-  size_t sent;                  /* Of the whole item, header included. */
+  size_t sent;                  /* Bytes of the item that are sent, header
+                                   included. */
   uint64_t offset;              /* FILE: where the content starts. Kept: its
                                    bytes of content. */
-  int fd;                       /* FILE: the descriptor. */
-  uint8_t kind;                 /* A fcgi__item_kind. */
+  int fd;                       /* FILE: descriptor of the file. */
+  uint8_t kind;                 /* What it is, a fcgi__item_kind. */
   uint8_t pad;                  /* LENT, FILE: padding after the content.
                                    Kept: where in `bytes` that starts. */
   uint8_t fixed;                /* 1: part of its exchange, never freed. */
@@ -38,10 +40,10 @@ typedef struct fcgi__item {
 } fcgi__item;
 
 typedef struct fcgi__output {
-  fcgi__item *first; /* Next to go. */
-  fcgi__item *last;  /* Records are appended here. */
-  size_t open_at;    /* Where in `last` the open record's header is. */
-  uint8_t open_type; /* Its record type; 0 when none is open. */
+  fcgi__item *first; /* The item that is sent next. */
+  fcgi__item *last;  /* The item that records are appended to. */
+  size_t open_at;    /* Offset in `last` of the header of the open record. */
+  uint8_t open_type; /* Type of the open record; 0: none is open. */
 } fcgi__output;
 
 enum { FCGI__FINAL_ROOM = 48 }; /* Kept in the fixed item for end records. */

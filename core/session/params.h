@@ -13,7 +13,7 @@
 /* One parameter. */
 typedef struct fcgi__entry {
   fcgi__place name;  /* In `bytes`, or that of a known name. */
-  fcgi__place value; /* In `bytes`. */
+  fcgi__place value; /* Where its value is in `bytes`. */
 } fcgi__entry;
 
 struct fcgi_params {
@@ -34,7 +34,7 @@ struct fcgi_params {
 enum { FCGI__MAPPED = 255 }; /* Entries that `last` can tell. */
 
 typedef struct fcgi__params_limits {
-  size_t bytes;        /* Names plus values. */
+  size_t bytes;        /* Most bytes of names and values together. */
   uint32_t pairs;      /* Most parameters of a request. */
   int keep_http_proxy; /* 0 drops HTTP_PROXY (CVE-2016-5385). */
 } fcgi__params_limits;

@@ -9,11 +9,11 @@
 
 /* What has happened to a request, one bit each. */
 typedef enum fcgi__call_bit {
-  FCGI__CALL_OPEN = 1,         /* Begun and not yet ended. */
+  FCGI__CALL_OPEN = 1,         /* It has begun and not yet ended. */
   FCGI__CALL_KEEP = 2,         /* FCGI_BEGIN_KEEP was set. */
-  FCGI__CALL_PARAMS_END = 4,   /* We ended PARAMS. */
-  FCGI__CALL_STDIN_END = 8,    /* We ended STDIN. */
-  FCGI__CALL_DATA_END = 16,    /* We ended DATA. */
+  FCGI__CALL_PARAMS_END = 4,   /* The peer has ended PARAMS. */
+  FCGI__CALL_STDIN_END = 8,    /* The peer has ended STDIN. */
+  FCGI__CALL_DATA_END = 16,    /* The peer has ended DATA. */
   FCGI__CALL_STDOUT_OPEN = 32, /* STDOUT has bytes and no end. */
   FCGI__CALL_STDOUT_END = 64,  /* The application ended STDOUT. */
   FCGI__CALL_STDERR_OPEN = 128,
@@ -21,42 +21,52 @@ typedef enum fcgi__call_bit {
 } fcgi__call_bit;
 
 typedef struct fcgi__call {
-  void *user_data; /* The peer owner's. */
+  void *user_data; /* Pointer of the peer's owner, never dereferenced. */
   uint16_t bits;   /* An or of fcgi__call_bit; 0 when the id is free. */
 } fcgi__call;
 
 struct fcgi_peer {
-  fcgi_allocator allocator;         /* As configured. */
-  fcgi__params_limits limits;       /* Of GET_VALUES_RESULT. */
-  uint32_t max_multiplexed;         /* Open at once. */
-  size_t output_bytes;              /* Queued at once. */
-  int error;                        /* Sticky; 0 while all is well. */
-  const char *reason;               /* Why, for a person. */
-  const uint8_t *in;                /* Fed bytes not yet used. */
-  size_t in_len;                    /* Bytes at `in`. */
+  fcgi_allocator allocator;         /* Where memory comes from. */
+  fcgi__params_limits limits;       /* Limits of the pairs of
+                                       GET_VALUES_RESULT. */
+  uint32_t max_multiplexed;         /* Most requests open at once. */
+  size_t output_bytes;              /* Most bytes that are queued and unsent. */
+  int error;                        /* The first error, which stays; 0: none. */
+  const char *reason;               /* Why it failed, static text for a
+                                       person. */
+  const uint8_t *in;                /* Fed bytes that are not yet used, lent. */
+  size_t in_len;                    /* Number of bytes at `in`. */
   fcgi_record record;               /* The record being read. */
-  uint8_t head[FCGI_RECORD_HEADER]; /* Its header while incomplete. */
-  uint8_t head_len;                 /* Bytes of that. */
+  uint8_t head[FCGI_RECORD_HEADER]; /* Header of the next record while
+                                       incomplete. */
+  uint8_t head_len;                 /* Bytes of `head` that have come. */
   uint8_t in_record;                /* 1: `record` is valid. */
-  uint8_t padding_left;             /* Of the record. */
-  uint8_t body_len;                 /* Bytes of `body` seen. */
-  uint8_t body[8];                  /* END_REQUEST's or UNKNOWN_TYPE's. */
-  uint16_t content_left;            /* Of the record. */
+  uint8_t padding_left;             /* Bytes of padding of `record` that are
+                                       to come. */
+  uint8_t body_len;                 /* Bytes of `body` that have come. */
+  uint8_t body[8];                  /* Content of END_REQUEST or
+                                       UNKNOWN_TYPE. */
+  uint16_t content_left;            /* Bytes of content of `record` that are
+                                       to come. */
   uint8_t gone;                     /* 1: the connection is closed. */
   uint8_t closing;                  /* 1: a request without KEEP has ended. */
-  uint8_t raw;                      /* 1: bytes were sent that we know not. */
-  uint32_t asked;                   /* GET_VALUES unanswered. */
-  fcgi_params values;               /* GET_VALUES_RESULT's body. */
-  fcgi__call *calls;                /* By id. */
-  uint32_t call_count;              /* How many of them. */
-  uint32_t open;                    /* How many are open. */
+  uint8_t raw;                      /* 1: fcgi_peer_raw has sent bytes that
+                                       the peer does not know. */
+  uint32_t asked;                   /* Number of unanswered GET_VALUES. */
+  fcgi_params values;               /* Pairs of GET_VALUES_RESULT. */
+  fcgi__call *calls;                /* The requests by id, owned. */
+  uint32_t call_count;              /* Number of `calls`. */
+  uint32_t open;                    /* Number of open requests. */
   uint32_t close_at;     /* Gone: the next id to look at for CLOSE. */
-  fcgi__buffer out;      /* Output, sent bytes first. */
-  size_t sent;           /* How many of those. */
-  size_t open_at;        /* Where the open record's header is. */
-  uint8_t open_type;     /* Its type; 0 when none is open. */
-  uint16_t open_id;      /* Its request. */
-  fcgi_peer_event event; /* The one last given out. */
+  fcgi__buffer out;      /* Queued output, which begins with
+                            `sent` sent bytes. */
+  size_t sent;           /* Bytes of `out` that are sent. */
+  size_t open_at;        /* Offset in `out` of the header of the
+                            open record. */
+  uint8_t open_type;     /* Type of the open record; 0: none is
+                            open. */
+  uint16_t open_id;      /* Request id of the open record. */
+  fcgi_peer_event event; /* The event that was last given out. */
 };
 
 /* The call of an open request, or NULL. */

@@ -13,11 +13,11 @@ struct fcgi__record_ops;
 typedef struct fcgi__refusals {
   uint8_t **pages;    /* A byte for each id; NULL where nothing is refused. */
   uint32_t count;     /* Ids that are refused and not yet ended. */
-  uint32_t in_params; /* Those whose PARAMS go on. */
+  uint32_t in_params; /* Number of those whose PARAMS are unfinished. */
   uint32_t serial;    /* Numbers the one that `oldest` is, as BEGIN_REQUESTs
                          are numbered; 0 without any. */
-  uint16_t oldest;    /* An id of `in_params`. */
-  size_t unread;      /* Memory of answers that have not left. */
+  uint16_t oldest;    /* Id of the oldest of those. */
+  size_t unread;      /* Bytes of their answers that are not yet sent. */
 } fcgi__refusals;
 
 /* What to do with the records of `type` for an id that is refused. */

@@ -14,70 +14,93 @@ enum { FCGI__VALUE_NAME = 16 }; /* Longer than any name GET_VALUES knows. */
 
 /* GET_VALUES while its content comes in (FastCGI 1.0, 4.1). */
 typedef struct fcgi__values {
-  fcgi_pairs pairs;            /* The decoder. */
+  fcgi_pairs pairs;            /* Decoder of the pairs, between two records. */
   char name[FCGI__VALUE_NAME]; /* The current name, cut when longer. */
-  uint8_t name_len;            /* Bytes of it seen. */
-  uint8_t wanted;              /* One bit for each known name asked for. */
+  uint8_t name_len;            /* Bytes of `name` that have come. */
+  uint8_t wanted;              /* A bit for each known name that was asked
+                                  for. */
 } fcgi__values;
 
 /* What to do with the records of one type. */
 typedef struct fcgi__record_ops {
-  int (*begin)(fcgi_session *session);   /* The header is in. */
+  int (*begin)(fcgi_session *session);   /* Called when the header is
+                                            complete. */
   void (*content)(fcgi_session *session, /* Some content is in. */
                   const uint8_t *data, size_t len);
-  void (*finish)(fcgi_session *session); /* Content and padding are in. */
+  void (*finish)(fcgi_session *session); /* Called after content and padding. */
 } fcgi__record_ops;
 
 struct fcgi_session {
-  fcgi_allocator allocator;         /* As configured. */
-  fcgi__params_limits limits;       /* Of each request's PARAMS. */
-  uint32_t max_multiplexed;         /* Open at once. */
-  size_t memory;                    /* What requests may hold in all. */
-  size_t held;                      /* What they hold. */
-  fcgi__refusals refusals;          /* Those that are none of `table`. */
-  const fcgi_role_spec *roles;      /* As configured; NULL: the standard's. */
-  size_t role_count;                /* Number of those roles. */
-  uint32_t report_conns;            /* For GET_VALUES. */
-  uint32_t report_mpxs;             /* For GET_VALUES: 0 or 1. */
-  uint32_t report_reqs;             /* For GET_VALUES. */
-  int error;                        /* Sticky; 0 while all is well. */
-  const uint8_t *in;                /* Fed bytes not yet used. */
-  size_t in_len;                    /* Bytes at `in`. */
+  fcgi_allocator allocator;         /* Where memory comes from. */
+  fcgi__params_limits limits;       /* Limits of the parameters of one
+                                       request. */
+  uint32_t max_multiplexed;         /* Most requests open at once. */
+  size_t memory;                    /* Most bytes that open requests may
+                                       hold. */
+  size_t held;                      /* Bytes that they hold. */
+  fcgi__refusals refusals;          /* Requests that are refused and not in
+                                       `table`. */
+  const fcgi_role_spec *roles;      /* Roles that are served, lent; NULL:
+                                       FCGI_ROLE_SPECS. */
+  size_t role_count;                /* Number of `roles`. */
+  uint32_t report_conns;            /* FCGI_MAX_CONNS that GET_VALUES
+                                       reports. */
+  uint32_t report_mpxs;             /* FCGI_MPXS_CONNS that it reports, 0 or
+                                       1. */
+  uint32_t report_reqs;             /* FCGI_MAX_REQS that it reports. */
+  int error;                        /* The first error, which stays; 0: none. */
+  const uint8_t *in;                /* Fed bytes that are not yet used, lent. */
+  size_t in_len;                    /* Number of bytes at `in`. */
   fcgi_record record;               /* The record being read. */
-  const fcgi__record_ops *ops;      /* What to do with it. */
-  uint8_t head[FCGI_RECORD_HEADER]; /* Its header while incomplete. */
-  uint8_t head_len;                 /* Bytes of that. */
+  const fcgi__record_ops *ops;      /* Functions for the type of `record`. */
+  uint8_t head[FCGI_RECORD_HEADER]; /* Header of the next record while
+                                       incomplete. */
+  uint8_t head_len;                 /* Bytes of `head` that have come. */
   uint8_t in_record;                /* 1: `record` is valid. */
   uint8_t greeted;                  /* 1: the first header was good. */
   uint8_t gone;                     /* 1: the connection is lost. */
   uint8_t closing;                  /* 1: close when nothing is open. */
   uint8_t unread;                   /* 1: some input came, or comes, in vain. */
-  uint8_t full;                     /* 1: new requests are refused. */
-  uint8_t padding_left;             /* Of the record. */
-  uint8_t begin_len;                /* Bytes of `begin` seen. */
-  uint8_t begin[8];                 /* BEGIN_REQUEST's body. */
-  uint16_t content_left;            /* Of the record. */
-  fcgi__values values;              /* GET_VALUES's body. */
-  fcgi__spare *spare;               /* Where memory is kept, or NULL. */
-  fcgi__name_order names;           /* Of parameters, as they came. */
-  fcgi__exchange *current;          /* The record's; NULL: ignore it. */
+  uint8_t full;                     /* 1: new requests are refused, as memory
+                                       is exhausted. */
+  uint8_t padding_left;             /* Bytes of padding of `record` that are
+                                       to come. */
+  uint8_t begin_len;                /* Bytes of `begin` that have come. */
+  uint8_t begin[8];                 /* Content of BEGIN_REQUEST. */
+  uint16_t content_left;            /* Bytes of content of `record` that are
+                                       to come. */
+  fcgi__values values;              /* Content of GET_VALUES, decoded so far. */
+  fcgi__spare *spare;               /* Memory for the next request, lent;
+                                       NULL: none is kept. */
+  fcgi__name_order names;           /* Order in which known names have come
+                                       before. */
+  fcgi__exchange *current;          /* The exchange that `record` is for;
+                                       NULL: it is ignored. */
   fcgi__table table;                /* Open exchanges by id. */
-  fcgi__exchange *all;              /* The same as a list. */
-  fcgi__exchange *due_first;        /* Those with an event due. */
-  fcgi__exchange *due_last;         /* The last of them. */
-  fcgi__exchange *turn_first;       /* Those with output, in turn. */
-  fcgi__exchange *turn_last;        /* The last of them. */
-  fcgi__exchange *closed;           /* CLOSE was given out: free it next. */
+  fcgi__exchange *all;              /* First of the list of all open
+                                       exchanges. */
+  fcgi__exchange *due_first;        /* First of the list of exchanges with an
+                                       event due. */
+  fcgi__exchange *due_last;         /* Last of that list. */
+  fcgi__exchange *turn_first;       /* First of the ring of exchanges with
+                                       output. */
+  fcgi__exchange *turn_last;        /* Last of that ring. */
+  fcgi__exchange *closed;           /* Exchange whose CLOSE was given out; it
+                                       is freed next. */
   fcgi__output wire;                /* Items in the order they leave. */
-  size_t wire_bytes;                /* Unsent bytes of those. */
-  size_t manage_bytes;              /* Of management answers among them. */
-  uint32_t in_params;               /* Exchanges whose PARAMS go on. */
-  uint32_t begun;                   /* The serial of the youngest exchange. */
-  uint32_t unfinished;              /* That of the oldest of `in_params`, or
-                                       0. */
-  uint32_t draining;                /* Exchanges that await STDIN's end. */
-  uint64_t drained;                 /* Input bytes nobody wanted. */
-  fcgi_event event;                 /* The one last given out. */
+  size_t wire_bytes;                /* Unsent bytes of `wire`. */
+  size_t manage_bytes;              /* Those of them that answer management
+                                       records. */
+  uint32_t in_params;               /* Number of exchanges whose PARAMS are
+                                       unfinished. */
+  uint32_t begun;                   /* `serial` of the youngest exchange. */
+  uint32_t unfinished;              /* `serial` of the oldest exchange whose
+                                       PARAMS are unfinished; 0: none. */
+  uint32_t draining;                /* Number of ended exchanges that await
+                                       the end of STDIN. */
+  uint64_t drained;                 /* Bytes of STDIN and DATA that came for
+                                       ended requests. */
+  fcgi_event event;                 /* The event that was last given out. */
 };
 
 /* The handlers for the current record's type. */

@@ -9,14 +9,16 @@
 /* Where one is kept, in a line of the cache of its own: it is the slot of the
    sessions whose addresses lead to it, and rarely of two that are busy. */
 typedef struct fcgi__spare {
-  _Atomic(fcgi__exchange *) exchange; /* Its parameters' memory included. */
-  char apart[64 - sizeof(void *)];    /* Nothing. */
+  _Atomic(fcgi__exchange *) exchange; /* An ended exchange with the memory of
+                                         its parameters, or NULL. */
+  char apart[64 - sizeof(void *)];    /* Keeps each slot in a cache line of
+                                         its own. */
 } fcgi__spare;
 
 struct fcgi_spares {
-  fcgi_allocator allocator; /* Of what is kept. */
-  unsigned count;           /* Of the slots. */
-  fcgi__spare slots[];      /* They. */
+  fcgi_allocator allocator; /* Where the kept memory comes from. */
+  unsigned count;           /* Number of `slots`. */
+  fcgi__spare slots[];      /* Slots for kept exchanges. */
 };
 
 /* That of the session; NULL for no spares. */

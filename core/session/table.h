@@ -7,10 +7,11 @@
 #include "session/exchange.h"
 
 typedef struct fcgi__table {
-  fcgi__exchange *one;      /* The only bucket, while there is one. */
-  fcgi__exchange **buckets; /* The buckets when there are more, else NULL. */
+  fcgi__exchange *one;      /* The only bucket, while `buckets` is NULL. */
+  fcgi__exchange **buckets; /* The buckets, owned; NULL while there is one
+                               only. */
   uint32_t mask;            /* Number of buckets less one. */
-  uint32_t count;           /* Exchanges in it. */
+  uint32_t count;           /* Number of exchanges in the table. */
 } fcgi__table;
 
 fcgi__exchange *fcgi__table_get(const fcgi__table *table, uint16_t id);

@@ -4,9 +4,9 @@
 #define FCGI_SUPERVISOR_BACKOFF_H
 
 typedef struct fcgi__backoff {
-  long long until;  /* No start before; 0: at once. */
-  long long latest; /* When the latest young one died. */
-  int delay_ms;     /* What the next early death costs. */
+  long long until;  /* No worker is started before this time; 0: no delay. */
+  long long latest; /* When the latest worker that died young did so. */
+  int delay_ms;     /* Delay after the next early death, in ms. */
 } fcgi__backoff;
 
 enum {

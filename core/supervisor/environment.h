@@ -11,11 +11,14 @@
 enum { FCGI__PLACES = 6, FCGI__PID_DIGITS = 10 };
 
 typedef struct fcgi__environment {
-  char **list;                /* For execve(2). */
-  size_t count;               /* Its variables. */
-  size_t room;                /* How many fit. */
-  char *places[FCGI__PLACES]; /* Where FCGI__PID_DIGITS digits go. */
-  size_t place_count;         /* Those places in use. */
+  char **list;                /* The variables, ended by NULL, as execve(2)
+                                 takes them; owned. */
+  size_t count;               /* Number of variables. */
+  size_t room;                /* Number of variables that `list` has room
+                                 for. */
+  char *places[FCGI__PLACES]; /* Places in the texts that FCGI__PID_DIGITS
+                                 digits are written to. */
+  size_t place_count;         /* Number of `places`. */
 } fcgi__environment;
 
 /* A copy of ours without the variables that tell one process about another. */

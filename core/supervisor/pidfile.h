@@ -7,8 +7,9 @@
 #include <stddef.h>
 
 typedef struct fcgi__pidfile {
-  int fd;           /* Open and locked, or -1. */
-  const char *path; /* Its name. */
+  int fd;           /* Descriptor of the file, which is locked; -1: there is
+                       none. */
+  const char *path; /* Path of the file, lent by the configuration. */
 } fcgi__pidfile;
 
 /* Make and lock the file: 0, or -1 with one line in `why`. */

@@ -7,12 +7,12 @@
 #include <sys/types.h>
 
 typedef struct fcgi__identity {
-  int asked;      /* 1: a user or group was named. */
-  int wanted;     /* 1: and it is somebody else than we are. */
-  uid_t uid;      /* Whom. */
-  gid_t gid;      /* With which group. */
-  char name[64];  /* As the user database has it, or "". */
-  char home[256]; /* The home directory, or "". */
+  int asked;      /* 1: the configuration names a user or a group. */
+  int wanted;     /* 1: it names another one than the process has. */
+  uid_t uid;      /* User id that workers run as. */
+  gid_t gid;      /* Group id that workers run as. */
+  char name[64];  /* Name of the user in the user database, or "". */
+  char home[256]; /* Home directory of the user, or "". */
 } fcgi__identity;
 
 /* The number of a user or group given by name or number, and what else the

@@ -9,12 +9,15 @@
 #include <stdatomic.h>
 
 typedef struct fcgi__signals {
-  pthread_t thread;          /* That waits. */
-  int out;                   /* Where it writes. */
-  int in;                    /* Where they are read; pollable. */
-  atomic_int over;           /* 1: it shall end. */
-  sigset_t before;           /* The caller's mask. */
-  struct sigaction on_child; /* What the caller did on SIGCHLD. */
+  pthread_t thread;          /* The thread that waits for signals. */
+  int out;                   /* The end of a pipe that it writes their
+                                numbers to. */
+  int in;                    /* The other end, which the supervisor polls and
+                                reads. */
+  atomic_int over;           /* 1: the thread is to end. */
+  sigset_t before;           /* Signals that the caller had blocked. */
+  struct sigaction on_child; /* What the caller did on SIGCHLD, put back at
+                                the end. */
 } fcgi__signals;
 
 /* Block the signals that a supervisor acts on and begin to take them: 0, or -1

@@ -20,13 +20,17 @@ enum {
 };
 
 typedef struct fcgi__spawn {
-  const char *path;                     /* What to execute. */
-  const char *const *arguments;         /* Its argv. */
+  const char *path;                     /* Path of the program to execute. */
+  const char *const *arguments;         /* Its argv, ended by NULL. */
   const fcgi__environment *environment; /* Its environment. */
-  const int *passed;                    /* Descriptors it gets from 3 on. */
-  size_t passed_count;                  /* Number of those descriptors. */
-  int standard_input;                   /* What it gets as 0; -1: ours. */
-  int directory;                        /* Where it starts, lifted; -1: here. */
+  const int *passed;                    /* Descriptors that it gets as 3, 4
+                                           and so on. */
+  size_t passed_count;                  /* Number of `passed`. */
+  int standard_input;                   /* Descriptor that it gets as 0; -1:
+                                           that of this process. */
+  int directory;                        /* Descriptor of the directory that
+                                           it starts in, moved out of the way
+                                           of `passed`; -1: the present one. */
   int is_worker; /* 1: a process group of its own, that hears when we die, and
                     that SIGHUP and SIGUSR1 do not end. */
 } fcgi__spawn;

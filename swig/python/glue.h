@@ -27,7 +27,7 @@ typedef struct fcgi_closure {
 /* Bytes lent by an argument. */
 typedef struct fcgi_buffer {
   const void *data; /* The bytes. */
-  size_t len;       /* How many. */
+  size_t len;       /* Number of those bytes. */
   Py_buffer view;   /* Held when view.obj is not NULL. */
   PyObject *text;   /* An encoded copy, or NULL. */
 } fcgi_buffer;

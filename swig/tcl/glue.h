@@ -26,8 +26,8 @@ typedef struct fcgi_closure {
    holds its name any more: Tcl itself never deletes a command. */
 typedef struct fcgi_proxies {
   Tcl_Obj **names;  /* Their names. */
-  size_t count;     /* How many. */
-  size_t room;      /* Allocated. */
+  size_t count;     /* Number of names. */
+  size_t room;      /* Number of names that there is room for. */
   size_t full;      /* How many there are when the next sweep is due. */
   int inside;       /* How many handlers run: `exit` is an error then, */
   pid_t pid;        /* in this process. */

@@ -15,7 +15,7 @@ enum {
 /* Growable bytes. Zero-initialised is empty. */
 typedef struct text {
   char *data; /* The bytes. */
-  size_t len; /* How many. */
+  size_t len; /* Number of bytes. */
 } text;
 
 static const char page_head[] = "Content-type: text/html\r\n\r\n";
@@ -196,7 +196,7 @@ static int authorize(fcgi_request *request, void *data) {
 static const struct {
   const char *name;         /* As cases say it. */
   fcgi_body_mode body;      /* What it needs. */
-  fcgi_callback on_request; /* It. */
+  fcgi_callback on_request; /* Called for each request. */
   fcgi_callback on_abort;   /* What ends a request it holds. */
 } handlers[] = {
     {"echo", FCGI_BODY_COLLECT, echo, NULL},

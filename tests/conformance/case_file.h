@@ -9,7 +9,7 @@
 
 /* What the web server does beside sending bytes. */
 typedef enum case_action {
-  CASE_BYTES = 0,  /* It sends. */
+  CASE_BYTES = 0,  /* The peer sends these bytes. */
   CASE_CLOSE,      /* It closes the connection. */
   CASE_HALF_CLOSE, /* It will send nothing more, but reads. */
   CASE_SILENCE,    /* It is silent longer than a body's draining waits. */
@@ -30,7 +30,7 @@ typedef struct case_file {
   int open;                    /* 1: the connection stays usable. */
   int closed;                  /* 1: the application closes it. */
   case_step steps[CASE_STEPS]; /* What the web server does. */
-  size_t step_count;           /* How many. */
+  size_t step_count;           /* Number of steps. */
   records events;              /* The trace expected, as a dialogue's text. */
   records answer;              /* The records expected, likewise. */
 } case_file;

@@ -19,7 +19,7 @@ enum {
 /* What an environment means, by rules of its own. */
 typedef struct meaning {
   const char *kept[MOST_ENTRIES]; /* The variables that a handler sees. */
-  size_t count;                   /* How many. */
+  size_t count;                   /* Number of entries in use. */
   size_t bytes;                   /* Of all variables, without "=". */
   int too_large;                  /* 1: beyond the limits. */
   int bad_length;                 /* 1: CONTENT_LENGTH is none. */

@@ -21,7 +21,7 @@ enum { MOST_WORDS = 256, MOST_PARTS = 16, PATH_LEN = 32, NAME_LEN = 64 };
 typedef struct reading {
   fcgi_options *options; /* What it is read into. */
   int files[MOST_PARTS]; /* Descriptors of the files, open to the end. */
-  size_t file_count;     /* How many there are. */
+  size_t file_count;     /* Number of files. */
   int read_environment;  /* 1: the environment was read. */
   int error;             /* What the last part came to. */
 } reading;

@@ -14,7 +14,7 @@ typedef struct run {
   fcgi_peer *peer;                   /* The web server. */
   fcgi_session *session;             /* The application. */
   counting peer_memory;              /* What they allocate. */
-  counting session_memory;           /* Likewise. */
+  counting session_memory;           /* Memory of the session, counted. */
   script todo;                       /* What is left of the script. */
   unsigned options;                  /* The first byte. */
   int starved;                       /* 1: an allocation fails. */

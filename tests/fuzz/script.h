@@ -9,7 +9,7 @@
 
 typedef struct script {
   const uint8_t *at; /* The next byte. */
-  size_t left;       /* How many there are. */
+  size_t left;       /* Bytes of the input that are not yet used. */
 } script;
 
 enum { SCRIPT_LONGEST = 127 * 600 }; /* The most script_size gives. */

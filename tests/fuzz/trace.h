@@ -35,7 +35,7 @@ void sequence_add(sequence *s, const fcgi_peer_event *event);
 /* Growable bytes. Zero-initialised is empty; output_free it. */
 typedef struct output {
   uint8_t *data; /* The bytes. */
-  size_t len;    /* How many. */
+  size_t len;    /* Number of bytes of the trace. */
   size_t cap;    /* How many there is room for. */
 } output;
 

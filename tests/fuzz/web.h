@@ -11,7 +11,7 @@
 
 typedef struct web {
   int joined;        /* 1: `fd` is open. */
-  int fd;            /* Its end. */
+  int fd;            /* Descriptor of this end of the connection. */
   uint8_t header[8]; /* Of the record that comes. */
   size_t have;       /* Bytes of it. */
   size_t rest;       /* Bytes of content and padding to come. */

@@ -36,18 +36,18 @@ typedef struct client {
   long long latest;     /* When the latest of them came. */
   long long silence;    /* The longest time without one. */
   char out[ROOM];       /* The request. */
-  size_t out_len;       /* Its bytes. */
+  size_t out_len;       /* Number of bytes to send. */
   size_t out_done;      /* Of which are sent. */
   size_t body_at;       /* Where its body begins. */
   char in[ROOM];        /* What has come of the answer. */
-  size_t in_len;        /* Its bytes. */
+  size_t in_len;        /* Number of bytes received. */
 } client;
 
 typedef struct load {
   int port, epoll;           /* Where to, and who is ready. */
   const char *paths[2];      /* Of GET and POST. */
   client *clients;           /* All. */
-  int count;                 /* How many. */
+  int count;                 /* Number of connections. */
   int stopping;              /* 1: ask nothing more. */
   unsigned long asked;       /* Requests so far. */
   unsigned long answered[2]; /* Right answers to GET and POST. */

@@ -15,7 +15,7 @@ typedef enum case_section {
 /* Lines without their indentation, comments left out. */
 typedef struct case_lines {
   const char **at; /* They are lent by the case. */
-  size_t count;    /* How many. */
+  size_t count;    /* Number of lines. */
 } case_lines;
 
 /* Fields that the case does not have are "". */

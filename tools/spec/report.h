@@ -17,7 +17,7 @@ typedef struct report {
   int strict;                /* 1: failures of every kind count. */
   const spec_target *target; /* The application. */
   const spec_case *cases;    /* All that were selected. */
-  size_t count;              /* How many. */
+  size_t count;              /* Number of cases. */
 } report;
 
 /* A case has been played. */

@@ -18,19 +18,19 @@ typedef enum step_kind {
 } step_kind;
 
 typedef struct script_step {
-  step_kind kind; /* What happens. */
-  bytes data;     /* With what. */
+  step_kind kind; /* What the step does. */
+  bytes data;     /* STEP_SEND: the bytes, owned. */
 } script_step;
 
 /* Zero-initialise it; script_free it. */
 typedef struct script {
   script_step *at;    /* The steps. */
-  size_t count;       /* How many. */
+  size_t count;       /* Number of steps. */
   int multiplexes;    /* 1: two requests are open at once. */
   int awaits_output;  /* 1: it awaits output before a request has ended. */
   int gone;           /* 1: it ends with the web server closing. */
   fcgi_param *params; /* What goes in front; its texts are the caller's. */
-  size_t param_count; /* How many. */
+  size_t param_count; /* Number of parameters. */
   long *lengths;      /* Private: the body of each id; NULL: not told. */
   uint8_t *ids;       /* Private: a set of ID_ flags for each id. */
   size_t open;        /* Private: requests begun and not awaited. */

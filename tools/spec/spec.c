@@ -20,7 +20,7 @@ typedef struct command {
   report report;       /* How to report. */
   spec_case *cases;    /* Those selected. */
   const char **only;   /* Values of --only. */
-  size_t only_count;   /* How many. */
+  size_t only_count;   /* Number of values of --only. */
   const char *explain; /* --explain */
   int list;            /* --list */
 } command;

@@ -13,12 +13,12 @@
 
 /* The application, as the command line and its first answer describe it. */
 typedef struct spec_target {
-  const char *address; /* Where it is. */
+  const char *address; /* Address of the application, as typed. */
   const char *uri;     /* --uri; NULL for "/". */
   const char *script;  /* --script; NULL for none. */
   const char *method;  /* --method; NULL: GET, POST for cases with a body. */
   const char **params; /* Values of -p, as typed. */
-  size_t param_count;  /* How many. */
+  size_t param_count;  /* Number of parameters. */
   const char *limits;  /* --limits: what it is configured with; "" if not. */
   int timeout_ms;      /* --timeout: the longest that an answer may take. */
   int echo;            /* --echo: 1 when it keeps the echo contract. */

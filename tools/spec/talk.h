@@ -9,13 +9,13 @@
 
 /* All that is said about one request, from its first record to END_REQUEST. */
 typedef struct exchange {
-  uint16_t id;         /* The request. */
-  bytes out;           /* STDOUT. */
-  bytes err;           /* STDERR. */
+  uint16_t id;         /* Id of the request. */
+  bytes out;           /* What came on STDOUT, owned. */
+  bytes err;           /* What came on STDERR, owned. */
   int out_closed;      /* 1: the empty STDOUT came. */
   int err_closed;      /* 1: the empty STDERR came. */
   int ended;           /* 1: END_REQUEST came. */
-  uint32_t app_status; /* What it returned. */
+  uint32_t app_status; /* appStatus of END_REQUEST. */
   uint8_t status;      /* A fcgi_protocol_status. */
   int http;            /* Wanted: the HTTP status; 0: `out` as it is. */
   int aborted;         /* Wanted: 1 when the case aborts it. */
@@ -24,9 +24,9 @@ typedef struct exchange {
 /* Zero-initialise it; talk_free it. */
 typedef struct talk {
   exchange *at;        /* Exchanges in the order they began. */
-  size_t count;        /* How many. */
+  size_t count;        /* Number of entries in use. */
   bytes *values;       /* GET_VALUES_RESULTs, as lines NAME=VALUE. */
-  size_t values_count; /* How many. */
+  size_t values_count; /* Number of values. */
   bytes unknown;       /* UNKNOWN_TYPEs: the types. */
   bytes problem;       /* The first rule of FastCGI that was broken. */
 } talk;

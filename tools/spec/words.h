@@ -11,9 +11,9 @@ enum { WORDS_MOST = 64 };
 /* Zero-initialised is empty; words_free it. */
 typedef struct words {
   bytes text;                /* All words, a NUL after each. */
-  size_t start[WORDS_MOST];  /* Where each begins. */
+  size_t start[WORDS_MOST];  /* Offset of the first byte of each word. */
   size_t length[WORDS_MOST]; /* How long each is, its NUL not counted. */
-  size_t count;              /* How many. */
+  size_t count;              /* Number of words. */
 } words;
 
 /* Take `line` apart. */

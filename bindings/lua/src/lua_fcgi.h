@@ -15,19 +15,21 @@
    state and leaves the core server alone. User value 1 has the handlers of
    roles by number, or nil; 2 anchors `roles`. */
 typedef struct fcgi_lua_server {
-  fcgi_server *handle;         /* NULL once closed. */
-  int borrowed;                /* Another state frees the handle. */
-  int serving;                 /* A serve or requests loop is running. */
-  const fcgi_role_spec *roles; /* Those served; NULL: the standard's. */
-  size_t role_count;           /* How many. */
+  fcgi_server *handle;         /* The server, owned unless `borrowed`; NULL:
+                                  it is closed. */
+  int borrowed;                /* 1: another state frees the handle. */
+  int serving;                 /* 1: a loop of serve or requests is running. */
+  const fcgi_role_spec *roles; /* Roles that are served, owned by user value
+                                  2; NULL: FCGI_ROLE_SPECS. */
+  size_t role_count;           /* Number of `roles`. */
 } fcgi_lua_server;
 
 /* Bytes of an input stream that were read before they were asked for. */
 typedef struct fcgi_lua_ahead {
-  char *bytes; /* Allocated, or NULL. */
-  size_t at;   /* The first of them not yet handed out. */
-  size_t len;  /* Where they end. */
-  size_t size; /* Bytes allocated. */
+  char *bytes; /* The bytes, owned; NULL: none were read. */
+  size_t at;   /* Offset of the first byte that is not yet handed out. */
+  size_t len;  /* Offset behind the last byte. */
+  size_t size; /* Bytes allocated at `bytes`. */
 } fcgi_lua_ahead;
 
 /* What a request has on this side of the core. One that the program takes has
@@ -36,11 +38,11 @@ typedef struct fcgi_lua_ahead {
 typedef struct fcgi_lua_request {
   fcgi_request *handle;          /* NULL until taken and once finished. */
   fcgi_lua_server *server;       /* Whose closing ends the handle's life too. */
-  uint64_t turn;                 /* Which request has it. */
-  int answered;                  /* Output has begun. */
+  uint64_t turn;                 /* Number of the request that has it now. */
+  int answered;                  /* 1: output has begun. */
   int ref;                       /* In the registry, if lent; or LUA_NOREF. */
-  fcgi_lua_ahead body;           /* Of STDIN. */
-  fcgi_lua_ahead data;           /* Of DATA. */
+  fcgi_lua_ahead body;           /* Bytes of STDIN that were read ahead. */
+  fcgi_lua_ahead data;           /* Bytes of DATA that were read ahead. */
   struct fcgi_lua_request *next; /* Of those that no loop uses. */
 } fcgi_lua_request;
 
@@ -49,7 +51,7 @@ typedef struct fcgi_lua_request {
    user value 1 caches its params, 2 is the guard that ends it when it is
    collected. */
 typedef struct fcgi_lua_value {
-  fcgi_lua_request *request; /* Never NULL. */
+  fcgi_lua_request *request; /* State of the request, lent; never NULL. */
   uint64_t turn;             /* The request's, when the value was made. */
 } fcgi_lua_value;
 
@@ -57,7 +59,8 @@ typedef struct fcgi_lua_value {
    long as the table, which stays on the stack. */
 
 typedef struct fcgi_lua_options {
-  fcgi_server_config config; /* The core's part. */
+  fcgi_server_config config; /* Options of the server, as the core takes
+                                them. */
   lua_Integer threads;       /* Serving threads, at least 1. */
   const char *app;           /* A file that returns the handler, or NULL. */
   int inherit;               /* Without `bind`, serve what was inherited. */
@@ -176,7 +179,7 @@ fcgi_request *fcgi_lua_request_detach(fcgi_lua_request *request);
 typedef struct fcgi_lua_headers {
   fcgi_header *items;  /* `few`, or a block that the stack anchors. */
   size_t count;        /* How many are filled. */
-  size_t room;         /* How many fit. */
+  size_t room;         /* Number of entries that there is room for. */
   int block;           /* The place on the stack of such a block. */
   int has_length;      /* 1: Content-Length is among them. */
   char length[24];     /* The text of an added Content-Length. */
@@ -338,13 +341,13 @@ typedef struct fcgi_lua_tracer fcgi_lua_tracer;
 /* A handler that runs, for as long as it does. */
 typedef struct fcgi_lua_run {
   fcgi_lua_tracer *tracer;     /* Of its server; NULL: there is no slow log. */
-  lua_State *co;               /* Where it runs. */
+  lua_State *co;               /* The coroutine that the handler runs in. */
   const fcgi_request *request; /* What for; never followed. */
   struct fcgi_lua_run *next;   /* Of the tracer's list. */
   int hooked;                  /* 1: ours is the hook, theirs are kept here. */
   lua_Hook hook;               /* The program's own hook. */
-  int mask;                    /* Its mask. */
-  int count;                   /* Its count. */
+  int mask;                    /* Mask of the previous hook. */
+  int count;                   /* Count of the previous hook. */
 } fcgi_lua_run;
 
 /* Let the slow log of a new server show Lua's stacks. */

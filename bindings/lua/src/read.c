@@ -9,8 +9,8 @@ enum { LINE_STEP = 8192, READ_STEP = 65536 };
 
 /* The stream that is read. */
 typedef struct source {
-  fcgi_request *handle;                              /* Whose it is. */
-  fcgi_lua_ahead *ahead;                             /* Comes first. */
+  fcgi_request *handle;  /* The request that is read, lent. */
+  fcgi_lua_ahead *ahead; /* Bytes that come before those of `read`. */
   ptrdiff_t (*read)(fcgi_request *, void *, size_t); /* Gives the rest. */
 } source;
 

@@ -16,10 +16,10 @@
 typedef enum orders { WAIT, SERVE, GIVE_UP } orders;
 
 struct fcgi_lua_crew {
-  fcgi_server *server;     /* What they serve. */
+  fcgi_server *server;     /* The server that the threads serve, lent. */
   lua_State *first;        /* The calling thread's serving state, or NULL. */
   const char *app;         /* The file each of them loads. */
-  const char *const *args; /* Its arguments. */
+  const char *const *args; /* Arguments of the application, ended by NULL. */
   const char *path;        /* The caller's package.path. */
   const char *cpath;       /* The caller's package.cpath. */
   pthread_t *threads;      /* Those beside the calling one, in user value 1. */

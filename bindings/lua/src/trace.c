@@ -16,8 +16,8 @@ struct fcgi_lua_tracer {
   pthread_cond_t told;       /* `asked` was answered, or has ended. */
   fcgi_lua_run *runs;        /* Handlers that run. */
   fcgi_lua_run *asked;       /* The one whose stack is wanted, or NULL. */
-  char *out;                 /* Where it goes. */
-  size_t len;                /* Bytes there. */
+  char *out;                 /* Where the lines of the stack go, lent. */
+  size_t len;                /* Bytes of room at `out`. */
 };
 
 /* In the registry of each state that serves; only its address counts. */

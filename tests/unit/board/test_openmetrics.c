@@ -36,11 +36,11 @@ static int belongs(const char *name, const char *family, const char *kind) {
 
 /* What the text says of the family that the samples below are of. */
 typedef struct described {
-  char family[LINE]; /* Its name. */
-  char kind[LINE];   /* Its type. */
+  char family[LINE]; /* Name of the current family. */
+  char kind[LINE];   /* Type of the current family. */
   int helped;        /* 1: it has a text for people. */
-  int families;      /* How many there are. */
-  int samples;       /* How many samples. */
+  int families;      /* Number of families. */
+  int samples;       /* Number of samples. */
 } described;
 
 static void take_line(described *d, const char *line) {

@@ -14,7 +14,7 @@ enum { THREADS = 8, PAIRS = 200 };
 
 /* A thread that waits without end until it has something to return. */
 typedef struct waiter {
-  pthread_t thread;    /* It. */
+  pthread_t thread;    /* The thread that waits. */
   polling *polling;    /* Whose poller it waits on. */
   int result;          /* What the wait gave. */
   atomic_int *started; /* Counts the threads about to wait. */

@@ -23,7 +23,7 @@ typedef struct busy {
   serving *f;                        /* The server. */
   fcgi_handler handler;              /* Its callbacks. */
   pthread_t threads[THREADS];        /* Who runs it. */
-  int thread_count;                  /* How many. */
+  int thread_count;                  /* Number of serving threads. */
   atomic_int inside;                 /* Handlers that have not returned. */
   atomic_int leave;                  /* 1: they may. */
   atomic_int aborts;                 /* Calls of on_abort. */

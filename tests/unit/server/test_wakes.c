@@ -25,8 +25,8 @@ enum { MOST = 3 }; /* Threads of one server. */
 /* One of the processes. */
 typedef struct process {
   fcgi_server *server;     /* Its only one. */
-  pthread_t threads[MOST]; /* They serve it. */
-  int count;               /* How many. */
+  pthread_t threads[MOST]; /* The threads that serve it. */
+  int count;               /* Number of threads. */
   int slow;                /* 1: being woken gives them no processor. */
   atomic_long number;      /* The kernel's, of the latest thread. */
 } process;

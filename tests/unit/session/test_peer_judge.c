@@ -17,7 +17,7 @@
 /* Request 1 is open and GET_VALUES was asked once. */
 static const struct {
   const char *bytes;  /* From the application. */
-  size_t len;         /* How many. */
+  size_t len;         /* Number of bytes. */
   const char *reason; /* What the peer says. */
   const char *events; /* What it heard before. */
 } broken[] = {

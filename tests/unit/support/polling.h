@@ -14,7 +14,7 @@ enum {
 /* A poller and a connection. */
 typedef struct polling {
   fcgi_poller_kind kind; /* Which one is tested. */
-  fcgi__poller *poller;  /* It. */
+  fcgi__poller *poller;  /* The poller under test. */
   int near;              /* The end that is watched. */
   int far;               /* The other end. */
 } polling;

@@ -10,7 +10,7 @@
 /* Growable bytes. Zero-initialised is empty; records_free it. */
 typedef struct records {
   uint8_t *data; /* The bytes. */
-  size_t len;    /* How many. */
+  size_t len;    /* Number of bytes. */
   size_t cap;    /* How many there is room for. */
 } records;
 
