@@ -59,17 +59,17 @@ static int help(void) {
       "  -m, --in-flight N     requests at once on each connection. Default: "
       "1\n"
       "  -n, --requests N      end after N requests\n"
-      "  -d, --duration S      end after S seconds. Default: 10 without -n\n"
+      "  -d, --duration TIME   end after TIME. Default: 10s without -n\n"
       "  -r, --rate N          start N requests a second, even if answers are "
       "late;\n"
       "                        latency counts from the intended start\n"
       "  -t, --threads N       threads that send. Default: 1\n"
-      "      --timeout S       seconds to wait for one answer. Default: 30\n"
+      "      --timeout TIME    wait so long for one answer. Default: 30s\n"
       "      --idle N          keep N more connections open without requests\n"
       "      --keep            keep connections open; the default\n"
       "      --no-keep         use a new connection for each request\n");
   puts("  -b, --body SIZE       send a body of SIZE bytes with POST; SIZE "
-       "takes K or M\n"
+       "takes K, M or G\n"
        "      --params PROFILE  parameters to send: nginx, those that nginx "
        "sends for\n"
        "                        a browser; minimal; or a number. Default: "
@@ -100,34 +100,40 @@ static int help(void) {
   return TOOL_OK;
 }
 
-/* A number with an optional K or M (1,024 and its square), or -1. */
-static double number(const char *text) {
-  static const double factors[] = {1024, 1024, 1048576};
-  double value;
-  return tool_decimal_unit(text, "KkM", factors, 0, 1e15, &value) ? -1 : value;
-}
+#define NUMBER(name_, kind_, least_, most_)                                    \
+  { .name = name_, .kind = FCGI_OPTION_##kind_, .least = least_, .most = most_ }
 
-/* Options that take a number, and what it may be. */
+/* Options that take a number, and what it may be; times in milliseconds. */
 static const struct {
-  int option;       /* Its letter in `options`. */
-  const char *name; /* As typed. */
-  double least, most;
+  int letter;         /* In `options`. */
+  fcgi_option option; /* What it may be. */
 } ranges[] = {
-    {'c', "connections", 1, 100000}, {'m', "in-flight", 1, 10000},
-    {'n', "requests", 1, 1e15},      {'d', "duration", 0.001, 1e6},
-    {'r', "rate", 0.001, 1e8},       {'t', "threads", 1, 256},
-    {'T', "timeout", 0.001, 1e6},    {'I', "idle", 0, 100000},
-    {'b', "body", 0, 1 << 30},
+    {'c', NUMBER("connections", COUNT, 1, 100000)},
+    {'m', NUMBER("in-flight", COUNT, 1, 10000)},
+    {'n', NUMBER("requests", COUNT, 1, INT64_C(1000000000000000))},
+    {'d', NUMBER("duration", SECONDS, 1, 1000000000)},
+    {'t', NUMBER("threads", COUNT, 1, 256)},
+    {'T', NUMBER("timeout", SECONDS, 1, 1000000000)},
+    {'I', NUMBER("idle", COUNT, 0, 100000)},
+    {'b', NUMBER("body", BYTES, 0, 1 << 30)},
 };
 enum { RANGES = sizeof ranges / sizeof *ranges };
 
+static int take_rate(bench_plan *plan) {
+  return tool_decimal(optarg, 0.001, 1e8, &plan->rate) == 0
+             ? 0
+             : tool_complain(TOOL_USAGE,
+                             "bench: --rate=%s: must be a number from 0.001 "
+                             "to 100000000",
+                             optarg);
+}
+
 static int take_number(bench_plan *plan, unsigned row) {
-  double value = number(optarg);
-  if (!(value >= ranges[row].least && value <= ranges[row].most))
-    return tool_complain(
-        TOOL_USAGE, "bench: --%s %s: not a number from %g to %g",
-        ranges[row].name, optarg, ranges[row].least, ranges[row].most);
-  switch (ranges[row].option) {
+  int64_t value = 0;
+  int status = tool_value("bench", &ranges[row].option, optarg, &value);
+  if (status)
+    return status;
+  switch (ranges[row].letter) {
   case 'c':
     plan->connections = (unsigned)value;
     break;
@@ -138,16 +144,13 @@ static int take_number(bench_plan *plan, unsigned row) {
     plan->requests = (uint64_t)value;
     break;
   case 'd':
-    plan->seconds = value;
-    break;
-  case 'r':
-    plan->rate = value;
+    plan->seconds = (double)value / 1000;
     break;
   case 't':
     plan->threads = (unsigned)value;
     break;
   case 'T':
-    plan->timeout = value;
+    plan->timeout = (double)value / 1000;
     break;
   case 'I':
     plan->idle = (unsigned)value;
@@ -182,8 +185,10 @@ static int take_flag(bench_plan *plan, int option, char *const *argv) {
 
 static int take_option(command *c, int option, char *const *argv) {
   for (unsigned i = 0; i < RANGES; i++)
-    if (ranges[i].option == option)
+    if (ranges[i].letter == option)
       return take_number(&c->plan, i);
+  if (option == 'r')
+    return take_rate(&c->plan);
   if (option == 'P') {
     c->profile = optarg;
   } else if (option == 'u') {

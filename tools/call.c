@@ -67,7 +67,7 @@ static const struct option options[] = {
 
 static int help(void) {
   puts("usage: fcgi call ADDRESS URI [OPTIONS]\n"
-       "       fcgi call ADDRESS --ping [--timeout S]\n"
+       "       fcgi call ADDRESS --ping [--timeout TIME]\n"
        "       fcgi call ADDRESS --ready [URI] [OPTIONS]\n"
        "\n"
        "Sends a request to a FastCGI application, as a web server would, and\n"
@@ -97,7 +97,7 @@ static int help(void) {
        "                          Default: responder\n"
        "      --file FILE         send FILE on DATA, for the role filter\n"
        "      --keep N            send the request N times on one connection\n"
-       "      --timeout S         seconds for everything. Default: 30\n"
+       "      --timeout TIME      time for everything. Default: 30s\n"
        "      --ping              ask for the FastCGI values and print them, "
        "to see\n"
        "                          whether the program lives\n"
@@ -136,7 +136,14 @@ static uint16_t parse_role(const char *text) {
 }
 
 static int take_number(call *c, int option, const char *text) {
-  long long number;
+  static const fcgi_option keep = {
+      .name = "keep", .kind = FCGI_OPTION_COUNT, .least = 1, .most = INT_MAX};
+  static const fcgi_option timeout = {.name = "timeout",
+                                      .kind = FCGI_OPTION_SECONDS,
+                                      .least = 1,
+                                      .most = 1000000000};
+  int64_t number = 0;
+  int status;
   if (option == OPTION_ROLE) {
     c->role = parse_role(text);
     return c->role ? 0
@@ -145,18 +152,11 @@ static int take_number(call *c, int option, const char *text) {
                                    "authorizer, filter or 1 to 65535",
                                    text);
   }
-  if (option == OPTION_KEEP) {
-    if (tool_number(text, 1, LONG_MAX, &number))
-      return tool_complain(TOOL_USAGE,
-                           "call: --keep %s: not a number of requests", text);
-    c->keep = (long)number;
-    return 0;
-  }
-  return tool_decimal(text, 1e-3, 1e6, &c->seconds) == 0
-             ? 0
-             : tool_complain(TOOL_USAGE,
-                             "call: --timeout %s: not a number of seconds",
-                             text);
+  if (option == OPTION_TIMEOUT)
+    return tool_seconds("call", &timeout, text, &c->seconds);
+  status = tool_value("call", &keep, text, &number);
+  c->keep = (long)number;
+  return status;
 }
 
 /* -H and -p are kept as typed, -H first, and applied in that order. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "number.h"
+#include "tool.h"
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,21 +33,33 @@ static size_t length(const char *text) {
   return more ? len + 1 + more : 0;
 }
 
-int tool_decimal_unit(const char *text, const char *units,
-                      const double *factors, double least, double most,
-                      double *out) {
+int tool_decimal(const char *text, double least, double most, double *out) {
   size_t len = length(text);
-  const char *end = text + len, *unit = *end ? strchr(units, *end) : NULL;
   double number;
-  if (len == 0 || (*end && (!unit || end[1])))
+  if (len == 0 || text[len])
     return -1;
-  number = strtod(text, NULL) * (unit ? factors[unit - units] : 1);
+  number = strtod(text, NULL);
   if (!(number >= least && number <= most))
     return -1;
   *out = number;
   return 0;
 }
 
-int tool_decimal(const char *text, double least, double most, double *out) {
-  return tool_decimal_unit(text, "", NULL, least, most, out);
+int tool_value(const char *command, const fcgi_option *option, const char *text,
+               int64_t *out) {
+  char wanted[160];
+  if (fcgi_option_parse(option, text, out) == 0)
+    return 0;
+  return tool_complain(TOOL_USAGE, "%s: --%s=%s: must be %s", command,
+                       option->name, text,
+                       fcgi_option_wanted(option, wanted, sizeof wanted));
+}
+
+int tool_seconds(const char *command, const fcgi_option *option,
+                 const char *text, double *out) {
+  int64_t ms = 0;
+  int status = tool_value(command, option, text, &ms);
+  if (!status)
+    *out = (double)ms / 1000;
+  return status;
 }

@@ -35,14 +35,14 @@ static int help(void) {
        "this library. PID is a supervisor, or a server with a status path.\n"
        "ADDRESS is where a server with a status path listens: unix:/path,\n"
        "unix:@name, host:port, [v6]:port or :port.\n");
-  puts("      --json         print one JSON object\n"
-       "      --openmetrics  print the text that Prometheus reads\n"
-       "      --html         print the status page\n"
-       "      --fpm          print the lines of PHP-FPM's status page\n"
-       "      --xml          print PHP-FPM's status page as XML\n"
-       "      --path PATH    the server's status path. Default: /status\n"
-       "      --timeout S    seconds to wait for an answer. Default: 10\n"
-       "  -h, --help         print this text\n");
+  puts("      --json           print one JSON object\n"
+       "      --openmetrics    print the text that Prometheus reads\n"
+       "      --html           print the status page\n"
+       "      --fpm            print the lines of PHP-FPM's status page\n"
+       "      --xml            print PHP-FPM's status page as XML\n"
+       "      --path PATH      the server's status path. Default: /status\n"
+       "      --timeout TIME   wait so long for an answer. Default: 10s\n"
+       "  -h, --help           print this text\n");
   puts("Exit status:\n"
        "  0  the status was printed\n"
        "  2  an argument is wrong\n"
@@ -50,6 +50,11 @@ static int help(void) {
        "  4  what answers has no status");
   return TOOL_OK;
 }
+
+static const fcgi_option timeout = {.name = "timeout",
+                                    .kind = FCGI_OPTION_SECONDS,
+                                    .least = 1,
+                                    .most = 1000000000};
 
 static int take_option(line *l, int option, char *const *argv) {
   switch (option) {
@@ -68,11 +73,7 @@ static int take_option(line *l, int option, char *const *argv) {
                                           "/",
                                           optarg);
   case OPTION_TIMEOUT:
-    return tool_decimal(optarg, 1e-3, 1e6, &l->view.seconds) == 0
-               ? 0
-               : tool_complain(TOOL_USAGE,
-                               "status: --timeout %s: not a number of seconds",
-                               optarg);
+    return tool_seconds("status", &timeout, optarg, &l->view.seconds);
   default:
     return tool_bad_option("status", option, argv, options);
   }

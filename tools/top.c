@@ -39,10 +39,10 @@ static int help(void) {
       "with a status path. ADDRESS is where a server with a status path "
       "listens:\n"
       "unix:/path, unix:@name, host:port, [v6]:port or :port.\n");
-  puts("  -i, --interval S   seconds between two looks. Default: 1\n"
-       "      --once         print one picture and end\n"
-       "      --path PATH    the server's status path. Default: /status\n"
-       "  -h, --help         print this text\n");
+  puts("  -i, --interval TIME  time between two looks. Default: 1s\n"
+       "      --once           print one picture and end\n"
+       "      --path PATH      the server's status path. Default: /status\n"
+       "  -h, --help           print this text\n");
   puts(
       "Columns of a worker:\n"
       "  STATE  starting; ready; draining: it finishes its requests, and ends\n"
@@ -68,15 +68,15 @@ static int help(void) {
   return TOOL_OK;
 }
 
+static const fcgi_option interval = {.name = "interval",
+                                     .kind = FCGI_OPTION_SECONDS,
+                                     .least = 100,
+                                     .most = 100000000};
+
 static int take_option(top *t, int option, char *const *argv) {
   switch (option) {
   case 'i':
-    return tool_decimal(optarg, 0.1, 1e5, &t->interval) == 0
-               ? 0
-               : tool_complain(TOOL_USAGE,
-                               "top: --interval %s: not a number of seconds "
-                               "from 0.1",
-                               optarg);
+    return tool_seconds("top", &interval, optarg, &t->interval);
   case OPTION_ONCE:
     t->once = 1;
     return 0;

@@ -2,6 +2,7 @@
 """Numbers of the command line and the environment are read whole, or refused."""
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -109,3 +110,51 @@ def test_environment_of_a_server(directory: Path, variable: str, wanted: str):
         assert done.returncode == 1
         assert done.stderr.endswith(f"{variable}={text}: must be {wanted}\n")
         assert done.stderr.count("\n") == 1
+
+
+TOOL_TIMES = [
+    ("call", "--timeout"), ("status", "--timeout"), ("top", "--interval"),
+    ("bench", "--duration"), ("bench", "--timeout"), ("spec", "--timeout"),
+]  # fmt: skip
+TOOL_COUNTS = [
+    ("call", "--keep"), ("bench", "--connections"), ("bench", "--in-flight"),
+    ("bench", "--requests"), ("bench", "--threads"), ("bench", "--idle"), ("bench", "--body"),
+]  # fmt: skip
+NOWHERE = "unix:/nonexistent/x"
+
+
+def tool_words(tool: str, option: str, text: str) -> list[str]:
+    return [tool, NOWHERE, *(["/"] if tool == "call" else []), option, text]
+
+
+def is_taken(tool: str, option: str, text: str) -> bool:
+    """It gets as far as the address, or says what else it would need with that number."""
+    said = fcgi(*tool_words(tool, option, text)).stderr.decode()
+    assert said
+    return f"{option}={text}: " not in said
+
+
+@pytest.mark.parametrize(("tool", "option"), TOOL_TIMES)
+def test_tools_read_times_as_launchers_do(tool: str, option: str):
+    for text in ("3s", "0.5", "0.5s", "1m", "30"):
+        assert is_taken(tool, option, text), text
+    assert not is_taken(tool, option, "3x")
+    assert not is_taken(tool, option, "0")
+
+
+@pytest.mark.parametrize(("tool", "option"), [*TOOL_TIMES, *TOOL_COUNTS, ("bench", "--rate")])
+def test_tools_tell_a_range_that_is_true(tool: str, option: str):
+    done = fcgi(*tool_words(tool, option, "x"))
+    assert done.returncode == 2
+    line = done.stderr.decode()
+    assert line.startswith(f"fcgi: {tool}: {option}=x: must be a ")
+    assert "e+" not in line
+    ends = re.search(r"(?:from ([\d.]+s?|\d+K?) to|above (0) up to) ([\d.]+[sKMG]?)", line)
+    first, _, last = ends.groups()
+    assert is_taken(tool, option, last)
+    assert not is_taken(tool, option, "9" + last)
+    if first:
+        assert is_taken(tool, option, first)
+    examples = re.search(r", such as (.*)", line)
+    for example in examples[1].split(", ") if examples else ():
+        assert is_taken(tool, option, example)

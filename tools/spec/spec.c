@@ -87,7 +87,7 @@ static int help(void) {
        "POST with\n"
        "                          a body\n"
        "  -p, --param NAME=VALUE  set a parameter; -p NAME removes it\n"
-       "      --timeout S         seconds to wait for an answer. Default: 2\n");
+       "      --timeout TIME      wait so long for an answer. Default: 2s\n");
   puts("      --echo              the application keeps the echo contract of\n"
        "                          docs/conformance.md, so more cases can be "
        "judged,\n"
@@ -143,12 +143,14 @@ static void keep(const char ***list, size_t *count, const char *text) {
 }
 
 static int take_timeout(command *c, const char *text) {
-  double seconds;
-  if (tool_decimal(text, 1e-3, 1e5, &seconds))
-    return tool_complain(TOOL_USAGE,
-                         "spec: --timeout %s: not a number of seconds", text);
-  c->target.timeout_ms = (int)(seconds * 1e3) + 1;
-  return 0;
+  static const fcgi_option timeout = {.name = "timeout",
+                                      .kind = FCGI_OPTION_SECONDS,
+                                      .least = 1,
+                                      .most = 100000000};
+  int64_t ms = 0;
+  int status = tool_value("spec", &timeout, text, &ms);
+  c->target.timeout_ms = (int)ms;
+  return status;
 }
 
 static int take_form(command *c, report_form form) {
