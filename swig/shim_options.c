@@ -68,10 +68,17 @@ static int64_t as_number(const fcgi_option *option, int64_t value) {
 void shim_server_set(shim_server *server, shim_error *error, const char *name,
                      size_t name_len, int64_t value) {
   const fcgi_option *option = find(server, error, name, name_len);
-  if (option)
-    done(server, error,
-         fcgi_options_set_number(server->options, FCGI_ORIGIN_PROGRAM,
-                                 option->name, as_number(option, value)));
+  char wanted[160];
+  int code;
+  if (!option)
+    return;
+  code = fcgi_options_set_number(server->options, FCGI_ORIGIN_PROGRAM,
+                                 option->name, as_number(option, value));
+  done(server, error, code);
+  if (code == FCGI_ERR_INVALID) /* With the number that was given. */
+    snprintf(error->text, sizeof error->text, "%s=%lld: must be %s",
+             option->name, (long long)value,
+             fcgi_option_wanted(option, wanted, sizeof wanted));
 }
 
 void shim_server_set_text(shim_server *server, shim_error *error,

@@ -162,6 +162,17 @@ def test_references(server, address):
     assert abs(nones[2] - nones[1]) < 50
 
 
+def test_a_refused_number_is_told_as_it_was_given(server):
+    """With its range; and 0 is no limit, as everywhere."""
+    fresh = fastcgi_swig.Server()
+    fresh.set("io_timeout", 0)
+    for name, number in (("io_timeout", -1), ("io_timeout", 2**40), ("log_queue", 4096)):
+        with pytest.raises(fastcgi_swig.Error) as caught:
+            fresh.set(name, number)
+        assert f"{name}={number}: must be a " in str(caught.value)
+        assert " to " in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("call", "error"),
     [
