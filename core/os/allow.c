@@ -118,6 +118,55 @@ void fcgi__allow_clear(fcgi__allow *allow, const fcgi_allocator *allocator) {
   *allow = (fcgi__allow){0};
 }
 
+static int covers(const fcgi__allow_block *block, const uint8_t bytes[16]) {
+  size_t whole = block->bits / 8;
+  unsigned rest = block->bits % 8;
+  if (memcmp(block->bytes, bytes, whole) != 0)
+    return 0;
+  return rest == 0 || (block->bytes[whole] ^ bytes[whole]) >> (8 - rest) == 0;
+}
+
+/* Of two blocks one lies in the other, or they have nothing in common: the
+   narrower one, or NULL. */
+static const fcgi__allow_block *common(const fcgi__allow_block *a,
+                                       const fcgi__allow_block *b) {
+  const fcgi__allow_block *wide = a->bits <= b->bits ? a : b;
+  const fcgi__allow_block *narrow = wide == a ? b : a;
+  return a->family == b->family && covers(wide, narrow->bytes) ? narrow : NULL;
+}
+
+int fcgi__allow_meet(fcgi__allow *out, const fcgi_allocator *allocator,
+                     const fcgi__allow *a, const fcgi__allow *b) {
+  *out =
+      (fcgi__allow){.blocks = fcgi__calloc(allocator, a->count * b->count *
+                                                          sizeof *out->blocks)};
+  if (!out->blocks)
+    return FCGI_ERR_NOMEM;
+  for (size_t i = 0; i < a->count; i++)
+    for (size_t j = 0; j < b->count; j++) {
+      const fcgi__allow_block *both = common(&a->blocks[i], &b->blocks[j]);
+      if (both)
+        out->blocks[out->count++] = *both;
+    }
+  return 0;
+}
+
+char *fcgi__allow_text(const fcgi__allow *allow,
+                       const fcgi_allocator *allocator) {
+  size_t size = allow->count * ENTRY_TEXT + 1, used = 0;
+  char *text = fcgi__calloc(allocator, size), one[INET6_ADDRSTRLEN];
+  for (size_t i = 0; text && i < allow->count; i++) {
+    const fcgi__allow_block *block = &allow->blocks[i];
+    int is_whole = block->bits == (block->family == AF_INET ? 32 : 128);
+    inet_ntop(block->family, block->bytes, one, sizeof one);
+    used += (size_t)snprintf(text + used, size - used, "%s%s", used ? "," : "",
+                             one);
+    if (!is_whole)
+      used += (size_t)snprintf(text + used, size - used, "/%u", block->bits);
+  }
+  return text;
+}
+
 /* A whole address as a block of its own; 0 for other families. */
 static int block_of(fcgi__allow_block *out, const struct sockaddr *address) {
   struct sockaddr_in in;
@@ -136,14 +185,6 @@ static int block_of(fcgi__allow_block *out, const struct sockaddr *address) {
   out->bits = 128;
   unmap(out);
   return 1;
-}
-
-static int covers(const fcgi__allow_block *block, const uint8_t bytes[16]) {
-  size_t whole = block->bits / 8;
-  unsigned rest = block->bits % 8;
-  if (memcmp(block->bytes, bytes, whole) != 0)
-    return 0;
-  return rest == 0 || (block->bytes[whole] ^ bytes[whole]) >> (8 - rest) == 0;
 }
 
 int fcgi__allow_has(const fcgi__allow *allow, const struct sockaddr *address) {

@@ -27,6 +27,14 @@ typedef struct fcgi__allow {
 int fcgi__allow_parse(fcgi__allow *out, const fcgi_allocator *allocator,
                       const char *text, char *why, size_t why_len);
 
+/* Make the list of those who are in both: 0 or FCGI_ERR_NOMEM. */
+int fcgi__allow_meet(fcgi__allow *out, const fcgi_allocator *allocator,
+                     const fcgi__allow *a, const fcgi__allow *b);
+
+/* The list as fcgi__allow_parse takes it, to be freed; NULL without memory. */
+char *fcgi__allow_text(const fcgi__allow *allow,
+                       const fcgi_allocator *allocator);
+
 /* 1 when the list has the address, whole; an IPv6 address that maps an IPv4
    one is that IPv4 address. 0 for other families. */
 int fcgi__allow_has(const fcgi__allow *allow, const struct sockaddr *address);

@@ -30,21 +30,51 @@ static int settle(fcgi__listener *listener) {
   return lifted < 0 ? -1 : 0;
 }
 
-int fcgi__sockets_read_allow(fcgi__supervisor *s, char *why, size_t why_len) {
+static const char variable[] = "FCGI_WEB_SERVER_ADDRS";
+
+static int read_list(fcgi__allow *out, const char *what, const char *text,
+                     char *why, size_t why_len) {
   const fcgi_allocator allocator = fcgi__allocator(NULL);
-  const char *environment = getenv("FCGI_WEB_SERVER_ADDRS");
-  const char *text = s->config.allow_from ? s->config.allow_from : environment;
   char reason[256];
-  if (!text)
+  if (fcgi__allow_parse(out, &allocator, text, reason, sizeof reason) == 0)
+    return 0;
+  snprintf(why, why_len, "%s \"%.128s\": %s", what, text, reason);
+  return -1;
+}
+
+/* What the specification's variable has of the configured list. Workers get the
+   same list, by that variable. */
+static int narrow(fcgi__supervisor *s, const char *environment, char *why,
+                  size_t why_len) {
+  const fcgi_allocator allocator = fcgi__allocator(NULL);
+  fcgi__allow configured = s->allow, other;
+  int failed;
+  if (read_list(&other, variable, environment, why, why_len))
+    return -1;
+  failed = fcgi__allow_meet(&s->allow, &allocator, &configured, &other);
+  if (!failed)
+    s->allow_text = fcgi__allow_text(&s->allow, &allocator);
+  fcgi__allow_clear(&configured, &allocator);
+  fcgi__allow_clear(&other, &allocator);
+  if (s->allow.count > 0 && s->allow_text)
+    return 0;
+  snprintf(why, why_len,
+           "no address is both in the allow list \"%.128s\" and in %s "
+           "\"%.128s\"; let them agree, or leave one out",
+           s->config.allow_from, variable, environment);
+  return -1;
+}
+
+int fcgi__sockets_read_allow(fcgi__supervisor *s, char *why, size_t why_len) {
+  const char *environment = getenv(variable), *text = s->config.allow_from;
+  if (!text && !environment)
     return 0;
   s->guarded = 1;
-  if (fcgi__allow_parse(&s->allow, &allocator, text, reason, sizeof reason) ==
-      0)
-    return 0;
-  snprintf(why, why_len, "%s \"%.128s\": %s",
-           s->config.allow_from ? "allow list" : "FCGI_WEB_SERVER_ADDRS", text,
-           reason);
-  return -1;
+  if (!text)
+    return read_list(&s->allow, variable, environment, why, why_len);
+  if (read_list(&s->allow, "allow list", text, why, why_len))
+    return -1;
+  return environment ? narrow(s, environment, why, why_len) : 0;
 }
 
 static int is_tcp(int fd) {
@@ -159,4 +189,6 @@ void fcgi__sockets_close(fcgi__supervisor *s) {
   }
   s->listener_count = 0;
   fcgi__allow_clear(&s->allow, &allocator);
+  fcgi__free(&allocator, s->allow_text);
+  s->allow_text = NULL;
 }

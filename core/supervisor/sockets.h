@@ -5,7 +5,9 @@
 
 #include "supervisor/supervisor.h"
 
-/* Read who may connect over TCP: 0, or -1 with one line in `why`. */
+/* Read who may connect over TCP: who is in the configured list and in
+   FCGI_WEB_SERVER_ADDRS, where there are both. 0, or -1 with one line in `why`.
+ */
 int fcgi__sockets_read_allow(fcgi__supervisor *s, char *why, size_t why_len);
 
 /* Let nobody else reach an inherited socket: 0, or -1 with errno. */

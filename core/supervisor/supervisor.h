@@ -103,6 +103,9 @@ typedef struct fcgi__supervisor {
                                               or -1. */
   fcgi__allow allow;                       /* Addresses that may connect over
                                               TCP. */
+  char *allow_text;                        /* Text of `allow` when it is
+                                              what two lists have in
+                                              common; NULL otherwise. */
   int guarded;                             /* 1: `allow` applies to TCP
                                               listeners. */
   char listener_names[512];                /* LISTEN_FDNAMES, or "". */

@@ -93,7 +93,8 @@ static int describe(const fcgi__supervisor *s, const fcgi_supervisor_config *c,
         fcgi__environment_set(e, "LISTEN_FDNAMES", "%s", s->listener_names);
   if (!failed && c->allow_from)
     failed =
-        fcgi__environment_set(e, "FCGI_WEB_SERVER_ADDRS", "%s", c->allow_from);
+        fcgi__environment_set(e, "FCGI_WEB_SERVER_ADDRS", "%s",
+                              s->allow_text ? s->allow_text : c->allow_from);
   if (!failed && c->timeout_ms > 0)
     failed = fcgi__environment_set(e, "WATCHDOG_USEC", "%lld",
                                    1000LL * c->timeout_ms) ||

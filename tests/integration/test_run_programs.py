@@ -6,13 +6,14 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 from support import nginx
 from support.fcgi_client import Client, get_params, wait_until
-from support.paths import BUILD, CC, tool
+from support.paths import BUILD, CC, EXAMPLES, tool
 from support.process import Process
 from support.reload import under_load
 from support.supervisor import Supervisor
@@ -209,6 +210,28 @@ def test_allow_list_of_an_inherited_listener(directory: Path):
             with Process(command, log, stdin=listener) as supervisor:
                 wait_until(lambda own=supervisor: "is ready" in own.output(), 10, "it")
                 assert reaches(address) == wanted
+
+
+@pytest.mark.parametrize("launcher", ["run", "python", "lua"])
+@pytest.mark.parametrize("listed", ["127.0.0.2", "127.0.0.2,127.0.0.1"])
+def test_both_lists_apply(directory: Path, launcher: str, listed: str):
+    """--allow-from is no way round FCGI_WEB_SERVER_ADDRS, in any launcher."""
+    (directory / "app.py").write_text("def app(r):\n    r.reply(200, 'text/plain', b'')\n")
+    (directory / "app.lua").write_text("return function() return 200, {}, '' end\n")
+    address = f"127.0.0.1:{free_port()}"
+    start = {
+        "run": [BUILD / "tools" / "fcgi", "run"],
+        "python": [sys.executable, "-m", "fastcgi"],
+        "lua": [BUILD / "lua" / "bin" / "fcgi-lua"],
+    }[launcher]
+    served = {"run": ["--", EXAMPLES / "hello"], "python": ["app:app"], "lua": ["app.lua"]}
+    words = ["--workers", "1", "--bind", address, "--allow-from", "127.0.0.0/8", "--allow-root"]
+    words += ["--chdir", str(directory), *served[launcher]]
+    env = {"FCGI_WEB_SERVER_ADDRS": listed}
+    log = directory / f"both-{launcher}-{len(listed)}.log"
+    with Process([*start, *words], log, env=env) as supervisor:
+        wait_until(lambda: "is ready" in supervisor.output(), 60, "it")
+        assert reaches(address) == ("127.0.0.1" in listed)
 
 
 @pytest.mark.parametrize("place", ["option", "environment"])

@@ -203,6 +203,35 @@ static void test_allow_refuses_a_long_entry(void **state) {
   assert_refused(list, "1111");
 }
 
+static void assert_meet(const char *one, const char *other, const char *both) {
+  fcgi_allocator allocator = memory();
+  fcgi__allow a, b, out;
+  char why[256], *text;
+  assert_int_equal(fcgi__allow_parse(&a, &allocator, one, why, sizeof why), 0);
+  assert_int_equal(fcgi__allow_parse(&b, &allocator, other, why, sizeof why),
+                   0);
+  assert_int_equal(fcgi__allow_meet(&out, &allocator, &a, &b), 0);
+  text = fcgi__allow_text(&out, &allocator);
+  assert_string_equal(text, both);
+  fcgi__free(&allocator, text);
+  fcgi__allow_clear(&out, &allocator);
+  fcgi__allow_clear(&a, &allocator);
+  fcgi__allow_clear(&b, &allocator);
+}
+
+static void test_allow_meets_another(void **state) {
+  (void)state;
+  assert_meet("10.0.0.0/8", "10.1.0.0/16", "10.1.0.0/16");
+  assert_meet("10.1.0.0/16,::1", "10.0.0.0/8, fd00::/8, ::1",
+              "10.1.0.0/16,::1");
+  assert_meet("127.0.0.1", "127.0.0.2", "");
+  assert_meet("127.0.0.1,127.0.0.2", "127.0.0.2,127.0.0.1",
+              "127.0.0.1,127.0.0.2");
+  assert_meet("0.0.0.0/0", "::/0", "");
+  assert_meet("0.0.0.0/0", "1.2.3.4", "1.2.3.4");
+  assert_meet("::ffff:1.2.3.4", "1.2.3.0/24", "1.2.3.4");
+}
+
 static void test_allow_knows_loopback(void **state) {
   (void)state;
   static const char *const yes[] = {"127.0.0.1", "127.255.0.9", "::1",
@@ -233,6 +262,7 @@ int main(void) {
       cmocka_unit_test(test_allow_refuses_what_is_no_address),
       cmocka_unit_test(test_allow_refuses_what_is_missing),
       cmocka_unit_test(test_allow_refuses_a_long_entry),
+      cmocka_unit_test(test_allow_meets_another),
       cmocka_unit_test(test_allow_knows_loopback),
   };
   return cmocka_run_group_tests_name("allow", tests, NULL, NULL);

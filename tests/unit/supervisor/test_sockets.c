@@ -93,11 +93,37 @@ static void test_a_wrong_list_is_explained(void **state) {
   assert_non_null(strstr(why, "web"));
 }
 
+/* The variable is no way round the configured list, nor that round it. */
+static void test_both_lists_apply(void **state) {
+  const fcgi_allocator allocator = fcgi__allocator(NULL);
+  static fcgi__supervisor s;
+  char why[512] = "";
+  (void)state;
+  s.config.allow_from = "127.0.0.0/8";
+  setenv("FCGI_WEB_SERVER_ADDRS", "127.0.0.2,10.0.0.1", 1);
+  assert_int_equal(fcgi__sockets_read_allow(&s, why, sizeof why), 0);
+  assert_string_equal(s.allow_text, "127.0.0.2");
+  assert_int_equal(s.allow.count, 1);
+  fcgi__sockets_close(&s);
+  assert_null(s.allow_text);
+  setenv("FCGI_WEB_SERVER_ADDRS", "10.0.0.1", 1);
+  assert_int_equal(fcgi__sockets_read_allow(&s, why, sizeof why), -1);
+  assert_string_equal(why, "no address is both in the allow list "
+                           "\"127.0.0.0/8\" and in FCGI_WEB_SERVER_ADDRS "
+                           "\"10.0.0.1\"; let them agree, or leave one out");
+  fcgi__sockets_close(&s);
+  setenv("FCGI_WEB_SERVER_ADDRS", "", 1);
+  assert_int_equal(fcgi__sockets_read_allow(&s, why, sizeof why), -1);
+  fcgi__allow_clear(&s.allow, &allocator);
+  unsetenv("FCGI_WEB_SERVER_ADDRS");
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_a_list_is_kept_to_until_there_is_none),
       cmocka_unit_test(test_a_unix_socket_has_no_list),
       cmocka_unit_test(test_a_wrong_list_is_explained),
+      cmocka_unit_test(test_both_lists_apply),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
