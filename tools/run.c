@@ -50,6 +50,12 @@ static int complain(const fcgi_options *options) {
   return tool_complain(TOOL_USAGE, "run: %s", fcgi_options_message(options));
 }
 
+static void tell_doubts(fcgi_options *options) {
+  const char *line;
+  for (size_t i = 0; (line = fcgi_options_doubt(options, i)); i++)
+    fprintf(stderr, "fcgi: run: %s\n", line);
+}
+
 /* What the words, the environment and the file say: -1, or the exit status. */
 static int read_options(fcgi_options *options, size_t count,
                         const char *const *words, size_t *used) {
@@ -67,6 +73,7 @@ static int read_options(fcgi_options *options, size_t count,
   path = fcgi_options_text(options, "config", 0);
   if (path && fcgi_options_read_file(options, NULL, path, NULL))
     return complain(options);
+  tell_doubts(options);
   return -1;
 }
 

@@ -2,6 +2,7 @@
 #include "options/again.h"
 #include "options/options.h"
 #include <fastcgi/error.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -82,6 +83,53 @@ int fcgi_options_read_environment(fcgi_options *options) {
   return error ? error
                : fcgi__options_remember(options, FCGI__SOURCE_ENVIRONMENT, 0,
                                         NULL);
+}
+
+/* What passes between processes of this library has other names than options.
+ */
+static int is_ours(const char *key) {
+  static const char *const ours[] = {
+      "handover",   "upgrade",    "upgrade_notify", "worker",
+      "scoreboard", "supervisor", "base_dir",       "file_options"};
+  const fcgi_option *option = fcgi_option_find(key);
+  for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
+    if (strcmp(key, ours[i]) == 0)
+      return 1;
+  return option && (option->scope != FCGI_OPTION_FOR_COMMAND ||
+                    strcmp(option->name, "config") == 0);
+}
+
+/* "max_requests" of "FASTCGI_MAX_REQUESTS=1000": 0, or -1 for names that are
+   none of an option's. */
+static int key_of(const char *entry, char *key) {
+  static const char prefix[] = "FASTCGI_";
+  const char *name = entry + sizeof prefix - 1;
+  size_t len;
+  if (strncmp(entry, prefix, sizeof prefix - 1) != 0)
+    return -1;
+  len = strcspn(name, "=");
+  if (len == 0 || len >= FCGI__OPTION_NUMBER)
+    return -1;
+  for (size_t i = 0; i < len; i++) {
+    if (!(name[i] >= 'A' && name[i] <= 'Z') && name[i] != '_')
+      return -1;
+    key[i] = (char)(name[i] == '_' ? '_' : name[i] - 'A' + 'a');
+  }
+  key[len] = '\0';
+  return 0;
+}
+
+const char *fcgi_options_doubt(fcgi_options *options, size_t index) {
+  char key[FCGI__OPTION_NUMBER], advice[160];
+  for (char **entry = environ; entry && *entry; entry++) {
+    if (key_of(*entry, key) || is_ours(key) ||
+        !fcgi__option_resembles(key, advice, sizeof advice) || index-- > 0)
+      continue;
+    snprintf(options->doubt, sizeof options->doubt, "%.*s is no option%s",
+             (int)strcspn(*entry, "="), *entry, advice);
+    return options->doubt;
+  }
+  return NULL;
 }
 
 /* Those of servers: what is for a supervisor too, that one hands on. */

@@ -5,7 +5,14 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { BELOW_FILES = 1 }; /* The rank of what is below FCGI_ORIGIN_FILE. */
+enum { BELOW_FILES = 1 }; /* The rank of what is below all files. */
+
+/* A file that somebody names wins over one that lies there. */
+static unsigned rank_of(fcgi_origin origin) {
+  return origin == FCGI_ORIGIN_FILE      ? BELOW_FILES + FCGI_ORIGIN_PROJECT
+         : origin == FCGI_ORIGIN_PROJECT ? BELOW_FILES + FCGI_ORIGIN_FILE
+                                         : BELOW_FILES + origin;
+}
 
 int fcgi__options_new(fcgi_options **out, fcgi_launcher launcher,
                       const fcgi_allocator *allocator) {
@@ -168,7 +175,7 @@ static int put(fcgi_options *options, fcgi_origin origin, unsigned rank,
 int fcgi__options_take(fcgi_options *options, fcgi_origin origin,
                        const char *where, const fcgi_option *option,
                        const char *text) {
-  return put(options, origin, BELOW_FILES + origin, where, option, text);
+  return put(options, origin, rank_of(origin), where, option, text);
 }
 
 int fcgi__options_take_default(fcgi_options *options, const char *where,

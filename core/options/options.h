@@ -37,6 +37,7 @@ struct fcgi_options {
   size_t source_count;      /* Sources in use. */
   fcgi__buffer shown;       /* What was printed last. */
   char message[512];        /* What is wrong. */
+  char doubt[256];          /* What may be. */
   fcgi__given given[];      /* One for each row of the table. */
 };
 

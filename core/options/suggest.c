@@ -84,6 +84,37 @@ static const char *find_elsewhere(const char *key) {
   return NULL;
 }
 
+/* Fewer changes than for a word of a command line, which is meant for us. The
+   beginning of a long name will do. */
+static int is_near(const char *key, const char *name) {
+  size_t len = strlen(key);
+  if (len > 4 && strncmp(name, key, len) == 0)
+    return 1;
+  return *name == *key && 3 * (size_t)distance(key, name) <= len;
+}
+
+int fcgi__option_resembles(const char *key, char *out, size_t len) {
+  const char *instead = find_elsewhere(key);
+  const fcgi_option *option = fcgi_option_find(key);
+  char name[FCGI__OPTION_PATH];
+  if (option && option->scope == FCGI_OPTION_FOR_COMMAND) {
+    snprintf(out, len, ", but of the command line alone");
+    return 1;
+  }
+  if (instead) {
+    snprintf(out, len, ": %s", instead);
+    return 1;
+  }
+  for (size_t i = 0; (option = fcgi_option_at(i)); i++)
+    if (option->scope != FCGI_OPTION_FOR_COMMAND &&
+        is_near(key, option->name)) {
+      fcgi__option_variable(option, name);
+      snprintf(out, len, "; did you mean %s?", name);
+      return 1;
+    }
+  return 0;
+}
+
 void fcgi__option_suggest(fcgi_launcher launcher, const char *name,
                           const char *before, char *out, size_t len) {
   char key[FCGI__OPTION_NUMBER], shown[FCGI__OPTION_NUMBER];

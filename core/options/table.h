@@ -64,6 +64,10 @@ void fcgi__option_tame(char *text);
 void fcgi__option_suggest(fcgi_launcher launcher, const char *name,
                           const char *before, char *out, size_t len);
 
+/* The option that such a name in the environment is meant for, in `out` with
+   words of advice; 0 when it is none of ours, or not nearly enough. */
+int fcgi__option_resembles(const char *key, char *out, size_t len);
+
 /* A copy of `name` with "_" for "-": FCGI__OPTION_NUMBER bytes, cut. */
 void fcgi__option_key(const char *name, size_t name_len, char *out);
 

@@ -152,11 +152,12 @@ def test_later_origins_win_for_every_option(launcher: str, directory: Path):
     project = place / "pyproject.toml"
     project.write_text("\n".join(["[tool.other]", "a = 1", "[tool.fastcgi]", *lines]))
     origins = [("command line", words, env), ("environment", words[:2], env)]
+    origins.append(("file first.toml", words[:2], {}))
     if launcher == "python":
-        origins.append(("file pyproject.toml", words[:2], {}))
-    origins += [("file first.toml", words[:2], {}), ("default", [], {})]
+        origins.append(("file pyproject.toml", [], {}))
+    origins.append(("default", [], {}))
     for origin, given, variables in origins:
-        if origin == "file first.toml":
+        if origin == "default":
             project.unlink()
         seen = shown(launcher, place, *given, **variables)
         for one in mine:

@@ -191,6 +191,32 @@ def test_run_has_no_use_for_no_worker(directory: Path):
         assert (done.returncode, done.stderr) == (2, f"fcgi: run: {begin}{line}")
 
 
+NEARLY = {
+    "FASTCGI_WORKERZ": "; did you mean FASTCGI_WORKERS?",
+    "FASTCGI_PEER_USER": "; did you mean FASTCGI_PEER_USERS?",
+    "FASTCGI_ACCESS_LOG": "; did you mean FASTCGI_ACCESS_LOGFILE?",
+    "FASTCGI_BACKLGO": "; did you mean FASTCGI_BACKLOG?",
+    "FASTCGI_TREADS": "; did you mean FASTCGI_THREADS?",
+    "FASTCGI_WORKER_CLASS": ": --threads says how many requests a worker serves at once",
+    "FASTCGI_CHECK_CONFIG": ", but of the command line alone",
+}
+# A program's own, what passes between processes, and an option of others.
+OWN = ["BUILD", "CC", "LANGUAGES", "THEME", "WORKER", "BASE_DIR", "READY_AFTER", "FACTORY", "x"]
+
+
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_a_variable_that_is_nearly_an_option_is_told(launcher: str, directory: Path):
+    """It may be a program's own, so that is all."""
+    name, command = LAUNCHERS[launcher]
+    for given, says in NEARLY.items():
+        done = run([*command, "--print-config"], directory, **{given: "2"})
+        assert (done.returncode, done.stderr) == (0, f"{name}{given} is no option{says}\n")
+    for given in OWN:
+        text = "true" if given == "FACTORY" else "9s"
+        done = run([*command, "--print-config"], directory, **{f"FASTCGI_{given}": text})
+        assert (done.returncode, done.stderr) == (0, ""), given
+
+
 @pytest.mark.parametrize("language", ASKED)
 def test_a_server_of_a_language_refuses_each_variable(
     language: str, directory: Path, lines: list[str]

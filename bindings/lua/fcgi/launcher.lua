@@ -48,6 +48,13 @@ local function complain(text)
   require("fcgi.supervisor").say("fcgi-lua: " .. tostring(text):gsub("\n.*", "") .. "\n")
 end
 
+-- What may be a mistake in the environment; who has started a worker has said it.
+local function tell_doubts(settings, is_worker)
+  for _, line in ipairs(is_worker and {} or settings:doubts()) do
+    complain(line)
+  end
+end
+
 local function refuse(format, ...)
   error(format:format(...), 0)
 end
@@ -254,6 +261,7 @@ local function start(words)
     print((require("fcgi")._VERSION:gsub("^fcgi", "fcgi-lua")))
     return 0
   end
+  tell_doubts(settings, is_worker or is_cgi())
   local workers = count_workers(settings)
   if settings:value "print_config" then
     io.stdout:write(settings:show())

@@ -98,6 +98,18 @@ static int push_text(lua_State *L, const char *text) {
   return 1;
 }
 
+/* options:doubts(): a list of lines. */
+static int doubts(lua_State *L) {
+  fcgi_options *options = fcgi_lua_options_at(L, 1);
+  const char *line;
+  lua_newtable(L);
+  for (size_t i = 0; (line = fcgi_options_doubt(options, i)); i++) {
+    lua_pushstring(L, line);
+    lua_seti(L, -2, (lua_Integer)i + 1);
+  }
+  return 1;
+}
+
 static int show(lua_State *L) {
   return push_text(L, fcgi_options_show(fcgi_lua_options_at(L, 1)));
 }
@@ -129,6 +141,7 @@ static const luaL_Reg methods[] = {{"read_words", read_words},
                                    {"read_file", read_file},
                                    {"value", value},
                                    {"is_given", is_given},
+                                   {"doubts", doubts},
                                    {"show", show},
                                    {"help", help},
                                    {"names", names},

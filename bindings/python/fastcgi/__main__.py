@@ -192,6 +192,13 @@ def check(settings: Settings, workers: int) -> int:
     return 0
 
 
+def tell_doubts(settings: Settings) -> None:
+    """What may be a mistake in the environment; who has started a worker has said it."""
+    if not is_worker() and "GATEWAY_INTERFACE" not in os.environ:
+        for line in settings.source.doubts():
+            say(f"fastcgi: {line}\n")
+
+
 def run(settings: Settings, argv: Sequence[str]) -> int:
     if settings.read("help"):
         sys.stdout.write(settings.help())
@@ -219,7 +226,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else argv
     base = os.environ.get(BASE, "") if is_worker() else ""
     try:
-        return run(load(words, base or os.getcwd()), words)
+        settings = load(words, base or os.getcwd())
+        tell_doubts(settings)
+        return run(settings, words)
     except KeyboardInterrupt:
         say("fastcgi: interrupted\n")
         return INTERRUPTED

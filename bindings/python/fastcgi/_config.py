@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The options that apply: of the file, pyproject.toml, the environment and the
+"""The options that apply: of pyproject.toml, the file, the environment and the
 command line, the later ones before the earlier. The core knows them all."""
 
 from __future__ import annotations

@@ -148,6 +148,22 @@ static PyObject *text_of(const char *text) {
   return text == NULL ? PyErr_NoMemory() : PyUnicode_DecodeFSDefault(text);
 }
 
+static PyObject *doubts(PyObject *self, PyObject *unused) {
+  PyObject *list = PyList_New(0);
+  const char *line;
+  (void)unused;
+  for (Py_ssize_t i = 0;
+       list != NULL &&
+       (line = fcgi_options_doubt(core_of(self), (size_t)i)) != NULL;
+       i++) {
+    PyObject *text = text_of(line);
+    if (text == NULL || PyList_Append(list, text) < 0)
+      Py_CLEAR(list);
+    Py_XDECREF(text);
+  }
+  return list;
+}
+
 static PyObject *show(PyObject *self, PyObject *unused) {
   (void)unused;
   return text_of(fcgi_options_show(core_of(self)));
@@ -196,6 +212,8 @@ static PyMethodDef methods[] = {
      "Give an option the value of a keyword; refuses one that it cannot have."},
     {"given", given, METH_NOARGS,
      "given($self)\n--\n\nThe names of the options that were given."},
+    {"doubts", doubts, METH_NOARGS,
+     "doubts($self)\n--\n\nLines about variables that are nearly options."},
     {"show", show, METH_NOARGS,
      "show($self)\n--\n\nA TOML file of all options and their origins."},
     {"help", help, METH_NOARGS,

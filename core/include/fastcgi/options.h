@@ -110,7 +110,8 @@ FCGI_EXPORT int fcgi_option_parse(const fcgi_option *option, const char *text,
                                   int64_t *number);
 
 /* Where the value of an option comes from. Each origin overrides those before
-   it in this list. */
+   it in this list, but a table of a project never overrides the file of
+   --config, which somebody names. */
 typedef enum fcgi_origin {
   FCGI_ORIGIN_DEFAULT = 0, /* The built-in default: no value was given. */
   FCGI_ORIGIN_FILE,        /* The file of --config. */
@@ -166,6 +167,12 @@ FCGI_EXPORT int fcgi_options_read_environment(fcgi_options *options);
 FCGI_EXPORT int fcgi_options_read_file(fcgi_options *options,
                                        const char *directory, const char *path,
                                        const char *table);
+
+/* Returns one line about variable `index` of those in the environment that
+   begin with FASTCGI_, are read by nobody and are nearly an option, or one of
+   gunicorn's; they may be a program's own. NULL past the last one. Lent until
+   the next call. */
+FCGI_EXPORT const char *fcgi_options_doubt(fcgi_options *options, size_t index);
 
 /* Returns why the last call failed, as one line for a person; "" if it did
    not. Lent until the next call. */

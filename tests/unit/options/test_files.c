@@ -146,6 +146,13 @@ static void test_files_table_of_a_project(void **state) {
   assert_int_equal(fcgi_options_number(f->options, "threads"), 3);
   assert_int_equal(fcgi_options_origin(f->options, "threads"),
                    FCGI_ORIGIN_PROJECT);
+  giving_write(f, "threads = 4\n", 12); /* Who names a file means it. */
+  assert_int_equal(fcgi_options_read_file(f->options, "", f->path, NULL), 0);
+  assert_int_equal(fcgi_options_number(f->options, "threads"), 4);
+  giving_write(f, some, strlen(some));
+  assert_int_equal(
+      fcgi_options_read_file(f->options, "", f->path, "tool.fastcgi"), 0);
+  assert_int_equal(fcgi_options_number(f->options, "threads"), 4);
   giving_write(f, "tool.fastcgi = 1", 16);
   assert_int_equal(
       fcgi_options_read_file(f->options, "", f->path, "tool.fastcgi"),
