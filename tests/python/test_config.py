@@ -48,18 +48,16 @@ def origin(settings, name):
 
 def test_the_later_source_wins(place, monkeypatch):
     """Each adds one option to be seen, and takes one from the one before."""
-    (place / "f.toml").write_text(
-        'app = "app:app"\nthreads = 2\nbacklog = 2\nworkers = 2\nlimit_params = 2\n'
-    )
+    (place / "f.toml").write_text('app = "app:app"\nbacklog = 3\nworkers = 3\nlimit_params = 3\n')
     (place / "pyproject.toml").write_text(
-        "[tool.fastcgi]\nbacklog = 3\nworkers = 3\nlimit_params = 3\n"
+        "[tool.fastcgi]\nthreads = 2\nbacklog = 2\nworkers = 2\nlimit_params = 2\n"
     )
     monkeypatch.setenv("FASTCGI_WORKERS", "4")
     monkeypatch.setenv("FASTCGI_LIMIT_PARAMS", "4")
     settings = load(place, "-c", "f.toml", "--limit-params", "5")
     assert origin(settings, "app") == '"app:app"  # file f.toml'
-    assert origin(settings, "threads") == '"2"  # file f.toml'
-    assert origin(settings, "backlog") == '"3"  # file pyproject.toml'
+    assert origin(settings, "threads") == '"2"  # file pyproject.toml'
+    assert origin(settings, "backlog") == '"3"  # file f.toml'
     assert origin(settings, "workers") == '"4"  # environment FASTCGI_WORKERS'
     assert origin(settings, "limit_params") == '"5"  # command line'
     assert "limit_params_size" not in settings
