@@ -219,6 +219,15 @@ static const char *shown(char out[SHOWN + 1], const char *text, size_t len) {
   return out;
 }
 
+/* Of a raw head it is a text. */
+static void explain_status(const fcgi__head *head, const char *value, char *out,
+                           size_t size) {
+  if (head->culprit)
+    snprintf(out, size, "Status '%s' is not a number from 200 to 599", value);
+  else
+    snprintf(out, size, "status %d is not from 200 to 599", head->status);
+}
+
 void fcgi__head_explain(const fcgi__head *head, fcgi__head_fault fault,
                         int64_t length, char *out, size_t size) {
   char name[SHOWN + 1] = "", value[SHOWN + 1] = "";
@@ -231,7 +240,7 @@ void fcgi__head_explain(const fcgi__head *head, fcgi__head_fault fault,
     snprintf(out, size, "%s", "");
     break;
   case FCGI__HEAD_STATUS:
-    snprintf(out, size, "status %d is not from 200 to 599", head->status);
+    explain_status(head, value, out, size);
     break;
   case FCGI__HEAD_STATUS_LINE:
     snprintf(out, size,
@@ -254,6 +263,16 @@ void fcgi__head_explain(const fcgi__head *head, fcgi__head_fault fault,
   case FCGI__HEAD_BODY:
     snprintf(out, size, "Content-Length says %lld, the body has %lld bytes",
              (long long)head->length, (long long)length);
+    break;
+  case FCGI__HEAD_LINE:
+    snprintf(out, size, "the line '%s' is not 'Name: value', as a head needs",
+             name);
+    break;
+  case FCGI__HEAD_STATUSES:
+    snprintf(out, size, "Status says both %d and '%s'", head->status, value);
+    break;
+  case FCGI__HEAD_ENDLESS:
+    snprintf(out, size, "no empty line ends the head of the answer");
     break;
   case FCGI__HEAD_LONG:
     snprintf(out, size, "the head of the answer is longer than %lld bytes",

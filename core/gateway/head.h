@@ -24,7 +24,10 @@ typedef enum fcgi__head_fault {
   FCGI__HEAD_LENGTH,      /* Content-Length is no number. */
   FCGI__HEAD_LENGTHS,     /* Two of them say different things. */
   FCGI__HEAD_BODY,        /* It says another length than the body has. */
-  FCGI__HEAD_LONG         /* A raw head is longer than is kept. */
+  FCGI__HEAD_LINE,        /* A line of a raw head is no field. */
+  FCGI__HEAD_STATUSES,    /* Two Status fields of it say different things. */
+  FCGI__HEAD_ENDLESS,     /* No empty line ends it. */
+  FCGI__HEAD_LONG         /* It is longer than is kept. */
 } fcgi__head_fault;
 
 typedef struct fcgi__head {
@@ -38,6 +41,11 @@ typedef struct fcgi__head {
   int64_t length;               /* What Content-Length says, or -1. */
   uint32_t hops;                /* Fields left out: fcgi__hop_bit of each. */
   uint8_t drops;                /* 1: some fields are left out. */
+  uint8_t redirects;            /* 1: of a raw head, only Location says that it
+                                   is a redirect. */
+  uint8_t relocates;            /* 1: there Location follows Status. */
+  uint8_t mixed;                /* 1: its empty line ends in another way than
+                                   the line before. */
 } fcgi__head;
 
 /* 1: a character of an HTTP token, RFC 9110, 5.6.2. */

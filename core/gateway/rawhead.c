@@ -12,7 +12,8 @@ size_t fcgi__rawhead_scan(fcgi__rawhead *scan, const char *data, size_t len) {
       at = end ? (size_t)(end - data) + 1 : len;
     } else {
       scan->done = data[at] == '\n';
-      scan->in_line = data[at] != '\n' && data[at] != '\r';
+      scan->in_line = !scan->done && (scan->in_end || data[at] != '\r');
+      scan->in_end = !scan->done && !scan->in_line;
       at++;
     }
   }
@@ -29,69 +30,76 @@ static const char *line_end(const char *at, const char *end) {
   return newline ? newline + 1 : end;
 }
 
-/* Name and value; blanks around them are no part. */
+/* Name and value; blanks before the value are no part of it. */
 static void split(fcgi__rawhead_field *out, const char *end) {
-  const char *colon = memchr(out->begin, ':', (size_t)(end - out->begin));
-  const char *name = colon, *value = colon ? colon + 1 : end;
-  while (name && name > out->begin && is_blank(name[-1]))
-    name--;
+  const char *colon = memchr(out->begin, ':', out->len);
+  const char *value = colon ? colon + 1 : out->begin;
   while (value < end && is_blank(*value))
     value++;
   while (end > value && (end[-1] == '\n' || end[-1] == '\r'))
     end--;
-  out->field = (fcgi_header){out->begin, name ? (size_t)(name - out->begin) : 0,
-                             value, (size_t)(end - value)};
+  out->field =
+      (fcgi_header){out->begin, colon ? (size_t)(colon - out->begin) : 0, value,
+                    (size_t)(end - value)};
 }
 
 int fcgi__rawhead_next(const char **at, const char *end,
                        fcgi__rawhead_field *out) {
-  const char *first, *last;
   if (*at == end)
     return 0;
-  first = last = line_end(*at, end);
-  while (last < end && is_blank(*last))
-    last = line_end(last, end);
   out->begin = *at;
-  out->len = (size_t)(last - *at);
-  split(out, first);
-  *at = last;
+  *at = line_end(*at, end);
+  out->len = (size_t)(*at - out->begin);
+  split(out, *at);
   return 1;
 }
 
-/* The three digits of "404 Nope", or 0. */
+/* The three digits of "404 Nope", or 0. What else may stand before and behind
+   them depends on the web server: a tab, for one. */
 static int parse_status(const fcgi_header *field) {
+  const char *digits = field->value, *colon = field->name + field->name_len;
   int number = 0;
-  if (field->value_len < 3 || (field->value_len > 3 && field->value[3] >= '0' &&
-                               field->value[3] <= '9'))
+  if (field->value_len < 3 || (field->value_len > 3 && digits[3] != ' ') ||
+      memchr(colon, '\t', (size_t)(digits - colon)))
     return 0;
   for (size_t i = 0; i < 3; i++) {
-    if (field->value[i] < '0' || field->value[i] > '9')
+    if (digits[i] < '0' || digits[i] > '9')
       return 0;
-    number = number * 10 + (field->value[i] - '0');
+    number = number * 10 + (digits[i] - '0');
   }
   return number;
 }
 
-static int is_location(const fcgi_header *field) {
-  return field->name_len == 8 && field->value_len > 0 &&
-         strncasecmp(field->name, "Location", 8) == 0;
+/* Of two of them some servers show the first and others the last. */
+static fcgi__head_fault take_status(fcgi__head *head,
+                                    const fcgi_header *field) {
+  int status = parse_status(field);
+  if (status < 200 || status > 599)
+    return FCGI__HEAD_STATUS;
+  if (head->status && head->status != status)
+    return FCGI__HEAD_STATUSES;
+  head->status = status;
+  return FCGI__HEAD_GOOD;
+}
+
+static fcgi__head_fault take_length(fcgi__head *head,
+                                    const fcgi_header *field) {
+  int64_t length = fcgi__length_parse(field->value, field->value_len);
+  head->drops |= head->length >= 0;
+  if (length < 0)
+    return FCGI__HEAD_LENGTH;
+  if (head->length >= 0 && head->length != length)
+    return FCGI__HEAD_LENGTHS;
+  head->length = length;
+  return FCGI__HEAD_GOOD;
 }
 
 static fcgi__head_fault take(fcgi__head *head, const fcgi_header *field) {
-  int64_t length;
   switch (fcgi__field_of(field->name, field->name_len)) {
   case FCGI__FIELD_STATUS:
-    head->status = parse_status(field);
-    return head->status < 200 ? FCGI__HEAD_STATUS : FCGI__HEAD_GOOD;
+    return take_status(head, field);
   case FCGI__FIELD_LENGTH:
-    length = fcgi__length_parse(field->value, field->value_len);
-    head->drops |= head->length >= 0;
-    if (length < 0)
-      return FCGI__HEAD_LENGTH;
-    if (head->length >= 0 && head->length != length)
-      return FCGI__HEAD_LENGTHS;
-    head->length = length;
-    break;
+    return take_length(head, field);
   case FCGI__FIELD_HOP:
     head->hops |= fcgi__hop_bit(field->name, field->name_len);
     head->drops = 1;
@@ -100,6 +108,21 @@ static fcgi__head_fault take(fcgi__head *head, const fcgi_header *field) {
     break;
   }
   return FCGI__HEAD_GOOD;
+}
+
+int fcgi__rawhead_is_crlf(const fcgi__rawhead_field *line) {
+  return line->len > 1 && line->begin[line->len - 2] == '\r';
+}
+
+static int is_end(const fcgi__rawhead_field *one) {
+  return *one->begin == '\n' || (one->len == 2 && *one->begin == '\r');
+}
+
+static int is_named(const fcgi_header *field) {
+  size_t len = 0;
+  while (len < field->name_len && fcgi__is_token(field->name[len]))
+    len++;
+  return len > 0 && len == field->name_len;
 }
 
 /* A NUL, or a CR that ends no line: servers do not agree on where the field
@@ -114,30 +137,59 @@ static int is_broken(const fcgi__rawhead_field *one) {
   return 0;
 }
 
+static fcgi__head_fault judge(fcgi__head *head,
+                              const fcgi__rawhead_field *one) {
+  if (!is_named(&one->field))
+    return FCGI__HEAD_LINE;
+  return is_broken(one) ? FCGI__HEAD_VALUE : take(head, &one->field);
+}
+
+/* The whole line stands for what is no field. */
+static fcgi_header culprit_of(const fcgi__rawhead_field *one,
+                              fcgi__head_fault fault) {
+  size_t len = one->len;
+  while (len > 0 && one->begin[len - 1] == '\n')
+    len--;
+  return fault == FCGI__HEAD_LINE ? (fcgi_header){one->begin, len, "", 0}
+                                  : one->field;
+}
+
+static int is_location(const fcgi_header *field) {
+  return field->name_len == 8 && strncasecmp(field->name, "Location", 8) == 0;
+}
+
 /* Without a Status it is 200, and with a Location a redirect (RFC 3875, 6.3.3
-   and 6.2.4). */
-static int implied_status(int has_location) {
-  return has_location ? 302 : 200;
+   and 6.2.4). nginx and lighttpd know that, Apache and Caddy show 200. What a
+   path as the Location means is left to the web server (6.2.2). */
+static void imply_status(fcgi__head *head, const fcgi_header *location) {
+  head->status = location->name ? 302 : 200;
+  head->redirects =
+      location->name && (location->value_len == 0 || *location->value != '/');
 }
 
 fcgi__head_fault fcgi__rawhead_judge(const char *data, size_t len,
                                      fcgi__head *head, fcgi_header *culprit) {
   const char *at = data;
-  int has_location = 0;
-  fcgi__rawhead_field one;
+  fcgi_header location = {NULL, 0, NULL, 0};
+  fcgi__rawhead_field one, last = {.len = 0};
   *head = (fcgi__head){.status = 0, .length = -1};
-  while (fcgi__rawhead_next(&at, data + len, &one)) {
-    fcgi__head_fault fault =
-        is_broken(&one) ? FCGI__HEAD_VALUE : take(head, &one.field);
+  while (fcgi__rawhead_next(&at, data + len, &one) && !is_end(&one)) {
+    fcgi__head_fault fault = judge(head, &one);
     if (fault) {
-      *culprit = one.field;
+      *culprit = culprit_of(&one, fault);
       head->culprit = culprit;
       return fault;
     }
-    has_location |= is_location(&one.field);
+    if (is_location(&one.field)) {
+      location = one.field;
+      head->relocates = head->status != 0;
+    }
+    last = one;
   }
   if (head->status == 0)
-    head->status = implied_status(has_location);
+    imply_status(head, &location);
+  head->mixed = last.len > 0 &&
+                fcgi__rawhead_is_crlf(&one) != fcgi__rawhead_is_crlf(&last);
   head->drops |= head->status == 204 && head->length >= 0;
   return FCGI__HEAD_GOOD;
 }

@@ -286,22 +286,22 @@ int fcgi__request_pump_file(fcgi_request *request) {
   return 0;
 }
 
-/* 1: what follows may be sent. A file cannot be judged: it may well be the
-   whole of raw output. */
-static int admit_file(fcgi_request *request, uint64_t len) {
+/* 0: what follows may be sent. A file may well be the whole of raw output. */
+static int admit_file(fcgi_request *request, int fd, uint64_t *offset,
+                      uint64_t *len) {
   int error = 0;
   if (request->out.answer < FCGI__ANSWER_RAW)
-    error = fcgi__raw_release(request);
+    error = fcgi__raw_file(request, fd, offset, len);
   if (!error)
-    error = fcgi__request_spend(request, len);
-  if (!error && !request->out.bodiless && len > 0)
+    error = fcgi__request_spend(request, *len);
+  if (!error && !request->out.bodiless && *len > 0)
     error = fcgi__request_put_errors(request);
   return error;
 }
 
 static int start_file(fcgi_request *request, int fd, uint64_t offset,
                       uint64_t len) {
-  int error = admit_file(request, len);
+  int error = admit_file(request, fd, &offset, &len);
   if (error || request->out.bodiless || len == 0)
     return error;
   if (request->file.fd >= 0)

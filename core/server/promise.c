@@ -35,15 +35,12 @@ int fcgi__request_spend(fcgi_request *request, uint64_t len) {
 }
 
 /* 1, and a line: what was written is not an answer, or not all of it. */
-static int is_unkept(const fcgi_request *request) {
+static int is_unkept(fcgi_request *request) {
   char why[FCGI__WHY];
   if (request->out.broken)
     return 1;
-  if (request->out.answer == FCGI__ANSWER_NAMED) {
-    fcgi__request_tell(request, "no empty line ends the head of the answer",
-                       ", so the client gets 500");
-    return 1;
-  }
+  if (request->out.answer == FCGI__ANSWER_HELD)
+    return fcgi__raw_unended(request) != 0;
   if (request->out.left <= 0 || request->out.bodiless)
     return 0;
   snprintf(why, sizeof why,
@@ -60,14 +57,12 @@ int fcgi__request_finish(fcgi_request *request, uint32_t app_status) {
     fcgi__request_fail(request);
     return FCGI_ERR_INVALID;
   }
-  if (!error && request->out.answer == FCGI__ANSWER_HELD)
-    fcgi__raw_release(request);
   return fcgi__request_end(request, app_status);
 }
 
 static int is_unanswered(const fcgi_request *request) {
-  return request->out.answer == FCGI__ANSWER_NONE && !request->lateness &&
-         request->role->number <= FCGI_ROLE_FILTER;
+  return request->out.answer == FCGI__ANSWER_NONE && !request->out.broken &&
+         !request->lateness && request->role->number <= FCGI_ROLE_FILTER;
 }
 
 int fcgi__request_conclude(fcgi_request *request) {

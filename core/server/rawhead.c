@@ -6,12 +6,12 @@
 #include "server/server.h"
 #include <fastcgi/error.h>
 #include <string.h>
+#include <unistd.h>
 
-enum { HEAD_MOST = 262144 }; /* No web server takes a longer one. */
-
-static int is_blank(char at) {
-  return at == ' ' || at == '\t';
-}
+enum {
+  HEAD_MOST = 262144, /* No web server takes a longer one. */
+  PIECE = 4096        /* Bytes of a file that are looked at together. */
+};
 
 /* What cannot be sent so: the line is told now, and the end is a 500. */
 static int refuse(fcgi_request *request, const fcgi__head *head,
@@ -23,30 +23,75 @@ static int refuse(fcgi_request *request, const fcgi__head *head,
   return FCGI_ERR_INVALID;
 }
 
+/* Lines of a head that go out, and the bytes of those that have. */
+typedef struct lines {
+  fcgi_request *request; /* Whose they are. */
+  size_t put;            /* Bytes that are queued. */
+  const char *end;       /* What the last of them ends in, or NULL. */
+  int error;             /* Why no more can be. */
+} lines;
+
+static void put(lines *out, const char *text, size_t len) {
+  if (!out->error)
+    out->error = fcgi__request_put(out->request, text, len);
+  out->put += len;
+}
+
+static void put_line(lines *out, const fcgi__rawhead_field *line) {
+  put(out, line->begin, line->len);
+  out->end = fcgi__rawhead_is_crlf(line) ? "\r\n" : "\n";
+}
+
+/* Apache knows the end of a head by two ends of lines that are alike. */
+static void put_end(lines *out, const fcgi__rawhead_field *line) {
+  if (out->end)
+    put(out, out->end, strlen(out->end));
+  else
+    put_line(out, line);
+}
+
 /* Put the head without the fields that are left out; of Content-Length, the
-   first one stays. */
-static int put_kept(fcgi_request *request, const char *data, size_t len,
-                    const fcgi__head *head, size_t *put) {
-  const char *at = data;
-  int error = 0, lengths = head->status == 204;
-  fcgi__rawhead_field one;
-  while (!error && fcgi__rawhead_next(&at, data + len, &one)) {
+   first one stays. Before the empty line comes the Status that some servers
+   would not see else: one that Location implies, or precedes for HAProxy 2.6,
+   which turns it into 302 where Location follows. */
+static void put_judged(lines *out, const char *data, size_t len,
+                       const fcgi__head *head) {
+  static const char redirect[] = "Status: 302 Found\r\n";
+  const char *at = data, *end = data + len;
+  int lengths = head->status == 204;
+  fcgi__rawhead_field one, status = {.len = 0};
+  if (head->redirects)
+    status =
+        (fcgi__rawhead_field){.begin = redirect, .len = sizeof redirect - 1};
+  while (fcgi__rawhead_next(&at, end, &one)) {
     fcgi__field field = fcgi__field_of(one.field.name, one.field.name_len);
     if (field == FCGI__FIELD_HOP || (field == FCGI__FIELD_LENGTH && lengths++))
       continue;
-    error = fcgi__request_put(request, one.begin, one.len);
-    *put += one.len;
+    if (at == end && status.len > 0)
+      put_line(out, &status);
+    if (field == FCGI__FIELD_STATUS && head->relocates)
+      status = one;
+    else if (at == end)
+      put_end(out, &one);
+    else
+      put_line(out, &one);
   }
-  return error;
+}
+
+/* Who asks for leave looks for the status alone, and lighttpd takes what
+   precedes it for part of a yes. */
+static int is_rewritten(const fcgi_request *request, fcgi__head *head) {
+  if (request->role->number == FCGI_ROLE_AUTHORIZER)
+    head->redirects = head->relocates = 0;
+  return head->drops || head->mixed || head->redirects || head->relocates;
 }
 
 /* The head is whole. */
 static int let_go(fcgi_request *request, const char *data, size_t len) {
-  size_t put = 0;
+  lines out = {.request = request};
   fcgi_header culprit;
   fcgi__head head;
   fcgi__head_fault fault = fcgi__rawhead_judge(data, len, &head, &culprit);
-  int error;
   if (fault)
     return refuse(request, &head, fault);
   if (head.hops)
@@ -55,49 +100,30 @@ static int let_go(fcgi_request *request, const char *data, size_t len) {
   if (!fcgi_status_has_body(head.status))
     request->out.bodiless = 1;
   request->out.left = head.length;
-  error = head.drops ? put_kept(request, data, len, &head, &put)
-                     : fcgi__request_put(request, data, len);
+  if (is_rewritten(request, &head))
+    put_judged(&out, data, len, &head);
+  else
+    put(&out, data, len);
   fcgi__observe_head(&request->connection->server->observer, &request->observed,
-                     head.status, data, len, head.drops ? put : len);
-  return error;
+                     head.status, data, len, out.put);
+  return out.error;
 }
 
-/* The byte before the one at `at`, or NUL. */
-static char before(const fcgi_request *request, const char *data, size_t at) {
+/* A head that will never be whole: where some line of it is no field, that is
+   what is wrong with it. */
+static int refuse_part(fcgi_request *request, const char *data, size_t len,
+                       fcgi__head_fault fault) {
+  fcgi_header culprit;
+  fcgi__head head;
+  if (fcgi__rawhead_judge(data, len, &head, &culprit) == FCGI__HEAD_LINE)
+    fault = FCGI__HEAD_LINE;
+  return refuse(request, &head, fault);
+}
+
+int fcgi__raw_unended(fcgi_request *request) {
   const fcgi__buffer *head = &request->out.head;
-  if (at > 0)
-    return data[at - 1];
-  return head->len > 0 ? (char)head->data[head->len - 1] : '\0';
-}
-
-/* Whether the first line is a field, or empty: 1, 0 not yet known, -1 no.
-   Blanks before the colon are no part of a name, here as in split. */
-static int look(const fcgi_request *request, const char *data, size_t len) {
-  if (request->out.answer == FCGI__ANSWER_NAMED)
-    return 1;
-  for (size_t i = 0; i < len; i++) {
-    int first = request->out.head.len + i == 0;
-    if ((data[i] == ':' && !first) ||
-        ((data[i] == '\r' || data[i] == '\n') && first))
-      return 1;
-    if (is_blank(data[i])
-            ? first
-            : !fcgi__is_token(data[i]) || is_blank(before(request, data, i)))
-      return -1;
-  }
-  return 0;
-}
-
-/* A field that a line before it would continue. */
-static int begins_badly(const fcgi_request *request, const char *data,
-                        size_t len) {
-  return request->out.head.len == 0 && len > 0 && is_blank(*data);
-}
-
-static int refuse_begin(fcgi_request *request) {
-  static const fcgi_header blank = {"", 0, "", 0};
-  const fcgi__head head = {.status = 200, .culprit = &blank};
-  return refuse(request, &head, FCGI__HEAD_NAME);
+  return refuse_part(request, (const char *)head->data, head->len,
+                     FCGI__HEAD_ENDLESS);
 }
 
 /* A role of the program's own writes what it likes. */
@@ -106,14 +132,15 @@ static int is_cgi(const fcgi_request *request) {
 }
 
 static int hold(fcgi_request *request, const char *data, size_t len) {
-  static const fcgi__head nothing = {.status = 200};
-  size_t before = request->out.head.cap;
+  fcgi__buffer *head = &request->out.head;
+  size_t before = head->cap;
   int error;
-  if (len > HEAD_MOST - request->out.head.len)
-    return refuse(request, &nothing, FCGI__HEAD_LONG);
-  error = fcgi__buffer_append(
-      &request->out.head, &request->connection->server->allocator, data, len);
-  fcgi__connection_hold(request->connection, before, request->out.head.cap);
+  if (len > HEAD_MOST - head->len)
+    return refuse_part(request, head->len ? (const char *)head->data : data,
+                       head->len ? head->len : len, FCGI__HEAD_LONG);
+  error = fcgi__buffer_append(head, &request->connection->server->allocator,
+                              data, len);
+  fcgi__connection_hold(request->connection, before, head->cap);
   return error;
 }
 
@@ -124,40 +151,52 @@ static void forget_head(fcgi_request *request) {
 }
 
 /* Nothing says that its status is another one than 200. */
-int fcgi__raw_release(fcgi_request *request) {
-  fcgi__buffer *head = &request->out.head;
-  int error = 0;
+static void pass(fcgi_request *request) {
   request->out.answer = FCGI__ANSWER_RAW;
   fcgi__observe_head(&request->connection->server->observer, &request->observed,
                      200, NULL, 0, 0);
-  if (head->len > 0)
-    error = fcgi__request_put(request, head->data, head->len);
-  forget_head(request);
-  return error;
 }
 
 ptrdiff_t fcgi__raw_head(fcgi_request *request, const char *data, size_t len) {
   const fcgi__buffer *head = &request->out.head;
   size_t part;
-  int error = 0, named;
+  int error = 0;
   if (request->out.broken)
     return FCGI_ERR_INVALID;
-  if (is_cgi(request) && begins_badly(request, data, len))
-    return refuse_begin(request);
-  named = is_cgi(request) ? look(request, data, len) : -1;
-  if (named < 0)
-    return fcgi__raw_release(request);
-  request->out.answer = named ? FCGI__ANSWER_NAMED : FCGI__ANSWER_HELD;
+  if (!is_cgi(request)) {
+    pass(request);
+    return 0;
+  }
+  request->out.answer = FCGI__ANSWER_HELD;
   part = fcgi__rawhead_scan(&request->out.scan, data, len);
   if (head->len > 0 || !request->out.scan.done)
     error = hold(request, data, part);
-  if (error)
-    return error;
-  if (request->out.scan.done && head->len > 0)
-    error = let_go(request, (const char *)head->data, head->len);
-  else if (request->out.scan.done)
-    error = let_go(request, data, part);
-  if (request->out.scan.done)
+  if (!error && request->out.scan.done)
+    error = head->len > 0 ? let_go(request, (const char *)head->data, head->len)
+                          : let_go(request, data, part);
+  if (!error && request->out.scan.done)
     forget_head(request);
   return error ? error : (ptrdiff_t)part;
+}
+
+int fcgi__raw_file(fcgi_request *request, int fd, uint64_t *offset,
+                   uint64_t *len) {
+  char piece[PIECE];
+  while (request->out.answer<FCGI__ANSWER_RAW && * len> 0) {
+    size_t most = *len < sizeof piece ? (size_t)*len : sizeof piece;
+    ptrdiff_t got = pread(fd, piece, most, (off_t)*offset);
+    if (got == 0)
+      return FCGI_ERR_TRUNCATED;
+    if (got > 0)
+      got = fcgi__raw_head(request, piece, (size_t)got);
+    else
+      got = FCGI_ERR_SYSTEM;
+    if (got < 0)
+      return (int)got;
+    *offset += (uint64_t)got;
+    *len -= (uint64_t)got;
+  }
+  if (request->out.answer == FCGI__ANSWER_RAW)
+    fcgi__request_head_out(request, FCGI__ANSWER_OUT);
+  return 0;
 }

@@ -42,12 +42,12 @@ typedef enum fcgi__inflow {
 /* Where the answer stands. Of raw output, which is what the program writes
    without fcgi_request_start, the head leaves once it is whole and judged. */
 typedef enum fcgi__answer {
-  FCGI__ANSWER_NONE,  /* Nothing has been written. */
-  FCGI__ANSWER_HELD,  /* Raw output is held; it may not begin with a head. */
-  FCGI__ANSWER_NAMED, /* Raw output is held; its first line is a field's. */
-  FCGI__ANSWER_RAW,   /* Raw output has begun to leave, its head not yet all. */
-  FCGI__ANSWER_OUT,   /* The head of raw output is queued. */
-  FCGI__ANSWER_BODY   /* fcgi_request_start has queued the head. */
+  FCGI__ANSWER_NONE, /* Nothing has been written. */
+  FCGI__ANSWER_HELD, /* Raw output is held: its head is not whole. */
+  FCGI__ANSWER_RAW,  /* Raw output leaves; its head was judged, or its role has
+                        none. */
+  FCGI__ANSWER_OUT,  /* The head of raw output is queued. */
+  FCGI__ANSWER_BODY  /* fcgi_request_start has queued the head. */
 } fcgi__answer;
 
 /* A request's place in the list of those with events to give. The server's
@@ -251,8 +251,13 @@ int fcgi__request_check(const fcgi_request *request);
 /* Take from raw output the bytes of its head, which leaves once it is whole
    and judged: how many they are, or an error. */
 ptrdiff_t fcgi__raw_head(fcgi_request *request, const char *data, size_t len);
-/* Let go what is held of a head that will never be whole: 0, or an error. */
-int fcgi__raw_release(fcgi_request *request);
+/* The same of a file, whose offset and length become those of what follows the
+   head: 0, or an error. */
+int fcgi__raw_file(fcgi_request *request, int fd, uint64_t *offset,
+                   uint64_t *len);
+/* The end has come before the head was whole: an error, and a line says what
+   came. */
+int fcgi__raw_unended(fcgi_request *request);
 
 /* Bytes of a file or a write are about to follow the head: 0, or
    FCGI_ERR_INVALID when Content-Length promised fewer. */

@@ -193,4 +193,4 @@ def test_a_refused_write_says_where_the_reason_is(serve, capfd):
 
     assert fetch(serve(handler).address).status == 500
     assert told == ["the answer is not what its head says: the log has the reason"]
-    assert "GET /: status 100 is not from 200 to 599" in capfd.readouterr().err
+    assert "GET /: Status '100 Continue' is not" in capfd.readouterr().err

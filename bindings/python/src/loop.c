@@ -190,7 +190,7 @@ static int end_served(serve_loop *loop) {
   if (handle == NULL)
     return 0;
   Py_BEGIN_ALLOW_THREADS
-  fcgi_request_end(handle, 0);
+  fcgi_request_conclude(handle);
   request_closed(loop->request);
   Py_END_ALLOW_THREADS
   return 0;

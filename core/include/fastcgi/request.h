@@ -139,7 +139,8 @@ FCGI_EXPORT int fcgi_request_check_answer(const fcgi_request *request,
 /* Small writes are gathered until they are 16 KiB, fcgi_request_flush is called
    or the request ends. Without fcgi_request_start a program writes raw CGI
    output: headers, an empty line, the body. That head is held back until it is
-   complete, and then checked as fcgi_request_start checks its headers.
+   complete, and then checked as fcgi_request_start checks its headers: output
+   without such a head leads to 500. A custom role has no such head.
 
    An answer without a body (HEAD, 204, 304) takes no bytes: a write returns
    FCGI_ERR_CLOSED, and from one second after the first such write it returns

@@ -142,84 +142,6 @@ static void test_headers_of_the_connection_are_left_out(void **state) {
   assert_int_equal(lines_count(&f->log, ""), 8);
 }
 
-/* The same of raw output, in one piece and byte by byte. */
-static void expect_raw(serving *f, const char *text, const char *expected) {
-  size_t len = strlen(text);
-  for (int split = 0; split < 2; split++) {
-    fcgi_request *request = take_get(f);
-    ptrdiff_t took = 1;
-    for (size_t at = 0; at < len && took > 0; at += (size_t)took)
-      took = fcgi_request_write(request, text + at, split ? 1 : len - at);
-    (void)fcgi_request_end(request, 0);
-    serving_expect(f, expected);
-  }
-}
-
-static void test_raw_heads_are_judged(void **state) {
-  serving *f = *state;
-  log_to(f);
-  expect_raw(f,
-             "Connection: close\r\nX: y\nTransfer-Encoding:\n chunked\n"
-             "Content-Length: 2\nContent-Length: 2\r\n\r\nhi",
-             "stdout 1 X: y\nContent-Length: 2\n\r\nhi\nstdout_end 1\n"
-             "end 1 app=0 status=0\n");
-  expect_raw(f, "Status: 204 No\nContent-Length: 2\n\nhi",
-             "stdout 1 Status: 204 No\n\n\nstdout_end 1\n"
-             "end 1 app=0 status=0\n");
-  expect_raw(f, "Content-Length: 3x\r\n\r\nabc", refused);
-  expect_raw(f, "Content-Length: 3\r\ncontent-length: 4\r\n\r\nabc", refused);
-  expect_raw(f, "Status: 101 Switching\r\n\r\nabc", refused);
-  expect_raw(f, "Status: fine\r\n\r\nabc", refused);
-  expect_raw(f, "Content-Type: text/plain\r\nno empty line", refused);
-  expect_raw(f, "X: a\rb\r\n\r\nabc", refused);
-  expect_raw(f, "X: a\n\tb\rc\nY: z\n\nabc", refused);
-  expect_raw(f, " X: a\r\n\r\nabc", refused);
-  expect_raw(f, "\tX: a\r\n\r\nabc", refused);
-  assert_int_equal(lines_count(&f->log, "GET /x: "), 18);
-  expect_raw(f, "no head\n",
-             "stdout 1 no head\n\nstdout_end 1\n"
-             "end 1 app=0 status=0\n");
-  expect_raw(f, "word", "stdout 1 word\nstdout_end 1\nend 1 app=0 status=0\n");
-}
-
-static void test_raw_head_with_nul_gives_500(void **state) {
-  serving *f = *state;
-  static const char text[] = "X: a\0b\r\n\r\nabc";
-  fcgi_request *request = take_get(f);
-  assert_int_equal(fcgi_request_write(request, text, sizeof text - 1),
-                   FCGI_ERR_INVALID);
-  (void)fcgi_request_end(request, 0);
-  serving_expect(f, refused);
-}
-
-static void test_endless_raw_head_gives_500(void **state) {
-  serving *f = *state;
-  static char line[1025];
-  memset(line, 'a', sizeof line - 1);
-  line[1] = ':';
-  line[sizeof line - 2] = '\n';
-  log_to(f);
-  fcgi_request *request = take_get(f);
-  int rounds = 0;
-  while (rounds < 1000 && fcgi_request_write(request, line, 1024) == 1024)
-    rounds++;
-  assert_int_equal(rounds, 256);
-  assert_int_equal(fcgi_request_end(request, 0), FCGI_ERR_INVALID);
-  serving_expect(f, refused);
-  assert_int_equal(lines_count(&f->log, "longer than 262144 bytes"), 1);
-}
-
-static void test_held_head_leaves_no_trace_of_a_failure(void **state) {
-  serving *f = *state;
-  fcgi_request *request = take_get(f);
-  assert_int_equal(fcgi_request_write(request, "Status: 200 OK\r\n", 16), 16);
-  assert_int_equal(fcgi_request_flush(request), 0);
-  serving_expect(f, "");
-  assert_int_equal(fcgi_request_start(request, 200, NULL, 0), FCGI_ERR_STATE);
-  assert_int_equal(fcgi_request_fail(request), 0);
-  serving_expect(f, refused);
-}
-
 /* Each of these breaks its promise; a shared connection tells by appStatus. */
 static int too_few(fcgi_request *request) {
   const fcgi_header length = header("Content-Length", "9");
@@ -401,10 +323,6 @@ static int run(const char *group, void *kind) {
       SERVING_TEST(test_start_refuses_them_and_begins_nothing),
       SERVING_TEST(test_lengths_that_are_possible),
       SERVING_TEST(test_headers_of_the_connection_are_left_out),
-      SERVING_TEST(test_raw_heads_are_judged),
-      SERVING_TEST(test_raw_head_with_nul_gives_500),
-      SERVING_TEST(test_endless_raw_head_gives_500),
-      SERVING_TEST(test_held_head_leaves_no_trace_of_a_failure),
       SERVING_TEST(test_broken_promises_cut_the_answer),
       SERVING_TEST(test_broken_promises_spare_other_requests),
       SERVING_TEST(test_rest_of_a_file),

@@ -225,6 +225,7 @@ static void test_write_that_may_not_wait(void **state) {
   fcgi_request *request = take_get(f);
   size_t took = 0;
   ptrdiff_t part;
+  assert_int_equal(fcgi_request_write(request, "\n", 1), 1);
   while ((part = fcgi_request_write(request, data, BIG)) > 0)
     took += (size_t)part;
   assert_int_equal(part, FCGI_ERR_AGAIN);
@@ -241,6 +242,7 @@ static void test_write_that_waits_times_out(void **state) {
   ptrdiff_t part;
   fcgi_request *request = take_get(f);
   fcgi_request_set_timeout(request, 20);
+  assert_int_equal(fcgi_request_write(request, "\n", 1), 1);
   for (int i = 0; (part = fcgi_request_write(request, data, BIG)) > 0; i++)
     assert_true(i < 10);
   assert_int_equal(part, FCGI_ERR_TIMEOUT);
@@ -401,7 +403,7 @@ static void test_file_is_sent(void **state) {
 
 static void test_file_that_shrank_resets(void **state) {
   serving *f = *state;
-  FILE *file = file_of("0123456789");
+  FILE *file = file_of("\n123456789");
   fcgi_request *request = take_get(f);
   assert_int_equal(fcgi_request_send_file(request, fileno(file), 0, 20),
                    FCGI_ERR_ABORTED);
@@ -414,7 +416,7 @@ static void test_file_that_shrank_resets(void **state) {
 /* SIGPIPE would end the test. */
 static void test_file_for_a_client_that_left(void **state) {
   serving *f = *state;
-  FILE *file = tmpfile();
+  FILE *file = file_of("\n");
   assert_int_equal(ftruncate(fileno(file), BIG), 0);
   fcgi_request *request = take_get(f);
   close(f->client);
@@ -427,19 +429,19 @@ static void test_file_for_a_client_that_left(void **state) {
 
 static void test_two_files_follow_each_other(void **state) {
   serving *f = *state;
-  FILE *one = file_of("one"), *two = file_of("two");
+  FILE *one = file_of("\none"), *two = file_of("two");
   fcgi_request *request = take_get(f);
-  assert_int_equal(fcgi_request_send_file(request, fileno(one), 0, 3), 0);
+  assert_int_equal(fcgi_request_send_file(request, fileno(one), 0, 4), 0);
   assert_int_equal(fcgi_request_send_file(request, fileno(two), 0, 3), 0);
   fclose(one);
   fclose(two);
   assert_int_equal(fcgi_request_end(request, 0), 0);
-  serving_expect(f, "stdout 1 onetwo\nstdout_end 1\nend 1 app=0 status=0\n");
+  serving_expect(f, "stdout 1 \nonetwo\nstdout_end 1\nend 1 app=0 status=0\n");
 }
 
 static void test_ended_request_ends_after_its_file(void **state) {
   serving *f = *state;
-  FILE *file = tmpfile();
+  FILE *file = file_of("\n");
   assert_int_equal(ftruncate(fileno(file), 4 * BIG), 0);
   never_wait(f);
   fcgi_request *request = take_get(f);
