@@ -36,8 +36,11 @@ static int refuse_pid(const tool_view *view, int error) {
                          "%s: process %s keeps no status: it is no supervisor "
                          "and has no status path",
                          view->command, view->where);
-  return tool_complain(TOOL_TRANSPORT, "%s: cannot look into process %s: %s",
-                       view->command, view->where, strerror(errno));
+  return tool_complain(TOOL_TRANSPORT, "%s: cannot look into process %s: %s%s",
+                       view->command, view->where, strerror(errno),
+                       errno == EACCES || errno == EPERM
+                           ? "; run it as the user of that process, or as root"
+                           : "");
 }
 
 static int read_pid(const tool_view *view, fcgi_status **out) {

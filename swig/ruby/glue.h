@@ -197,7 +197,7 @@ typedef struct fcgi_job {
   const char *text; /* Policy, path or type. */
   size_t text_len;  /* Its length. */
   const void *data; /* To write. */
-  size_t len;       /* How much. */
+  size_t len;       /* Number of bytes. */
   int64_t offset;   /* In a file. */
   int64_t size;     /* To read or send. */
   int status;       /* Of an answer or its end. */

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Functions of at most 60 lines, files of at most 500, a licence line in each."""
+"""Functions of at most 60 lines, files of at most 500, a licence line in each; no comment beside a
+field that says nothing."""
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -52,3 +54,14 @@ def test_file_lengths():
 def test_licence_line(path: Path):
     first_lines = path.read_text().splitlines()[:2]
     assert any("SPDX-License-Identifier: MIT" in line for line in first_lines)
+
+
+def test_comments_beside_fields_say_something():
+    empty = re.compile(r"/\* (How (many|much)|It|They|That|Those|These|Likewise|See above)\.? \*/")
+    found = [
+        f"{relative(path)}:{number}: {match[0]}"
+        for path in C_SOURCES
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if (match := empty.search(line))
+    ]
+    assert found == []

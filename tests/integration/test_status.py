@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import struct
 import subprocess
 import sys
@@ -170,6 +171,23 @@ def test_mistakes_are_one_line(hello, tool: str):
         assert (done.returncode, done.stdout) == (code, b""), words
         assert text in done.stderr.decode()
         assert done.stderr.count(b"\n") == 1, done.stderr
+
+
+@pytest.mark.parametrize("tool", ["status", "top"])
+def test_a_process_of_somebody_else_names_who_may_look(directory: Path, tool: str):
+    """As nobody where the tests run as root: the tool is copied to where that user may enter."""
+    program = directory / "fcgi"
+    shutil.copy(BUILD / "tools" / "fcgi", program)
+    directory.chmod(0o755)
+    user = {"user": 65534, "group": 65534, "extra_groups": []} if os.getuid() == 0 else {}
+    done = subprocess.run(
+        [program, tool, "1"], cwd="/", capture_output=True, text=True, timeout=60, **user
+    )
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr == (
+        f"fcgi: {tool}: cannot look into process 1: Permission denied; "
+        "run it as the user of that process, or as root\n"
+    )
 
 
 def test_top_once(hello):

@@ -35,7 +35,7 @@ typedef struct process {
 typedef struct scene {
   serving *f;      /* For its client and poller. */
   int listener;    /* Inherited by all. */
-  int pair[2];     /* Likewise. */
+  int pair[2];     /* The sockets of a handover. */
   process first;   /* The one that is woken. */
   process second;  /* The one that has to take. */
   cpu_set_t whole; /* The processors that there are. */

@@ -12,7 +12,7 @@
 /* Two sessions of one allocator that share one place. */
 typedef struct shared {
   failing memory;           /* What they allocate from. */
-  fcgi_allocator allocator; /* That. */
+  fcgi_allocator allocator; /* `memory` as an allocator. */
   fcgi_spares *spares;      /* The place. */
   fcgi_session *one;        /* A session. */
   fcgi_session *other;      /* Another. */

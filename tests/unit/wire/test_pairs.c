@@ -12,7 +12,7 @@ enum { TRACE = 4096 };
    its lengths. Slices of one part are joined. */
 typedef struct trace {
   char text[TRACE];  /* The bytes, some of them NUL. */
-  size_t len;        /* How many. */
+  size_t len;        /* Number of bytes. */
   fcgi_pairs pairs;  /* The decoder. */
   unsigned has_name; /* 1 when the "=" of the current pair was written. */
 } trace;
@@ -255,7 +255,7 @@ static void test_pairs_truncated_is_not_complete(void **state) {
 static void test_pairs_may_be_complete_before_its_end(void **state) {
   static const struct {
     const char *bytes; /* The encoded pair, or its beginning. */
-    size_t len;        /* How many. */
+    size_t len;        /* Number of bytes. */
     int parts;         /* Taken before the question. */
     int complete;      /* The answer. */
   } cases[] = {
