@@ -7,6 +7,7 @@
 #ifndef FCGI_SESSION_NAMES_H
 #define FCGI_SESSION_NAMES_H
 
+#include <fastcgi/params.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -129,8 +130,8 @@ typedef enum fcgi__name_number {
 } fcgi__name_number;
 
 enum {
-  FCGI__NAME_ROOM = 56,  /* For a name and its NUL. */
-  FCGI__NAMES_MOST = 128 /* A number fits in seven bits. */
+  FCGI__NAME_ROOM = 56,                /* For a name and its NUL. */
+  FCGI__NAMES_MOST = FCGI_PARAMS_KNOWN /* A number fits in seven bits. */
 };
 
 /* Where a text is: an offset, because memory may move. */

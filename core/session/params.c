@@ -138,16 +138,31 @@ size_t fcgi_params_count(const fcgi_params *params) {
   return params ? fcgi__entry_count(&params->entries) : 0;
 }
 
-int fcgi_params_at(const fcgi_params *params, size_t index, fcgi_param *out) {
-  const fcgi__entry *entry;
-  if (!params || index >= fcgi__entry_count(&params->entries))
-    return FCGI_ERR_INVALID;
-  entry = fcgi__entries(&params->entries) + index;
-  *out = (fcgi_param){.name = fcgi__entry_name(params, entry),
+static fcgi_param param_of(const fcgi_params *params,
+                           const fcgi__entry *entry) {
+  return (fcgi_param){.name = fcgi__entry_name(params, entry),
                       .name_len = entry->name.len,
                       .value = value_of(params, entry),
                       .value_len = entry->value.len};
+}
+
+int fcgi_params_at(const fcgi_params *params, size_t index, fcgi_param *out) {
+  if (index >= fcgi_params_count(params))
+    return FCGI_ERR_INVALID;
+  *out = param_of(params, fcgi__entries(&params->entries) + index);
   return 0;
+}
+
+size_t fcgi_params_list(const fcgi_params *params, fcgi_param *out,
+                        uint8_t *known, size_t room) {
+  size_t count = fcgi_params_count(params);
+  for (size_t i = 0; i < count && i < room; i++) {
+    const fcgi__entry *entry = fcgi__entries(&params->entries) + i;
+    out[i] = param_of(params, entry);
+    if (known)
+      known[i] = (uint8_t)fcgi__entry_number(entry);
+  }
+  return count;
 }
 
 /* No other method has the meaning of HEAD, and this one is never joined. */

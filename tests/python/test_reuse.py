@@ -19,6 +19,9 @@ from support.fcgi_client import Client, Response, request
 
 TEXT = [("Content-Type", "text/plain")]
 OURS = ("wsgi.", "fastcgi.")
+# Names that the core knows by number.
+USUAL = (b"HTTP_ACCEPT", b"HTTP_COOKIE", b"HTTP_REFERER", b"HTTP_RANGE", b"REMOTE_PORT",
+         b"SERVER_NAME", b"QUERY_STRING", b"REDIRECT_STATUS")  # fmt: skip
 DEFAULTS = {
     "REQUEST_METHOD": "GET",
     "SCRIPT_NAME": "",
@@ -66,6 +69,8 @@ class Traffic:
 
     def name(self):
         number = self.random.randrange(12)
+        if number < 4:
+            return self.random.choice(USUAL)
         return self.random.choice((b"HTTP_X_%d", b"PLAIN_%d", b"\xfcber_%d")) % number
 
     def change(self):

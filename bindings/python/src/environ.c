@@ -32,39 +32,16 @@ int environ_init(environ_memo *self, core_state *state, int multithread,
   return PyDict_SetItem(base, state->fastcgi_request, Py_None);
 }
 
-static void clear_slots(environ_slot *slots, size_t count) {
-  for (size_t i = 0; i < count; i++) {
-    Py_CLEAR(slots[i].name);
-    Py_CLEAR(slots[i].value);
-  }
-}
-
-static void drop_last(environ_memo *self) {
+static void forget(environ_memo *self) {
   self->request = NULL;
   Py_CLEAR(self->aborted);
   Py_CLEAR(self->last);
-}
-
-static void forget(environ_memo *self) {
-  clear_slots(self->slots, self->count);
-  self->count = 0;
-  drop_last(self);
+  slots_clear(&self->slots);
 }
 
 void environ_clear(environ_memo *self) {
   forget(self);
   Py_CLEAR(self->base);
-}
-
-/* Find them where the slots tell at which index they are. */
-static void take_sources(const environ_memo *self, const fcgi_params *params,
-                         derive_sources *out) {
-  fcgi_param param;
-  memset(out, 0, sizeof *out);
-  for (int i = 0; i < DERIVE_READ; i++)
-    if (self->source[i] >= 0 &&
-        fcgi_params_at(params, (size_t)self->source[i], &param) == 0)
-      out->at[i] = (params_text){param.value, param.value_len};
 }
 
 /* CGI has CONTENT_TYPE and CONTENT_LENGTH instead of these two; Caddy sends
@@ -80,12 +57,6 @@ static int drop_misleading(const environ_memo *self, PyObject *dict,
   return failed ? -1 : 0;
 }
 
-/* Our own keys are nobody else's to set. */
-static int is_ours(const char *name, size_t len) {
-  return (len >= 5 && memcmp(name, "wsgi.", 5) == 0) ||
-         (len >= 8 && memcmp(name, "fastcgi.", 8) == 0);
-}
-
 /* The parameters but those with a name of ours, which hides it. */
 static int fill(const environ_memo *self, core_state *state, PyObject *dict,
                 const fcgi_params *params) {
@@ -93,7 +64,7 @@ static int fill(const environ_memo *self, core_state *state, PyObject *dict,
   if (params_fill(state, dict, params) < 0)
     return -1;
   for (size_t i = 0; fcgi_params_at(params, i, &param) == 0; i++) {
-    if (!is_ours(param.name, param.name_len))
+    if (!params_is_ours(param.name, param.name_len))
       continue;
     PyObject *name = params_name(state, param.name, param.name_len);
     PyObject *own =
@@ -121,158 +92,45 @@ static PyObject *build(environ_memo *self, request_object *request,
   return dict;
 }
 
-static int is_name(const environ_slot *slot, const fcgi_param *param) {
-  return slot->name_len == param->name_len &&
-         memcmp(slot->name_text, param->name, param->name_len) == 0;
-}
-
-static int is_value(const environ_slot *slot, const fcgi_param *param) {
-  return slot->value_len == param->value_len &&
-         memcmp(slot->value_text, param->value, param->value_len) == 0;
-}
-
-/* Put a string, whose reference is taken, into a slot; -1 for NULL. */
-static int put_name(environ_slot *slot, PyObject *name) {
-  Py_XSETREF(slot->name, name);
-  if (name == NULL)
-    return -1;
-  slot->name_text = (const char *)PyUnicode_1BYTE_DATA(name);
-  slot->name_len = (size_t)PyUnicode_GET_LENGTH(name);
-  return 0;
-}
-
-static int put_value(environ_slot *slot, PyObject *value) {
-  Py_XSETREF(slot->value, value);
-  if (value == NULL)
-    return -1;
-  slot->value_text = (const char *)PyUnicode_1BYTE_DATA(value);
-  slot->value_len = (size_t)PyUnicode_GET_LENGTH(value);
-  return 0;
-}
-
-/* Fill a slot with a parameter, with the strings of the slot of its name in
-   the last request, `old`, where they are the same. */
-static int fill_slot(environ_slot *slot, core_state *state,
-                     const environ_slot *old, const fcgi_param *param) {
-  PyObject *name = old != NULL
-                       ? Py_NewRef(old->name)
-                       : params_name(state, param->name, param->name_len);
-  PyObject *value = old != NULL && is_value(old, param)
-                        ? Py_NewRef(old->value)
-                        : params_value(param->value, param->value_len);
-  int failed = put_name(slot, name) < 0;
-  slot->is_hidden = is_ours(param->name, param->name_len);
-  return put_value(slot, value) < 0 || failed ? -1 : 0;
-}
-
-/* The slots for a list of parameters. Mostly it is the last one with a few
-   names more or less, so a name is looked for behind the one before. */
-static int fill_slots(const environ_memo *self, core_state *state,
-                      const fcgi_params *params, environ_slot *slots) {
-  fcgi_param param;
-  size_t from = 0, count = fcgi_params_count(params);
-  for (size_t i = 0; i < count; i++) {
-    size_t at = from;
-    fcgi_params_at(params, i, &param);
-    while (at < self->count && !is_name(&self->slots[at], &param))
-      at++;
-    const environ_slot *old = at < self->count ? &self->slots[at] : NULL;
-    if (fill_slot(&slots[i], state, old, &param) < 0)
-      return -1;
-    from = old != NULL ? at + 1 : from;
-  }
-  return 0;
-}
-
-static void note_source(environ_memo *self, int at) {
-  environ_slot *slot = &self->slots[at];
-  int source = derive_source(slot->name_text, slot->name_len);
-  slot->is_source = source >= 0;
-  if (source >= 0)
-    self->source[source] = at;
-}
-
-/* Replace the slots by those for `params`. */
-static int remember(environ_memo *self, core_state *state,
-                    const fcgi_params *params) {
-  environ_slot fresh[ENVIRON_SLOTS];
-  size_t count = fcgi_params_count(params);
-  memset(fresh, 0, count * sizeof *fresh);
-  drop_last(self);
-  if (fill_slots(self, state, params, fresh) < 0) {
-    clear_slots(fresh, count);
-    return -1;
-  }
-  clear_slots(self->slots, self->count);
-  memcpy(self->slots, fresh, count * sizeof *fresh);
-  self->count = count;
-  for (int i = 0; i < DERIVE_SOURCES; i++)
-    self->source[i] = -1;
-  for (size_t i = 0; i < count; i++)
-    note_source(self, (int)i);
-  return 0;
-}
-
-/* Make `last` anew from the slots. */
-static int build_last(environ_memo *self, request_object *request,
-                      const fcgi_params *params) {
-  derive_sources from;
-  if (remember(self, request->state, params) < 0)
-    return -1;
-  PyObject *dict = PyDict_Copy(self->base);
-  for (size_t i = 0; dict != NULL && i < self->count; i++)
-    if (!self->slots[i].is_hidden &&
-        PyDict_SetItem(dict, self->slots[i].name, self->slots[i].value) < 0)
-      Py_CLEAR(dict);
-  take_sources(self, params, &from);
-  if (dict != NULL && derive_keys(request, dict, &from) < 0)
-    Py_CLEAR(dict);
-  self->last = dict;
-  return dict == NULL ? -1 : 0;
-}
-
-/* Put a changed value into its slot and into `last`. */
-static int update_slot(environ_memo *self, environ_slot *slot,
-                       const fcgi_param *param) {
-  PyObject *value = params_value(param->value, param->value_len);
-  if (put_value(slot, value) < 0)
-    return -1;
-  return slot->is_hidden ? 0 : PyDict_SetItem(self->last, slot->name, value);
-}
-
-/* Bring `last` up to date when the list of names is the same, one by one: 1,
-   0 when it is another, -1 with an exception. Every value is compared, so that
-   nothing of the request before is left; what follows from several of them is
-   derived anew after any change of those. */
+/* Bring `last` up to date: 0, 1 when the parameters do not fit, or -1 with an
+   exception. */
 static int update_last(environ_memo *self, request_object *request,
-                       const fcgi_params *params) {
+                       const slots_list *list) {
   derive_sources from;
-  fcgi_param param;
-  int sources_changed = 0;
-  if (self->last == NULL || fcgi_params_count(params) != self->count)
+  int is_first = self->last == NULL;
+  if (is_first && (self->last = PyDict_Copy(self->base)) == NULL)
+    return -1;
+  if (is_first)
+    self->dense = (size_t)PyDict_Size(self->base);
+  int rc =
+      slots_update(&self->slots, request->state, self->base, self->last, list);
+  if (rc < 0)
+    return rc == SLOTS_UNFIT ? 1 : -1;
+  if (rc == SLOTS_UPDATED && !is_first)
     return 0;
-  for (size_t i = 0; i < self->count; i++) {
-    environ_slot *slot = &self->slots[i];
-    if (fcgi_params_at(params, i, &param) < 0 || !is_name(slot, &param))
-      return 0;
-    if (is_value(slot, &param))
-      continue;
-    if (update_slot(self, slot, &param) < 0)
-      return -1;
-    sources_changed |= slot->is_source;
-  }
-  if (!sources_changed)
-    return 1;
-  take_sources(self, params, &from);
-  return derive_keys(request, self->last, &from) < 0 ? -1 : 1;
+  slots_sources(&self->slots, &from);
+  return derive_keys(request, self->last, &from);
 }
 
-static int can_remember(const fcgi_params *params) {
-  return fcgi_params_count(params) <= ENVIRON_SLOTS &&
-         !fcgi_params_duplicates(params) &&
-         fcgi_params_get(params, "HTTP_CONTENT_TYPE", 17, NULL) == NULL &&
-         fcgi_params_get(params, "HTTP_CONTENT_LENGTH", 19, NULL) == NULL &&
-         fcgi_params_get(params, "HTTP_TRANSFER_ENCODING", 22, NULL) == NULL;
+/* Where keys come and go, `last` gets gaps. Once they are a third of it, Python
+   would copy it key by key, so one without gaps takes its place. */
+static int close_gaps(environ_memo *self) {
+  size_t used = (size_t)PyDict_Size(self->last);
+  if (used >= (self->dense + self->slots.added) * 2 / 3)
+    return 0;
+  PyObject *fresh = PyDict_New();
+  if (fresh == NULL || PyDict_Update(fresh, self->last) < 0) {
+    Py_XDECREF(fresh);
+    return -1;
+  }
+  Py_SETREF(self->last, fresh);
+  self->dense = used;
+  self->slots.added = 0;
+  return 0;
+}
+
+static int can_remember(const fcgi_params *params, const slots_list *list) {
+  return list->count <= SLOTS_PARAMS && !fcgi_params_duplicates(params);
 }
 
 /* The keys that belong to one request. */
@@ -322,17 +180,13 @@ static PyObject *with_length(const request_object *request, PyObject *dict,
 
 static PyObject *make(environ_memo *self, request_object *request,
                       const fcgi_params *params) {
-  int rc = update_last(self, request, params);
-  if (rc == 0 && !can_remember(params)) {
-    forget(self);
-    return build_alone(self, request, params);
-  }
-  if (rc == 0)
-    rc = build_last(self, request, params);
-  if (rc >= 0 && bind(self, request) == 0)
+  slots_list list;
+  list.count = fcgi_params_list(params, list.at, list.known, SLOTS_PARAMS);
+  int rc = can_remember(params, &list) ? update_last(self, request, &list) : 1;
+  if (rc == 0 && close_gaps(self) == 0 && bind(self, request) == 0)
     return PyDict_Copy(self->last);
   forget(self);
-  return NULL;
+  return rc > 0 ? build_alone(self, request, params) : NULL;
 }
 
 PyObject *environ_make(environ_memo *self, request_object *request) {

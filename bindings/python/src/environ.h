@@ -4,31 +4,17 @@
 #ifndef FASTCGI_PYTHON_ENVIRON_H
 #define FASTCGI_PYTHON_ENVIRON_H
 
-#include "derive.h"
-
-#define ENVIRON_SLOTS 96 /* Requests with more parameters are built anew. */
-
-typedef struct environ_slot {
-  PyObject *name;         /* Of the parameter at this index last time. */
-  PyObject *value;        /* Its value. */
-  const char *name_text;  /* The bytes of `name`. */
-  const char *value_text; /* The bytes of `value`. */
-  size_t name_len;        /* How many they are. */
-  size_t value_len;       /* How many they are. */
-  int is_source;          /* 1 when other keys are derived from it. */
-  int is_hidden;          /* 1 when its name is one of our keys. */
-} environ_slot;
+#include "slots.h"
 
 typedef struct environ_memo {
-  PyObject *base;             /* The keys that every request has. */
-  PyObject *last;             /* `base` and the last request's parameters,
-                                 which no application sees; or NULL. */
-  request_object *request;    /* Whose `last` is, which holds it, or NULL. */
-  PyObject *aborted;          /* Its callable, also in `last`. */
-  int collects;               /* 1: bodies are whole, so have a length. */
-  size_t count;               /* Slots in use. */
-  int source[DERIVE_SOURCES]; /* Their slots, -1 for one that is absent. */
-  environ_slot slots[ENVIRON_SLOTS]; /* The last request's parameters. */
+  PyObject *base;          /* The keys that every request has. */
+  PyObject *last;          /* `base` and the last request's parameters,
+                              which no application sees; or NULL. */
+  size_t dense;            /* Keys of `last` when it had no gaps. */
+  request_object *request; /* Whose `last` is, which holds it, or NULL. */
+  PyObject *aborted;       /* Its callable, also in `last`. */
+  int collects;            /* 1: bodies are whole, so have a length. */
+  slot_table slots;        /* What `last` has of the parameters. */
 } environ_memo;
 
 /* Begin; `multithread` and `multiprocess` are what those keys say, `cgi`

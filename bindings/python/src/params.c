@@ -67,6 +67,11 @@ params_text params_get(const fcgi_params *params, const char *name) {
   return value;
 }
 
+int params_is_ours(const char *name, size_t len) {
+  return (len >= 5 && memcmp(name, "wsgi.", 5) == 0) ||
+         (len >= 8 && memcmp(name, "fastcgi.", 8) == 0);
+}
+
 PyObject *params_value(const char *value, size_t len) {
   return PyUnicode_DecodeLatin1(value, (Py_ssize_t)len, NULL);
 }

@@ -26,6 +26,9 @@ PyObject *params_value(const char *value, size_t len);
 /* Set every parameter in `dict`; of duplicates what fcgi_params_get says. */
 int params_fill(core_state *state, PyObject *dict, const fcgi_params *params);
 
+/* 1 for a name of our own keys, which nobody else may set. */
+int params_is_ours(const char *name, size_t len);
+
 /* 1 when `text`, a Latin-1 string, has exactly these bytes. */
 static inline int params_equal(PyObject *text, const char *data, size_t len) {
   return (size_t)PyUnicode_GET_LENGTH(text) == len &&

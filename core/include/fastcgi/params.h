@@ -10,6 +10,9 @@
 
 typedef struct fcgi_params fcgi_params;
 
+/* One more than the highest number of a name, see fcgi_params_list. */
+#define FCGI_PARAMS_KNOWN 128
+
 /* One parameter. Both texts end in a NUL that the lengths do not count. */
 typedef struct fcgi_param {
   const char *name;  /* Name of the parameter. */
@@ -32,6 +35,14 @@ FCGI_EXPORT size_t fcgi_params_count(const fcgi_params *params);
    or FCGI_ERR_INVALID past the end. Lent until the request is closed. */
 FCGI_EXPORT int fcgi_params_at(const fcgi_params *params, size_t index,
                                fcgi_param *out);
+
+/* Fills `out` with the first `room` parameters, in the order received, and
+   `known`, which may be NULL, with a number for each name that web servers
+   often send, below FCGI_PARAMS_KNOWN and the same in every request of a
+   process, or 0. Returns fcgi_params_count(), which may be more than `room`.
+   Lent until the request is closed. */
+FCGI_EXPORT size_t fcgi_params_list(const fcgi_params *params, fcgi_param *out,
+                                    uint8_t *known, size_t room);
 
 /* Returns the value of `name` as a number, which consists of decimal digits
    only and is below 2^63; -1 when it is absent or anything else. */

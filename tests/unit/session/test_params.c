@@ -123,6 +123,7 @@ static void test_params_null_stands_for_none(void **state) {
   assert_null(fcgi_params_get(NULL, "A", 1, NULL));
   assert_int_equal(fcgi_params_count(NULL), 0);
   assert_int_equal(fcgi_params_at(NULL, 0, &at), FCGI_ERR_INVALID);
+  assert_int_equal(fcgi_params_list(NULL, &at, NULL, 1), 0);
   assert_int_equal(fcgi_params_number(NULL, "A", 1), -1);
   assert_int_equal(fcgi_params_duplicates(NULL), 0);
   assert_int_equal(fcgi_params_is_head(NULL), 0);
