@@ -225,8 +225,8 @@ static int parse(command *c, int argc, char **argv) {
   bench_plan *plan = &c->plan;
   int option, status = 0;
   opterr = 0;
-  while (!status && (option = getopt_long(argc, argv, ":c:m:n:d:r:t:b:p:h",
-                                          options, NULL)) != -1) {
+  while (!status && (option = tool_next_option(argc, argv, ":c:m:n:d:r:t:b:p:h",
+                                               options)) != -1) {
     if (option == 'h')
       exit(help());
     status = take_option(c, option, argv);

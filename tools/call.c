@@ -244,8 +244,8 @@ static int take_words(call *c, int argc, char *const *argv) {
 static int parse(call *c, int argc, char **argv) {
   int option, status = 0;
   opterr = 0;
-  while (!status && (option = getopt_long(argc, argv, ":X:d:p:H:ifh", options,
-                                          NULL)) != -1) {
+  while (!status && (option = tool_next_option(argc, argv, ":X:d:p:H:ifh",
+                                               options)) != -1) {
     if (option == 'h')
       exit(help());
     status = take_option(c, option, argv);

@@ -291,7 +291,7 @@ int tool_dump(int argc, char **argv) {
   int option, status, all = 0;
   dump *d;
   opterr = 0;
-  while ((option = getopt_long(argc, argv, ":ah", options, NULL)) != -1) {
+  while ((option = tool_next_option(argc, argv, ":ah", options)) != -1) {
     if (option == 'h')
       return help();
     if (option != 'a')

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What is said to who errs in an option. */
 #include "tool.h"
+#include <ctype.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
@@ -46,6 +47,23 @@ const char *tool_nearest(const char *name, size_t len, const void *table,
     }
   }
   return best;
+}
+
+static int is_option(const char *word) {
+  const char *name = word + (word[0] == '-' && word[1] == '-' ? 2 : 1);
+  return word[0] == '-' && (!*name || isalpha((unsigned char)*name)) &&
+         word[1] && !word[strcspn(word, " \t\r\n")];
+}
+
+/* One word back, the one that needs a value is the last that was taken. */
+int tool_next_option(int argc, char *const *argv, const char *letters,
+                     const struct option *options) {
+  int found = getopt_long(argc, argv, letters, options, NULL);
+  if (found == -1 || found == '?' || !optarg || optarg != argv[optind - 1] ||
+      !is_option(optarg))
+    return found;
+  optind--;
+  return ':';
 }
 
 static int complain_of_name(const char *command, const char *word,

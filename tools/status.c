@@ -102,7 +102,7 @@ int tool_status(int argc, char **argv) {
   int option, status = 0;
   opterr = 0;
   while (!status &&
-         (option = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
+         (option = tool_next_option(argc, argv, ":h", options)) != -1) {
     if (option == 'h')
       return help();
     status = take_option(&l, option, argv);

@@ -21,8 +21,13 @@ tool_complain(int status, const char *format, ...);
 
 struct option;
 
-/* The complaint for what getopt_long gave back: what was meant, or a pointer to
-   the help of `command`. Returns TOOL_USAGE. */
+/* What getopt_long returns, but a separate word that looks like an option is no
+   value: ':' then. A text with blanks does not look so. */
+int tool_next_option(int argc, char *const *argv, const char *letters,
+                     const struct option *options);
+
+/* The complaint for what tool_next_option gave back: what was meant, or a
+   pointer to the help of `command`. Returns TOOL_USAGE. */
 int tool_bad_option(const char *command, int found, char *const *argv,
                     const struct option *options);
 

@@ -355,7 +355,7 @@ int tool_top(int argc, char **argv) {
   int option, status = 0;
   opterr = 0;
   while (!status &&
-         (option = getopt_long(argc, argv, ":i:h", options, NULL)) != -1) {
+         (option = tool_next_option(argc, argv, ":i:h", options)) != -1) {
     if (option == 'h')
       return help();
     status = take_option(&t, option, argv);

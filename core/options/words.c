@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The command line. */
 #include "options/options.h"
+#include <ctype.h>
 #include <fastcgi/error.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,8 +19,14 @@ static int take(line *l, const fcgi_option *option, const char *text) {
   return fcgi__options_take(l->options, FCGI_ORIGIN_LINE, NULL, option, text);
 }
 
+/* A file may be "-", and a number may be below 0. */
+static int is_option(const char *word) {
+  return *word == '-' && (word[1] == '-' || isalpha((unsigned char)word[1]));
+}
+
 /* The value of the option in the word that was taken last, `shown`: the rest of
-   that word, which is not NULL where there is one, or the next word. */
+   that word, which is not NULL where there is one, or the next word. Whoever
+   forgets the value has the next option there. */
 static int take_value(line *l, const fcgi_option *option, const char *shown,
                       const char *rest) {
   int len = (int)strcspn(shown, "=");
@@ -27,7 +34,7 @@ static int take_value(line *l, const fcgi_option *option, const char *shown,
     return rest ? fcgi__options_refuse(l->options, "%.*s takes no value", len,
                                        shown)
                 : take(l, option, "true");
-  if (!rest && l->at < l->count)
+  if (!rest && l->at < l->count && !is_option(l->words[l->at]))
     rest = l->words[l->at++];
   if (!rest)
     return fcgi__options_refuse(l->options, "%.*s needs a value (%s)", len,

@@ -88,7 +88,7 @@ def declared(command: str) -> dict[str, tuple[str, bool]]:
     name = "spec/spec" if command == "spec" else command
     source = (man.TOOLS / f"{name}.c").read_text()
     table = source.partition("static const struct option options[] = {")[2].partition("};")[0]
-    letters = re.search(r'getopt_long\(argc, argv, ":([^"]*)"', source)
+    letters = re.search(r'tool_next_option\(argc, argv, ":([^"]*)"', source)
     assert letters, command
     rows = re.findall(r'\{"([\w-]+)", (\w+), NULL, (\'.\'|\w+)\}', table)
     assert rows, command

@@ -238,7 +238,7 @@ static int parse(command *c, int argc, char **argv) {
   int option, status = 0;
   opterr = 0;
   while (!status &&
-         (option = getopt_long(argc, argv, ":p:vh", options, NULL)) != -1) {
+         (option = tool_next_option(argc, argv, ":p:vh", options)) != -1) {
     if (option == 'h')
       exit(help());
     status = take_option(c, option, argv);

@@ -146,10 +146,11 @@ FCGI_EXPORT int fcgi_options_set_number(fcgi_options *options,
                                         int64_t number);
 
 /* Reads the words of a command line: "--name value", "--name=value", "-x
-   value". It stops after "--" and, if the launcher takes no application, at the
-   first word that is not an option. If GATEWAY_INTERFACE is set it also stops
-   after the application, because the client chooses the words that follow (RFC
-   3875, 4.4). `*used` is the number of words that were read. */
+   value"; a value that looks like an option needs the "=". It stops after "--"
+   and, if the launcher takes no application, at the first word that is no
+   option. If GATEWAY_INTERFACE is set it also stops after the application,
+   because the client chooses the words that follow (RFC 3875, 4.4). `*used` is
+   the number of words that were read. */
 FCGI_EXPORT int fcgi_options_read_words(fcgi_options *options, size_t count,
                                         const char *const *words, size_t *used);
 

@@ -79,6 +79,34 @@ static void test_given_words(void **state) {
   assert_int_equal(fcgi_options_number(f->options, "io_timeout"), 300000);
 }
 
+/* What is an option is no value, unless it stands behind "=" or the letter. */
+static void test_given_options_are_no_values(void **state) {
+  static const char *const wrong[][2] = {
+      {"--pid", "--check-config"}, {"--pid", "--"}, {"--pid", "-b"},
+      {"--pid", "--nobody"},       {"-b", "--pid"}, {"-b", "-b"}};
+  giving *f = *state;
+  size_t used;
+  for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+    assert_int_equal(fcgi_options_read_words(f->options, 2, wrong[i], &used),
+                     FCGI_ERR_INVALID);
+    assert_string_equal(fcgi_options_message(f->options),
+                        i < 4 ? "--pid needs a value (FILE)"
+                              : "-b needs a value (ADDRESS)");
+  }
+  assert_int_equal(
+      fcgi_options_read_words(f->options,
+                              WORDS("--pid=--x", "-b-y", "--access-logfile",
+                                    "-", "--error-logfile", "-1",
+                                    "--access-logformat", "-%(h)s"),
+                              &used),
+      0);
+  assert_int_equal(used, 8);
+  assert_string_equal(fcgi_options_text(f->options, "pid", 0), "--x");
+  assert_string_equal(fcgi_options_text(f->options, "bind", 0), "-y");
+  assert_string_equal(fcgi_options_text(f->options, "access_logfile", 0), "-");
+  assert_string_equal(fcgi_options_text(f->options, "error_logfile", 0), "-1");
+}
+
 /* RFC 3875, 4.4: a client's query is no option. */
 static void test_given_of_a_client_are_none(void **state) {
   giving *f = *state;
@@ -205,6 +233,7 @@ int main(void) {
       GIVING_TEST(test_given_lists_are_of_one_origin),
       GIVING_TEST(test_given_concurrency_is_a_default),
       GIVING_TEST(test_given_words),
+      GIVING_TEST(test_given_options_are_no_values),
       GIVING_TEST(test_given_of_a_client_are_none),
       GIVING_TEST(test_given_of_a_command_end_at_it),
       GIVING_TEST(test_given_say_what_is_wrong),
