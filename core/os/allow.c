@@ -151,6 +151,14 @@ int fcgi__allow_meet(fcgi__allow *out, const fcgi_allocator *allocator,
   return 0;
 }
 
+void fcgi__allow_disagree(const char *configured, const char *environment,
+                          char *why, size_t why_len) {
+  snprintf(why, why_len,
+           "no address is both in the allow list \"%.128s\" and in "
+           "FCGI_WEB_SERVER_ADDRS \"%.128s\"; let them agree, or leave one out",
+           configured, environment);
+}
+
 char *fcgi__allow_text(const fcgi__allow *allow,
                        const fcgi_allocator *allocator) {
   size_t size = allow->count * ENTRY_TEXT + 1, used = 0;

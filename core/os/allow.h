@@ -31,6 +31,10 @@ int fcgi__allow_parse(fcgi__allow *out, const fcgi_allocator *allocator,
 int fcgi__allow_meet(fcgi__allow *out, const fcgi_allocator *allocator,
                      const fcgi__allow *a, const fcgi__allow *b);
 
+/* Say in `why` that nobody is in both lists, given as texts. */
+void fcgi__allow_disagree(const char *configured, const char *environment,
+                          char *why, size_t why_len);
+
 /* The list as fcgi__allow_parse takes it, to be freed; NULL without memory. */
 char *fcgi__allow_text(const fcgi__allow *allow,
                        const fcgi_allocator *allocator);

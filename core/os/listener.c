@@ -104,15 +104,20 @@ static int set_tcp_options(const fcgi__opening *o, int fd, int family) {
 /* A FastCGI peer may run anything that the application can do, so the network
    is let in only by somebody who has said which addresses. */
 static int check_reach(const fcgi__opening *o, const struct sockaddr *address) {
-  if (!o->options->loopback_only || address->sa_family == AF_UNIX ||
-      fcgi__allow_is_loopback(address))
+  const char *which = o->text ? "" : "the inherited listener: ";
+  const char *refused = o->options->tcp_refused;
+  if (address->sa_family == AF_UNIX)
+    return 0;
+  if (refused && *refused)
+    return fcgi__opening_refuse(o, FCGI_ERR_INVALID, "%s%s", which, refused);
+  if (!o->options->loopback_only || fcgi__allow_is_loopback(address))
     return 0;
   return fcgi__opening_refuse(
       o, FCGI_ERR_INVALID,
       "%sother machines could connect; name the addresses of the "
       "web servers in an allow list (allow_from, --allow-from), or "
       "listen on 127.0.0.1",
-      o->text ? "" : "the inherited listener: ");
+      which);
 }
 
 static int open_tcp(const fcgi__opening *o, fcgi__listener *out,
@@ -198,22 +203,28 @@ static int leave_input(int fd) {
   return fd;
 }
 
-/* Take over a listening socket that somebody else made. */
-static int adopt(const fcgi__opening *o, fcgi__listener *out, int fd) {
+/* The family of a socket that somebody else made, or an error. */
+static int check_made(const fcgi__opening *o, int fd) {
   struct sockaddr_storage name = {0};
   socklen_t len = sizeof name;
   if (getsockname(fd, (struct sockaddr *)&name, &len) < 0)
     return fcgi__opening_fail(o, "getsockname");
   int unguarded = check_reach(o, (struct sockaddr *)&name);
-  if (unguarded)
-    return unguarded;
+  return unguarded ? unguarded : name.ss_family;
+}
+
+/* Take it over. */
+static int adopt(const fcgi__opening *o, fcgi__listener *out, int fd) {
+  int family = check_made(o, fd);
+  if (family < 0)
+    return family;
   if (make_nonblocking(fd) < 0)
     return fcgi__opening_fail(o, "fcntl");
   if (fd == STDIN_FILENO)
     fd = leave_input(fd);
   if (fd > STDERR_FILENO && fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
     return fcgi__opening_fail(o, "fcntl");
-  *out = (fcgi__listener){.fd = fd, .family = name.ss_family};
+  *out = (fcgi__listener){.fd = fd, .family = family};
   return 0;
 }
 
@@ -372,7 +383,10 @@ int fcgi__listener_check(const char *address,
   case FCGI__ADDRESS_TCP:
     return check_tcp(&o, &parsed);
   default:
-    return check_passed(&o, parsed.fd);
+    error = check_passed(&o, parsed.fd);
+    if (error == 0)
+      error = check_made(&o, parsed.fd);
+    return error < 0 ? error : 0;
   }
 }
 

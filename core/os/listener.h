@@ -34,6 +34,8 @@ typedef struct fcgi__listen_options {
   gid_t group;              /* Group of the socket file; (gid_t)-1:
                                unchanged. */
   int loopback_only;        /* 1: refuse what other machines can reach. */
+  const char *tcp_refused;  /* Why no TCP socket is listened on; NULL or "":
+                               it is. */
   const fcgi__allow *allow; /* Who may reach a TCP socket that is made, in the
                                kernel; NULL: that is not asked there. */
 } fcgi__listen_options;

@@ -76,29 +76,48 @@ static int read_users(fcgi_server *server) {
   return error;
 }
 
-/* FastCGI 1.0, 3.2. Nobody may be there to read an error, so a list that means
-   nothing keeps every peer out. */
-static void read_environment(fcgi_server *server) {
+/* FastCGI 1.0, 3.2. What is wrong with the variable is wrong with TCP sockets
+   alone. */
+static int read_environment(fcgi_server *server, char *why, size_t why_len) {
   fcgi__guard *guard = &server->guard;
   const char *text = getenv(variable);
-  char why[FCGI__MESSAGE / 2];
+  char reason[FCGI__MESSAGE / 2];
+  int error;
   if (!text || guard->has_environment)
-    return;
-  guard->has_environment = 1;
-  if (fcgi__allow_parse(&guard->environment, &server->allocator, text, why,
-                        sizeof why))
-    fcgi__server_log(server, FCGI_LOG_ERROR,
-                     "%s \"%.128s\": %s; every TCP connection is refused",
-                     variable, text, why);
+    return 0;
+  error = fcgi__allow_parse(&guard->environment, &server->allocator, text,
+                            reason, sizeof reason);
+  if (error)
+    snprintf(why, why_len, "%s \"%.128s\": %s", variable, text, reason);
+  else
+    guard->has_environment = 1;
+  return error == FCGI_ERR_INVALID ? 0 : error;
 }
 
-int fcgi__guard_prepare(fcgi_server *server) {
+/* Two lists without a common address let nobody in. */
+static int compare(fcgi_server *server, char *why, size_t why_len) {
+  const fcgi__guard *guard = &server->guard;
+  const char *text = getenv(variable);
+  fcgi__allow both;
+  int error;
+  if (!guard->has_configured || !guard->has_environment)
+    return 0;
+  error = fcgi__allow_meet(&both, &server->allocator, &guard->configured,
+                           &guard->environment);
+  if (!error && both.count == 0)
+    fcgi__allow_disagree(guard->text, text ? text : "", why, why_len);
+  fcgi__allow_clear(&both, &server->allocator);
+  return error;
+}
+
+int fcgi__guard_prepare(fcgi_server *server, char *tcp_refused, size_t len) {
   int error = read_configured(server);
+  *tcp_refused = '\0';
   if (!error)
     error = read_users(server);
   if (!error)
-    read_environment(server);
-  return error;
+    error = read_environment(server, tcp_refused, len);
+  return error ? error : compare(server, tcp_refused, len);
 }
 
 static void report(fcgi_server *server, const char *who, const char *where) {

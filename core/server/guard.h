@@ -25,9 +25,10 @@ typedef struct fcgi__guard {
 int fcgi__guard_init(fcgi__guard *guard, const fcgi_server_config *config);
 void fcgi__guard_clear(fcgi__guard *guard, const fcgi_allocator *allocator);
 
-/* Read both lists, before a listener is opened: 0, or an error with a line in
-   the server's message. */
-int fcgi__guard_prepare(fcgi_server *server);
+/* Read both lists, before a listener is opened: 0 with the reason why it must
+   not be a TCP one, or "", in `tcp_refused`; or an error with a line in the
+   server's message. */
+int fcgi__guard_prepare(fcgi_server *server, char *tcp_refused, size_t len);
 
 /* accept(2) a connection that is let in: its descriptor, or -1 with errno,
    which is ECONNABORTED when it was refused and closed. */

@@ -186,6 +186,7 @@ static int open_listeners(fcgi_server *server, const char *address) {
                                   .mode = server->config.socket_mode};
   fcgi__listener *first = &server->listeners[server->listener_count];
   size_t room = FCGI__LISTENERS - server->listener_count;
+  char refused[FCGI__MESSAGE];
   int count;
   if (room == 0) {
     snprintf(server->message, sizeof server->message,
@@ -193,9 +194,10 @@ static int open_listeners(fcgi_server *server, const char *address) {
              address ? address : "the inherited listener", FCGI__LISTENERS);
     return FCGI_ERR_LIMIT;
   }
-  count = fcgi__guard_prepare(server);
+  count = fcgi__guard_prepare(server, refused, sizeof refused);
   if (count < 0)
     return count;
+  options.tcp_refused = refused;
   options.loopback_only =
       !server->guard.has_configured && !server->guard.has_environment;
   count = fcgi__listener_open(first, room, address, &options, server->message,

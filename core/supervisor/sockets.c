@@ -44,25 +44,21 @@ static int read_list(fcgi__allow *out, const char *what, const char *text,
 
 /* What the specification's variable has of the configured list. Workers get the
    same list, by that variable. */
-static int narrow(fcgi__supervisor *s, const char *environment, char *why,
-                  size_t why_len) {
+static void narrow(fcgi__supervisor *s, const char *environment) {
   const fcgi_allocator allocator = fcgi__allocator(NULL);
   fcgi__allow configured = s->allow, other;
   int failed;
-  if (read_list(&other, variable, environment, why, why_len))
-    return -1;
+  if (read_list(&other, variable, environment, s->tcp_refused,
+                sizeof s->tcp_refused))
+    return;
   failed = fcgi__allow_meet(&s->allow, &allocator, &configured, &other);
   if (!failed)
     s->allow_text = fcgi__allow_text(&s->allow, &allocator);
   fcgi__allow_clear(&configured, &allocator);
   fcgi__allow_clear(&other, &allocator);
-  if (s->allow.count > 0 && s->allow_text)
-    return 0;
-  snprintf(why, why_len,
-           "no address is both in the allow list \"%.128s\" and in %s "
-           "\"%.128s\"; let them agree, or leave one out",
-           s->config.allow_from, variable, environment);
-  return -1;
+  if (s->allow.count == 0 || !s->allow_text)
+    fcgi__allow_disagree(s->config.allow_from, environment, s->tcp_refused,
+                         sizeof s->tcp_refused);
 }
 
 int fcgi__sockets_read_allow(fcgi__supervisor *s, char *why, size_t why_len) {
@@ -70,11 +66,14 @@ int fcgi__sockets_read_allow(fcgi__supervisor *s, char *why, size_t why_len) {
   if (!text && !environment)
     return 0;
   s->guarded = 1;
-  if (!text)
-    return read_list(&s->allow, variable, environment, why, why_len);
-  if (read_list(&s->allow, "allow list", text, why, why_len))
+  if (text && read_list(&s->allow, "allow list", text, why, why_len))
     return -1;
-  return environment ? narrow(s, environment, why, why_len) : 0;
+  if (text && environment)
+    narrow(s, environment);
+  else if (environment)
+    read_list(&s->allow, variable, environment, s->tcp_refused,
+              sizeof s->tcp_refused);
+  return 0;
 }
 
 static int is_tcp(int fd) {
@@ -82,6 +81,16 @@ static int is_tcp(int fd) {
   socklen_t len = sizeof here;
   getsockname(fd, (struct sockaddr *)&here, &len);
   return here.ss_family == AF_INET || here.ss_family == AF_INET6;
+}
+
+int fcgi__sockets_check_inherited(const fcgi__supervisor *s, char *why,
+                                  size_t why_len) {
+  for (size_t i = 0; s->tcp_refused[0] && i < s->listener_count; i++)
+    if (is_tcp(s->listeners[i].fd)) {
+      snprintf(why, why_len, "%s", s->tcp_refused);
+      return -1;
+    }
+  return 0;
 }
 
 /* Who may connect is asked of the kernel: few programs read
@@ -104,6 +113,7 @@ static fcgi__listen_options options_of(const fcgi__supervisor *s,
       .user = s->config.socket_user ? owner->uid : (uid_t)-1,
       .group = s->config.socket_group ? owner->gid : (gid_t)-1,
       .loopback_only = !s->guarded,
+      .tcp_refused = s->tcp_refused,
       .allow = s->guarded ? &s->allow : NULL,
   };
 }

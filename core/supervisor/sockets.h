@@ -7,8 +7,13 @@
 
 /* Read who may connect over TCP: who is in the configured list and in
    FCGI_WEB_SERVER_ADDRS, where there are both. 0, or -1 with one line in `why`.
- */
+   A variable that lets nobody in matters only to TCP sockets. */
 int fcgi__sockets_read_allow(fcgi__supervisor *s, char *why, size_t why_len);
+
+/* Whether those of an old supervisor may be listened on: 0, or -1 with one line
+   in `why`. */
+int fcgi__sockets_check_inherited(const fcgi__supervisor *s, char *why,
+                                  size_t why_len);
 
 /* Let nobody else reach an inherited socket: 0, or -1 with errno. */
 int fcgi__sockets_guard(const fcgi__supervisor *s, int fd);

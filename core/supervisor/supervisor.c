@@ -269,7 +269,8 @@ static int open_all(fcgi__supervisor *s, char *why, size_t len) {
   inherited = fcgi__upgrade_inherit(s);
   if (inherited < 0)
     return fail(why, len, "cannot take over from the old supervisor");
-  if (!inherited && open_new(s, why, len))
+  if (inherited ? fcgi__sockets_check_inherited(s, why, len)
+                : open_new(s, why, len))
     return -1;
   if (fcgi__identity_become(&s->identity, why, len))
     return -1;

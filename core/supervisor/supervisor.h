@@ -106,6 +106,8 @@ typedef struct fcgi__supervisor {
   char *allow_text;                        /* Text of `allow` when it is
                                               what two lists have in
                                               common; NULL otherwise. */
+  char tcp_refused[FCGI__MESSAGE];         /* Why no TCP socket may be
+                                              listened on; "": it may. */
   int guarded;                             /* 1: `allow` applies to TCP
                                               listeners. */
   char listener_names[512];                /* LISTEN_FDNAMES, or "". */

@@ -91,7 +91,7 @@ static int describe(const fcgi__supervisor *s, const fcgi_supervisor_config *c,
   if (!failed && s->listener_names[0])
     failed =
         fcgi__environment_set(e, "LISTEN_FDNAMES", "%s", s->listener_names);
-  if (!failed && c->allow_from)
+  if (!failed && c->allow_from && !s->tcp_refused[0])
     failed =
         fcgi__environment_set(e, "FCGI_WEB_SERVER_ADDRS", "%s",
                               s->allow_text ? s->allow_text : c->allow_from);

@@ -311,6 +311,36 @@ def test_check_config_refuses_what_the_start_does(launcher: str, what: str, plac
     assert checked.stderr.partition(": ")[2] in started.stderr
 
 
+# What FCGI_WEB_SERVER_ADDRS is, and what else is given.
+TCP = ["--bind", "127.0.0.1:0"]
+SHUT = [("", []), ("junk", []), ("10.0.0.1", ["--allow-from", "127.0.0.1"])]
+
+
+@pytest.mark.parametrize("workers", [[], ["--workers", "1"]])
+@pytest.mark.parametrize(("listed", "words"), SHUT)
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_lists_that_let_nobody_in_are_for_tcp_sockets_alone(
+    launcher: str, listed: str, words: list[str], workers: list[str], place: Path
+):
+    """The check and the start say the same, with workers and without."""
+    address = f"unix:{place}/good"
+    given = {"PYTHONPATH": f"{os.environ['PYTHONPATH']}:{place}", "FCGI_WEB_SERVER_ADDRS": listed}
+    command = [*LAUNCHERS[launcher][1], *words, *workers, *ALLOW_ROOT]
+    command += ["--chdir", str(place)] if workers else []
+    refused = []
+    for check in (["--check-config"], []):
+        done = run([*command, *TCP, *check, *SERVED[launcher]], place, **given)
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+        refused.append(done.stderr.partition(": ")[2])
+    assert refused[0] == refused[1]
+    assert f'FCGI_WEB_SERVER_ADDRS "{listed}"' in refused[0]
+    command += ["--bind", address]
+    checked = run([*command, "--check-config", *SERVED[launcher]], place, **given)
+    assert (checked.returncode, checked.stderr.count("\n")) == (0, 1), checked.stderr
+    with Process([*command, *SERVED[launcher]], place / "said", env=given, cwd=place) as process:
+        process.wait_for_address(address)
+
+
 @pytest.mark.parametrize("launcher", LAUNCHERS)
 def test_check_config_passes_what_starts(launcher: str, place: Path):
     """While another supervisor runs with it, too: it holds the address and the pid file."""

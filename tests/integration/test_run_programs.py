@@ -240,7 +240,7 @@ def test_wrong_allow_list(place: str, monkeypatch: pytest.MonkeyPatch):
     if not words:
         monkeypatch.setenv("FCGI_WEB_SERVER_ADDRS", "10.0.0.0/8,web")
     done = fcgi("run", "--allow-root", "--bind", "127.0.0.1:0", *words, "--", "true")
-    what = "allow list" if words else "FCGI_WEB_SERVER_ADDRS"
+    what = "allow list" if words else "cannot listen on 127.0.0.1:0: FCGI_WEB_SERVER_ADDRS"
     assert (done.returncode, done.stderr.decode()) == (
         1,
         f'fcgi: {what} "10.0.0.0/8,web": "web" is no address; write them as 127.0.0.1, '

@@ -64,8 +64,8 @@ def test_a_list_is_text():
 
 
 def test_the_environment_has_a_list_too(tcp, capfd, monkeypatch):
-    monkeypatch.setenv("FCGI_WEB_SERVER_ADDRS", "127.0.0.2")
-    assert not is_served(tcp(allow_from="127.0.0.1"))
+    monkeypatch.setenv("FCGI_WEB_SERVER_ADDRS", "127.0.0.2,127.0.0.3")
+    assert not is_served(tcp(allow_from="127.0.0.1,127.0.0.3"))
     assert "not in FCGI_WEB_SERVER_ADDRS" in capfd.readouterr().err
 
 
