@@ -259,7 +259,8 @@ def test_listen_queue_is_seen(directory: Path):
 
 def test_killed_worker_loses_its_own_requests_only(directory: Path):
     """And leaves no descriptor and no memory behind."""
-    with hanging(directory, "kill", "--status-path", "/status") as supervisor:
+    words = ("--status-path", "/status", "--log-level", "debug")
+    with hanging(directory, "kill", *words) as supervisor:
         wait_until(lambda: status(supervisor.pid)["listen_queue"] == 0)
         files = supervisor.descriptors()
         memory = shared_memory()
@@ -273,6 +274,9 @@ def test_killed_worker_loses_its_own_requests_only(directory: Path):
         began = time.monotonic()
         supervisor.wait_for_workers(lambda now: len(now) == WORKERS and victim not in now)
         assert time.monotonic() - began < 10
+        # A busy worker takes what comes before it.
+        (replacement,) = set(supervisor.workers()) - set(before)
+        supervisor.wait_for_line(rf"worker {replacement} is ready after")
         assert ask(supervisor.address).body == b"None\n", "the new one serves"
         (directory / "kill.gate").touch()
         answered = 0

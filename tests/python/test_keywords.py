@@ -135,3 +135,7 @@ def test_options_of_processes_need_workers(option, monkeypatch):
 def test_wrong_values_start_no_workers(wrong):
     with pytest.raises((TypeError, ValueError), match=f"{next(iter(wrong))}.* must be "):
         fastcgi.serve(lambda request: None, "unix:x", **({"workers": 2} | wrong))
+
+
+def test_threads_may_be_left_out():
+    assert fastcgi.Server(threads=None).threads == fastcgi.Server().threads == 1

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 from support.fcgi_client import Client, fetch, wait_for_server
 
@@ -38,9 +40,8 @@ def app(request):
         return 200, {}, str(number == child.pid != os.getpid() and child.exitcode == 0)
     child = context.Process(target=hang)
     child.start()
-    while child.exitcode is None:  # What comes while Python still forks is lost.
-        child.terminate()
-        child.join(0.1)
+    child.terminate()  # Perhaps while Python still forks.
+    child.join(60)
     return 200, {}, str(child.exitcode == -signal.SIGTERM)
 """
 ANSWERS = {"process": "True", "pool": "[0, 2, 4, 6, 8]", "terminate": "True"}
@@ -62,3 +63,38 @@ def test_multiprocessing(command, tmp_path, threads, method):
     running.process.terminate()
     status, error = running.finish(60)
     assert (status, "Traceback" in error) == (0, False), error
+
+
+SIGNALS = """
+import os, signal
+
+NUMBERS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1)
+
+def app(request):
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        found = [signal.getsignal(number) for number in NUMBERS]
+        found.append(signal.pthread_sigmask(signal.SIG_BLOCK, []))
+        os.write(writer, repr(found).encode())
+        os._exit(0)
+    os.close(writer)
+    os.waitpid(child, 0)
+    with open(reader) as pipe:
+        own = [signal.getsignal(number) for number in NUMBERS]
+        return 200, {}, f"{pipe.read()} {signal.SIG_DFL in own}"
+"""
+
+
+@pytest.mark.parametrize("threads", ["1", "3"])
+def test_a_fork_has_the_signals_of_before_from_its_first_instruction(command, tmp_path, threads):
+    """A handler in Python is too late where the child begins to wait in C."""
+    (tmp_path / "app.py").write_text(SIGNALS)
+    running = command("-m", "fastcgi", "app:app", "--bind", "unix:x", "--threads", threads)
+    wait_for_server(f"unix:{tmp_path}/x")
+    default, interrupt = repr(signal.SIG_DFL), repr(signal.default_int_handler)
+    for _ in range(2):
+        body = fetch(f"unix:{tmp_path}/x").body.decode()
+        assert body == f"[{default}, {interrupt}, {default}, {default}, set()] False"
+    running.process.terminate()
+    assert running.finish(60)[0] == 0

@@ -64,13 +64,13 @@ class Server(_core.Server):
         self,
         bind: str | Iterable[str] | None = None,
         *,
-        threads: int = 1,
+        threads: int | None = 1,
         roles: Mapping[str, Handler | Role] | None = None,
         **options: Unpack[ServerOptions],
     ) -> None:
         _core.Options().give("threads", threads)
         super().__init__(**_core_options(options))
-        self.threads = threads
+        self.threads = 1 if threads is None else threads
         self._watch = Watch()
         self._roles = collect(roles)
         if self._roles:
@@ -239,7 +239,7 @@ def serve(
     app: Application | None = None,
     bind: str | Iterable[str] | None = None,
     *,
-    threads: int = 1,
+    threads: int | None = 1,
     interface: Interface = "auto",
     stream: bool = False,
     roles: Mapping[str, Handler | Role] | None = None,

@@ -7,10 +7,11 @@ import contextlib
 import os
 import signal
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from . import _core
@@ -70,6 +71,58 @@ def forget_starter() -> None:
         os.environ.pop(name, None)
 
 
+class _Forks(threading.local):
+    """What a child that a handler forks does about the signals of a server.
+
+    Nothing is left to the handlers of Python: they run between two instructions
+    of an interpreter, and a child that begins to wait in C just then would never
+    hear of its SIGTERM. So its dispositions are those from before the server from
+    its first instruction on, and until then the signals wait. Python's hooks have
+    no end, so they are registered once.
+    """
+
+    previous: ClassVar[dict[int, Any]] = {}  # What servers have replaced, of all threads.
+    mask: Any = None  # Of the thread that forks.
+
+    def take(self, previous: dict[int, Any]) -> list[int]:
+        """Note what was there before; of servers within servers, the outermost."""
+        taken = [number for number in previous if number not in self.previous]
+        for number in taken:
+            # SIGHUP was ignored for the sake of a supervisor, which the child has not.
+            before = signal.SIG_DFL if number == signal.SIGHUP else previous[number]
+            self.previous[number] = before
+        return taken
+
+    def give_back(self, taken: list[int]) -> None:
+        for number in taken:
+            self.previous.pop(number, None)
+
+    def before(self) -> None:
+        if self.previous:
+            self.mask = signal.pthread_sigmask(signal.SIG_BLOCK, self.previous.keys())
+
+    def in_parent(self) -> None:
+        mask, self.mask = self.mask, None
+        if mask is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+    def in_child(self) -> None:
+        with contextlib.suppress(ValueError):  # In an interpreter that is not the main one.
+            for number, handler in self.previous.items():
+                signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        self.previous.clear()
+        self.in_parent()
+
+
+_forks = _Forks()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_forks.before,
+        after_in_parent=_forks.in_parent,
+        after_in_child=_forks.in_child,
+    )
+
+
 @contextmanager
 def stop_on_signals(server: _core.Server) -> Iterator[None]:
     """Within the block SIGTERM and SIGINT stop ``server`` gracefully, a second
@@ -82,29 +135,13 @@ def stop_on_signals(server: _core.Server) -> Iterator[None]:
     received = 0
     previous: dict[int, Any] = {}
 
-    def handle(number: int, frame: FrameType | None) -> None:
+    def handle(number: int, _frame: FrameType | None) -> None:
         nonlocal received
-        if server.forked:
-            do_default(number, frame)
-            return
         received += 1
-        graceful = received == 1 and number != signal.SIGQUIT
-        server.stop(graceful=graceful)
+        server.stop(graceful=received == 1 and number != signal.SIGQUIT)
 
-    def reopen(number: int, frame: FrameType | None) -> None:
-        if server.forked:
-            do_default(number, frame)
-        else:
-            server.reopen_logs()
-
-    def do_default(number: int, frame: FrameType | None) -> None:
-        """What a child that a handler has forked does: as without a server."""
-        before = previous.get(number, signal.SIG_DFL)
-        signal.signal(number, signal.SIG_DFL if before is None else before)
-        if callable(before):
-            before(number, frame)
-        else:
-            os.kill(os.getpid(), number)
+    def reopen(_number: int, _frame: FrameType | None) -> None:
+        server.reopen_logs()
 
     supervised = "FASTCGI_SUPERVISOR" in os.environ
     try:
@@ -117,9 +154,11 @@ def stop_on_signals(server: _core.Server) -> Iterator[None]:
             previous[signal.SIGUSR1] = signal.signal(signal.SIGUSR1, reopen)
     except ValueError:  # Not the main thread: its handlers stay as they are.
         pass
+    taken = _forks.take(previous)
     try:
         with _heeded(server) if previous else contextlib.nullcontext():
             yield
     finally:
-        for taken, handler in previous.items():
-            signal.signal(taken, signal.SIG_DFL if handler is None else handler)
+        _forks.give_back(taken)
+        for replaced, handler in previous.items():
+            signal.signal(replaced, signal.SIG_DFL if handler is None else handler)

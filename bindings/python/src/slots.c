@@ -137,6 +137,8 @@ static int drop(const slot_table *self, slots_slot *slot, PyObject *base,
     failed = PyDict_DelItem(dict, slot->name);
   if (slot >= self->other && slot < self->other + SLOTS_OTHERS)
     free_slot(slot);
+  else
+    Py_CLEAR(slot->value);
   return failed < 0 ? SLOTS_FAILED : result;
 }
 
