@@ -115,10 +115,13 @@ static int close_last(fcgi_request *request, void *user_data) {
 }
 
 /* Copies the body back as it comes. */
+/* Behind an empty head, of one byte. */
 static int echo(fcgi_request *request, void *user_data) {
   char data[3000];
   ptrdiff_t len;
   (void)user_data;
+  if (fcgi_request_write(request, "\n", 1) != 1)
+    return -1;
   while ((len = fcgi_request_read(request, data, sizeof data)) > 0)
     if (fcgi_request_write(request, data, (size_t)len) != len)
       return -1;
@@ -285,7 +288,7 @@ static void test_blocked_readers_share_a_connection(void **state) {
     content += record.type == FCGI_RECORD_STDOUT ? record.content_len : 0;
   }
   assert_int_equal(ends, THREADS);
-  assert_int_equal(content, THREADS * 2000);
+  assert_int_equal(content, THREADS * (1 + 2000));
 }
 
 /* The answer is larger than all buffers and the client reads it only after it
