@@ -58,8 +58,8 @@ describe("what the head of an answer promises", function()
       return ask(function(req) req:write(text, "abc") end)
     end
     support.pull({}, function(req)
-      assert.same({ nil, "the answer is not what its head says: the log has the reason", "INVALID", 0 },
-        { req:write("Status: 101 Odd\r\n\r\n") })
+      local why = "the answer is refused, as its head is not valid or promises another length: the log has the reason"
+      assert.same({ nil, why, "INVALID", 0 }, { req:write("Status: 101 Odd\r\n\r\n") })
     end)
     assert.equal(500, raw("Content-Length: x\r\n\r\n").status)
     assert.equal(500, raw("Status: 101 Odd\r\n\r\n").status)

@@ -9,11 +9,12 @@ enum {
   JOINED = 4096 /* A list up to this length leaves as one text. */
 };
 
-static const char unkept[] =
-    "the answer is not what its head says: the log has the reason";
+static const char refused[] =
+    "the answer is refused, as its head is not valid or promises another "
+    "length: the log has the reason";
 
 int fcgi_lua_fail_answer(lua_State *L, int code) {
-  return fcgi_lua_fail(L, code, code == FCGI_ERR_INVALID ? unkept : NULL);
+  return fcgi_lua_fail(L, code, code == FCGI_ERR_INVALID ? refused : NULL);
 }
 
 /* Raises unless the core lets an answer begin so, whose body has `length`

@@ -129,8 +129,8 @@ PyObject *error_set(core_state *state, int code, const char *detail) {
 PyObject *error_set_write(core_state *state, int code) {
   return error_set(state, code,
                    code == FCGI_ERR_INVALID
-                       ? "the answer is not what its head says: the log has "
-                         "the reason"
+                       ? "the answer is refused, as its head is not valid or "
+                         "promises another length: the log has the reason"
                        : NULL);
 }
 
