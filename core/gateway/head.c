@@ -223,7 +223,11 @@ static const char *shown(char out[SHOWN + 1], const char *text, size_t len) {
 static void explain_status(const fcgi__head *head, const char *value, char *out,
                            size_t size) {
   if (head->culprit)
-    snprintf(out, size, "Status '%s' is not a number from 200 to 599", value);
+    snprintf(
+        out, size,
+        "Status '%s' is not three digits from 200 to 599, then a blank and "
+        "a reason",
+        value);
   else
     snprintf(out, size, "status %d is not from 200 to 599", head->status);
 }
@@ -277,6 +281,9 @@ void fcgi__head_explain(const fcgi__head *head, fcgi__head_fault fault,
   case FCGI__HEAD_LONG:
     snprintf(out, size, "the head of the answer is longer than %lld bytes",
              (long long)length);
+    break;
+  case FCGI__HEAD_SILENT:
+    snprintf(out, size, "an authorizer's answer says neither yes nor no");
     break;
   }
 }

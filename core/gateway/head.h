@@ -27,7 +27,8 @@ typedef enum fcgi__head_fault {
   FCGI__HEAD_LINE,        /* A line of a raw head is no field. */
   FCGI__HEAD_STATUSES,    /* Two Status fields of it say different things. */
   FCGI__HEAD_ENDLESS,     /* No empty line ends it. */
-  FCGI__HEAD_LONG         /* It is longer than is kept. */
+  FCGI__HEAD_LONG,        /* It is longer than is kept. */
+  FCGI__HEAD_SILENT       /* An authorizer says nothing in it. */
 } fcgi__head_fault;
 
 typedef struct fcgi__head {

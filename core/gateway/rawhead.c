@@ -144,14 +144,27 @@ static fcgi__head_fault judge(fcgi__head *head,
   return is_broken(one) ? FCGI__HEAD_VALUE : take(head, &one->field);
 }
 
-/* The whole line stands for what is no field. */
+/* Bytes of the line without its end. */
+static size_t bare_len(const fcgi__rawhead_field *one) {
+  if (one->begin[one->len - 1] != '\n')
+    return one->len;
+  return one->len - (fcgi__rawhead_is_crlf(one) ? 2 : 1);
+}
+
+/* The whole line stands for what is no field, and a tab before the number of a
+   Status is shown. */
 static fcgi_header culprit_of(const fcgi__rawhead_field *one,
                               fcgi__head_fault fault) {
-  size_t len = one->len;
-  while (len > 0 && one->begin[len - 1] == '\n')
-    len--;
-  return fault == FCGI__HEAD_LINE ? (fcgi_header){one->begin, len, "", 0}
-                                  : one->field;
+  fcgi_header culprit = one->field;
+  if (fault == FCGI__HEAD_LINE)
+    return (fcgi_header){one->begin, bare_len(one), "", 0};
+  if (fault == FCGI__HEAD_STATUS)
+    while (is_blank(culprit.value[-1]) &&
+           memchr(culprit.name, '\t', (size_t)(culprit.value - culprit.name))) {
+      culprit.value--;
+      culprit.value_len++;
+    }
+  return culprit;
 }
 
 static int is_location(const fcgi_header *field) {

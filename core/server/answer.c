@@ -415,10 +415,6 @@ int fcgi_request_conclude(fcgi_request *request) {
   return fcgi__request_end_with(request, conclude_by_program, NULL);
 }
 
-static int is_authorizer(const fcgi_request *request) {
-  return request->role->number == FCGI_ROLE_AUTHORIZER;
-}
-
 /* The head is out, the rest cannot come: a clean end would pass the part for
    the whole. Where other requests share the connection they go on, and their
    answers may still be under way; then, and where the web server does not want
@@ -428,7 +424,8 @@ int fcgi__request_cut_off(fcgi_request *request) {
   fcgi__connection *connection = request->connection;
   if (request->phase >= FCGI__ENDED)
     return FCGI_ERR_STATE;
-  if ((connection->life.shared || request->aborted) && !is_authorizer(request))
+  if ((connection->life.shared || request->aborted) &&
+      !fcgi__request_is_authorizer(request))
     return end_with(request, 1);
   connection->life.reset = 1;
   fcgi__connection_send(connection);
@@ -441,15 +438,15 @@ static int end_unread(fcgi_request *request) {
   heed_stop(request, FCGI_ERR_ABORTED);
   if (request->phase >= FCGI__ENDED)
     return 0;
-  return is_authorizer(request) ? fcgi__request_cut_off(request)
-                                : fcgi__request_end(request, 0);
+  return fcgi__request_is_authorizer(request) ? fcgi__request_cut_off(request)
+                                              : fcgi__request_end(request, 0);
 }
 
 int fcgi__request_give_up(fcgi_request *request, int status, const char *text) {
   finish_file(request);
   if (fcgi__request_check(request))
     return end_unread(request);
-  if (is_unread(request) && !is_authorizer(request))
+  if (is_unread(request) && !fcgi__request_is_authorizer(request))
     return fcgi__request_end(request, 0);
   if (request->out.answer >= FCGI__ANSWER_RAW)
     return fcgi__request_cut_off(request);

@@ -34,12 +34,19 @@ int fcgi__request_spend(fcgi_request *request, uint64_t len) {
   return FCGI_ERR_INVALID;
 }
 
+/* Its head is not whole; of an authorizer an end without any is a yes (6.3). */
+static int is_headless(const fcgi_request *request) {
+  return request->out.answer == FCGI__ANSWER_HELD ||
+         (request->out.answer == FCGI__ANSWER_NONE &&
+          fcgi__request_is_authorizer(request));
+}
+
 /* 1, and a line: what was written is not an answer, or not all of it. */
 static int is_unkept(fcgi_request *request) {
   char why[FCGI__WHY];
   if (request->out.broken)
     return 1;
-  if (request->out.answer == FCGI__ANSWER_HELD)
+  if (is_headless(request))
     return fcgi__raw_unended(request) != 0;
   if (request->out.left <= 0 || request->out.bodiless)
     return 0;

@@ -13,12 +13,28 @@ enum {
   PIECE = 4096        /* Bytes of a file that are looked at together. */
 };
 
+/* What becomes of it, and what to do where the message does not say it. */
+static const char *consequence(fcgi__head_fault fault) {
+  switch (fault) {
+  case FCGI__HEAD_LINE:
+  case FCGI__HEAD_ENDLESS:
+  case FCGI__HEAD_LONG:
+    return ", so the client gets 500; start the answer first, or write "
+           "'Status: 200' and an empty line before the body";
+  case FCGI__HEAD_SILENT:
+    return ", so the client gets 500; write 'Status: 200' and an empty line to "
+           "grant access";
+  default:
+    return ", so the client gets 500";
+  }
+}
+
 /* What cannot be sent so: the line is told now, and the end is a 500. */
 static int refuse(fcgi_request *request, const fcgi__head *head,
                   fcgi__head_fault fault) {
   char why[FCGI__WHY];
   fcgi__head_explain(head, fault, HEAD_MOST, why, sizeof why);
-  fcgi__request_tell(request, why, ", so the client gets 500");
+  fcgi__request_tell(request, why, consequence(fault));
   request->out.broken = 1;
   return FCGI_ERR_INVALID;
 }
@@ -50,40 +66,75 @@ static void put_end(lines *out, const fcgi__rawhead_field *line) {
     put_line(out, line);
 }
 
-/* Put the head without the fields that are left out; of Content-Length, the
-   first one stays. Before the empty line comes the Status that some servers
-   would not see else: one that Location implies, or precedes for HAProxy 2.6,
-   which turns it into 302 where Location follows. */
-static void put_judged(lines *out, const char *data, size_t len,
-                       const fcgi__head *head) {
+/* The Status that does not stay where it is: that of the head, or else the one
+   that Location implies, which some servers would not see. */
+static fcgi__rawhead_field moved_status(const char *at, const char *end) {
   static const char redirect[] = "Status: 302 Found\r\n";
+  fcgi__rawhead_field one;
+  while (fcgi__rawhead_next(&at, end, &one))
+    if (fcgi__field_of(one.field.name, one.field.name_len) ==
+        FCGI__FIELD_STATUS)
+      return one;
+  return (fcgi__rawhead_field){.begin = redirect, .len = sizeof redirect - 1};
+}
+
+/* Where the Status goes. */
+typedef enum status_place {
+  STAYS,  /* Where the program has written it, or nowhere. */
+  LEADS,  /* lighttpd takes what precedes it for part of an authorizer's yes,
+             and Apache takes whatever has no Status for one. */
+  FOLLOWS /* HAProxy 2.6 turns it into 302 where Location follows it. */
+} status_place;
+
+/* Who asks for leave looks for the status alone, so that a yes stays. */
+static status_place place_of(const fcgi_request *request,
+                             const fcgi__head *head) {
+  if (fcgi__request_is_authorizer(request))
+    return head->status == 200 ? STAYS : LEADS;
+  return head->redirects || head->relocates ? FOLLOWS : STAYS;
+}
+
+/* Put the head without the fields that are left out; of Content-Length, the
+   first one stays. */
+static void put_judged(lines *out, const char *data, size_t len,
+                       const fcgi__head *head, status_place place) {
   const char *at = data, *end = data + len;
   int lengths = head->status == 204;
-  fcgi__rawhead_field one, status = {.len = 0};
-  if (head->redirects)
-    status =
-        (fcgi__rawhead_field){.begin = redirect, .len = sizeof redirect - 1};
+  fcgi__rawhead_field one, status = moved_status(data, end);
+  if (place == LEADS)
+    put_line(out, &status);
   while (fcgi__rawhead_next(&at, end, &one)) {
     fcgi__field field = fcgi__field_of(one.field.name, one.field.name_len);
-    if (field == FCGI__FIELD_HOP || (field == FCGI__FIELD_LENGTH && lengths++))
+    if (field == FCGI__FIELD_HOP ||
+        (field == FCGI__FIELD_LENGTH && lengths++) ||
+        (field == FCGI__FIELD_STATUS && place != STAYS))
       continue;
-    if (at == end && status.len > 0)
+    if (at == end && place == FOLLOWS)
       put_line(out, &status);
-    if (field == FCGI__FIELD_STATUS && head->relocates)
-      status = one;
-    else if (at == end)
+    if (at == end)
       put_end(out, &one);
     else
       put_line(out, &one);
   }
 }
 
-/* Who asks for leave looks for the status alone, and lighttpd takes what
-   precedes it for part of a yes. */
-static int is_rewritten(const fcgi_request *request, fcgi__head *head) {
-  if (request->role->number == FCGI_ROLE_AUTHORIZER)
-    head->redirects = head->relocates = 0;
-  return head->drops || head->mixed || head->redirects || head->relocates;
+/* No field of it leaves: some servers take that for an authorizer's yes. */
+static int is_silent(const char *at, const char *end) {
+  fcgi__rawhead_field one;
+  while (fcgi__rawhead_next(&at, end, &one) && at < end)
+    if (fcgi__field_of(one.field.name, one.field.name_len) != FCGI__FIELD_HOP)
+      return 0;
+  return 1;
+}
+
+static fcgi__head_fault judge(const fcgi_request *request, const char *data,
+                              size_t len, fcgi__head *head,
+                              fcgi_header *culprit) {
+  fcgi__head_fault fault = fcgi__rawhead_judge(data, len, head, culprit);
+  if (!fault && fcgi__request_is_authorizer(request) &&
+      is_silent(data, data + len))
+    fault = FCGI__HEAD_SILENT;
+  return fault;
 }
 
 /* The head is whole. */
@@ -91,17 +142,19 @@ static int let_go(fcgi_request *request, const char *data, size_t len) {
   lines out = {.request = request};
   fcgi_header culprit;
   fcgi__head head;
-  fcgi__head_fault fault = fcgi__rawhead_judge(data, len, &head, &culprit);
+  fcgi__head_fault fault = judge(request, data, len, &head, &culprit);
+  status_place place;
   if (fault)
     return refuse(request, &head, fault);
+  place = place_of(request, &head);
   if (head.hops)
     fcgi__request_dropped(request, head.hops);
   request->out.answer = FCGI__ANSWER_RAW;
   if (!fcgi_status_has_body(head.status))
     request->out.bodiless = 1;
   request->out.left = head.length;
-  if (is_rewritten(request, &head))
-    put_judged(&out, data, len, &head);
+  if (head.drops || head.mixed || place != STAYS)
+    put_judged(&out, data, len, &head, place);
   else
     put(&out, data, len);
   fcgi__observe_head(&request->connection->server->observer, &request->observed,
@@ -109,8 +162,8 @@ static int let_go(fcgi_request *request, const char *data, size_t len) {
   return out.error;
 }
 
-/* A head that will never be whole: where some line of it is no field, that is
-   what is wrong with it. */
+/* A head that will never be whole, or is too long: where some line of it is no
+   field, that is what is wrong with it. */
 static int refuse_part(fcgi_request *request, const char *data, size_t len,
                        fcgi__head_fault fault) {
   fcgi_header culprit;
@@ -122,8 +175,19 @@ static int refuse_part(fcgi_request *request, const char *data, size_t len,
 
 int fcgi__raw_unended(fcgi_request *request) {
   const fcgi__buffer *head = &request->out.head;
+  const fcgi__head none = {.status = 0};
+  if (request->out.answer == FCGI__ANSWER_NONE)
+    return refuse(request, &none, FCGI__HEAD_SILENT);
   return refuse_part(request, (const char *)head->data, head->len,
                      FCGI__HEAD_ENDLESS);
+}
+
+/* A line that goes on behind the limit is not looked at, unless it is all. */
+static int refuse_long(fcgi_request *request, const char *data, size_t len) {
+  size_t whole = len;
+  while (whole > 0 && data[whole - 1] != '\n')
+    whole--;
+  return refuse_part(request, data, whole > 0 ? whole : len, FCGI__HEAD_LONG);
 }
 
 /* A role of the program's own writes what it likes. */
@@ -134,12 +198,8 @@ static int is_cgi(const fcgi_request *request) {
 static int hold(fcgi_request *request, const char *data, size_t len) {
   fcgi__buffer *head = &request->out.head;
   size_t before = head->cap;
-  int error;
-  if (len > HEAD_MOST - head->len)
-    return refuse_part(request, head->len ? (const char *)head->data : data,
-                       head->len ? head->len : len, FCGI__HEAD_LONG);
-  error = fcgi__buffer_append(head, &request->connection->server->allocator,
-                              data, len);
+  int error = fcgi__buffer_append(head, &request->connection->server->allocator,
+                                  data, len);
   fcgi__connection_hold(request->connection, before, head->cap);
   return error;
 }
@@ -169,6 +229,10 @@ ptrdiff_t fcgi__raw_head(fcgi_request *request, const char *data, size_t len) {
   }
   request->out.answer = FCGI__ANSWER_HELD;
   part = fcgi__rawhead_scan(&request->out.scan, data, len);
+  if (part > HEAD_MOST - head->len)
+    return head->len > 0
+               ? refuse_long(request, (const char *)head->data, head->len)
+               : refuse_long(request, data, part);
   if (head->len > 0 || !request->out.scan.done)
     error = hold(request, data, part);
   if (!error && request->out.scan.done)

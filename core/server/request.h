@@ -248,6 +248,11 @@ fcgi_abort_reason fcgi__request_reason(const fcgi_request *request);
    left to read. */
 int fcgi__request_check(const fcgi_request *request);
 
+/* 1: it asks for leave, and whatever is no clear no may be taken for a yes. */
+static inline int fcgi__request_is_authorizer(const fcgi_request *request) {
+  return request->role->number == FCGI_ROLE_AUTHORIZER;
+}
+
 /* Take from raw output the bytes of its head, which leaves once it is whole
    and judged: how many they are, or an error. */
 ptrdiff_t fcgi__raw_head(fcgi_request *request, const char *data, size_t len);
@@ -255,8 +260,8 @@ ptrdiff_t fcgi__raw_head(fcgi_request *request, const char *data, size_t len);
    head: 0, or an error. */
 int fcgi__raw_file(fcgi_request *request, int fd, uint64_t *offset,
                    uint64_t *len);
-/* The end has come before the head was whole: an error, and a line says what
-   came. */
+/* The end has come before the head was whole, or an authorizer has said
+   nothing: an error, and a line says what came. */
 int fcgi__raw_unended(fcgi_request *request);
 
 /* Bytes of a file or a write are about to follow the head: 0, or

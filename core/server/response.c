@@ -157,12 +157,6 @@ static int check_start(const fcgi_request *request) {
   return request->out.answer == FCGI__ANSWER_NONE ? 0 : FCGI_ERR_STATE;
 }
 
-/* lighttpd takes what precedes the Status of an authorizer's answer for part
-   of a yes, and drops it. */
-static int is_status_first(const fcgi_request *request) {
-  return request->role->number == FCGI_ROLE_AUTHORIZER;
-}
-
 /* Room for all of it: at most so many bytes. */
 static size_t size_of(const start *of) {
   size_t size = HEAD_ROOM + of->len;
@@ -172,7 +166,8 @@ static size_t size_of(const start *of) {
 }
 
 /* Status comes last: HAProxy 2.6 turns any status into 302 when Location
-   follows it. */
+   follows it. An authorizer's comes first: lighttpd takes what precedes it for
+   part of a yes, and drops it. */
 static uint8_t *put_all(uint8_t *at, const start *of, int status_first) {
   const fcgi__head *head = &of->head;
   if (status_first)
@@ -219,7 +214,7 @@ static int write_head(fcgi_request *request, const start *of) {
     bytes = fcgi__realloc(allocator, NULL, size);
   if (!bytes)
     return FCGI_ERR_NOMEM;
-  end = put_all(bytes, of, is_status_first(request));
+  end = put_all(bytes, of, fcgi__request_is_authorizer(request));
   error = fcgi__request_put(request, bytes, (size_t)(end - bytes));
   if (!error) {
     observe_head(request, of, bytes, (size_t)(end - bytes));

@@ -137,14 +137,19 @@ FCGI_EXPORT int fcgi_request_check_answer(const fcgi_request *request,
                                           char *why, size_t size);
 
 /* Small writes are gathered until they are 16 KiB, fcgi_request_flush is called
-   or the request ends. Without fcgi_request_start a program writes raw CGI
-   output: headers, an empty line, the body. That head is held back until it is
-   complete, and then checked as fcgi_request_start checks its headers: output
-   without such a head leads to 500. A custom role has no such head.
+   or the request ends.
 
-   An answer without a body (HEAD, 204, 304) takes no bytes: a write returns
-   FCGI_ERR_CLOSED, and from one second after the first such write it returns
-   FCGI_ERR_ABORTED. End the request then; fcgi_request_fail does that, too. */
+   Without fcgi_request_start a program writes raw CGI output: headers, an empty
+   line, the body. That head, of writes or of a file, is held back until it is
+   complete, and then checked as fcgi_request_start checks its headers. Location
+   without Status gets Status 302, unless it is a path. Output without such a
+   head, one longer than 256 KiB, and an authorizer's without a header lead to
+   500. A custom role has no such head.
+
+   Behind the head, an answer without a body (HEAD, 204, 304) takes no bytes: a
+   write returns FCGI_ERR_CLOSED, and from one second after the first such write
+   it returns FCGI_ERR_ABORTED. End the request then; fcgi_request_fail does
+   that, too. */
 
 /* Writes `len` bytes of the body, or of raw CGI output. Returns the number of
    bytes taken, which is less than `len` when the timeout of the request has
@@ -191,16 +196,16 @@ FCGI_EXPORT int fcgi_request_flush(fcgi_request *request);
 
 /* Tells the server that this thread takes the next request right after this
    one. If more requests of this connection are ready and handlers are fast, the
-   answer may be held for at most 0.2 ms plus one handler and sent with the next
-   ones, in one system call. Call it right before the call that ends the
-   request. */
+   answer may be held for at most 0.2 ms plus the time of one handler and sent
+   with the next ones, in one system call. Call it right before the call that
+   ends the request. */
 FCGI_EXPORT void fcgi_request_gather(fcgi_request *request);
 
 /* Ends the request; the handle is invalid afterwards. `app_status` 0 suits
    every web server. The unread rest of a body is received and dropped. If the
-   body of the answer is not as long as its head promised, the request fails as
-   with fcgi_request_fail, a line goes to the log, and FCGI_ERR_INVALID is
-   returned. */
+   body of the answer is not as long as its head promised, or an authorizer has
+   written nothing, the request fails as with fcgi_request_fail, a line goes to
+   the log, and FCGI_ERR_INVALID is returned. */
 FCGI_EXPORT int fcgi_request_end(fcgi_request *request, uint32_t app_status);
 
 /* Ends a request for a loop whose handler has returned and has neither failed

@@ -4,6 +4,7 @@
 #include "support/serving.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const char refused[] = "stdout 1 Content-Type: text/plain\r\n"
@@ -27,21 +28,33 @@ static fcgi_request *take(serving *f, const char *method) {
   return serving_take(f, FCGI_EVENT_REQUEST);
 }
 
+static fcgi_request *take_authorizer(serving *f) {
+  records_begin(&f->text->sent, 1, FCGI_ROLE_AUTHORIZER, 1);
+  records_params_end(&f->text->sent, 1);
+  serving_send(f);
+  return serving_take(f, FCGI_EVENT_REQUEST);
+}
+
 static fcgi_request *take_get(serving *f) {
   return take(f, "GET");
 }
 
 /* In one piece and byte by byte. */
-static void expect_raw(serving *f, const char *text, size_t len,
-                       const char *expected) {
+static void expect_of(serving *f, fcgi_request *(*begin)(serving *),
+                      const char *text, size_t len, const char *expected) {
   for (int split = 0; split < 2; split++) {
-    fcgi_request *request = take_get(f);
+    fcgi_request *request = begin(f);
     ptrdiff_t took = 1;
     for (size_t at = 0; at < len && took > 0; at += (size_t)took)
       took = fcgi_request_write(request, text + at, split ? 1 : len - at);
     (void)fcgi_request_conclude(request);
     serving_expect(f, expected);
   }
+}
+
+static void expect_raw(serving *f, const char *text, size_t len,
+                       const char *expected) {
+  expect_of(f, take_get, text, len, expected);
 }
 
 #define RAW(text) text, sizeof text - 1
@@ -98,7 +111,8 @@ static const struct {
     {RAW("Content-Length: 3\r\ncontent-length: 4\r\n\r\nabc"),
      "Content-Length says both 3 and '4'"},
     {RAW("Status: 101 Switching\r\n\r\nabc"),
-     "Status '101 Switching' is not a number from 200 to 599"},
+     "Status '101 Switching' is not three digits from 200 to 599, then a blank "
+     "and a reason, so"},
     {RAW("Status: fine\r\n\r\nabc"), "Status 'fine' is not"},
     {RAW("Status: 99\n\n"), "Status '99' is not"},
     {RAW("Status: 099\n\n"), "Status '099' is not"},
@@ -106,7 +120,8 @@ static const struct {
     {RAW("Status: 1000\n\n"), "Status '1000' is not"},
     {RAW("Status: 404x\n\n"), "Status '404x' is not"},
     {RAW("Status: 404\tx\n\n"), "Status '404?x' is not"},
-    {RAW("Status:\t404\n\n"), "Status '404' is not"},
+    {RAW("Status:\t404\n\n"), "Status '?404' is not"},
+    {RAW("Status: \t404\n\n"), "Status '?404' is not"},
     {RAW("Status: +404\n\n"), "Status '+404' is not"},
     {RAW("Status:\n\n"), "Status '' is not"},
     {RAW("Status: \r\n\r\n"), "Status '' is not"},
@@ -117,24 +132,30 @@ static const struct {
     {RAW("Status : 404 A\n\n"), "the line 'Status : 404 A' is not"},
     {RAW("Content-Type: text/plain\r\nno empty line"),
      "the line 'no empty line' is not"},
-    {RAW("Content-Type: text/plain\r\n"), "no empty line ends the head"},
+    {RAW("Content-Type: text/plain\r\n"),
+     "no empty line ends the head of the answer, so the client gets 500; start "
+     "the answer first, or write 'Status: 200' and an empty line before the "
+     "body"},
     {RAW("Content-Type: text/pl"), "no empty line ends the head"},
     {RAW("X: a\rb\r\n\r\nabc"), "header 'X' has CR, LF or NUL"},
     {RAW("X: a\0b\r\n\r\nabc"), "header 'X' has CR, LF or NUL"},
     {RAW("X: a\r\r\n\r\nabc"), "header 'X' has CR, LF or NUL"},
     {RAW("X: a\n\tb\nY: z\n\nabc"), "the line '?b' is not"},
     {RAW("X: a\n b: c\n\nabc"), "the line ' b: c' is not"},
-    {RAW(" X: a\r\n\r\nabc"), "the line ' X: a?' is not"},
-    {RAW("\tX: a\r\n\r\nabc"), "the line '?X: a?' is not"},
-    {RAW("\rX: a\r\n\r\nabc"), "the line '?X: a?' is not"},
-    {RAW("\r\r\n\r\nabc"), "the line '\?\?' is not"},
+    {RAW(" X: a\r\n\r\nabc"), "the line ' X: a' is not"},
+    {RAW("\tX: a\r\n\r\nabc"), "the line '?X: a' is not"},
+    {RAW("\rX: a\r\n\r\nabc"), "the line '?X: a' is not"},
+    {RAW("\r\r\n\r\nabc"), "the line '?' is not"},
     {RAW("X: a\r\rabc"), "no empty line ends the head"},
     {RAW("\0"), "the line '?' is not"},
     {RAW("X\0Y: a\n\n"), "the line 'X?Y: a' is not"},
     {RAW("X\rY: a\n\n"), "the line 'X?Y: a' is not"},
     {RAW("X Y: a\n\n"), "the line 'X Y: a' is not"},
     {RAW(": a\n\n"), "the line ': a' is not"},
-    {RAW("HTTP/1.1 200 OK\n\n"), "the line 'HTTP/1.1 200 OK' is not"},
+    {RAW("HTTP/1.1 200 OK\r\n\r\n"),
+     "the line 'HTTP/1.1 200 OK' is not 'Name: value', as a head needs, so the "
+     "client gets 500; start the answer first, or write 'Status: 200' and an "
+     "empty line before the body"},
     {RAW("<p>a: b</p>\n"), "the line '<p>a: b</p>' is not"},
     {RAW("no head\n"), "the line 'no head' is not"},
     {RAW("word"), "the line 'word' is not"},
@@ -203,6 +224,142 @@ static void test_endless_raw_head_gives_500(void **state) {
   assert_int_equal(lines_count(&f->log, "longer than 262144 bytes"), 1);
 }
 
+/* What an authorizer writes, and what leaves: a status that denies comes first,
+   as lighttpd takes what precedes it for part of a yes, and Apache looks for
+   nothing else. */
+static const struct {
+  const char *text;     /* What the program writes. */
+  size_t len;           /* Bytes of it. */
+  const char *expected; /* What leaves. */
+} judged[] = {
+    {RAW("Location: http://a/\r\n\r\n"),
+     "Status: 302 Found\r\nLocation: http://a/\r\n\r\n"},
+    {RAW("X: y\nLocation: /a\n\nhi"),
+     "Status: 302 Found\r\nX: y\nLocation: /a\n\nhi"},
+    {RAW("Location:\n\n"), "Status: 302 Found\r\nLocation:\n\n"},
+    {RAW("X: y\r\nStatus: 401 No\r\nTE: x\r\n\r\nhi"),
+     "Status: 401 No\r\nX: y\r\n\r\nhi"},
+    {RAW("X: y\nStatus: 403\r\nstatus: 403\n\n"), "Status: 403\r\nX: y\n\n"},
+    {RAW("X: y\nStatus: 204 No\nContent-Length: 2\n\nhi"),
+     "Status: 204 No\nX: y\n\n"},
+    {RAW("Status: 302 A\nLocation: http://a/\n\n"),
+     "Status: 302 A\nLocation: http://a/\n\n"},
+    {RAW("X: y\nStatus: 200\nLocation: /a\n\n"),
+     "X: y\nStatus: 200\nLocation: /a\n\n"},
+    {RAW("Variable-A: b\n\n"), "Variable-A: b\n\n"},
+    {RAW("Connection: close\nStatus: 200\n\n"), "Status: 200\n\n"},
+};
+
+static void test_raw_denials_say_so_first(void **state) {
+  serving *f = *state;
+  char expected[256];
+  log_to(f);
+  for (size_t i = 0; i < sizeof judged / sizeof *judged; i++) {
+    snprintf(expected, sizeof expected,
+             "stdout 1 %s\nstdout_end 1\nend 1 app=0 status=0\n",
+             judged[i].expected);
+    expect_of(f, take_authorizer, judged[i].text, judged[i].len, expected);
+  }
+  assert_int_equal(lines_count(&f->log, "500"), 0);
+}
+
+static const char denied[] = "stdout 1 Status: 500 Internal Server Error\r\n"
+                             "Content-Type: text/plain\r\n"
+                             "Content-Length: 26\r\n\r\n"
+                             "500 Internal Server Error\n\n"
+                             "stdout_end 1\nend 1 app=0 status=0\n";
+
+/* Who says nothing grants nothing. */
+static void test_an_authorizer_that_says_nothing_denies(void **state) {
+  static const struct {
+    const char *text; /* What the program writes. */
+    size_t len;       /* Bytes of it. */
+  } silent[] = {{RAW("Connection: close\r\n\r\n")},
+                {RAW("TE: a\nUpgrade: b\n\nhi")},
+                {RAW("\r\nyes")},
+                {RAW("\n")}};
+  serving *f = *state;
+  log_to(f);
+  for (size_t i = 0; i < sizeof silent / sizeof *silent; i++)
+    expect_of(f, take_authorizer, silent[i].text, silent[i].len, denied);
+  assert_int_equal(
+      lines_count(&f->log, "an authorizer's answer says neither yes nor no, so "
+                           "the client gets 500; write 'Status: 200'"),
+      2 * sizeof silent / sizeof *silent);
+  lines_forget(&f->log);
+  assert_int_equal(fcgi_request_end(take_authorizer(f), 0), FCGI_ERR_INVALID);
+  serving_expect(f, denied);
+  assert_int_equal(lines_count(&f->log, "an authorizer's answer says neither"),
+                   1);
+}
+
+enum { LIMIT = 262144 };
+
+/* A head of `len` bytes, the last of which is the end of its empty line. */
+static char *make_head(size_t len) {
+  char *head = malloc(len);
+  assert_non_null(head);
+  memset(head, 'a', len);
+  head[1] = ':';
+  for (size_t at = 1000; at + 1000 < len; at += 1000) {
+    head[at] = '\n';
+    head[at + 2] = ':';
+  }
+  head[len - 2] = head[len - 1] = '\n';
+  return head;
+}
+
+/* In a write of `first` bytes and one of the rest, or all in a file. */
+static int send_head(fcgi_request *request, const char *head, size_t len,
+                     size_t first, FILE *file) {
+  if (file)
+    return fcgi_request_send_file(request, fileno(file), 0, FCGI_TO_END);
+  if (first > 0 && fcgi_request_write(request, head, first) != (ptrdiff_t)first)
+    return FCGI_ERR_STATE;
+  return fcgi_request_write(request, head + first, len - first) ==
+                 (ptrdiff_t)(len - first)
+             ? 0
+             : FCGI_ERR_INVALID;
+}
+
+static void expect_limit(serving *f, size_t len, size_t first, int as_file,
+                         int error) {
+  char *head = make_head(len);
+  FILE *file = as_file ? tmpfile() : NULL;
+  if (file) {
+    fwrite(head, 1, len, file);
+    fflush(file);
+  }
+  lines_forget(&f->log);
+  fcgi_request *request = take_get(f);
+  assert_int_equal(send_head(request, head, len, first, file), error);
+  assert_int_equal(fcgi_request_end(request, 0), error);
+  serving_idle(f, 0);
+  assert_int_equal(lines_count(&f->log, "longer than 262144 bytes"), !!error);
+  if (error)
+    serving_expect(f, refused);
+  else
+    serving_restart(f);
+  if (file)
+    fclose(file);
+  free(head);
+}
+
+/* However it is written. */
+static void test_the_limit_of_a_raw_head(void **state) {
+  serving *f = *state;
+  f->config.output_window = 2 * LIMIT;
+  log_to(f);
+  for (int over = 0; over < 2; over++) {
+    const size_t len = LIMIT + (size_t)over;
+    const int error = over ? FCGI_ERR_INVALID : 0;
+    expect_limit(f, len, 0, 0, error);
+    expect_limit(f, len, 150, 0, error);
+    expect_limit(f, len, len - 1, 0, error);
+    expect_limit(f, len, 0, 1, error);
+  }
+}
+
 static void test_held_head_leaves_no_trace_of_a_failure(void **state) {
   serving *f = *state;
   fcgi_request *request = take_get(f);
@@ -220,6 +377,9 @@ static int run(const char *group, void *kind) {
       SERVING_TEST(test_wrong_raw_heads_give_500),
       SERVING_TEST(test_raw_files_are_judged),
       SERVING_TEST(test_endless_raw_head_gives_500),
+      SERVING_TEST(test_raw_denials_say_so_first),
+      SERVING_TEST(test_an_authorizer_that_says_nothing_denies),
+      SERVING_TEST(test_the_limit_of_a_raw_head),
       SERVING_TEST(test_held_head_leaves_no_trace_of_a_failure),
   };
   return cmocka_run_group_tests_name(group, tests, NULL, NULL);
