@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { FIRST_PASSED_FD = 3 }; /* Where sd_listen_fds(3) begins. */
@@ -349,22 +350,41 @@ int fcgi__listener_open(fcgi__listener *out, size_t max, const char *address,
   return error < 0 ? error : 1;
 }
 
-/* Whether the machine has the address; another server may have the port. */
-static int check_tcp(const fcgi__opening *o, fcgi__address *address) {
+/* Whether the machine has the address, and lets this user have the port, which
+   another server may have now. Nobody connects without listen(2). */
+static int check_tcp(const fcgi__opening *o, const fcgi__address *address) {
+  int family = address->sockaddr.any.sa_family;
   int error = check_reach(o, &address->sockaddr.any), fd;
   if (error)
     return error;
-  fd = fcgi__opening_socket(o, address->sockaddr.any.sa_family);
+  fd = fcgi__opening_socket(o, family);
   if (fd < 0)
     return fd;
-  if (address->sockaddr.any.sa_family == AF_INET6)
-    address->sockaddr.in6.sin6_port = 0;
-  else
-    address->sockaddr.in.sin_port = 0;
-  if (bind(fd, &address->sockaddr.any, address->len) < 0)
+  error = set_tcp_options(o, fd, family);
+  if (error == 0 && bind(fd, &address->sockaddr.any, address->len) < 0 &&
+      errno != EADDRINUSE)
     error = explain_tcp(o);
   close(fd);
   return error;
+}
+
+/* A socket without a name is given away by the same rules as a file. */
+static int check_owner(const fcgi__opening *o) {
+  int fd, error = 0;
+  if (!o->options->has_owner)
+    return 0;
+  fd = fcgi__opening_socket(o, AF_UNIX);
+  if (fd < 0)
+    return fd;
+  if (fchown(fd, o->options->user, o->options->group) < 0 && errno == EPERM)
+    error = fcgi__opening_fail(o, "cannot give it to its user or group");
+  close(fd);
+  return error;
+}
+
+static int check_path(const fcgi__opening *o, const fcgi__address *address) {
+  int error = fcgi__socket_file_check(o, address);
+  return error ? error : check_owner(o);
 }
 
 int fcgi__listener_check(const char *address,
@@ -377,7 +397,7 @@ int fcgi__listener_check(const char *address,
     return error;
   switch (parsed.kind) {
   case FCGI__ADDRESS_UNIX:
-    return fcgi__socket_file_check(&o, &parsed);
+    return check_path(&o, &parsed);
   case FCGI__ADDRESS_ABSTRACT:
     return 0;
   case FCGI__ADDRESS_TCP:
@@ -388,6 +408,54 @@ int fcgi__listener_check(const char *address,
       error = check_made(&o, parsed.fd);
     return error < 0 ? error : 0;
   }
+}
+
+static int is_same_path(const char *a, const char *b) {
+  const char *names[2];
+  struct stat found[2] = {0};
+  int at[2] = {fcgi__filename_directory(a, &names[0]),
+               fcgi__filename_directory(b, &names[1])};
+  int same = at[0] >= 0 && at[1] >= 0 && strcmp(names[0], names[1]) == 0 &&
+             fstat(at[0], &found[0]) == 0 && fstat(at[1], &found[1]) == 0 &&
+             found[0].st_dev == found[1].st_dev &&
+             found[0].st_ino == found[1].st_ino;
+  for (int i = 0; i < 2; i++)
+    if (at[i] >= 0)
+      close(at[i]);
+  return same;
+}
+
+/* Any address includes the others of its family. */
+static int is_same_tcp(const fcgi__address *a, const fcgi__address *b) {
+  const struct sockaddr_in *a4 = &a->sockaddr.in, *b4 = &b->sockaddr.in;
+  const struct sockaddr_in6 *a6 = &a->sockaddr.in6, *b6 = &b->sockaddr.in6;
+  if (a->sockaddr.any.sa_family != b->sockaddr.any.sa_family ||
+      a4->sin_port != b4->sin_port || a4->sin_port == 0)
+    return 0;
+  if (a->sockaddr.any.sa_family == AF_INET)
+    return a4->sin_addr.s_addr == b4->sin_addr.s_addr ||
+           a4->sin_addr.s_addr == INADDR_ANY ||
+           b4->sin_addr.s_addr == INADDR_ANY;
+  return IN6_IS_ADDR_UNSPECIFIED(&a6->sin6_addr) ||
+         IN6_IS_ADDR_UNSPECIFIED(&b6->sin6_addr) ||
+         (IN6_ARE_ADDR_EQUAL(&a6->sin6_addr, &b6->sin6_addr) &&
+          a6->sin6_scope_id == b6->sin6_scope_id);
+}
+
+int fcgi__listener_is_same(const char *a, const char *b) {
+  fcgi__address one, other;
+  char why[FCGI__ADDRESS_TEXT];
+  if (fcgi__address_parse(&one, a, why, sizeof why) ||
+      fcgi__address_parse(&other, b, why, sizeof why) || one.kind != other.kind)
+    return 0;
+  if (one.kind == FCGI__ADDRESS_FD)
+    return one.fd == other.fd;
+  if (one.kind == FCGI__ADDRESS_TCP)
+    return is_same_tcp(&one, &other);
+  if (one.kind == FCGI__ADDRESS_UNIX)
+    return is_same_path(one.sockaddr.un.sun_path, other.sockaddr.un.sun_path);
+  return one.len == other.len &&
+         memcmp(&one.sockaddr, &other.sockaddr, one.len) == 0;
 }
 
 void fcgi__listener_retire(fcgi__listener *listener, int instead) {

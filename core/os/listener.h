@@ -54,6 +54,10 @@ int fcgi__listener_check(const char *address,
                          const fcgi__listen_options *options, char *why,
                          size_t why_len);
 
+/* 1 when a process cannot listen on both of two good addresses; 0 as well when
+   one of them is not good. */
+int fcgi__listener_is_same(const char *a, const char *b);
+
 /* 1 when `address` NULL has something to open. */
 int fcgi__listener_is_inherited(void);
 

@@ -83,6 +83,7 @@ static _Noreturn void look(const fcgi__supervisor *s, int out) {
 /* The line of the child, which is empty when nothing is wrong. */
 static int hear(int in, pid_t child, char *why, size_t why_len) {
   size_t len = 0;
+  int status = 0;
   ssize_t came = 1;
   while (len + 1 < why_len && came != 0) {
     came = read(in, why + len, why_len - 1 - len);
@@ -91,9 +92,15 @@ static int hear(int in, pid_t child, char *why, size_t why_len) {
     len += came > 0 ? (size_t)came : 0;
   }
   why[len] = '\0';
-  while (waitpid(child, NULL, 0) < 0 && errno == EINTR)
+  while (waitpid(child, &status, 0) < 0 && errno == EINTR)
     ;
-  return len > 0 ? -1 : 0;
+  if (len == 0 && status != 0)
+    snprintf(why, why_len,
+             "the process that looks at the files ended by %s %d before it "
+             "had said anything; try again",
+             WIFSIGNALED(status) ? "signal" : "exit status",
+             WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+  return len > 0 || status != 0 ? -1 : 0;
 }
 
 /* A process that becomes somebody else cannot come back, so another one

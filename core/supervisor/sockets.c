@@ -124,10 +124,28 @@ static int find_owner(const fcgi__supervisor *s, fcgi__identity *owner,
                              s->config.socket_group, why, why_len);
 }
 
+/* The second of two would say that the first is another program's. */
+static int check_twice(const char *const *addresses, char *why,
+                       size_t why_len) {
+  size_t count = 0;
+  for (; addresses && addresses[count]; count++)
+    for (size_t i = 0; i < count; i++)
+      if (fcgi__listener_is_same(addresses[i], addresses[count])) {
+        snprintf(why, why_len,
+                 "cannot listen on %s: it is the same as %s; leave one out",
+                 addresses[count], addresses[i]);
+        return -1;
+      }
+  if (count <= FCGI__SOCKETS)
+    return 0;
+  snprintf(why, why_len, "more than %d addresses", FCGI__SOCKETS);
+  return -1;
+}
+
 int fcgi__sockets_check(const fcgi__supervisor *s, char *why, size_t why_len) {
   const char *const *address = s->config.bind;
   fcgi__identity owner;
-  if (find_owner(s, &owner, why, why_len))
+  if (find_owner(s, &owner, why, why_len) || check_twice(address, why, why_len))
     return -1;
   const fcgi__listen_options options = options_of(s, &owner);
   for (; address && *address; address++)
@@ -171,6 +189,8 @@ int fcgi__sockets_open(fcgi__supervisor *s, char *why, size_t why_len) {
       snprintf(s->listener_names, sizeof s->listener_names, "%s", names);
     return 0;
   }
+  if (check_twice(address, why, why_len))
+    return -1;
   for (; *address; address++)
     if (open_one(s, *address, why, why_len))
       return -1;

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from support.fcgi_client import wait_until
 from support.options import Option, read_map
-from support.paths import BUILD, EXAMPLES
+from support.paths import BUILD, CC, EXAMPLES
 from support.process import Process
 
 OPTIONS = read_map()
@@ -280,6 +280,9 @@ IMPOSSIBLE = {
     "socket is a file": ["--bind", "unix:file"],
     "second socket": ["--bind", "unix:good", "--bind", "unix:none/x"],
     "address of another machine": ["--bind", "192.0.2.1:9", "--allow-from", "10.1.1.1"],
+    "socket twice": ["--bind", "unix:good", "--bind", "unix:folder/../good"],
+    "address twice": ["--bind", "127.0.0.1:9", "--bind", "localhost:9"],
+    "address included": ["--bind", "127.0.0.1:9", "--bind", "0.0.0.0:9", "--allow-from", "::1"],
     "descriptor": ["--bind", "fd:77"],
     "open to the network": ["--bind", "0.0.0.0:9"],
     "allow list": ["--allow-from", "web"],
@@ -309,6 +312,62 @@ def test_check_config_refuses_what_the_start_does(launcher: str, what: str, plac
     started = run([*command, *served], place, **given)
     assert started.returncode in (1, 3)
     assert checked.stderr.partition(": ")[2] in started.stderr
+
+
+AS_NOBODY = ["setpriv", "--reuid=65534", "--clear-groups", "--regid=65534"] if IS_ROOT else []
+PORTS = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
+FOREIGN = {
+    "user": (["--bind", "unix:good", "--socket-user", "root"], "cannot give it to its user"),
+    "group": (["--bind", "unix:good", "--socket-group", "root"], "cannot give it to its user"),
+    "port": (["--bind", "127.0.0.1:80"], "ports below 1024 need privileges"),
+}
+
+
+@pytest.mark.parametrize("what", FOREIGN)
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_check_config_knows_what_an_ordinary_user_may_not(launcher: str, what: str, place: Path):
+    words, says = FOREIGN[what]
+    if what == "port" and (not PORTS.exists() or int(PORTS.read_text()) <= 80):
+        pytest.skip("any user may listen on port 80 here")
+    place.chmod(0o777)
+    command = [*AS_NOBODY, *LAUNCHERS[launcher][1], "--workers", "1", *words]
+    given = {"PYTHONPATH": f"{os.environ['PYTHONPATH']}:{place}"}
+    if subprocess.run([*AS_NOBODY, "test", "-x", BUILD / "tools" / "fcgi"]).returncode:
+        pytest.skip("an ordinary user cannot reach the build")
+    for check in (["--check-config"], []):
+        done = run([*command, *check, *SERVED[launcher]], place, **given)
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+        assert says in done.stderr
+    assert not (place / "good").exists()
+
+
+KILLED = """
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+int access(const char *path, int mode) {
+  (void)path;
+  if (mode == (W_OK | X_OK)) {
+    if (getenv("TEST_EXITS"))
+      _exit(3);
+    raise(SIGKILL);
+  }
+  return 0;
+}
+"""
+
+
+@pytest.mark.parametrize(("given", "ended"), [({}, "signal 9"), ({"TEST_EXITS": "1"}, "status 3")])
+def test_check_config_notices_that_it_came_to_no_end(given: dict, ended: str, place: Path):
+    """The process that looks as a worker would is killed, or fails."""
+    (place / "killed.c").write_text(KILLED)
+    library = place / "killed.so"
+    subprocess.run([CC, "-shared", "-fPIC", "-o", library, place / "killed.c"], check=True)
+    command = [*LAUNCHERS["run"][1], "--check-config", *ALLOW_ROOT, "--bind", "unix:good"]
+    command += ["--temp-dir", place, *SERVED["run"]]
+    checked = run(command, place, LD_PRELOAD=str(library), **given)
+    assert (checked.returncode, checked.stderr.count("\n")) == (1, 1), checked.stderr
+    assert f"ended by {'exit ' if given else ''}{ended} before" in checked.stderr
 
 
 # What FCGI_WEB_SERVER_ADDRS is, and what else is given.

@@ -293,7 +293,8 @@ FCGI_EXPORT int fcgi_server_forked(const fcgi_server *server);
    machines can reach needs `allow_from` in the configuration, or
    FCGI_WEB_SERVER_ADDRS of the specification in the environment. A peer must be
    in both where both are set, and they must have an address in common; the
-   connection of any other is closed at once. On failure fcgi_server_message explains in one line. */
+   connection of any other is closed at once. On failure fcgi_server_message
+   explains in one line. */
 FCGI_EXPORT int fcgi_server_listen(fcgi_server *server, const char *address);
 
 /* Serves these roles, which it copies, instead of FCGI_ROLE_SPECS. A request of
