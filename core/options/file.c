@@ -72,7 +72,8 @@ static int take_number(const source *s, const fcgi_option *option,
     write_float(value->u.fp64, text, sizeof text);
   else
     return refuse_type(s, option->name,
-                       fcgi_option_wanted(option, wanted, sizeof wanted));
+                       fcgi__option_wanted_by(option, s->options->launcher,
+                                              wanted, sizeof wanted));
   return fcgi__options_take(s->options, s->origin, s->path, option, text);
 }
 

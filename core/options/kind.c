@@ -170,14 +170,20 @@ void fcgi__option_tame(char *text) {
       *text = '?';
 }
 
+const char *fcgi__option_wanted_by(const fcgi_option *option,
+                                   fcgi_launcher launcher, char *out,
+                                   size_t len) {
+  fcgi_option here = *option;
+  here.least = fcgi__option_least(option, launcher);
+  return fcgi_option_wanted(&here, out, len);
+}
+
 void fcgi__option_complain(const fcgi_option *option, fcgi_launcher launcher,
                            const char *name, const char *text, char *out,
                            size_t len) {
-  fcgi_option here = *option;
   char wanted[160];
-  here.least = fcgi__option_least(option, launcher);
   snprintf(out, len, "%s=%.64s: must be %s", name, text,
-           fcgi_option_wanted(&here, wanted, sizeof wanted));
+           fcgi__option_wanted_by(option, launcher, wanted, sizeof wanted));
   fcgi__option_tame(out);
 }
 

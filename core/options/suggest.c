@@ -84,13 +84,26 @@ static const char *find_elsewhere(const char *key) {
   return NULL;
 }
 
-/* Fewer changes than for a word of a command line, which is meant for us. The
-   beginning of a long name will do. */
-static int is_near(const char *key, const char *name) {
+/* Most of a name. */
+static int begins(const char *key, const char *name) {
   size_t len = strlen(key);
-  if (len > 4 && strncmp(name, key, len) == 0)
+  return strncmp(name, key, len) == 0 && 3 * len >= 2 * strlen(name);
+}
+
+static int begins_one(const char *key) {
+  const fcgi_option *option;
+  int count = 0;
+  for (size_t i = 0; (option = fcgi_option_at(i)); i++)
+    count += begins(key, option->name);
+  return count == 1;
+}
+
+/* Fewer changes than for a word of a command line, which is meant for us. The
+   beginning of a name will do, if it is that of no other. */
+static int is_near(const char *key, const char *name) {
+  if (begins(key, name) && begins_one(key))
     return 1;
-  return *name == *key && 3 * (size_t)distance(key, name) <= len;
+  return *name == *key && 3 * (size_t)distance(key, name) <= strlen(key);
 }
 
 int fcgi__option_resembles(const char *key, char *out, size_t len) {

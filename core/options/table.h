@@ -48,6 +48,11 @@ int fcgi__option_fits(const fcgi_option *option, int64_t number);
 /* The smallest number that the option may have there. */
 int64_t fcgi__option_least(const fcgi_option *option, fcgi_launcher launcher);
 
+/* Write what fcgi_option_wanted does, of a value for the launcher. */
+const char *fcgi__option_wanted_by(const fcgi_option *option,
+                                   fcgi_launcher launcher, char *out,
+                                   size_t len);
+
 /* Say in one line that `text`, the value of `name`, is none of the option's:
    "FASTCGI_BACKLOG=x: must be a whole number from 1 to 2147483647". */
 void fcgi__option_complain(const fcgi_option *option, fcgi_launcher launcher,

@@ -124,6 +124,8 @@ static int parse_tcp(fcgi__address *out, const char *text, const complaint *c) {
   const char *port_text = split_host(text, host, &family);
   if (port_text == NULL)
     return refuse(c, "not an address; " EXAMPLES);
+  if (strchr(text, ',') != NULL)
+    return refuse(c, "one address for each --bind; give the next one its own");
   if (family == AF_UNSPEC && strchr(host, ':') != NULL)
     return refuse(c, "an IPv6 address needs brackets, as in [::1]:9000");
   int port = parse_number(port_text, 65535);

@@ -197,6 +197,9 @@ def test_run_has_no_use_for_no_worker(directory: Path):
     ):
         done = run([*LAUNCHERS["run"][1], *words, "--", "true"], directory, **given)
         assert (done.returncode, done.stderr) == (2, f"fcgi: run: {begin}{line}")
+    (directory / "f.toml").write_text("workers = true\n")
+    done = run([*LAUNCHERS["run"][1], "--config", "f.toml", "--", "true"], directory)
+    assert done.stderr == f"fcgi: run: f.toml: workers: {line.removeprefix('=0: ')}"
 
 
 NEARLY = {
@@ -209,7 +212,18 @@ NEARLY = {
     "FASTCGI_CHECK_CONFIG": ", but of the command line alone",
 }
 # A program's own, what passes between processes, and an option of others.
-OWN = ["BUILD", "CC", "LANGUAGES", "THEME", "WORKER", "BASE_DIR", "READY_AFTER", "FACTORY", "x"]
+OWN = [
+    "BUILD",
+    "CC",
+    "LANGUAGES",
+    "THEME",
+    "WORKER",
+    "BASE_DIR",
+    "READY_AFTER",
+    "FACTORY",
+    "SERVER",
+    "x",
+]
 
 
 @pytest.mark.parametrize("launcher", LAUNCHERS)
@@ -311,7 +325,9 @@ def test_check_config_refuses_what_the_start_does(launcher: str, what: str, plac
     assert contents(place) == before
     started = run([*command, *served], place, **given)
     assert started.returncode in (1, 3)
-    assert checked.stderr.partition(": ")[2] in started.stderr
+    # A program of `fcgi run` has a name of its own.
+    line = checked.stderr.partition(": ")[2] if launcher == "run" else checked.stderr
+    assert line in started.stderr
 
 
 AS_NOBODY = ["setpriv", "--reuid=65534", "--clear-groups", "--regid=65534"] if IS_ROOT else []

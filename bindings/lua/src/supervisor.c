@@ -81,8 +81,8 @@ int fcgi_lua_supervisor_run(lua_State *L) {
   config.self = config.command;
   /* Our workers tell when they are ready. */
   config.ready_after_ms = FCGI_WAIT_FOREVER;
-  /* Only the launcher asks for a check. */
-  config.log_name = config.check_only ? "fcgi-lua" : "fcgi";
+  /* Only the launcher hands options on. */
+  config.log_name = config.options ? "fcgi-lua" : "fcgi";
   fcgi_lua_watcher *watcher = NULL;
   if (lua_getfield(L, 1, "watch") == LUA_TTABLE)
     watcher = fcgi_lua_watch_start(L, read_list(L, "watch"));

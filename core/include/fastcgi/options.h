@@ -18,7 +18,7 @@ typedef enum fcgi_launcher {
   FCGI_LAUNCHER_RUN         /* fcgi run */
 } fcgi_launcher;
 
-/* What the text of an option is, and its value as a number. */
+/* Kinds of values: how the text is written, and what its number is. */
 typedef enum fcgi_option_kind {
   FCGI_OPTION_TEXT = 0,  /* A text. */
   FCGI_OPTION_PATH,      /* A path of URLs that begins with "/", or "". */
@@ -77,8 +77,8 @@ typedef struct fcgi_option {
   uint8_t is_fixed;     /* 1: a reload does not change it; SIGUSR2 and a restart
                            do. */
   uint8_t by_word;      /* 1: "never" stands for `none`, and 0 is refused. */
-  const char *none;     /* Words for what 0 means where it is no number, such as
-                           "no limit"; NULL: it has no such meaning. */
+  const char *none;     /* Words for what 0 means if it switches something
+                           off, such as "no limit"; NULL: 0 does not. */
   const char *example;  /* Value for messages; NULL: those of its kind. */
 } fcgi_option;
 
@@ -92,7 +92,7 @@ FCGI_EXPORT const fcgi_option *fcgi_option_find(const char *name);
 
 /* Writes a description of the texts that the option accepts into `out`, with
    unit and range, such as "a whole number from 1 to 4096", and returns `out`.
-   The option may be one of the caller's own. */
+   The caller may have made `option` itself. */
 FCGI_EXPORT const char *fcgi_option_wanted(const fcgi_option *option, char *out,
                                            size_t len);
 
@@ -105,7 +105,7 @@ FCGI_EXPORT const char *fcgi_option_wanted_in(const fcgi_option *option,
 
 /* Reads `text` as a value of the option. Returns 0 with `*number` set: -1 for
    "no limit", 0 for kinds without a number. FCGI_ERR_INVALID when the option
-   does not accept the text. The option may be one of the caller's own. */
+   does not accept the text. The caller may have made `option` itself. */
 FCGI_EXPORT int fcgi_option_parse(const fcgi_option *option, const char *text,
                                   int64_t *number);
 
@@ -169,10 +169,10 @@ FCGI_EXPORT int fcgi_options_read_file(fcgi_options *options,
                                        const char *directory, const char *path,
                                        const char *table);
 
-/* Returns one line about variable `index` of those in the environment that
-   begin with FASTCGI_, are read by nobody and are nearly an option, or one of
-   gunicorn's; they may be a program's own. NULL past the last one. Lent until
-   the next call. */
+/* Returns one line about a variable that may be a mistake: it begins with
+   FASTCGI_, no part of this library reads it, and its name is nearly that of an
+   option here or in gunicorn; it may also be a program's own. `index` counts
+   such variables; NULL past the last one. Lent until the next call. */
 FCGI_EXPORT const char *fcgi_options_doubt(fcgi_options *options, size_t index);
 
 /* Returns why the last call failed, as one line for a person; "" if it did

@@ -7,9 +7,9 @@
    set, the one request of a CGI server (RFC 3875). Such a request is served
    like any other, and once it is answered the server stops gracefully by
    itself. From fcgi_server_listen on, descriptor 0 is then /dev/null and 1 is a
-   copy of 2, so that nothing printed disturbs the response; do not fork(2) to
-   serve it elsewhere. "nph-" scripts, whose response no web server reads, are
-   not supported.
+   copy of 2, so that nothing printed disturbs the response; serve the
+   request in this process, not in a fork(2) of it. "nph-" scripts, whose
+   response no web server reads, are not supported.
 
    Where NOTIFY_SOCKET is set, a server with a listener tells its starter, as
    sd_notify(3) does, READY=1 when it is first waited on and STOPPING=1 when it
@@ -97,7 +97,7 @@ typedef struct fcgi_server_config {
                                to REQUEST: an or of 1u << type. Default:
                                none. */
   fcgi_log_fn log;          /* Receives each line of the log. Default: lines go
-                               to stderr, and no thread waits for it. */
+                               to stderr, and no request waits for that. */
   void *log_data;           /* The pointer that `log` is called with. */
   unsigned log_levels;      /* Levels that go to stderr without `log` and
                                without an error log: an or of 1u << level.

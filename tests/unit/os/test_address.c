@@ -143,6 +143,7 @@ static void test_address_refuses_bad_descriptors(void **state) {
 static void test_address_refuses_v6_without_brackets(void **state) {
   (void)state;
   assert_refused("::1:9000", "needs brackets");
+  assert_refused("127.0.0.1:0,127.0.0.1:1", "one address for each --bind");
 }
 
 static void test_address_refuses_what_is_none(void **state) {
