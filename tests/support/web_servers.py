@@ -107,6 +107,7 @@ class Haproxy(WebServer):
         path = application.removeprefix("unix:")
         self._admin = directory / f"haproxy-{id(self)}.sock"
         super().__init__(directory, f"  server app unix@{path} proto fcgi\n")
+        self.wait_for_address(f"unix:{self._admin}")  # It may come after the port.
 
     def head(self, directory: Path) -> str:
         return f"""
