@@ -74,7 +74,8 @@ describe("an allow list", function()
   end)
 
   it("with a mistake is refused", function()
-    assert.error_matches(function() fcgi.server { allow_from = "" } end, "option 'allow_from' must be a string that is not empty")
+    local wanted = "option 'allow_from' must be a string that is not empty"
+    assert.error_matches(function() fcgi.server { allow_from = "" } end, wanted)
     for _, list in ipairs { "localhost", "127.0.0.1,", "::1/129" } do
       local server, message, code = fcgi.server { bind = "127.0.0.1:0", allow_from = list }
       assert.same({ nil, "INVALID" }, { server, code })
