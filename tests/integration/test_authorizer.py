@@ -68,18 +68,21 @@ def lighttpd(documents: Path, port: int) -> Iterator[WebServer]:
         yield running
 
 
-@pytest.fixture(scope="module")
-def apache(documents: Path, port: int) -> Iterator[WebServer]:
-    body = f"""
+APACHE = """
 AuthnzFcgiDefineProvider authnz members fcgi://127.0.0.1:{port}/
 <Location "/members/">
   AuthType Basic
   AuthName "members"
   AuthBasicProvider members
   Require members
-  Header set X-User "%{{AUTH_USER}}e"
+  {more}
 </Location>
 """
+
+
+@pytest.fixture(scope="module")
+def apache(documents: Path, port: int) -> Iterator[WebServer]:
+    body = APACHE.format(port=port, more='Header set X-User "%{AUTH_USER}e"')
     with Apache(documents, body) as running:
         yield running
 
@@ -207,18 +210,7 @@ def member(server: WebServer, case: str) -> int:
 
 def members(kind: str, folder: Path, port: int) -> WebServer:
     if kind == "apache":
-        return Apache(
-            folder,
-            f"""
-AuthnzFcgiDefineProvider authnz members fcgi://127.0.0.1:{port}/
-<Location "/members/">
-  AuthType Basic
-  AuthName "members"
-  AuthBasicProvider members
-  Require members
-</Location>
-""",
-        )
+        return Apache(folder, APACHE.format(port=port, more=""))
     asked = f'"host" => "127.0.0.1", "port" => {port}, "mode" => "authorizer"'
     return Lighttpd(
         folder, f'fastcgi.server = ("/members/" => (({asked}, "docroot" => "{folder}")))\n'

@@ -81,7 +81,7 @@ static slots_slot *find(slot_table *self, core_state *state, unsigned known,
 }
 
 static int is_value(const slots_slot *slot, const fcgi_param *param) {
-  return slot->value != NULL && slot->len == param->value_len &&
+  return slot->len == param->value_len &&
          memcmp(slot->text, param->value, param->value_len) == 0;
 }
 
@@ -98,17 +98,16 @@ static int take_value(slots_slot *slot, const fcgi_param *param) {
 /* Put it in, where it is new or has another value than last time. */
 static int put(slot_table *self, slots_slot *slot, PyObject *dict,
                const fcgi_param *param) {
-  int is_new = slot->turn == 0, is_same = is_value(slot, param);
+  int is_new = slot->turn == 0;
   slot->turn = self->turn;
-  if (!is_new && is_same)
+  if (!is_new && is_value(slot, param))
     return SLOTS_UPDATED;
   if (is_new) {
     self->present[self->count++] = slot;
     self->added++;
   }
-  if (!is_same && take_value(slot, param) < 0)
-    return SLOTS_FAILED;
-  if (!slot->is_hidden && PyDict_SetItem(dict, slot->name, slot->value) < 0)
+  if (take_value(slot, param) < 0 ||
+      (!slot->is_hidden && PyDict_SetItem(dict, slot->name, slot->value) < 0))
     return SLOTS_FAILED;
   return slot->is_source ? SLOTS_DERIVE : SLOTS_UPDATED;
 }

@@ -18,7 +18,7 @@ typedef struct slots_list {
 
 typedef struct slots_slot {
   PyObject *name;   /* NULL: the slot is free. */
-  PyObject *value;  /* What was sent last, perhaps not by this request. */
+  PyObject *value;  /* What was sent; NULL while `turn` is 0. */
   const char *text; /* The bytes of `value`. */
   size_t len;       /* Bytes in `text`. */
   unsigned turn;    /* The last request that sent it; 0: not in the dict. */
