@@ -13,7 +13,7 @@ from statistics import median
 
 from measure import pairs, ratios
 from proofs import PROOFS
-from rows import IDLE, ROWS, Aim, Cost
+from rows import IDLE, ROWS, Aim, Bound, Cost
 from sandbox import SOURCE
 
 NOTES = SOURCE / "bench" / "notes.md"
@@ -80,6 +80,31 @@ def of_cost(name: str, result: dict, aim: Cost) -> Budget:
         median(found) <= aim.most if found else None,
         f"`{name}`",
     )
+
+
+FIGURES = {"rate": ("requests a second", 1, ""), "p50": ("median latency", 1000, " ms")}
+FIGURES["p99"] = ("latency at 99 %", 1000, " ms")
+
+
+def of_bound(name: str, result: dict, aim: Bound) -> Budget:
+    words, divisor, unit = FIGURES[aim.key]
+    samples = result.get("samples", {}).get(aim.ours, [])
+    found = [sample[aim.key] / divisor for sample in samples if sample[aim.key] is not None]
+    sign, bound = ("≤", aim.most) if aim.least is None else ("≥", aim.least)
+    limit = (bound or 0) / divisor
+    fits = (lambda value: value <= limit) if sign == "≤" else (lambda value: value >= limit)
+    what = f"{words} of {aim.ours}"
+    return Budget(
+        f"{name}: {what}",
+        f"{ROWS[name].title}: {what}",
+        f"{sign} {limit:g}{unit}",
+        spread(found, ",.1f", unit) if found else why_not(result, aim.ours),
+        fits(median(found)) if found else None,
+        f"`{name}`",
+    )
+
+
+MAKE = {Aim: of_ratio, Cost: of_cost, Bound: of_bound}
 
 
 def of_instructions() -> Budget:
@@ -181,8 +206,7 @@ def every(results: Path) -> list[Budget]:
     for name, row in ROWS.items():
         result = read(results, name)
         for aim in row.aims:
-            make = of_cost if isinstance(aim, Cost) else of_ratio
-            found.append(make(name, result, aim))
+            found.append(MAKE[type(aim)](name, result, aim))
     return [
         *found,
         of_instructions(),

@@ -80,6 +80,8 @@ PEERS["ours-c"] = ours_c(1)
 PEERS["ours-c-2"] = ours_c(2)
 PEERS["ours-python"] = ours_python(1)
 PEERS["ours-python-8"] = ours_python(8)
+PEERS["ours-python-workers"] = ours_python(1, "--workers", "4", "--allow-root")
+PEERS["ours-python-no-balance"] = ours_python(1, "--workers", "4", "--allow-root", "--no-balance")
 PEERS["ours-c-stream"] = ours_c(1, "stream")
 PEERS["ours-python-stream"] = ours_python(1, "--stream")
 
@@ -160,23 +162,26 @@ def perl(site: Site) -> Service:
     return served(site, "perl", ["perl", APPS / "hello.pl", "{path}"])
 
 
-@peer("php-fpm")
-def php_fpm(site: Site) -> Service:
-    """A static pool of 16 children and an opcode cache that looks at no file again, as its
-    manual has it for load."""
-    path, config = site.path("php-fpm.sock"), site.path("php-fpm.conf")
+def php_fpm(site: Site, name: str, children: int) -> Service:
+    """A static pool and an opcode cache that looks at no file again, as its manual has it
+    for load."""
+    path, config = site.path(f"{name}.sock"), site.path(f"{name}.conf")
     found = sorted(Path("/usr/sbin").glob("php-fpm*"))
     if not found:
         raise Failed("php-fpm is not installed")
     Path(config).write_text(
-        f"[global]\ndaemonize = no\nerror_log = {site.path('php-fpm-error.log')}\n"
-        f"[www]\nlisten = {path}\nlisten.backlog = 1024\npm = static\npm.max_children = 16\n"
-        "user = root\ngroup = root\n"
+        f"[global]\ndaemonize = no\nerror_log = {site.path(name)}-error.log\n"
+        f"[www]\nlisten = {path}\nlisten.backlog = 1024\npm = static\n"
+        f"pm.max_children = {children}\nuser = root\ngroup = root\n"
     )
     script = ("-p", f"SCRIPT_FILENAME={APPS}/hello.php", "-p", "SCRIPT_NAME=/hello.php")
     cache = ("-d", "opcache.enable=1", "-d", "opcache.validate_timestamps=0")
     command = [found[0], "-F", "-R", "-y", config, *cache]
-    return served(site, "php-fpm", command, params=script, lax=True)
+    return served(site, name, command, params=script, lax=True)
+
+
+PEERS["php-fpm"] = lambda site: php_fpm(site, "php-fpm", 16)
+PEERS["php-fpm-4"] = lambda site: php_fpm(site, "php-fpm-4", 4)
 
 
 @peer("wsapi")
@@ -189,19 +194,22 @@ def wsapi(site: Site) -> Service:
 # --- Python servers -----------------------------------------------------------
 
 
-def uwsgi(name: str, socket: str, protocol: str, *words: object):
+def uwsgi(name: str, socket: str, protocol: str, processes: int = 1):
     def start(site: Site) -> Service:
-        command = [program("uwsgi-core"), "--plugin", "python3", "--master", "--processes", "1"]
+        command = [program("uwsgi-core"), "--plugin", "python3"]
+        command += ["--master", "--processes", processes]
         command += [f"--{socket}", "{path}", "--wsgi-file", APPS / "wsgi.py", "--pythonpath", APPS]
         quiet = ["--disable-logging", "--listen", "1024", "--need-app", "--die-on-term"]
         quiet += ["--single-interpreter"]
-        return served(site, name, [*command, *quiet, *words], protocol=protocol)
+        return served(site, name, [*command, *quiet], protocol=protocol)
 
     return start
 
 
 PEERS["uwsgi-fastcgi"] = uwsgi("uwsgi-fastcgi", "fastcgi-socket", "fastcgi")
+PEERS["uwsgi-fastcgi-4"] = uwsgi("uwsgi-fastcgi-4", "fastcgi-socket", "fastcgi", 4)
 PEERS["uwsgi"] = uwsgi("uwsgi", "uwsgi-socket", "uwsgi")
+PEERS["uwsgi-4"] = uwsgi("uwsgi-4", "uwsgi-socket", "uwsgi", 4)
 
 
 def http(name: str, *words: object) -> Callable[[Site], Service]:
@@ -216,6 +224,10 @@ GRANIAN = ("-m", "granian", "--uds", "{path}", "--workers", "1", "--http", "1", 
 GRANIAN += ("--loop", "uvloop", "--log-level", "error")
 PEERS |= {
     "gunicorn-sync": http("gunicorn-sync", *GUNICORN),
+    "gunicorn-gthread-4": http(
+        *("gunicorn-gthread-4", *GUNICORN, "-w", "4", "-k", "gthread", "--threads", "1"),
+        *("--keep-alive", "60"),
+    ),
     "gunicorn-gthread": http(
         "gunicorn-gthread", *GUNICORN, "-k", "gthread", "--threads", "8", "--keep-alive", "60"
     ),

@@ -26,10 +26,23 @@ class Cost:
 
 
 @dataclass(frozen=True)
+class Bound:
+    """A figure of `ours` is to be at least `least`, or at most `most`."""
+
+    ours: str
+    key: str  # Of a sample: "rate" in requests a second, "p50" or "p99" in us.
+    least: float | None = None
+    most: float | None = None
+
+
+Target = Aim | Cost | Bound
+
+
+@dataclass(frozen=True)
 class Row:
     title: str
     contenders: tuple[Contender, ...]
-    aims: tuple[Aim | Cost, ...] = ()
+    aims: tuple[Target, ...] = ()
     needs: str = ""  # "sqlite" or "postgres".
     note: str = ""
     axis: str = ""  # What grows from contender to contender: labels are "NAME, NUMBER".
@@ -42,7 +55,7 @@ def each(load: Load, peers: dict[str, str]) -> tuple[Contender, ...]:
     return tuple(Contender(label, peer, load) for label, peer in peers.items())
 
 
-def row(title: str, load: Load, peers: dict[str, str], *aims: Aim | Cost, **more) -> Row:
+def row(title: str, load: Load, peers: dict[str, str], *aims: Target, **more) -> Row:
     return Row(title, each(load, peers), aims, **more)
 
 
@@ -94,6 +107,20 @@ def growing(numbers: tuple[int, ...], option: str) -> tuple[Contender, ...]:
         peers = {C: "ours-c", PYTHON: "ours-python", "libfcgi, 16 threads": "libfcgi-16"}
         found += [Contender(f"{name}, {number}", peer, load) for name, peer in peers.items()]
     return tuple(found)
+
+
+# Four workers of one thread, whose handler sleeps 10 ms: they can answer 400 a second.
+SHARED = "fastcgi Python, 4 workers"
+FOUR = {
+    SHARED: "ours-python-workers",
+    "fastcgi Python, 4 workers, --no-balance": "ours-python-no-balance",
+    "PHP-FPM, 4 children": "php-fpm-4",
+}
+
+
+def four_workers(clients: int) -> tuple[Contender, ...]:
+    load = Load(uri="/sleep", connections=clients)
+    return each(load, {**FOUR, "uWSGI FastCGI socket, 4 processes": "uwsgi-fastcgi-4"})
 
 
 CGI_FCGIWRAP = "CGI, nginx and fcgiwrap"
@@ -273,6 +300,36 @@ ROWS: dict[str, Row] = {
         Load(uri="/sleep"),
         {"fastcgi Python, 1 thread": "ours-python", "fastcgi Python, 8 threads": "ours-python-8"},
         Aim("fastcgi Python, 8 threads", "fastcgi Python, 1 thread", 7),
+    ),
+    "balance": Row(
+        "A handler that sleeps 10 ms, 4 workers of one thread, 4 kept connections",
+        four_workers(4),
+        (
+            Bound(SHARED, "rate", least=380),
+            Bound(SHARED, "p50", most=11_000),
+            Bound(SHARED, "p99", most=15_000),
+        ),
+        note="400 a second is all that the workers can answer. `./dev soak balance` shows other "
+        "handlers and how evenly the requests are spread over the workers.",
+        least=2,
+    ),
+    "balance-more": Row(
+        "A handler that sleeps 10 ms, 4 workers of one thread, 16 kept connections",
+        four_workers(16),
+        (Bound(SHARED, "rate", least=380),),
+        note="Each client waits for three others: 40 ms are the best median.",
+        least=2,
+    ),
+    "balance-nginx": Row(
+        "A handler that sleeps 10 ms behind one nginx worker, 4 workers of one thread, 4 clients",
+        behind_nginx(
+            {**FOUR, "gunicorn gthread, 4 workers": "gunicorn-gthread-4"},
+            {"uWSGI uwsgi_pass, 4 processes": "uwsgi-4"},
+            uri="/sleep",
+            connections=4,
+        ),
+        (Bound(SHARED, "rate", least=380), Bound(SHARED, "p99", most=15_000)),
+        least=2,
     ),
     "cgi-hello": Row(
         "Python hello against CGI",

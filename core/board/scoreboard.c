@@ -293,3 +293,35 @@ void fcgi__board_note_backlog(fcgi__board *board, fcgi__backlog all) {
          !atomic_compare_exchange_weak(most, &before, all.length))
     ;
 }
+
+static uint64_t count_requests(fcgi__board_slot *slot) {
+  return atomic_load(&slot->counts.values[FCGI_METRIC_QUEUED]) +
+         atomic_load(&slot->counts.values[FCGI_METRIC_ACTIVE]);
+}
+
+static void count_one(fcgi__board_others *others, fcgi__board_slot *slot,
+                      uint64_t open) {
+  unsigned idle = atomic_load_explicit(&slot->idle, memory_order_relaxed);
+  uint64_t requests = count_requests(slot);
+  others->ready++;
+  others->idle += idle;
+  others->open += requests;
+  if (requests < others->least)
+    others->least = requests;
+  if (idle > 0 &&
+      atomic_load(&slot->counts.values[FCGI_METRIC_OPEN]) + 2 <= open)
+    others->poorer = 1;
+}
+
+fcgi__board_others fcgi__board_count_others(const fcgi__board *board,
+                                            const fcgi__board_slot *own,
+                                            uint64_t open) {
+  unsigned count = fcgi__board_slots(board);
+  fcgi__board_others others = {.least = UINT64_MAX};
+  for (unsigned i = 0; i < count; i++) {
+    fcgi__board_slot *slot = fcgi__board_slot_at(board, (int)i);
+    if (slot != own && atomic_load(&slot->state) == FCGI_WORKER_READY)
+      count_one(&others, slot, open);
+  }
+  return others;
+}

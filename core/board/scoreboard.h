@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 enum {
-  FCGI__BOARD_VERSION = 1,
+  FCGI__BOARD_VERSION = 2,
   FCGI__BOARD_ENTRIES = 64,  /* Open requests that a worker shows. */
   FCGI__BOARD_SLOTS = 16384, /* Most workers of a board. */
   FCGI__BOARD_METHOD = 16,   /* Bytes of a method, with its NUL. */
@@ -50,6 +50,9 @@ typedef struct fcgi__board_slot {
   _Atomic uint64_t alive_us;   /* When it last did something. */
   _Atomic uint64_t busy_us;    /* Since when no thread of it takes events; 0:
                                   some does. */
+  _Atomic uint32_t idle;       /* Threads that wait for something to do, where
+                                  workers share their work. */
+  _Atomic uint32_t unused;     /* Fills the word. */
   fcgi__board_counts counts;   /* What it has counted. */
   fcgi__board_entry entries[FCGI__BOARD_ENTRIES]; /* Open requests. */
 } fcgi__board_slot;
@@ -132,6 +135,20 @@ int64_t fcgi__board_overdue_ms(const fcgi__board *board, int slot);
 int fcgi__board_only_overdue(const fcgi__board *board, int slot);
 /* For how many milliseconds it has done nothing at all, -1 when not known. */
 int64_t fcgi__board_silent_ms(const fcgi__board *board, int slot);
+
+/* What other workers do. They may do something else a moment later. */
+typedef struct fcgi__board_others {
+  unsigned ready; /* Workers that serve. */
+  unsigned idle;  /* Threads of theirs that are free. */
+  int poorer;     /* 1: one with such has at least two connections less. */
+  uint64_t open;  /* Requests that are open at all of them. */
+  uint64_t least; /* Those of the one that has least, or UINT64_MAX. */
+} fcgi__board_others;
+
+/* The others than `own`, of which `open` connections are open. */
+fcgi__board_others fcgi__board_count_others(const fcgi__board *board,
+                                            const fcgi__board_slot *own,
+                                            uint64_t open);
 
 /* The bucket of a latency, and the most that one holds (UINT64_MAX: the last).
    The first holds up to 16 us; from there four make a doubling. */

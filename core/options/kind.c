@@ -2,8 +2,8 @@
 /* How the texts of options are read and written. */
 #include "base/alloc.h"
 #include "base/number.h"
+#include "options/cpus.h"
 #include "options/table.h"
-#include "os/cpus.h"
 #include "os/users.h"
 #include <fastcgi/error.h>
 #include <inttypes.h>

@@ -74,6 +74,10 @@
     HELP("Number of worker processes that a supervisor starts; auto "          \
          "starts one for each processor, or fewer where a CPU quota "          \
          "applies."))                                                          \
+  X(no_balance, FLAG, PROCESSES, EVERYWHERE, IN_SUPERVISOR(int, no_balance),   \
+    FIXED,                                                                     \
+    HELP("Keep each connection at the worker that has accepted it, even "      \
+         "while that is busy and another one is idle."))                       \
   X(user, TEXT("NAME", "unchanged"), PROCESSES, EVERYWHERE,                    \
     IN_SUPERVISOR(const char *, user), LETTER('u'), GUNICORN, FIXED,           \
     HELP("User that workers run as, by name or number."))                      \

@@ -60,12 +60,16 @@ void fcgi__carrier_look(int out) {
     return;
 }
 
-int fcgi__carrier_send(int out, int fd) {
+int fcgi__carrier_send_noted(int out, int fd, const void *note, size_t len) {
   char tag = TAG;
-  struct iovec iov = {.iov_base = &tag, .iov_len = 1};
+  union {
+    const void *from; /* As it is given. */
+    void *to;         /* As sendmsg(2) declares it, and does not write. */
+  } lent = {.from = note};
+  struct iovec parts[] = {{&tag, 1}, {lent.to, len}};
   fcgi__rights rights = {.bytes = {0}};
-  struct msghdr message = {.msg_iov = &iov,
-                           .msg_iovlen = 1,
+  struct msghdr message = {.msg_iov = parts,
+                           .msg_iovlen = len > 0 ? 2 : 1,
                            .msg_control = rights.bytes,
                            .msg_controllen = sizeof rights.bytes};
   struct cmsghdr *header = CMSG_FIRSTHDR(&message);
@@ -73,7 +77,14 @@ int fcgi__carrier_send(int out, int fd) {
   header->cmsg_type = SCM_RIGHTS;
   header->cmsg_len = CMSG_LEN(sizeof fd);
   memcpy(CMSG_DATA(header), &fd, sizeof fd);
-  return sendmsg(out, &message, MSG_DONTWAIT | MSG_NOSIGNAL) == 1 ? 0 : -1;
+  return sendmsg(out, &message, MSG_DONTWAIT | MSG_NOSIGNAL) ==
+                 (ssize_t)(len + 1)
+             ? 0
+             : -1;
+}
+
+int fcgi__carrier_send(int out, int fd) {
+  return fcgi__carrier_send_noted(out, fd, NULL, 0);
 }
 
 /* The only descriptor of a message, or -1; others than one are closed. */
@@ -112,23 +123,59 @@ static int is_end(int in) {
 #endif
 }
 
-int fcgi__carrier_receive(int in, int *fd) {
-  char tag[2] = {0};
-  struct iovec iov = {.iov_base = tag, .iov_len = sizeof tag};
+/* What a message of ours has behind its tag, as far as there is room. */
+static void take_note(const char *bytes, size_t count, void *note, size_t len) {
+  size_t found = count > 1 ? count - 1 : 0;
+  if (found > len)
+    found = len;
+  if (len == 0)
+    return;
+  memset(note, 0, len);
+  memcpy(note, bytes + 1, found);
+}
+
+/* A message without a note may have no bytes but its tag. */
+static int is_ours(const char *bytes, ssize_t len, size_t note_len) {
+  return len > 0 && bytes[0] == TAG && (note_len > 0 || len == 1);
+}
+
+int fcgi__carrier_receive_noted(int in, int *fd, void *note, size_t len) {
+  char bytes[FCGI__CARRIER_NOTE + 1] = {0};
+  struct iovec iov = {.iov_base = bytes, .iov_len = sizeof bytes};
   fcgi__received rights;
   struct msghdr message = {.msg_iov = &iov,
                            .msg_iovlen = 1,
                            .msg_control = rights.bytes,
                            .msg_controllen = sizeof rights.bytes};
-  ssize_t len = recvmsg(in, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  ssize_t got = recvmsg(in, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
   *fd = -1;
-  if (len < 0)
+  if (got < 0)
     return errno != EINTR && errno != EAGAIN ? 0 : -1;
   *fd = take_rights(&message);
-  if (*fd >= 0 && (len != 1 || tag[0] != TAG || !is_connection(*fd))) {
+  if (*fd >= 0 && (!is_ours(bytes, got, len) || !is_connection(*fd))) {
     close(*fd);
     *fd = -1;
     return 1;
   }
-  return len > 0 || message.msg_controllen > 0 || !is_end(in);
+  take_note(bytes, (size_t)got, note, len);
+  return got > 0 || message.msg_controllen > 0 || !is_end(in);
+}
+
+int fcgi__carrier_receive(int in, int *fd) {
+  return fcgi__carrier_receive_noted(in, fd, NULL, 0);
+}
+
+/* The kernel hands out no descriptor where there is no room for one. */
+int fcgi__carrier_look_ahead(int in, void *note, size_t len) {
+  char bytes[FCGI__CARRIER_NOTE + 1];
+  ssize_t got = recv(in, bytes, sizeof bytes, MSG_PEEK | MSG_DONTWAIT);
+  if (got <= 0)
+    return 0;
+  take_note(bytes, (size_t)got, note, len);
+  return 1;
+}
+
+int fcgi__carrier_is_shut(int in) {
+  struct pollfd at = {.fd = in};
+  return poll(&at, 1, 0) > 0 && (at.revents & (POLLHUP | POLLERR | POLLNVAL));
 }

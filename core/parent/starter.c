@@ -21,11 +21,11 @@ void fcgi__starter_hear(fcgi__starter *starter) {
 
 void fcgi__starter_forget(void) {
   static const char *const names[] = {
-      "LISTEN_PID",          "LISTEN_FDS",         "LISTEN_FDNAMES",
-      "NOTIFY_SOCKET",       "WATCHDOG_PID",       "WATCHDOG_USEC",
-      "FASTCGI_HANDOVER",    "FASTCGI_UPGRADE",    "FASTCGI_UPGRADE_NOTIFY",
-      "FASTCGI_SCOREBOARD",  "FASTCGI_SUPERVISOR", "FASTCGI_BASE_DIR",
-      "FASTCGI_FILE_OPTIONS"};
+      "LISTEN_PID",           "LISTEN_FDS",         "LISTEN_FDNAMES",
+      "NOTIFY_SOCKET",        "WATCHDOG_PID",       "WATCHDOG_USEC",
+      "FASTCGI_HANDOVER",     "FASTCGI_UPGRADE",    "FASTCGI_UPGRADE_NOTIFY",
+      "FASTCGI_SCOREBOARD",   "FASTCGI_SUPERVISOR", "FASTCGI_BASE_DIR",
+      "FASTCGI_FILE_OPTIONS", "FASTCGI_SHARE"};
   for (size_t i = 0; i < sizeof names / sizeof *names; i++)
     if (getenv(names[i]))
       unsetenv(names[i]);

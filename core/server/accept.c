@@ -22,6 +22,7 @@ void fcgi__accept_on(fcgi_server *server) {
                        FCGI__POLL_IN | FCGI__POLL_LISTENER,
                        &server->listeners[i]);
     fcgi__handover_watch(server);
+    fcgi__share_watch(server);
   }
   pthread_mutex_unlock(&server->lock);
 }
@@ -32,6 +33,7 @@ void fcgi__accept_off(fcgi_server *server) {
     for (size_t i = 0; i < server->listener_count; i++)
       fcgi__poller_remove(server->poller, server->listeners[i].fd);
   fcgi__handover_rest(server);
+  fcgi__share_rest(server);
   pthread_mutex_unlock(&server->lock);
 }
 

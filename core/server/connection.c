@@ -374,27 +374,32 @@ void fcgi__connection_ready(fcgi__connection *connection, unsigned events) {
     fcgi__connection_receive(connection);
 }
 
-static void begin_life(fcgi__connection *connection, int fd, int in_use) {
+static void begin_life(fcgi__connection *connection, int fd,
+                       const fcgi__connection_past *past) {
   connection->fd = fd;
   connection->life = (fcgi__connection_life){.phase = FCGI__OPEN,
                                              .intake = FCGI__READS,
                                              .wait_kind = FCGI__WAIT_NONE,
-                                             .fresh = in_use ? 0 : 1};
+                                             .fresh = !past->in_use,
+                                             .shared = past->shared,
+                                             .since = past->since};
   fcgi__connection_reset_dues(connection);
+  connection->life.idle_due = past->idle_due;
   atomic_store_explicit(&connection->request_due, LLONG_MAX,
                         memory_order_relaxed);
   atomic_store_explicit(&connection->trace_due, 0, memory_order_relaxed);
   atomic_store_explicit(&connection->given_us, 0, memory_order_relaxed);
 }
 
-static void start(fcgi_server *server, int fd, int in_use, int late) {
+void fcgi__connection_take_up(fcgi_server *server, int fd,
+                              const fcgi__connection_past *past) {
   fcgi__connection *connection = fcgi__pool_take(server);
   fcgi_session_config config = server->session_config;
   if (!connection) {
     close(fd);
     return;
   }
-  config.in_use = in_use;
+  config.in_use = past->in_use;
   fcgi__connection_lock(connection);
   if (fcgi_session_new(&connection->session, &config)) {
     close(fd);
@@ -402,25 +407,26 @@ static void start(fcgi_server *server, int fd, int in_use, int late) {
     pthread_mutex_unlock(&connection->lock);
     return;
   }
-  begin_life(connection, fd, in_use);
-  fcgi__observe_count(&server->observer, FCGI_METRIC_ACCEPTED, 1);
+  begin_life(connection, fd, past);
+  fcgi__observe_count(&server->observer,
+                      past->moved ? FCGI_METRIC_MOVED : FCGI_METRIC_ACCEPTED,
+                      1);
   fcgi__observe_set(&server->observer, FCGI_METRIC_OPEN,
                     atomic_load(&server->open));
-  if (late) {
+  if (past->late) {
     atomic_fetch_sub_explicit(&server->doubts, 1, memory_order_relaxed);
     fcgi__connection_receive_late(connection);
   } else {
     fcgi__connection_receive(connection);
   }
+  connection->life.since = 0;
+  fcgi__spare_look(server);
   fcgi__connection_settle(connection);
 }
 
 void fcgi__connection_start(fcgi_server *server, int fd, int late) {
-  start(server, fd, 0, late);
-}
-
-void fcgi__connection_take_up(fcgi_server *server, int fd) {
-  start(server, fd, 1, 1);
+  const fcgi__connection_past past = {.late = late != 0};
+  fcgi__connection_take_up(server, fd, &past);
 }
 
 void fcgi__connection_discard(fcgi__connection *connection) {

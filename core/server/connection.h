@@ -103,6 +103,8 @@ typedef struct fcgi__connection_life {
   uint64_t drain_start;      /* fcgi_session_drained when it began. */
   long long hold_end;        /* When it may be held again. */
   int hold_ms;               /* How long it was held last. */
+  long long since;           /* While what it has brought along is read: when
+                                that had come. */
   unsigned gathered;         /* Answers that wait to be sent with the next. */
   uint64_t gathered_us;      /* When that began. */
 } fcgi__connection_life;
@@ -161,11 +163,22 @@ static inline void fcgi__connection_pause(fcgi__connection *c) {
     c->life.intake = FCGI__PAUSED;
 }
 
-/* Make a connection of `fd` and read what is there. Takes over `fd`. `late` 1:
-   it may have waited until its peer left, which is asked. The second does so
-   for one that was in use in another process. */
+/* What a connection has behind it. Zeroes are right for one that was accepted
+   just now. */
+typedef struct fcgi__connection_past {
+  uint8_t late;       /* 1: it may have waited until its peer left. */
+  uint8_t in_use;     /* 1: it has had requests in another process. */
+  uint8_t shared;     /* As of its life. */
+  uint8_t moved;      /* 1: another worker has accepted and counted it. */
+  long long since;    /* When its next request had come, or 0. */
+  long long idle_due; /* As of its life. */
+} fcgi__connection_past;
+
+/* Make a connection of `fd` and read what is there. Takes over `fd`. `late` is
+   as above. */
 void fcgi__connection_start(fcgi_server *server, int fd, int late);
-void fcgi__connection_take_up(fcgi_server *server, int fd);
+void fcgi__connection_take_up(fcgi_server *server, int fd,
+                              const fcgi__connection_past *past);
 
 void fcgi__connection_lock(fcgi__connection *connection);
 /* Bring everything in order (events, output, deadline, close), then unlock;

@@ -8,6 +8,9 @@
 #include "server/server.h"
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+
+enum { PEEK_BYTES = 16384 }; /* In which a request for the status shows. */
 
 /* The thread that answers must not wait for a web server that does not read:
    the answer is queued whole. */
@@ -47,30 +50,63 @@ static void answer_ping(fcgi_request *request) {
   respond(request, "text/plain; charset=utf-8", "pong", 4);
 }
 
-/* The path is the whole one that the web server has judged: SCRIPT_NAME and
-   PATH_INFO together. A part of it alone would let visitors past a rule that
-   guards the path: /app/status is not /status. 1 when that is an answer. */
-static int answer_status_or_ping(fcgi_request *request) {
-  fcgi_server *server = request->connection->server;
+typedef void answerer(fcgi_request *request);
+
+/* Who answers it, or NULL. The path is the whole one that the web server has
+   judged: SCRIPT_NAME and PATH_INFO together. A part of it alone would let
+   visitors past a rule that guards the path: /app/status is not /status. */
+static answerer *answerer_of(const fcgi_server *server, uint16_t role,
+                             const fcgi_params *params) {
   const fcgi_server_config *config = &server->config;
   const fcgi__path_setting setting = {.cgi = server->cgi != NULL};
   fcgi__path_parts parts;
   int status, ping;
   if ((!config->status_path && !config->ping_path) ||
-      request->role->number != FCGI_ROLE_RESPONDER ||
-      fcgi__path_parts_find(&parts, request->params, &setting,
-                            &server->allocator))
-    return 0;
+      role != FCGI_ROLE_RESPONDER ||
+      fcgi__path_parts_find(&parts, params, &setting, &server->allocator))
+    return NULL;
   status = fcgi__path_parts_are(&parts, config->status_path);
   ping = !status && fcgi__path_parts_are(&parts, config->ping_path);
   fcgi__free(&server->allocator, parts.made);
-  if (!status && !ping)
+  return status ? answer_status : ping ? answer_ping : NULL;
+}
+
+/* What the library answers by itself is answered while every handler is busy,
+   so such a request stays. So does what is no request that it understands. */
+static int asks_library(const fcgi_server *server, const uint8_t *data,
+                        size_t len) {
+  const fcgi_event *event;
+  fcgi_session *session;
+  int result, asks = 0;
+  if (fcgi_session_new(&session, &server->session_config))
+    return 1;
+  result = fcgi_session_feed(session, data, len);
+  while (result >= 0 && !asks &&
+         (result = fcgi_session_next(session, &event)) > 0)
+    asks = event->type == FCGI_EVENT_REQUEST &&
+           answerer_of(server, event->role, event->params) != NULL;
+  fcgi_session_free(session);
+  return asks || result < 0;
+}
+
+int fcgi__dispatch_is_for_handlers(const fcgi_server *server, int fd) {
+  const fcgi_server_config *config = &server->config;
+  int looks = config->status_path || config->ping_path;
+  uint8_t data[PEEK_BYTES];
+  ssize_t len =
+      recv(fd, data, looks ? sizeof data : 1, MSG_PEEK | MSG_DONTWAIT);
+  return len > 0 && (!looks || !asks_library(server, data, (size_t)len));
+}
+
+/* 1 when that is an answer. */
+static int answer_status_or_ping(fcgi_request *request) {
+  fcgi_server *server = request->connection->server;
+  answerer *answer =
+      answerer_of(server, request->role->number, request->params);
+  if (!answer)
     return 0;
   fcgi__request_hold(request);
-  if (status)
-    answer_status(request);
-  else
-    answer_ping(request);
+  answer(request);
   fcgi__request_drop(request);
   fcgi__observe_count(&server->observer, FCGI_METRIC_STATUS_PAGES, 1);
   return 1;

@@ -130,7 +130,8 @@ void fcgi__handover_tell(fcgi_server *server) {
     fcgi__carrier_look(out);
 }
 
-static int is_at_rest(const fcgi__connection *connection, unsigned flags) {
+int fcgi__connection_is_at_rest(const fcgi__connection *connection,
+                                unsigned flags) {
   const unsigned active = FCGI_SESSION_OUTPUT | FCGI_SESSION_ACTIVE |
                           FCGI_SESSION_PARAMS | FCGI_SESSION_DRAINING |
                           FCGI_SESSION_CLOSE;
@@ -144,7 +145,7 @@ static int is_at_rest(const fcgi__connection *connection, unsigned flags) {
 int fcgi__handover_give(fcgi__connection *connection, unsigned flags) {
   fcgi_server *server = connection->server;
   int out = atomic_load(&server->handover.out);
-  if (!is_at_rest(connection, flags))
+  if (!fcgi__connection_is_at_rest(connection, flags))
     return 0;
   if (fcgi__carrier_send(out, connection->fd) == 0) {
     atomic_store(&server->handover.passed, 1);
@@ -176,7 +177,7 @@ void fcgi__handover_hold(fcgi__connection *connection, unsigned flags) {
 
 /* The kernel closes what is received where no descriptor is free, so that is
    tried beforehand. */
-static int has_room(fcgi_server *server, int in) {
+int fcgi__handover_has_room(fcgi_server *server, int in) {
   int fd = fcntl(in, F_DUPFD_CLOEXEC, 0);
   if (fd < 0) {
     fcgi__accept_rest(server);
@@ -189,16 +190,30 @@ static int has_room(fcgi_server *server, int in) {
 /* One message: 1, 0 when none will ever come, negative when none is there. */
 static int take_one(fcgi_server *server, int in, int *fd) {
   *fd = -1;
-  return has_room(server, in) ? fcgi__carrier_receive(in, fd) : -1;
+  return fcgi__handover_has_room(server, in) ? fcgi__carrier_receive(in, fd)
+                                             : -1;
+}
+
+int fcgi__handover_pass(fcgi_server *server, int fd) {
+  if (!fcgi__handover_is_on(server) ||
+      fcgi__carrier_send(atomic_load(&server->handover.out), fd) < 0)
+    return 0;
+  atomic_store(&server->handover.passed, 1);
+  close(fd);
+  return 1;
 }
 
 /* sendfile(2) asks the socket alone whether it may wait. */
 static void use(fcgi_server *server, int fd) {
+  const fcgi__connection_past past = {.late = 1, .in_use = 1};
   if (fd >= 0) {
     fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
-    fcgi__connection_take_up(server, fd);
-  } else /* A wish to look. */
+    fcgi__connection_take_up(server, fd, &past);
+  } else if (fcgi__share_is_on(&server->share)) { /* A wish to look. */
+    fcgi__share_look(server);
+  } else {
     fcgi__accept_waiting(server, server->config.backlog);
+  }
 }
 
 void fcgi__handover_take(fcgi_server *server) {
@@ -212,18 +227,21 @@ void fcgi__handover_take(fcgi_server *server) {
     fcgi__handover_stop_taking(server);
 }
 
-/* All are taken before one is used, for that may be passed on at once. */
-static void take_all(fcgi_server *server, int in) {
+/* All are taken before one is used, for that may be passed on at once. With
+   `unread` 1 it is, if that is possible: every thread may be inside a handler
+   that a request would wait for. */
+static void take_all(fcgi_server *server, int in, int unread) {
   int taken[ROOM];
   size_t count = 0;
   while (count < ROOM && take_one(server, in, &taken[count]) > 0)
     count++;
   for (size_t i = 0; i < count; i++)
-    use(server, taken[i]);
+    if (taken[i] < 0 || !unread || !fcgi__handover_pass(server, taken[i]))
+      use(server, taken[i]);
 }
 
-/* Others may be stopping too, so what has come is served here, or passed on
-   once more. */
+/* Others may be stopping too, so what has come is passed on once more, or
+   served here. */
 void fcgi__handover_stop_taking(fcgi_server *server) {
   fcgi__handover *handover = &server->handover;
   int in;
@@ -234,7 +252,7 @@ void fcgi__handover_stop_taking(fcgi_server *server) {
   if (in < 0 || atomic_load(&server->stopping) != FCGI__STOPPING)
     return;
   atomic_store(&handover->back, in);
-  take_all(server, in);
+  take_all(server, in, 1);
 }
 
 /* What poll(2) says of the carrier's other end: 0 when nothing lies in it. */
@@ -267,6 +285,6 @@ int fcgi__handover_is_through(fcgi_server *server) {
   if (state & POLLHUP)
     atomic_store(&handover->out, -1);
   if (state & POLLHUP || is_due(handover))
-    take_all(server, back);
+    take_all(server, back, 0);
   return 0;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Connections that pass from one process to another (SCM_RIGHTS), so that a
-   program can be replaced while web servers keep their connections open. One
+   program can be replaced while web servers keep their connections open, and
+   that no request waits for one worker while another one is idle (share.c). One
    passes when it is at rest: no request is open and no record half read. */
 #ifndef FCGI_SERVER_HANDOVER_H
 #define FCGI_SERVER_HANDOVER_H
@@ -27,6 +28,19 @@ int fcgi__handover_inherit(fcgi_server *server);
 
 /* 1: the server stops gracefully, and connections are to be passed on. */
 int fcgi__handover_is_on(fcgi_server *server);
+
+/* 1: no request of the connection is open and no record half read, as the
+   session's `flags` tell; its lock is held. */
+int fcgi__connection_is_at_rest(const fcgi__connection *connection,
+                                unsigned flags);
+
+/* 1: a descriptor is free to receive with, which `in` is copied to find out;
+   otherwise the server accepts and takes nothing for a moment. */
+int fcgi__handover_has_room(fcgi_server *server, int in);
+
+/* In a graceful stop, pass on the connection `fd` that nobody here has read
+   from: 1, and it is closed here. A process that is free may take it. */
+int fcgi__handover_pass(fcgi_server *server, int fd);
 
 /* Pass the connection on if it is at rest, as the session's `flags` tell; its
    lock is held. 1: passed, its own descriptor is still to be closed. */

@@ -111,33 +111,37 @@ static int is_over(fcgi_server *server) {
   int stopping = atomic_load(&server->stopping);
   return stopping && atomic_load(&server->carrying) == 0 &&
          atomic_load(&server->ready_count) == 0 &&
-         (stopping == FCGI__ABORTING || (atomic_load(&server->open) == 0 &&
-                                         fcgi__handover_is_through(server)));
+         (stopping == FCGI__ABORTING ||
+          (atomic_load(&server->open) == 0 && fcgi__share_is_through(server) &&
+           fcgi__handover_is_through(server)));
 }
 
-static int is_listener(const fcgi_server *server, const void *owner) {
-  const fcgi__listener *at = owner;
-  return at >= server->listeners && at < server->listeners + FCGI__LISTENERS;
-}
-
-static void serve_report(fcgi_server *server, const fcgi__ready *report) {
-  fcgi__connection *connection = report->owner;
-  if (is_listener(server, report->owner)) {
-    fcgi__accept_one(server, report->owner);
-    return;
-  }
-  if (report->owner == &server->handover) {
+static void serve_own(fcgi_server *server, void *owner) {
+  if (owner == &server->handover)
     fcgi__handover_take(server);
-    return;
-  }
-  if (report->owner == &server->lifeline) {
-    if (fcgi__lifeline_leave(&server->lifeline, server->poller))
-      fcgi_server_stop(server, FCGI_STOP_GRACEFUL);
+  else if (owner == &server->share)
+    fcgi__share_take(server);
+  else if (owner != &server->lifeline)
+    fcgi__accept_one(server, owner);
+  else if (fcgi__lifeline_leave(&server->lifeline, server->poller))
+    fcgi_server_stop(server, FCGI_STOP_GRACEFUL);
+}
+
+/* Connections have their memory elsewhere, and one look tells. */
+static inline void serve_report(fcgi_server *server,
+                                const fcgi__ready *report) {
+  fcgi__connection *connection = report->owner;
+  if (report->owner >= (void *)server && report->owner < (void *)(server + 1)) {
+    serve_own(server, report->owner);
     return;
   }
   fcgi__connection_lock(connection);
   fcgi__connection_ready(connection, report->events);
   fcgi__connection_settle(connection);
+}
+
+void fcgi__server_serve(fcgi_server *server, const fcgi__ready *report) {
+  serve_report(server, report);
 }
 
 /* In a stop many deadlines are short, and whoever was told of one may be in a
@@ -156,24 +160,51 @@ static int wait_ms(fcgi_server *server, long long until, long long now) {
   return until - now > INT_MAX ? INT_MAX : (int)(until - now);
 }
 
-/* A wake that is taken here was meant for a thread that takes events: it is
-   given back wherever one sleeps, or a foreign event loop waits. */
-void fcgi__server_serve_waiting(fcgi_server *server, int accept) {
+/* No thread of this process is free to run what would be accepted, or taken
+   from the queue; a server that stops may pass that on. Where workers share
+   their work, what another process passes is left to whoever is free, too. */
+static int is_to_serve(fcgi_server *server, const fcgi__ready *report,
+                       int accept) {
+  if (fcgi__server_is_listener(server, report->owner))
+    return accept;
+  if (report->owner == &server->handover)
+    return !fcgi__share_is_used(&server->share);
+  return report->owner != &server->share || fcgi__handover_is_on(server);
+}
+
+static void serve_all(fcgi_server *server, int accept) {
   fcgi__ready reports[REPORTS];
   int served = 1;
   for (int turns = 0; served && turns < SPARE_TURNS; turns++) {
     int count = fcgi__poller_wait(server->poller, reports, REPORTS, 0);
     served = 0;
     for (int i = 0; i < count; i++)
-      if (accept || !is_listener(server, reports[i].owner)) {
-        if (is_listener(server, reports[i].owner))
+      if (is_to_serve(server, &reports[i], accept)) {
+        if (fcgi__server_is_listener(server, reports[i].owner))
           fcgi__server_doubt(server);
-        serve_report(server, &reports[i]);
+        fcgi__server_serve(server, &reports[i]);
         served = 1;
       }
   }
+}
+
+static void carry_out_stop(fcgi_server *server) {
   if (atomic_load(&server->stop_wanted) != atomic_load(&server->stopping))
     fcgi__service_stop(server, 0);
+}
+
+/* A stop that is asked for comes first where workers share their work: what is
+   at rest is not read any more.
+
+   A wake that is taken here was meant for a thread that takes events: it is
+   given back wherever one sleeps, or a foreign event loop waits. */
+void fcgi__server_serve_waiting(fcgi_server *server, int accept) {
+  if (atomic_load(&server->share.queue.in) >= 0)
+    carry_out_stop(server);
+  if (!fcgi__share_is_on(&server->share) ||
+      !fcgi__share_relieve(server, accept))
+    serve_all(server, accept);
+  carry_out_stop(server);
   if (atomic_load(&server->ready_count) > 0 || is_over(server) ||
       atomic_load(&server->sleepers) > 0)
     fcgi__server_nudge(server);
@@ -228,23 +259,36 @@ static int ask_poller(fcgi_server *server, fcgi__ready *reports, int most,
    a signal came, 1 otherwise, or an error. */
 static int wait_once(fcgi_server *server, long long until) {
   fcgi__ready reports[REPORTS];
-  long long alive, entered = fcgi__now();
-  int others, timeout, count;
+  fcgi__board_slot *idle;
+  long long alive, entered;
+  int others, timeout, count, shares;
+  if (fcgi__share_is_used(&server->share) && fcgi__share_resume(server))
+    return 1;
+  entered = fcgi__now();
   if (atomic_load(&server->sleepers) == 0)
     note_busy(server, atomic_load(&server->looked), entered);
   others = (int)atomic_fetch_add(&server->sleepers, 1);
   if (atomic_load_explicit(&server->unwatched, memory_order_relaxed))
     watch_unwatched(server);
   alive = fcgi__service_wait(server);
+  shares = fcgi__share_is_used(&server->share); /* Or is by now. */
   entered = fcgi__now();
   timeout = wait_ms(server, alive < until ? alive : until, entered);
-  if (atomic_load(&server->ready_count) > 0)
+  if (atomic_load(&server->ready_count) > 0 ||
+      (shares && fcgi__held_any(&server->share.held)))
     timeout = 0; /* It came after the look at the list. */
+  idle = shares ? fcgi__share_enter(server) : NULL;
   count = ask_poller(server, reports, others ? 1 : REPORTS, timeout);
+  if (idle)
+    fcgi__share_leave(idle);
   atomic_fetch_sub(&server->sleepers, 1);
   atomic_store(&server->looked, fcgi__now());
   if (count == 0 && errno == EINTR)
     return 0;
+  if (shares && fcgi__share_is_to_keep(server, count)) {
+    fcgi__share_begin_with(server, reports, count);
+    return 1;
+  }
   for (int i = 0; i < count; i++)
     serve_report(server, &reports[i]);
   return count < 0 ? count : 1;
@@ -328,7 +372,8 @@ int fcgi__server_take_event(fcgi_server *server, fcgi_server_event *event,
       fcgi__logs_flush(server->observer.logs);
       return FCGI_ERR_CLOSED;
     }
-    if (looked && timeout_ms >= 0 && fcgi__now() >= until)
+    if (looked && timeout_ms >= 0 && fcgi__now() >= until &&
+        !fcgi__held_any(&server->share.held))
       return 0;
     result = wait_once(server, until);
     looked = 1;

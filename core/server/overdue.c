@@ -93,7 +93,7 @@ void fcgi__request_set_dues(fcgi_request *request) {
   request->due.slow = request->due.answer = LLONG_MAX;
   if (config->request_timeout_ms <= 0 && config->slow_log_ms <= 0)
     return;
-  now = fcgi__now();
+  now = connection->life.since > 0 ? connection->life.since : fcgi__now();
   if (config->request_timeout_ms > 0)
     request->due.answer = now + config->request_timeout_ms;
   if (config->slow_log_ms > 0)

@@ -26,6 +26,7 @@ static void init_server(fcgi_server *server, const fcgi_server_config *config) {
   };
   fcgi__process_init(&server->process);
   fcgi__handover_init(&server->handover);
+  fcgi__share_init(&server->share);
   server->observer.board.fd = -1;
   pthread_mutex_init(&server->lock, NULL);
   fcgi__troubles_init(&server->observer.troubles);
@@ -44,6 +45,7 @@ static void discard(fcgi_server *server) {
   fcgi__observer_end(&server->observer);
   fcgi__wheel_end(&server->wheel);
   pthread_mutex_destroy(&server->lock);
+  fcgi__share_clear(&server->share);
   fcgi__free(&allocator, server);
 }
 
@@ -168,6 +170,7 @@ void fcgi_server_free(fcgi_server *server) {
   fcgi__free(&allocator, server->roles);
   fcgi__wheel_end(&server->wheel);
   pthread_mutex_destroy(&server->lock);
+  fcgi__share_clear(&server->share);
   fcgi__process_clear(&server->process);
   fcgi__free(&allocator, server);
 }
@@ -257,7 +260,10 @@ int fcgi_server_listen(fcgi_server *server, const char *address) {
   fcgi__starter_hear(&server->starter);
   error = open_listeners(server, address);
   server->inherited |= !error && !address;
-  return error || address ? error : fcgi__handover_inherit(server);
+  if (error || address)
+    return error;
+  fcgi__share_inherit(server);
+  return fcgi__handover_inherit(server);
 }
 
 int fcgi_server_address(fcgi_server *server, size_t index, char *out,

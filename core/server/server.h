@@ -27,6 +27,7 @@
 #include "server/parting.h"
 #include "server/request.h"
 #include "server/service.h"
+#include "server/share.h"
 #include "server/spare.h"
 #include <fastcgi/server.h>
 #include <pthread.h>
@@ -60,6 +61,7 @@ struct fcgi_server {
   fcgi_role_spec *roles;              /* From fcgi_server_set_roles, or NULL. */
   fcgi__guard guard;                  /* Peers that may connect. */
   fcgi__handover handover;            /* From and to other processes. */
+  fcgi__share share;                  /* Work for whichever worker is free. */
   fcgi__notify notify;                /* When our starter hears next. */
   atomic_int ready;                   /* 1: our starter was told READY=1. */
   atomic_int begun;                   /* 1: all has begun that begins with the
@@ -218,6 +220,14 @@ void fcgi__server_doubt(fcgi_server *server);
 /* 1 when there was a connection to accept. */
 int fcgi__accept_one(fcgi_server *server, fcgi__listener *listener);
 
+/* See to one report of the poller. */
+void fcgi__server_serve(fcgi_server *server, const fcgi__ready *report);
+/* 1: reports with this owner are of a listener. */
+static inline int fcgi__server_is_listener(const fcgi_server *server,
+                                           const void *owner) {
+  const fcgi__listener *at = owner;
+  return at >= server->listeners && at < server->listeners + FCGI__LISTENERS;
+}
 /* Serve what the poller has to report now, without waiting; take no events.
    Listeners only with `accept`. */
 void fcgi__server_serve_waiting(fcgi_server *server, int accept);
@@ -225,6 +235,9 @@ void fcgi__server_serve_waiting(fcgi_server *server, int accept);
 void fcgi__server_each_connection(fcgi_server *server,
                                   void (*visit)(fcgi__connection *, void *),
                                   void *data);
+/* 1: bytes lie in the socket, and as far as one can see they ask nothing of the
+   library itself. */
+int fcgi__dispatch_is_for_handlers(const fcgi_server *server, int fd);
 
 /* The configuration that applies into `out`: 0, or FCGI_ERR_INVALID with one
    line in `why`. Texts are lent. */

@@ -34,6 +34,7 @@ static void begin_watching(fcgi_server *server) {
   int wanted = is_watched(server);
   server->observer.thread_ids = server->config.slow_log_ms > 0;
   fcgi__observer_begin(&server->observer, server->starter.board, wanted);
+  fcgi__share_begin(server);
   fcgi__spare_start(server, atomic_load(&server->observer.slot) && wanted);
 }
 
@@ -169,6 +170,7 @@ static void carry_out(fcgi_server *server, int own) {
   else
     fcgi__handover_tell(server);
   fcgi__handover_stop_taking(server);
+  fcgi__share_stop(server);
   close_listeners(server);
   let_go_of_shared(server);
   fcgi__server_each_connection(server, stop_one, &wanted);

@@ -4,39 +4,54 @@
 #include "server/server.h"
 #include <errno.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 enum {
-  LOOK_MS = 20,     /* Between two looks. */
-  WORK_MS = 10,     /* Between two turns of work. */
-  QUIET_LOOKS = 50, /* Looks without a request before it sleeps. */
-  ACCEPT_MS = 200,  /* Other workers have had their chance by then. */
-  START_MS = 5000,  /* A worker that starts gets so long to take it. */
-  GRACE_MS = 20     /* For others to see to a limit that is reached. */
+  LOOK_MS = 20,    /* Between two looks. */
+  WORK_MS = 10,    /* Between two turns of work. */
+  SHARE_MS = 5,    /* Between two looks where workers share their work. */
+  QUIET_MS = 1000, /* Without a request before it sleeps. */
+  ACCEPT_MS = 200, /* Other workers have had their chance by then. */
+  START_MS = 5000, /* A worker that starts gets so long to take it. */
+  GRACE_MS = 20    /* For others to see to a limit that is reached. */
 };
 
 /* What it knows from one look to the next. */
 typedef struct watch {
   fcgi_server *server; /* Whose spare it is. */
   unsigned visits;     /* At the last look. */
-  unsigned quiet;      /* Looks in a row without a request. */
+  long long quiet;     /* When there was last something to look for. */
+  int behind;          /* 1: at the last look, a foreign event loop had not come
+                          for what the poller has. */
   uint64_t busy_us;    /* Since when nobody serves; 0: somebody does. */
 } watch;
 
-/* The two orders, of counting here and of falling asleep there, make sure that
-   one of the two threads sees the other. */
-void fcgi__spare_expect(fcgi_server *server) {
+/* Where it only shares work, no other connection means no work to share. */
+static int has_something_to_do(fcgi_server *server) {
+  return atomic_load(&server->spare.open) > 0 &&
+         (server->spare.watches || atomic_load(&server->open) > 1);
+}
+
+/* The two orders, of counting before and of falling asleep there, make sure
+   that one of the two threads sees the other. */
+void fcgi__spare_look(fcgi_server *server) {
   fcgi__spare *spare = &server->spare;
-  atomic_fetch_add(&spare->open, 1);
-  if (!atomic_load(&spare->on) || !atomic_load(&spare->asleep))
+  if (!atomic_load(&spare->on) || !atomic_load(&spare->asleep) ||
+      !has_something_to_do(server))
     return;
   pthread_mutex_lock(&spare->lock);
   atomic_store(&spare->asleep, 0);
   pthread_cond_signal(&spare->wake);
   pthread_mutex_unlock(&spare->lock);
+}
+
+void fcgi__spare_expect(fcgi_server *server) {
+  atomic_fetch_add(&server->spare.open, 1);
+  fcgi__spare_look(server);
 }
 
 void fcgi__spare_done(fcgi_server *server) {
@@ -72,14 +87,51 @@ void fcgi__spare_deadline(fcgi_server *server, long long when) {
   pthread_mutex_unlock(&spare->lock);
 }
 
-static void sleep_until_told(fcgi__spare *spare) {
+/* A limit was reached a moment ago and nobody has seen to it. */
+static int is_limit_missed(fcgi_server *server) {
+  return atomic_load(&server->next_sweep) <= fcgi__now() - GRACE_MS;
+}
+
+/* Its lock is held. Sleep until the next limit was reached a moment ago, or
+   something is told: 1 when nobody has seen to the limit. */
+static int wait_for_limit(fcgi_server *server) {
+  fcgi__spare *spare = &server->spare;
+  long long due = atomic_load(&server->next_sweep);
+  atomic_store(&spare->until, due);
+  if (atomic_load(&server->next_sweep) >= due)
+    wait_until(spare, due == LLONG_MAX ? due : due + GRACE_MS);
+  atomic_store(&spare->until, 0);
+  return is_limit_missed(server);
+}
+
+/* 1 when it is a limit that has passed. */
+static int sleep_until_told(fcgi_server *server) {
+  fcgi__spare *spare = &server->spare;
+  int missed = 0;
   pthread_mutex_lock(&spare->lock);
   atomic_store(&spare->asleep, 1);
   while (atomic_load(&spare->asleep) && !atomic_load(&spare->over) &&
-         atomic_load(&spare->open) == 0)
-    pthread_cond_wait(&spare->wake, &spare->lock);
+         !has_something_to_do(server) && !missed)
+    missed = wait_for_limit(server);
   atomic_store(&spare->asleep, 0);
   pthread_mutex_unlock(&spare->lock);
+  return missed;
+}
+
+/* What has come in time is read first. */
+static void see_to_limits(fcgi_server *server) {
+  fcgi__server_serve_waiting(server, 0);
+  fcgi__server_sweep(server);
+}
+
+/* A foreign event loop sleeps somewhere else: it is busy when it does not come
+   for what the poller has had since the last look. */
+static int is_loop_behind(watch *w) {
+  struct pollfd at = {.fd = fcgi__poller_fd(w->server->poller),
+                      .events = POLLIN};
+  int before = w->behind;
+  w->behind = at.fd < 0 || poll(&at, 1, 0) > 0;
+  return before && w->behind;
 }
 
 /* Threads inside the poller are counted; one that serves a report right now
@@ -90,7 +142,9 @@ static int is_needed(watch *w) {
   int needed = visits == w->visits && atomic_load(&server->sleepers) == 0 &&
                atomic_load(&server->spare.open) > 0;
   w->visits = visits;
-  return needed;
+  if (!needed)
+    w->behind = 0;
+  return needed && (atomic_load(&server->waits) || is_loop_behind(w));
 }
 
 /* 1: this worker takes a connection, or soon will. */
@@ -114,6 +168,13 @@ static int may_accept(const fcgi_server *server, uint64_t now) {
   return 1;
 }
 
+/* Where nothing is asked of it but to share work, there has to be another
+   worker; in a stop there may be one of another supervisor. */
+static int may_help(const fcgi_server *server) {
+  return server->spare.watches || atomic_load(&server->stop_wanted) ||
+         fcgi__share_has_others(server);
+}
+
 static int look(watch *w) {
   fcgi_server *server = w->server;
   fcgi__board_slot *slot = atomic_load(&server->observer.slot);
@@ -123,15 +184,20 @@ static int look(watch *w) {
     w->busy_us = 0;
   else if (w->busy_us == 0)
     w->busy_us = now;
-  atomic_store(&slot->alive_us, now);
+  if (server->spare.watches)
+    atomic_store(&slot->alive_us, now);
   atomic_store(&slot->busy_us, w->busy_us);
-  if (needed)
-    fcgi__server_serve_waiting(server, may_accept(server, now));
+  if (needed && may_help(server))
+    fcgi__server_serve_waiting(server, server->spare.watches &&
+                                           may_accept(server, now));
   fcgi__slow_look(server);
-  fcgi__server_sweep(server);
+  if (needed || is_limit_missed(server))
+    fcgi__server_sweep(server);
   if (atomic_load(&server->ready_count) > 0)
     fcgi__server_nudge(server); /* It may have found requests to give out. */
-  return needed ? WORK_MS : LOOK_MS;
+  return fcgi__share_is_on(&server->share) ? SHARE_MS
+         : needed                          ? WORK_MS
+                                           : LOOK_MS;
 }
 
 void fcgi__spare_trace(fcgi_server *server) {
@@ -164,38 +230,31 @@ static void *run_tracer(void *data) {
 /* Sleep until a limit was reached a moment ago and nobody has seen to it. */
 static int await_limit(fcgi_server *server) {
   fcgi__spare *spare = &server->spare;
-  long long due;
   pthread_mutex_lock(&spare->lock);
-  do {
-    due = atomic_load(&server->next_sweep);
-    atomic_store(&spare->until, due);
-    if (atomic_load(&server->next_sweep) >= due)
-      wait_until(spare, due == LLONG_MAX ? due : due + GRACE_MS);
-    atomic_store(&spare->until, 0);
-  } while (!atomic_load(&spare->over) &&
-           atomic_load(&server->next_sweep) > fcgi__now() - GRACE_MS);
+  while (!atomic_load(&spare->over) && !wait_for_limit(server))
+    ;
   pthread_mutex_unlock(&spare->lock);
   return !atomic_load(&spare->over);
 }
 
-/* What has come in time is read first. */
 static void *run_limits(void *data) {
   fcgi_server *server = data;
-  while (await_limit(server)) {
-    fcgi__server_serve_waiting(server, 0);
-    fcgi__server_sweep(server);
-  }
+  while (await_limit(server))
+    see_to_limits(server);
   return NULL;
 }
 
 static void *run(void *data) {
-  watch w = {.server = data};
+  watch w = {.server = data, .quiet = fcgi__now()};
   fcgi__spare *spare = &w.server->spare;
   while (!atomic_load(&spare->over)) {
-    w.quiet = atomic_load(&spare->open) > 0 ? 0 : w.quiet + 1;
-    if (w.quiet > QUIET_LOOKS) {
-      sleep_until_told(spare);
-      w.quiet = 0;
+    if (has_something_to_do(w.server))
+      w.quiet = fcgi__now();
+    if (fcgi__now() - w.quiet > QUIET_MS) {
+      atomic_store(&atomic_load(&w.server->observer.slot)->busy_us, 0);
+      while (sleep_until_told(w.server))
+        see_to_limits(w.server);
+      w.quiet = fcgi__now();
     }
     rest(spare, look(&w));
   }
@@ -211,17 +270,17 @@ static int start_threads(fcgi_server *server, int looks) {
   pthread_sigmask(SIG_SETMASK, &all, &before);
   error =
       pthread_create(&spare->thread, NULL, looks ? run : run_limits, server);
-  if (!error && looks && server->config.slow_log_ms > 0)
+  if (!error && server->spare.watches && server->config.slow_log_ms > 0)
     atomic_store(&spare->traces,
                  pthread_create(&spare->tracer, NULL, run_tracer, server) == 0);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
   return error;
 }
 
-void fcgi__spare_start(fcgi_server *server, int looks) {
+void fcgi__spare_start(fcgi_server *server, int watches) {
   fcgi__spare *spare = &server->spare;
+  int looks = watches || fcgi__share_is_on(&server->share), error;
   pthread_condattr_t monotonic;
-  int error;
   pthread_mutex_init(&spare->lock, NULL);
   pthread_condattr_init(&monotonic);
   pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -229,6 +288,7 @@ void fcgi__spare_start(fcgi_server *server, int looks) {
   pthread_cond_init(&spare->trace, NULL);
   pthread_condattr_destroy(&monotonic);
   spare->pid = getpid();
+  spare->watches = watches;
   atomic_store(&spare->started, 1);
   error = start_threads(server, looks);
   if (!error) {

@@ -9,7 +9,11 @@
    while no request is open, looks every 20 ms while one is, and works from the
    moment that two looks in a row find nobody else at it. Beside it a second one
    writes the slow log, since asking what a handler does may take as long as the
-   handler. */
+   handler.
+
+   Where workers share their work, it gives away what no thread of this process
+   can begin. Then it looks every 5 ms while a request is open, unless that is
+   on the only connection that there is. */
 #ifndef FCGI_SERVER_SPARE_H
 #define FCGI_SERVER_SPARE_H
 
@@ -27,6 +31,7 @@ typedef struct fcgi__spare {
   pthread_cond_t wake;  /* `thread` shall look up. */
   pthread_cond_t trace; /* `tracer` shall look up. */
   atomic_int on;        /* 1: `thread` runs, and looks at requests. */
+  int watches;          /* 1: for a status page, a deadline or a slow log. */
   atomic_int started;   /* 1: `thread` runs. */
   atomic_llong until;   /* The limit that it sleeps for; 0: it is awake. */
   atomic_int traces;    /* 1: `tracer` runs. */
@@ -41,9 +46,9 @@ typedef struct fcgi__spare {
   pid_t pid;             /* The process of these threads, and no fork(2). */
 } fcgi__spare;
 
-/* Start it, once, with `looks` 1 so that it looks at requests; without it a
-   line in the log says what is missing. */
-void fcgi__spare_start(struct fcgi_server *server, int looks);
+/* Start it, once, with `watches` 1 for what is asked for; without it a line in
+   the log says what is missing. */
+void fcgi__spare_start(struct fcgi_server *server, int watches);
 /* End it; no lock may be held. */
 void fcgi__spare_end(struct fcgi_server *server);
 
@@ -52,6 +57,9 @@ void fcgi__spare_deadline(struct fcgi_server *server, long long when);
 
 /* A request is for the slow log. Any lock may be held. */
 void fcgi__spare_trace(struct fcgi_server *server);
+
+/* A connection was made while requests may be open. Any lock may be held. */
+void fcgi__spare_look(struct fcgi_server *server);
 
 /* A request is ready; its memory is freed. Any lock may be held. */
 void fcgi__spare_expect(struct fcgi_server *server);

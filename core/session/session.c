@@ -220,7 +220,10 @@ int fcgi_session_feed(fcgi_session *session, const void *data, size_t len) {
   return 0;
 }
 
-int fcgi_session_next(fcgi_session *session, const fcgi_event **event) {
+/* Each caller that is linked with it as a whole has a copy of it: a request
+   passes through here several times. */
+inline __attribute__((always_inline)) int
+fcgi_session_next(fcgi_session *session, const fcgi_event **event) {
   session->event.type = FCGI_EVENT_NONE;
   if (session->closed) {
     fcgi__session_forget(session, session->closed);

@@ -206,6 +206,11 @@ size_t fcgi__sockets_pass(const fcgi__supervisor *s, int *passed) {
   return count;
 }
 
+void fcgi__sockets_end_share(const fcgi__supervisor *s) {
+  if (s->share[0] >= 0)
+    shutdown(s->share[0], SHUT_RDWR);
+}
+
 void fcgi__sockets_close(fcgi__supervisor *s) {
   const fcgi_allocator allocator = fcgi__allocator(NULL);
   for (size_t i = 0; i < s->listener_count; i++) {

@@ -30,6 +30,10 @@ int fcgi__sockets_open(fcgi__supervisor *s, char *why, size_t why_len);
    `passed`: the listeners and the pair for connections. Returns how many. */
 size_t fcgi__sockets_pass(const fcgi__supervisor *s, int *passed);
 
+/* All workers are about to stop: they leave nothing more to each other, and
+   take what they have left there. */
+void fcgi__sockets_end_share(const fcgi__supervisor *s);
+
 /* Close them, and remove the files of those that we made. */
 void fcgi__sockets_close(fcgi__supervisor *s);
 

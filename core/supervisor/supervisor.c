@@ -44,6 +44,7 @@ void fcgi__supervisor_log(const fcgi__supervisor *s, fcgi_log_level level,
 
 /* Connections that are to be passed on have nobody to take them any more. */
 static void end_handover(const fcgi__supervisor *s) {
+  fcgi__sockets_end_share(s);
   if (s->owns && s->phase == FCGI__SUPERVISOR_STOPPING && s->handover[0] >= 0) {
     shutdown(s->handover[0], SHUT_RDWR);
     shutdown(s->handover[1], SHUT_RDWR);
@@ -240,14 +241,26 @@ static int find_identity(fcgi__supervisor *s, char *why, size_t len) {
   return -1;
 }
 
-static int open_pair(fcgi__supervisor *s, char *why, size_t len) {
-  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, s->handover) < 0)
+static int open_pair(int pair[2], char *why, size_t len) {
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
     return fail(why, len, "no pair of sockets");
   for (int i = 0; i < 2; i++) {
-    s->handover[i] = fcgi__spawn_lift(s->handover[i]);
-    if (s->handover[i] < 0)
+    pair[i] = fcgi__spawn_lift(pair[i]);
+    if (pair[i] < 0)
       return fail(why, len, "no pair of sockets");
   }
+  return 0;
+}
+
+/* The more the kernel keeps, the fewer connections wait at a worker; it cuts
+   what is more than it allows. */
+static int open_share(fcgi__supervisor *s, char *why, size_t len) {
+  const int bytes = 1 << 24;
+  if (s->config.no_balance)
+    return 0;
+  if (open_pair(s->share, why, len))
+    return -1;
+  setsockopt(s->share[0], SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
   return 0;
 }
 
@@ -258,7 +271,9 @@ static int open_new(fcgi__supervisor *s, char *why, size_t len) {
     return -1;
   if (s->pidfile.fd >= 0)
     s->pidfile.fd = fcgi__spawn_lift(s->pidfile.fd);
-  return fcgi__sockets_open(s, why, len) || open_pair(s, why, len) ? -1 : 0;
+  return fcgi__sockets_open(s, why, len) || open_pair(s->handover, why, len)
+             ? -1
+             : 0;
 }
 
 static int open_all(fcgi__supervisor *s, char *why, size_t len) {
@@ -271,6 +286,8 @@ static int open_all(fcgi__supervisor *s, char *why, size_t len) {
     return fail(why, len, "cannot take over from the old supervisor");
   if (inherited ? fcgi__sockets_check_inherited(s, why, len)
                 : open_new(s, why, len))
+    return -1;
+  if (open_share(s, why, len))
     return -1;
   if (fcgi__identity_become(&s->identity, why, len))
     return -1;
@@ -291,6 +308,8 @@ static void close_all(fcgi__supervisor *s) {
     close_fd(s->directories[i]);
   close_fd(s->handover[0]);
   close_fd(s->handover[1]);
+  close_fd(s->share[0]);
+  close_fd(s->share[1]);
   close_fd(s->notify);
   fcgi__board_free(&s->board);
   close_fd(s->start_directory);
@@ -353,6 +372,7 @@ int fcgi_supervisor_run(const fcgi_supervisor_config *config) {
     return status;
   }
   s->start_directory = s->handover[0] = s->handover[1] = s->notify = -1;
+  s->share[0] = s->share[1] = -1;
   s->pidfile.fd = s->board.fd = -1;
   for (size_t i = 0; i < FCGI__SOCKETS; i++)
     s->directories[i] = -1;

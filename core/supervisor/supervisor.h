@@ -113,6 +113,9 @@ typedef struct fcgi__supervisor {
   char listener_names[512];                /* LISTEN_FDNAMES, or "". */
   int handover[2];                         /* Socket pair over which workers
                                               pass connections on. */
+  int share[2];                            /* Socket pair over which workers
+                                              leave connections to whichever
+                                              is free; -1 each: none. */
   fcgi__board board;                       /* The scoreboard of the workers;
                                               `head` NULL: there is none. */
   uint32_t dropped;                        /* Packets that were dropped at

@@ -129,6 +129,7 @@ void fcgi__upgrade_is_ready(fcgi__supervisor *s) {
   s->owns = 0;
   s->successor = 0;
   s->phase = FCGI__SUPERVISOR_REPLACED;
+  fcgi__sockets_end_share(s);
   for (size_t i = 0; i < s->worker_count; i++)
     fcgi__worker_stop(s, &s->workers[i]);
 }

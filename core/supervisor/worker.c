@@ -78,6 +78,18 @@ static int describe_supervisor(const fcgi__supervisor *s,
   return fcgi__environment_set_pid(e, "FASTCGI_SUPERVISOR", rest);
 }
 
+/* The pair on which work is shared comes last. */
+static int describe_share(const fcgi__supervisor *s, fcgi__environment *e,
+                          int lifeline) {
+  int first = FCGI__PASSED_FIRST + (int)s->listener_count + 2 +
+              (s->board.fd >= 0) + (lifeline >= 0);
+  char ends[32];
+  if (s->share[0] < 0)
+    return 0;
+  snprintf(ends, sizeof ends, ":%d:%d", first, first + 1);
+  return fcgi__environment_set_pid(e, "FASTCGI_SHARE", ends);
+}
+
 static int describe(const fcgi__supervisor *s, const fcgi_supervisor_config *c,
                     fcgi__environment *e) {
   int first = FCGI__PASSED_FIRST + (int)s->listener_count, failed;
@@ -113,6 +125,8 @@ static size_t list_passed(const fcgi__supervisor *s, int *passed,
     passed[count++] = s->board.fd;
   if (lifeline >= 0)
     passed[count++] = lifeline;
+  for (int i = 0; i < 2 && s->share[0] >= 0; i++)
+    passed[count++] = s->share[i];
   return count;
 }
 
@@ -136,12 +150,13 @@ static int describe_all(const fcgi__supervisor *s, unsigned generation,
   const fcgi_supervisor_config *c = fcgi__plan_config(s, generation);
   return describe(s, c, e) ||
          describe_server(c, fcgi__plan_options(s, generation), e) ||
-         describe_slot(s, e, slot) || describe_supervisor(s, c, e, lifeline);
+         describe_slot(s, e, slot) || describe_supervisor(s, c, e, lifeline) ||
+         describe_share(s, e, lifeline);
 }
 
 static pid_t spawn(const fcgi__supervisor *s, unsigned generation, int slot,
                    int lifeline) {
-  int passed[FCGI__SOCKETS + 4], directory = open_directory(s);
+  int passed[FCGI__SOCKETS + 6], directory = open_directory(s);
   fcgi__environment environment;
   const fcgi__spawn how = {
       .path = s->path,

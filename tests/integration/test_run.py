@@ -228,7 +228,8 @@ def test_environment_and_descriptors_of_a_worker(directory: Path):
         links = {int(p.name): os.readlink(p) for p in Path(f"/proc/{pid}/fd").iterdir()}
         assert links[0] == "/dev/null"  # A server of ours has left it.
         sockets = {n for n, to in links.items() if to.startswith(("socket:", "pipe:"))}
-        assert sockets == {3, 4, 5, 7}  # 6 is the scoreboard.
+        assert sockets == {3, 4, 5, 7, 8, 9}  # 6 is the scoreboard.
+        assert variables["FASTCGI_SHARE"].split(":")[1:] == ["8", "9"]
         status = Path(f"/proc/{pid}/status").read_text()
         ignored = int(re.search(r"^SigIgn:\s*(\w+)", status, re.M)[1], 16)
         caught = int(re.search(r"^SigCgt:\s*(\w+)", status, re.M)[1], 16)

@@ -182,6 +182,9 @@ local fcgi = {}
 --- Number of worker processes that a supervisor starts; auto starts one for each processor, or
 --- fewer where a CPU quota applies. Default: $WEB_CONCURRENCY, or one process.
 ---@field workers? integer|"auto"
+--- Keep each connection at the worker that has accepted it, even while that is busy and another one
+--- is idle. Default: off.
+---@field no_balance? boolean
 --- User that workers run as, by name or number. Default: unchanged.
 ---@field user? string
 --- Group that workers run as, by name or number. Default: the user's.

@@ -126,6 +126,9 @@ class ServeOptions(Options, total=False):
     chdir: str | None
     # Permission bits that new files do not get, in octal. Default: inherited.
     umask: int | None
+    # Keep each connection at the worker that has accepted it, even while that is busy and
+    # another one is idle. Default: off.
+    no_balance: bool | None
     # User that workers run as, by name or number. Default: unchanged.
     user: str | None
     # Group that workers run as, by name or number. Default: the user's.

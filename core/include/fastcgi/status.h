@@ -78,7 +78,9 @@
   X(MEMORY, memory, "memory_bytes", "", GAUGE,                                 \
     "Bytes that requests hold in memory.")                                     \
   X(STATUS_PAGES, status_pages, "status_pages", "", COUNTER,                   \
-    "Status pages answered.")
+    "Status pages answered.")                                                  \
+  X(MOVED, moved, "connections_moved", "", COUNTER,                            \
+    "Connections taken over from a worker that was busy.")
 
 typedef enum fcgi_metric {
 #define FCGI_STATUS_ENUM(name, key, family, label, kind, help)                 \

@@ -6,7 +6,8 @@
    at descriptor 0 and all of them as LISTEN_FDS. It is ready when it says so
    with sd_notify(3); one that never says so counts as ready after
    `ready_after_ms`. It stops gracefully on SIGTERM. Servers of this library do
-   all of that by themselves, and pass their connections on (FASTCGI_HANDOVER).
+   all of that by themselves, pass their connections on (FASTCGI_HANDOVER), and
+   leave a request that they cannot begin to whichever is free (FASTCGI_SHARE).
 
    SIGHUP reads the options again and replaces the workers: the new ones start
    first, and the old ones stop when all new ones are ready. SIGTERM and SIGINT
@@ -91,6 +92,10 @@ typedef struct fcgi_supervisor_config {
   unsigned umask;
 
   /* --- Processes --- */
+
+  /* Keep each connection at the worker that has accepted it, even while that is
+     busy and another one is idle. Default: off. */
+  int no_balance;
 
   /* User that workers run as, by name or number. Default: unchanged. */
   const char *user;

@@ -95,6 +95,28 @@ static void test_request_in_the_socket_passes_with_it(void **state) {
   close_pair(&p);
 }
 
+/* Its threads may all be inside handlers: whoever is free gets it. */
+static void test_what_comes_in_a_stop_passes_on_unread(void **state) {
+  passing p;
+  fcgi_server *third;
+  fcgi_server_event event = {.size = sizeof event};
+  open_pair(&p, *state);
+  answer_one(&p);
+  fcgi_server_stop(p.f->server, FCGI_STOP_GRACEFUL);
+  expect_passed(&p);
+  ask(&p);
+  assert_int_equal(fcgi_server_hand_over(p.newer, p.pair[0]), 0);
+  fcgi_server_stop(p.newer, FCGI_STOP_GRACEFUL);
+  assert_int_not_equal(fcgi_server_next(p.newer, &event, 0), 1);
+  assert_int_equal(fcgi_server_new(&third, &p.f->config, NULL, 0), 0);
+  assert_int_equal(fcgi_server_take_over(third, p.pair[1]), 0);
+  assert_int_equal(fcgi_server_next(third, &event, 20000), 1);
+  assert_int_equal(fcgi_request_end(event.request, 0), 0);
+  serving_expect(p.f, answer_1);
+  fcgi_server_free(third);
+  close_pair(&p);
+}
+
 static void test_open_request_is_finished_first(void **state) {
   passing p;
   open_pair(&p, *state);
@@ -297,6 +319,7 @@ static int run(const char *group, void *kind) {
       SERVING_TEST(test_idle_connection_passes),
       SERVING_TEST(test_new_connection_passes),
       SERVING_TEST(test_request_in_the_socket_passes_with_it),
+      SERVING_TEST(test_what_comes_in_a_stop_passes_on_unread),
       SERVING_TEST(test_open_request_is_finished_first),
       SERVING_TEST(test_late_record_does_not_hurt_the_newer),
       SERVING_TEST(test_half_a_record_waits_for_its_rest),

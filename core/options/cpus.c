@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "os/cpus.h"
+#include "options/cpus.h"
 #include <limits.h>
 #include <sched.h>
 #include <stdio.h>
