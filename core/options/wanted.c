@@ -117,7 +117,7 @@ static void add_examples(line *l, const fcgi_option *option, const tongue *t) {
                              : option->kind == FCGI_OPTION_SECONDS ? times
                              : option->kind == FCGI_OPTION_MODE    ? modes
                                                                    : NULL;
-  const char *before = ", such as ";
+  const char *before = " (such as ";
   int64_t number;
   if (!texts || (!t->units && option->kind != FCGI_OPTION_MODE))
     return;
@@ -130,6 +130,8 @@ static void add_examples(line *l, const fcgi_option *option, const tongue *t) {
         add(l, "%s", *texts);
       before = ", ";
     }
+  if (*before == ',')
+    add(l, ")");
 }
 
 /* What is no number of the range. */

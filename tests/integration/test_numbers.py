@@ -86,15 +86,15 @@ def test_status_takes_no_process_for_another():
     [
         (
             "FASTCGI_REQUEST_TIMEOUT",
-            "a time above 0 up to 2147483.647s, such as 30, 0.5s, 5m, or 0 for no limit",
+            "a time above 0 up to 2147483.647s (such as 30, 0.5s, 5m), or 0 for no limit",
         ),
         (
             "FASTCGI_SLOW_LOG",
-            "a time above 0 up to 2147483.647s, such as 30, 0.5s, 5m, or 0 for never",
+            "a time above 0 up to 2147483.647s (such as 30, 0.5s, 5m), or 0 for never",
         ),
         ("FASTCGI_MAX_REQUESTS", "a whole number from 1 up, or 0 for never"),
-        ("FASTCGI_CONNECTION_MEMORY", "a size from 1 up, such as 4096, 64K, 4M, 1G"),
-        ("FASTCGI_SERVER_MEMORY", "a size from 1 up, such as 4096, 64K, 4M, 1G"),
+        ("FASTCGI_CONNECTION_MEMORY", "a size from 1 up (such as 4096, 64K, 4M, 1G)"),
+        ("FASTCGI_SERVER_MEMORY", "a size from 1 up (such as 4096, 64K, 4M, 1G)"),
     ],
 )
 def test_environment_of_a_server(directory: Path, variable: str, wanted: str):

@@ -12,12 +12,12 @@ from support.tool import fcgi
         (["--workers", "0", "--", "x"], 2,
          "run: --workers=0: must be a whole number from 1 to 4096, or auto"),
         (["--timeout", "1w", "--", "x"], 2,
-         "run: --timeout=1w: must be a time above 0 up to 2147483.647s, such as 30, 0.5s, 5m, or 0 "
-         "for no limit"),
+         "run: --timeout=1w: must be a time above 0 up to 2147483.647s (such as 30, 0.5s, 5m), or "
+         "0 for no limit"),
         (["--socket-mode", "8", "--", "x"], 2,
-         "run: --socket-mode=8: must be an octal mode from 001 to 777, such as 660"),
+         "run: --socket-mode=8: must be an octal mode from 001 to 777 (such as 660)"),
         (["--max-worker-rss", "1X", "--", "x"], 2,
-         "run: --max-worker-rss=1X: must be a size from 1 up, such as 4096, 64K, 4M, 1G, or "
+         "run: --max-worker-rss=1X: must be a size from 1 up (such as 4096, 64K, 4M, 1G), or "
          "0 for no limit"),
         (["--zzz", "--", "x"], 2, "run: no option --zzz"),
         (["--wrokers", "2"], 2, "run: no option --wrokers; did you mean --workers?"),

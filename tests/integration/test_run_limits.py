@@ -361,7 +361,7 @@ def test_top_shows_the_workers(directory: Path):
         (["--status-path", "status"], "run: --status-path=status: must be a path that begins with "
          "/, below 256 bytes"),
         (["--request-timeout", "soon"], "run: --request-timeout=soon: must be a time above 0 up "
-         "to 2147483.647s, such as 30, 0.5s, 5m, or 0 for no limit"),
+         "to 2147483.647s (such as 30, 0.5s, 5m), or 0 for no limit"),
         (["--max-requests", "x"], "run: --max-requests=x: must be a whole number from 1 up, or "
          "0 for never"),
     ],

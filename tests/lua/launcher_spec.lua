@@ -54,7 +54,7 @@ describe("fcgi-lua", function()
     fails(2, "--threads=0: must be a whole number from 1 to 4096", "good.lua --threads 0")
     fails(2, "--io-timeout=soon: must be a time above 0 up to 2147483.647s", "good.lua --io-timeout soon")
     fails(2, "--stream takes no value", "good.lua --stream=yes")
-    fails(2, "--socket-mode=999: must be an octal mode from 001 to 777, such as 660",
+    fails(2, "--socket-mode=999: must be an octal mode from 001 to 777 (such as 660)",
       "good.lua --bind unix:x.sock --socket-mode 999")
     fails(2, "one application only", "good.lua other.lua")
   end)

@@ -153,13 +153,13 @@ static void test_given_say_what_is_wrong(void **state) {
             "x"),
       WRONG("--threads=0: must be a whole number from 1 to 4096",
             "--threads=0"),
-      WRONG("--io-timeout=soon: must be a time above 0 up to 2147483.647s, "
-            "such as 30, 0.5s, 5m, or 0 for no limit",
+      WRONG("--io-timeout=soon: must be a time above 0 up to 2147483.647s "
+            "(such as 30, 0.5s, 5m), or 0 for no limit",
             "--io-timeout=soon"),
       WRONG(
-          "--log-queue=1Z: must be a size from 16K to 1G, such as 64K, 4M, 1G",
+          "--log-queue=1Z: must be a size from 16K to 1G (such as 64K, 4M, 1G)",
           "--log-queue", "1Z"),
-      WRONG("--umask=999: must be an octal mode from 000 to 777, such as 027",
+      WRONG("--umask=999: must be an octal mode from 000 to 777 (such as 027)",
             "--umask=999"),
       WRONG("--interface=asgi: must be one of auto, handler, wsgi",
             "--interface=asgi"),

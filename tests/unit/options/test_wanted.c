@@ -21,9 +21,9 @@ static int takes(const fcgi_option *option, const char *text) {
   return fcgi_option_parse(option, text, &number) == 0;
 }
 
-/* The word that ends before a space, a comma or the end. */
+/* The word that ends before a space, a comma, a bracket or the end. */
 static size_t word(const char *from, char *out) {
-  size_t len = strcspn(from, " ,");
+  size_t len = strcspn(from, " ,)");
   assert_true(len < FCGI__OPTION_NUMBER);
   memcpy(out, from, len);
   out[len] = '\0';
@@ -82,8 +82,8 @@ static void test_wanted_examples_are_taken(void **state) {
     char wanted[WANTED], example[FCGI__OPTION_NUMBER];
     const char *at;
     fcgi_option_wanted(option, wanted, sizeof wanted);
-    at = strstr(wanted, ", such as ");
-    for (at = at ? at + 10 : ""; *at && strncmp(at, "or ", 3) != 0; seen++) {
+    at = strstr(wanted, " (such as ");
+    for (at = at ? at + 10 : ""; *at && *at != ')'; seen++) {
       at += word(at, example);
       at += strspn(at, ", ");
       if (!takes(option, example))
@@ -122,12 +122,12 @@ static void test_wanted_words(void **state) {
   char out[WANTED];
   (void)state;
   assert_string_equal(wanted("log_queue", out),
-                      "a size from 16K to 1G, such as 64K, 4M, 1G");
+                      "a size from 16K to 1G (such as 64K, 4M, 1G)");
   assert_string_equal(wanted("umask", out),
-                      "an octal mode from 000 to 777, such as 027");
+                      "an octal mode from 000 to 777 (such as 027)");
   assert_string_equal(wanted("io_timeout", out),
-                      "a time above 0 up to 2147483.647s, such as 30, 0.5s, "
-                      "5m, or 0 for no limit");
+                      "a time above 0 up to 2147483.647s (such as 30, 0.5s, "
+                      "5m), or 0 for no limit");
   assert_string_equal(wanted("max_requests", out),
                       "a whole number from 1 up, or 0 for never");
 }
@@ -138,10 +138,10 @@ static void test_wanted_speaks_the_language(void **state) {
   const fcgi_option *time = fcgi_option_find("slow_log");
   (void)state;
   fcgi_option_wanted_in(mode, FCGI_LAUNCHER_PYTHON, out, sizeof out);
-  assert_string_equal(out, "an int from 0o001 to 0o777, such as 0o660");
+  assert_string_equal(out, "an int from 0o001 to 0o777 (such as 0o660)");
   fcgi_option_wanted_in(mode, FCGI_LAUNCHER_LUA, out, sizeof out);
-  assert_string_equal(out, "octal digits in a string from \"001\" to \"777\", "
-                           "such as \"660\"");
+  assert_string_equal(out, "octal digits in a string from \"001\" to \"777\" "
+                           "(such as \"660\")");
   fcgi_option_wanted_in(time, FCGI_LAUNCHER_PYTHON, out, sizeof out);
   assert_string_equal(out, "a number of seconds above 0 up to 2147483.647, or "
                            "None or 0 for never");
@@ -174,7 +174,7 @@ static void test_wanted_of_ones_own(void **state) {
   char out[WANTED];
   (void)state;
   assert_string_equal(fcgi_option_wanted(&own, out, sizeof out),
-                      "a time from 0.100s to 60s, such as 30, 0.5s");
+                      "a time from 0.100s to 60s (such as 30, 0.5s)");
   assert_true(takes(&own, "1m"));
   assert_false(takes(&own, "0.099"));
   assert_false(takes(&own, "0"));
