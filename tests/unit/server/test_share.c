@@ -17,7 +17,7 @@ enum { THREADS = 2, LONG_MS = 60000, CLIENTS = 12, TURNS = 40 };
 
 /* One of the two. */
 typedef struct worker {
-  fcgi_server *server;        /* It. */
+  fcgi_server *server;        /* What the worker is. */
   pthread_t threads[THREADS]; /* Who runs it. */
   int thread_count;           /* How many of them run. */
   atomic_int answers;         /* What it has answered. */
