@@ -17,6 +17,7 @@ from support.fcgi_client import Client, connect, get_params, post_params, wait_u
 from support.paths import EXAMPLES
 from support.probe import probe_command
 from support.process import Process
+from support.share import sockets
 
 KIB = 1024
 
@@ -80,10 +81,10 @@ def test_stopping_without_a_descriptor_frees_the_address(probe: tuple[Process, s
     app, address = probe
     with Client(address) as client:
         assert client.ask(get_params()).status == 200
-        before = app.descriptors()
+        before = sockets(app.pid)
         client.send(b"\1\1\0\1\0\10\0\0\0\1\1\0\0\0\0\0")  # The start of a request.
         assert_serves(address, "others")
-        wait_until(lambda: app.descriptors() == before, what="the end of the other connection")
+        wait_until(lambda: sockets(app.pid) == before, what="the end of the other connection")
         take_descriptors(app, spare)
         os.kill(last_thread(app), signal.SIGTERM)
         path = Path(address.removeprefix("unix:"))

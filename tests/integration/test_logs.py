@@ -110,8 +110,9 @@ def test_usr1_means_nothing_without_logs(language: str, directory: Path):
     address = f"unix:{directory}/plain-{language}.sock"
     with Process(probe_command(language, address), directory / f"plain-{language}.log") as app:
         app.wait_for_address(address)
-        os.kill(app.pid, signal.SIGUSR1)
         with Client(address) as client:
+            assert client.ask(get_params(query="here")).body == b"here\n"
+            os.kill(app.pid, signal.SIGUSR1)
             assert client.ask(get_params(query="there")).body == b"there\n"
         assert app.running()
 
