@@ -11,7 +11,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { THREADS = 2, LONG_MS = 20000, DEADLINE_MS = 150 };
+enum {
+  THREADS = 2,
+  LONG_MS = 60000,
+  DEADLINE_MS = 150,
+  SLOW_MS = 1000 /* A request that waits so long for a thread has no stack. */
+};
 
 #define TIMEOUT_504                                                            \
   "stdout 1 Content-Type: text/plain\r\nContent-Length: 20\r\n"                \
@@ -341,7 +346,7 @@ static void test_client_gone_before_the_deadline(void **state) {
 static void test_slow_log_has_the_stack_once(void **state) {
   busy b;
   serving *f = *state;
-  f->config.slow_log_ms = 50;
+  f->config.slow_log_ms = SLOW_MS;
   begin(&b, f, THREADS);
   fcgi_server_set_tracer(f->server, tell_stack, &b);
   start(&b);
@@ -365,7 +370,7 @@ static void tell_late(uintptr_t thread, fcgi_request *request, char *out,
 static void test_slow_log_does_not_wait_for_an_interpreter(void **state) {
   busy b;
   serving *f = *state;
-  f->config.slow_log_ms = 50;
+  f->config.slow_log_ms = SLOW_MS;
   begin(&b, f, THREADS);
   fcgi_server_set_tracer(f->server, tell_late, &b);
   start(&b);
