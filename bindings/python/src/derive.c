@@ -47,6 +47,7 @@ int derive_source(const char *name, size_t len) {
 }
 
 void derive_find(const fcgi_params *params, derive_sources *out) {
+  memset(out, 0, sizeof *out);
   for (int i = 0; i < DERIVE_READ; i++)
     out->at[i] = params_get(params, source_names[i]);
 }
@@ -68,6 +69,15 @@ static int is_https(const derive_sources *from) {
   if (https != NULL && *https != '\0')
     return strcasecmp(https, "off") != 0 && strcmp(https, "0") != 0;
   return scheme != NULL && strcasecmp(scheme, "https") == 0;
+}
+
+/* A string for our value: what the web server sent, where that is the same. */
+static PyObject *string_of(const derive_sources *from, int source,
+                           const char *data, size_t len) {
+  const params_text *sent = &from->at[source];
+  int same = from->string[source] != NULL && sent->len == len &&
+             memcmp(sent->data, data, len) == 0;
+  return same ? Py_NewRef(from->string[source]) : params_value(data, len);
 }
 
 /* Set `key` to our value, and keep under the name `kept` what the web server
@@ -92,8 +102,10 @@ static int derive_path(const request_object *request, PyObject *dict,
   fcgi_path path;
   if (fcgi_request_path(request->handle, &path) < 0)
     return PyErr_NoMemory(), -1;
-  PyObject *script = params_value(path.script_name, path.script_name_len);
-  PyObject *info = params_value(path.path_info, path.path_info_len);
+  PyObject *script = string_of(from, DERIVE_SCRIPT_NAME, path.script_name,
+                               path.script_name_len);
+  PyObject *info =
+      string_of(from, DERIVE_PATH_INFO, path.path_info, path.path_info_len);
   int failed = script == NULL || info == NULL ||
                set_path(dict, state->script_name, state->orig_script_name,
                         from->at[DERIVE_SCRIPT_NAME], script) < 0 ||

@@ -30,7 +30,8 @@ enum {
 };
 
 typedef struct derive_sources {
-  params_text at[DERIVE_SOURCES]; /* What was sent. */
+  params_text at[DERIVE_READ];    /* What was sent. */
+  PyObject *string[DERIVE_READ];  /* Lent, where it is one already, or NULL. */
 } derive_sources;
 
 /* Which parameter it is, or -1 for none. */

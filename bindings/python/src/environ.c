@@ -16,6 +16,7 @@ static PyObject *wsgi_errors(void) {
 int environ_init(environ_memo *self, core_state *state, int multithread,
                  int multiprocess, int cgi) {
   memset(self, 0, sizeof *self);
+  slots_clear(&self->slots);
   PyObject *base = self->base = PyDict_New();
   if (base == NULL || derive_defaults(base) < 0 ||
       derive_set(base, "wsgi.version", Py_BuildValue("(ii)", 1, 0)) < 0 ||

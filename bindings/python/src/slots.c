@@ -5,16 +5,17 @@ void slots_sources(const slot_table *self, derive_sources *out) {
   memset(out, 0, sizeof *out);
   for (int i = 0; i < DERIVE_READ; i++) {
     const slots_slot *slot = self->source[i];
-    if (slot != NULL && slot->turn != 0)
-      out->at[i] = (params_text){slot->text, slot->len};
+    if (slot != NULL && slot->turn != 0) {
+      out->at[i] = (params_text){slot->value.data, slot->value.len};
+      out->string[i] = slot->value.string;
+    }
   }
 }
 
 static void free_slot(slots_slot *slot) {
-  PyObject *name = slot->name, *value = slot->value;
-  memset(slot, 0, sizeof *slot);
-  Py_XDECREF(name);
-  Py_XDECREF(value);
+  slot->turn = 0;
+  text_clear(&slot->value);
+  Py_CLEAR(slot->name);
 }
 
 void slots_clear(slot_table *self) {
@@ -40,8 +41,9 @@ static int is_ambiguous(const fcgi_param *param) {
 static int begin_slot(slot_table *self, core_state *state, slots_slot *slot,
                       const fcgi_param *param) {
   int source = derive_source(param->name, param->name_len);
+  text_clear(&slot->value);
   slot->name = params_name(state, param->name, param->name_len);
-  slot->is_source = source >= 0;
+  slot->source = source;
   slot->is_hidden = params_is_ours(param->name, param->name_len);
   slot->is_ambiguous = is_ambiguous(param);
   if (source >= 0)
@@ -80,36 +82,37 @@ static slots_slot *find(slot_table *self, core_state *state, unsigned known,
   return slot;
 }
 
-static int is_value(const slots_slot *slot, const fcgi_param *param) {
-  return slot->len == param->value_len &&
-         memcmp(slot->text, param->value, param->value_len) == 0;
-}
-
-static int take_value(slots_slot *slot, const fcgi_param *param) {
-  PyObject *value = params_value(param->value, param->value_len);
-  if (value == NULL)
-    return -1;
-  Py_XSETREF(slot->value, value);
-  slot->text = (const char *)PyUnicode_1BYTE_DATA(value);
-  slot->len = param->value_len;
-  return 0;
+/* References to a value that the slot and the dict have. A derived key may have
+   taken its place in the dict: then who else has it is not known. */
+static Py_ssize_t count_refs(const slots_slot *slot, PyObject *dict) {
+  enum { UNKNOWN = -1, SLOT = 1, SLOT_AND_DICT = 2 };
+  if (slot->turn == 0 || slot->is_hidden)
+    return SLOT;
+  if (slot->source >= 0 && slot->source < DERIVE_READ &&
+      PyDict_GetItemWithError(dict, slot->name) != slot->value.string)
+    return UNKNOWN;
+  return SLOT_AND_DICT;
 }
 
 /* Put it in, where it is new or has another value than last time. */
 static int put(slot_table *self, slots_slot *slot, PyObject *dict,
                const fcgi_param *param) {
   int is_new = slot->turn == 0;
-  slot->turn = self->turn;
-  if (!is_new && is_value(slot, param))
-    return SLOTS_UPDATED;
   if (is_new) {
     self->present[self->count++] = slot;
     self->added++;
+  } else if (text_is(&slot->value, param->value, param->value_len)) {
+    slot->turn = self->turn;
+    return SLOTS_UPDATED;
   }
-  if (take_value(slot, param) < 0 ||
-      (!slot->is_hidden && PyDict_SetItem(dict, slot->name, slot->value) < 0))
+  int rc = text_set(&slot->value, count_refs(slot, dict), param->value,
+                    param->value_len);
+  slot->turn = self->turn;
+  if ((rc == 0 || is_new) && !slot->is_hidden)
+    rc = PyDict_SetItem(dict, slot->name, slot->value.string);
+  if (rc < 0)
     return SLOTS_FAILED;
-  return slot->is_source ? SLOTS_DERIVE : SLOTS_UPDATED;
+  return slot->source >= 0 ? SLOTS_DERIVE : SLOTS_UPDATED;
 }
 
 static int take(slot_table *self, core_state *state, PyObject *dict,
@@ -127,7 +130,7 @@ static int take(slot_table *self, core_state *state, PyObject *dict,
 static int drop(const slot_table *self, slots_slot *slot, PyObject *base,
                 PyObject *dict) {
   PyObject *own = PyDict_GetItemWithError(base, slot->name);
-  int result = slot->is_source ? SLOTS_DERIVE : SLOTS_UPDATED;
+  int result = slot->source >= 0 ? SLOTS_DERIVE : SLOTS_UPDATED;
   int failed = 0;
   slot->turn = 0;
   if (own != NULL && !slot->is_hidden)
@@ -137,7 +140,7 @@ static int drop(const slot_table *self, slots_slot *slot, PyObject *base,
   if (slot >= self->other && slot < self->other + SLOTS_OTHERS)
     free_slot(slot);
   else
-    Py_CLEAR(slot->value);
+    text_clear(&slot->value);
   return failed < 0 ? SLOTS_FAILED : result;
 }
 
@@ -167,7 +170,7 @@ int slots_update(slot_table *self, core_state *state, PyObject *base,
   for (size_t i = 0; i < list->count; i++) {
     const fcgi_param *param = &list->at[i];
     slots_slot *slot = &self->known[list->known[i]];
-    if (slot->turn != 0 && is_value(slot, param)) {
+    if (text_is(&slot->value, param->value, param->value_len)) {
       slot->turn = self->turn;
       continue;
     }

@@ -5,6 +5,7 @@
 #define FASTCGI_PYTHON_SLOTS_H
 
 #include "derive.h"
+#include "text.h"
 
 #define SLOTS_PARAMS 96 /* Most parameters of a request that is kept. */
 #define SLOTS_OTHERS 32 /* Most of these whose names have no number. */
@@ -17,12 +18,10 @@ typedef struct slots_list {
 } slots_list;
 
 typedef struct slots_slot {
+  text_cell value;       /* What was sent; none while `turn` is 0. */
   PyObject *name;   /* NULL: the slot is free. */
-  PyObject *value;  /* What was sent; NULL while `turn` is 0. */
-  const char *text; /* The bytes of `value`. */
-  size_t len;       /* Bytes in `text`. */
   unsigned turn;    /* The last request that sent it; 0: not in the dict. */
-  int is_source;    /* 1: other keys are derived from it. */
+  int source;       /* Which derived keys read, or -1. */
   int is_hidden;    /* 1: the name is one of our own keys. */
   int is_ambiguous; /* 1: the dict must be made without slots. */
 } slots_slot;
