@@ -71,69 +71,86 @@ static int is_https(const derive_sources *from) {
   return scheme != NULL && strcasecmp(scheme, "https") == 0;
 }
 
-/* A string for our value: what the web server sent, where that is the same. */
-static PyObject *string_of(const derive_sources *from, int source,
-                           const char *data, size_t len) {
-  const params_text *sent = &from->at[source];
-  int same = from->string[source] != NULL && sent->len == len &&
-             memcmp(sent->data, data, len) == 0;
-  return same ? Py_NewRef(from->string[source]) : params_value(data, len);
+/* Our value of a parameter, and where it goes. */
+typedef struct derived {
+  PyObject *key;    /* The parameter's name. */
+  PyObject *kept;   /* That of what was sent, where ours differs. */
+  char *has_kept;   /* 1: the dict has that. */
+  const char *data; /* Our value. */
+  size_t len;       /* Bytes of it. */
+  int source;       /* Which one it is. */
+} derived;
+
+static int set_string(PyObject *dict, PyObject *key, const char *data,
+                      size_t len) {
+  PyObject *value = params_value(data, len);
+  int failed = value == NULL || PyDict_SetItem(dict, key, value) < 0;
+  Py_XDECREF(value);
+  return failed ? -1 : 0;
 }
 
-/* Set `key` to our value, and keep under the name `kept` what the web server
-   sent where that differs. */
-static int set_path(PyObject *dict, PyObject *key, PyObject *kept,
-                    params_text sent, PyObject *value) {
-  int failed = 0;
-  if (sent.data != NULL && !params_equal(value, sent.data, sent.len)) {
-    PyObject *original = params_value(sent.data, sent.len);
-    failed = original == NULL || PyDict_SetItem(dict, kept, original) < 0;
-    Py_XDECREF(original);
-  } else if (PyDict_Contains(dict, kept) == 1) {
-    failed = PyDict_DelItem(dict, kept) < 0;
+static int drop_kept(PyObject *dict, const derived *our) {
+  if (!*our->has_kept)
+    return 0;
+  *our->has_kept = 0;
+  return PyDict_DelItem(dict, our->kept);
+}
+
+/* Set it, and keep what the web server sent where that differs. The dict has
+   what was sent already, unless ours has taken its place before. */
+static int set_derived(PyObject *dict, const derive_sources *from,
+                       const derived *our) {
+  const params_text *sent = &from->at[our->source];
+  int same = sent->data != NULL && sent->len == our->len &&
+             memcmp(sent->data, our->data, our->len) == 0;
+  PyObject *string = same ? from->string[our->source] : NULL;
+  if (string != NULL && !*our->has_kept)
+    return 0;
+  if ((same || sent->data == NULL) && drop_kept(dict, our) < 0)
+    return -1;
+  if (!same && sent->data != NULL) {
+    *our->has_kept = 1;
+    if (set_string(dict, our->kept, sent->data, sent->len) < 0)
+      return -1;
   }
-  return failed ? -1 : PyDict_SetItem(dict, key, value);
+  if (string != NULL)
+    return PyDict_SetItem(dict, our->key, string);
+  return set_string(dict, our->key, our->data, our->len);
 }
 
 /* The pair that the core makes of what the web server sent. */
 static int derive_path(const request_object *request, PyObject *dict,
-                       const derive_sources *from) {
+                       const derive_sources *from, derive_memo *memo) {
   const core_state *state = request->state;
   fcgi_path path;
   if (fcgi_request_path(request->handle, &path) < 0)
     return PyErr_NoMemory(), -1;
-  PyObject *script = string_of(from, DERIVE_SCRIPT_NAME, path.script_name,
-                               path.script_name_len);
-  PyObject *info =
-      string_of(from, DERIVE_PATH_INFO, path.path_info, path.path_info_len);
-  int failed = script == NULL || info == NULL ||
-               set_path(dict, state->script_name, state->orig_script_name,
-                        from->at[DERIVE_SCRIPT_NAME], script) < 0 ||
-               set_path(dict, state->path_info, state->orig_path_info,
-                        from->at[DERIVE_PATH_INFO], info) < 0;
-  Py_XDECREF(script);
-  Py_XDECREF(info);
-  return failed ? -1 : 0;
+  const derived script = {
+      state->script_name, state->orig_script_name, &memo->kept_script,
+      path.script_name,   path.script_name_len,    DERIVE_SCRIPT_NAME};
+  const derived info = {
+      state->path_info, state->orig_path_info, &memo->kept_path,
+      path.path_info,   path.path_info_len,    DERIVE_PATH_INFO};
+  return set_derived(dict, from, &script) < 0 ? -1
+                                              : set_derived(dict, from, &info);
 }
 
 /* The name of a file; the web server's own is that, unless it is Apache's
  * proxy. */
 static int derive_file(const request_object *request, PyObject *dict,
-                       const derive_sources *from) {
+                       const derive_sources *from, derive_memo *memo) {
   const core_state *state = request->state;
   const params_text *sent = &from->at[DERIVE_SCRIPT_FILENAME];
-  size_t len = 0;
+  derived file = {
+      .key = state->script_filename,
+      .kept = state->orig_script_filename,
+      .has_kept = &memo->kept_file,
+      .source = DERIVE_SCRIPT_FILENAME,
+  };
   if (sent->len < 6 || memcmp(sent->data, "proxy:", 6) != 0)
-    return PyDict_Contains(dict, state->orig_script_filename) == 1
-               ? PyDict_DelItem(dict, state->orig_script_filename)
-               : 0;
-  const char *file = fcgi_request_script_filename(request->handle, &len);
-  PyObject *value = params_value(file, len);
-  int failed =
-      value == NULL || set_path(dict, state->script_filename,
-                                state->orig_script_filename, *sent, value) < 0;
-  Py_XDECREF(value);
-  return failed ? -1 : 0;
+    return drop_kept(dict, &file);
+  file.data = fcgi_request_script_filename(request->handle, &file.len);
+  return set_derived(dict, from, &file);
 }
 
 int derive_drop(PyObject *dict, const char *name) {
@@ -173,15 +190,23 @@ static int drop_unknown_length(PyObject *dict, const derive_sources *from) {
   return derive_drop(dict, source_names[DERIVE_CONTENT_LENGTH]);
 }
 
-int derive_keys(const request_object *request, PyObject *dict,
-                const derive_sources *from) {
+static int derive_scheme(const request_object *request, PyObject *dict,
+                         int https, derive_memo *memo) {
   const core_state *state = request->state;
+  if (https == memo->https)
+    return 0;
+  memo->https = (char)https;
+  return PyDict_SetItem(dict, state->wsgi_url_scheme,
+                        https ? state->https : state->http);
+}
+
+int derive_keys(const request_object *request, PyObject *dict,
+                const derive_sources *from, derive_memo *memo) {
   int https = is_https(from);
-  if (PyDict_SetItem(dict, state->wsgi_url_scheme,
-                     https ? state->https : state->http) < 0 ||
+  if (derive_scheme(request, dict, https, memo) < 0 ||
       fill_empty(dict, from, https) < 0 ||
       drop_unknown_length(dict, from) < 0 ||
-      derive_file(request, dict, from) < 0)
+      derive_file(request, dict, from, memo) < 0)
     return -1;
-  return derive_path(request, dict, from);
+  return derive_path(request, dict, from, memo);
 }

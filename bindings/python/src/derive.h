@@ -34,6 +34,15 @@ typedef struct derive_sources {
   PyObject *string[DERIVE_READ];  /* Lent, where it is one already, or NULL. */
 } derive_sources;
 
+/* Keys of a dict that depend on its last request. All 0: it is a copy of one
+   with the defaults alone. */
+typedef struct derive_memo {
+  char https;           /* 1: the scheme is that. */
+  char kept_script;     /* 1: it has what was sent as SCRIPT_NAME, */
+  char kept_path;       /* PATH_INFO, */
+  char kept_file;       /* SCRIPT_FILENAME beside ours. */
+} derive_memo;
+
 /* Which parameter it is, or -1 for none. */
 int derive_source(const char *name, size_t len);
 
@@ -45,7 +54,7 @@ int derive_defaults(PyObject *base);
 
 /* Set the keys for `request`, whose handle the caller uses. */
 int derive_keys(const request_object *request, PyObject *dict,
-                const derive_sources *from);
+                const derive_sources *from, derive_memo *memo);
 
 /* Take `name` out, where it is there. */
 int derive_drop(PyObject *dict, const char *name);

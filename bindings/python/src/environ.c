@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "environ.h"
 
+/* Keys that a copy of `last` holds more without taking more memory. It is less
+   than half of what any dict has room for that is as large as `last`. */
+enum { ROOM = 12 };
+
 static PyObject *wsgi_errors(void) {
   PyObject *errors = PySys_GetObject("stderr");
   if (errors != NULL && errors != Py_None)
@@ -37,6 +41,7 @@ static void forget(environ_memo *self) {
   self->request = NULL;
   Py_CLEAR(self->aborted);
   Py_CLEAR(self->last);
+  memset(&self->derived, 0, sizeof self->derived);
   slots_clear(&self->slots);
 }
 
@@ -84,11 +89,12 @@ static int fill(const environ_memo *self, core_state *state, PyObject *dict,
 static PyObject *build(environ_memo *self, request_object *request,
                        const fcgi_params *params) {
   derive_sources from;
+  derive_memo nothing = {0};
   PyObject *dict = PyDict_Copy(self->base);
   derive_find(params, &from);
   if (dict != NULL && (fill(self, request->state, dict, params) < 0 ||
                        drop_misleading(self, dict, request) < 0 ||
-                       derive_keys(request, dict, &from) < 0))
+                       derive_keys(request, dict, &from, &nothing) < 0))
     Py_CLEAR(dict);
   return dict;
 }
@@ -101,8 +107,10 @@ static int update_last(environ_memo *self, request_object *request,
   int is_first = self->last == NULL;
   if (is_first && (self->last = PyDict_Copy(self->base)) == NULL)
     return -1;
-  if (is_first)
+  if (is_first) {
     self->dense = (size_t)PyDict_Size(self->base);
+    self->room = 0;
+  }
   int rc =
       slots_update(&self->slots, request->state, self->base, self->last, list);
   if (rc < 0)
@@ -110,24 +118,79 @@ static int update_last(environ_memo *self, request_object *request,
   if (rc == SLOTS_UPDATED && !is_first)
     return 0;
   slots_sources(&self->slots, &from);
-  return derive_keys(request, self->last, &from);
+  return derive_keys(request, self->last, &from, &self->derived);
+}
+
+/* A key for each number, which no parameter has. */
+static int set_spare(PyObject *dict, int number, PyObject *value) {
+  PyObject *name = PyUnicode_FromFormat("fastcgi.spare.%d", number);
+  int failed = name == NULL ||
+               (value != NULL ? PyDict_SetItem(dict, name, value)
+                              : PyDict_DelItem(dict, name)) < 0;
+  Py_XDECREF(name);
+  return failed ? -1 : 0;
+}
+
+/* The bytes of a dict; -1 with an exception. */
+static Py_ssize_t size_of(PyObject *dict) {
+  PyObject *size = PyObject_CallMethod(dict, "__sizeof__", NULL);
+  Py_ssize_t bytes = size == NULL ? -1 : PyLong_AsSsize_t(size);
+  Py_XDECREF(size);
+  return bytes;
+}
+
+/* Put keys in until the dict takes more memory, but at most ROOM, and take them
+   out: how many fitted, or -1 with an exception. */
+static int try_room(PyObject *dict) {
+  Py_ssize_t before = size_of(dict), after = before;
+  int count = 0, failed = before < 0;
+  while (!failed && count < ROOM && after == before) {
+    failed = set_spare(dict, count++, Py_None) < 0;
+    after = failed ? -1 : size_of(dict);
+    failed = after < 0;
+  }
+  int fitted = after == before ? count : count - 1;
+  while (!failed && count > 0)
+    failed = set_spare(dict, --count, NULL) < 0;
+  return failed ? -1 : fitted;
+}
+
+static PyObject *without_gaps(PyObject *dict) {
+  PyObject *fresh = PyDict_New();
+  if (fresh != NULL && PyDict_Update(fresh, dict) < 0)
+    Py_CLEAR(fresh);
+  return fresh;
+}
+
+/* Give `last` no gaps, and room for what a copy of it is to hold more. */
+static int remake_last(environ_memo *self) {
+  PyObject *tried = without_gaps(self->last), *fresh = NULL;
+  size_t used = (size_t)PyDict_Size(self->last);
+  int room = tried == NULL ? -1 : try_room(tried);
+  if (room == ROOM) /* It has now gaps instead. */
+    fresh = without_gaps(self->last);
+  else if (room >= 0)
+    fresh = Py_NewRef(tried);
+  Py_XDECREF(tried);
+  if (fresh == NULL)
+    return -1;
+  Py_SETREF(self->last, fresh);
+  self->dense = used + (room == ROOM ? 0 : (size_t)room + 1);
+  self->room = ROOM;
+  self->slots.added = 0;
+  return 0;
 }
 
 /* Where keys come and go, `last` gets gaps. Once they are a third of it, Python
-   would copy it key by key, so one without gaps takes its place. */
-static int close_gaps(environ_memo *self) {
-  size_t used = (size_t)PyDict_Size(self->last);
-  if (used >= (self->dense + self->slots.added) * 2 / 3)
+   would copy it key by key. A copy that gets more keys than it has room for
+   takes as long. */
+static int tidy(environ_memo *self) {
+  size_t used = (size_t)PyDict_Size(self->last), added = self->slots.added;
+  size_t more = self->slots.loose + 2;
+  if (used >= (self->dense + added) * 2 / 3 &&
+      self->room >= added + (more < ROOM ? more : ROOM))
     return 0;
-  PyObject *fresh = PyDict_New();
-  if (fresh == NULL || PyDict_Update(fresh, self->last) < 0) {
-    Py_XDECREF(fresh);
-    return -1;
-  }
-  Py_SETREF(self->last, fresh);
-  self->dense = used;
-  self->slots.added = 0;
-  return 0;
+  return remake_last(self);
 }
 
 static int can_remember(const fcgi_params *params, const slots_list *list) {
@@ -179,13 +242,23 @@ static PyObject *with_length(const request_object *request, PyObject *dict,
   return dict;
 }
 
+static PyObject *copy_last(environ_memo *self) {
+  PyObject *copy = PyDict_Copy(self->last);
+  if (copy != NULL && slots_complete(&self->slots, self->last, copy) < 0)
+    Py_CLEAR(copy);
+  return copy;
+}
+
 static PyObject *make(environ_memo *self, request_object *request,
                       const fcgi_params *params) {
   slots_list list;
   list.count = fcgi_params_list(params, list.at, list.known, SLOTS_PARAMS);
   int rc = can_remember(params, &list) ? update_last(self, request, &list) : 1;
-  if (rc == 0 && close_gaps(self) == 0 && bind(self, request) == 0)
-    return PyDict_Copy(self->last);
+  PyObject *dict = NULL;
+  if (rc == 0 && tidy(self) == 0 && bind(self, request) == 0)
+    dict = copy_last(self);
+  if (dict != NULL)
+    return dict;
   forget(self);
   return rc > 0 ? build_alone(self, request, params) : NULL;
 }

@@ -8,9 +8,12 @@
 
 typedef struct environ_memo {
   PyObject *base;          /* The keys that every request has. */
-  PyObject *last;          /* `base` and the last request's parameters,
-                              which no application sees; or NULL. */
-  size_t dense;            /* Keys of `last` when it had no gaps. */
+  PyObject *last;          /* `base` and the last request's parameters but
+                              those that come and go, which no application
+                              sees; or NULL. */
+  size_t dense;            /* Keys and gaps of `last` when it was made. */
+  size_t room;             /* Keys that fitted in then without more memory. */
+  derive_memo derived;     /* What of `last` is derived. */
   request_object *request; /* Whose `last` is, which holds it, or NULL. */
   PyObject *aborted;       /* Its callable, also in `last`. */
   int collects;            /* 1: bodies are whole, so have a length. */

@@ -1,11 +1,36 @@
 /* SPDX-License-Identifier: MIT */
 #include "slots.h"
 
+enum { STAYS = 16 }; /* Requests in a row after which it is in the dict. */
+
+static inline size_t number_of(const slot_table *self, const slots_slot *slot) {
+  return (size_t)(slot - self->slot);
+}
+
+static inline int set_has(const slots_set *set, size_t number) {
+  return set->word[number / SLOTS_WORD] >> number % SLOTS_WORD & 1;
+}
+
+static inline void set_add(slots_set *set, size_t number) {
+  set->word[number / SLOTS_WORD] |= UINT64_C(1) << number % SLOTS_WORD;
+}
+
+static inline void set_remove(slots_set *set, size_t number) {
+  set->word[number / SLOTS_WORD] &= ~(UINT64_C(1) << number % SLOTS_WORD);
+}
+
+/* Take the lowest bit out of a word that has one: its number. */
+static inline size_t take_bit(uint64_t *word) {
+  size_t number = (size_t)__builtin_ctzll(*word);
+  *word &= *word - 1;
+  return number;
+}
+
 void slots_sources(const slot_table *self, derive_sources *out) {
   memset(out, 0, sizeof *out);
   for (int i = 0; i < DERIVE_READ; i++) {
     const slots_slot *slot = self->source[i];
-    if (slot != NULL && slot->turn != 0) {
+    if (slot != NULL && slot->value.len != TEXT_NONE) {
       out->at[i] = (params_text){slot->value.data, slot->value.len};
       out->string[i] = slot->value.string;
     }
@@ -13,18 +38,17 @@ void slots_sources(const slot_table *self, derive_sources *out) {
 }
 
 static void free_slot(slots_slot *slot) {
-  slot->turn = 0;
   text_clear(&slot->value);
   Py_CLEAR(slot->name);
 }
 
 void slots_clear(slot_table *self) {
-  for (size_t i = 0; i < FCGI_PARAMS_KNOWN; i++)
-    free_slot(&self->known[i]);
-  for (size_t i = 0; i < self->others; i++)
-    free_slot(&self->other[i]);
+  for (size_t i = 0; i < SLOTS_ALL; i++)
+    free_slot(&self->slot[i]);
+  memset(&self->sent, 0, sizeof self->sent);
+  memset(&self->kept, 0, sizeof self->kept);
   memset(self->source, 0, sizeof self->source);
-  self->count = self->added = self->others = self->next = 0;
+  self->loose = self->added = self->others = self->next = 0;
 }
 
 /* CGI has CONTENT_TYPE and CONTENT_LENGTH instead of the first two, and the
@@ -43,9 +67,10 @@ static int begin_slot(slot_table *self, core_state *state, slots_slot *slot,
   int source = derive_source(param->name, param->name_len);
   text_clear(&slot->value);
   slot->name = params_name(state, param->name, param->name_len);
-  slot->source = source;
-  slot->is_hidden = params_is_ours(param->name, param->name_len);
-  slot->is_ambiguous = is_ambiguous(param);
+  slot->source = (signed char)source;
+  slot->streak = 0;
+  slot->is_hidden = (char)params_is_ours(param->name, param->name_len);
+  slot->is_ambiguous = (char)is_ambiguous(param);
   if (source >= 0)
     self->source[source] = slot;
   return slot->name == NULL ? -1 : 0;
@@ -58,24 +83,24 @@ static int is_other(const slots_slot *slot, const fcgi_param *param) {
 
 /* Mostly they come in the order of the last time. NULL: all are in use. */
 static slots_slot *find_other(slot_table *self, const fcgi_param *param) {
-  slots_slot *unused = NULL;
+  slots_slot *unused = NULL, *other = self->slot + FCGI_PARAMS_KNOWN;
   for (size_t i = 0; i < self->others; i++) {
     size_t at = (self->next + i) % self->others;
-    if (is_other(&self->other[at], param)) {
+    if (is_other(&other[at], param)) {
       self->next = at + 1;
-      return &self->other[at];
+      return &other[at];
     }
-    if (self->other[at].name == NULL)
-      unused = &self->other[at];
+    if (other[at].name == NULL)
+      unused = &other[at];
   }
   if (unused == NULL && self->others < SLOTS_OTHERS)
-    unused = &self->other[self->others++];
+    unused = &other[self->others++];
   return unused;
 }
 
 static slots_slot *find(slot_table *self, core_state *state, unsigned known,
                         const fcgi_param *param) {
-  slots_slot *slot = known != 0 ? &self->known[known] : find_other(self, param);
+  slots_slot *slot = known != 0 ? &self->slot[known] : find_other(self, param);
   if (slot != NULL && slot->name == NULL &&
       begin_slot(self, state, slot, param) < 0)
     return NULL;
@@ -85,102 +110,138 @@ static slots_slot *find(slot_table *self, core_state *state, unsigned known,
 /* References to a value that the slot and the dict have. A derived key may have
    taken its place in the dict: then who else has it is not known. */
 static Py_ssize_t count_refs(const slots_slot *slot, PyObject *dict) {
-  enum { UNKNOWN = -1, SLOT = 1, SLOT_AND_DICT = 2 };
-  if (slot->turn == 0 || slot->is_hidden)
-    return SLOT;
+  enum { UNKNOWN = -1, SLOT_AND_DICT = 2 };
   if (slot->source >= 0 && slot->source < DERIVE_READ &&
       PyDict_GetItemWithError(dict, slot->name) != slot->value.string)
     return UNKNOWN;
   return SLOT_AND_DICT;
 }
 
-/* Put it in, where it is new or has another value than last time. */
+/* The dict that keys are derived in has all that these may replace. */
+static int is_fixed(const slots_slot *slot) {
+  return slot->source >= 0 && slot->source < DERIVE_READ;
+}
+
+static int add(slot_table *self, slots_slot *slot, PyObject *dict) {
+  set_add(&self->kept, number_of(self, slot));
+  self->added++;
+  return PyDict_SetItem(dict, slot->name, slot->value.string);
+}
+
+/* The value, which is new or another than last time. */
 static int put(slot_table *self, slots_slot *slot, PyObject *dict,
                const fcgi_param *param) {
-  int is_new = slot->turn == 0;
-  if (is_new) {
-    self->present[self->count++] = slot;
-    self->added++;
-  } else if (text_is(&slot->value, param->value, param->value_len)) {
-    slot->turn = self->turn;
-    return SLOTS_UPDATED;
-  }
-  int rc = text_set(&slot->value, count_refs(slot, dict), param->value,
-                    param->value_len);
-  slot->turn = self->turn;
-  if ((rc == 0 || is_new) && !slot->is_hidden)
+  int is_kept = set_has(&self->kept, number_of(self, slot));
+  int rc = text_set(&slot->value, is_kept ? count_refs(slot, dict) : 1,
+                    param->value, param->value_len);
+  if (is_kept && rc == 0)
     rc = PyDict_SetItem(dict, slot->name, slot->value.string);
+  else if (!is_kept && rc >= 0 && is_fixed(slot))
+    rc = add(self, slot, dict);
   if (rc < 0)
     return SLOTS_FAILED;
   return slot->source >= 0 ? SLOTS_DERIVE : SLOTS_UPDATED;
 }
 
+/* Take a parameter that is not what the slot with its number says. */
 static int take(slot_table *self, core_state *state, PyObject *dict,
-                unsigned known, const fcgi_param *param) {
+                unsigned known, const fcgi_param *param, slots_set *now) {
   slots_slot *slot = find(self, state, known, param);
   if (slot == NULL)
     return PyErr_Occurred() ? SLOTS_FAILED : SLOTS_UNFIT;
-  if (slot->is_ambiguous || (slot->turn == 0 && self->count == SLOTS_PARAMS))
+  if (slot->is_ambiguous)
     return SLOTS_UNFIT;
+  set_add(now, number_of(self, slot));
+  if (known == 0 && text_is(&slot->value, param->value, param->value_len))
+    return SLOTS_UPDATED;
   return put(self, slot, dict, param);
 }
 
-/* Take out one that this request has not sent. What is missing is no error:
-   deriving takes out a length that is none. */
-static int drop(const slot_table *self, slots_slot *slot, PyObject *base,
-                PyObject *dict) {
+/* Take a key out of the dict. What is missing is no error: deriving takes out a
+   length that is none. */
+static int take_out(slot_table *self, slots_slot *slot, PyObject *base,
+                    PyObject *dict) {
   PyObject *own = PyDict_GetItemWithError(base, slot->name);
+  set_remove(&self->kept, number_of(self, slot));
+  if (own != NULL)
+    return PyDict_SetItem(dict, slot->name, own);
+  if (!is_fixed(slot) || PyDict_Contains(dict, slot->name) == 1)
+    return PyDict_DelItem(dict, slot->name);
+  return 0;
+}
+
+/* This request has not sent it. */
+static int drop(slot_table *self, slots_slot *slot, PyObject *base,
+                PyObject *dict) {
+  int is_kept = set_has(&self->kept, number_of(self, slot));
+  int failed = is_kept ? take_out(self, slot, base, dict) : 0;
   int result = slot->source >= 0 ? SLOTS_DERIVE : SLOTS_UPDATED;
-  int failed = 0;
-  slot->turn = 0;
-  if (own != NULL && !slot->is_hidden)
-    failed = PyDict_SetItem(dict, slot->name, own);
-  else if (!slot->is_hidden && PyDict_Contains(dict, slot->name) == 1)
-    failed = PyDict_DelItem(dict, slot->name);
-  if (slot >= self->other && slot < self->other + SLOTS_OTHERS)
+  slot->streak = 0;
+  if (slot >= self->slot + FCGI_PARAMS_KNOWN)
     free_slot(slot);
   else
     text_clear(&slot->value);
   return failed < 0 ? SLOTS_FAILED : result;
 }
 
-static int drop_absent(slot_table *self, PyObject *base, PyObject *dict) {
-  size_t kept = 0;
+static int drop_absent(slot_table *self, PyObject *base, PyObject *dict,
+                       const slots_set *now) {
   int result = SLOTS_UPDATED;
-  for (size_t i = 0; i < self->count; i++) {
-    slots_slot *slot = self->present[i];
-    if (slot->turn == self->turn) {
-      self->present[kept++] = slot;
-      continue;
+  for (size_t i = 0; i < sizeof now->word / sizeof *now->word; i++) {
+    uint64_t absent = self->sent.word[i] & ~now->word[i];
+    while (absent != 0) {
+      size_t number = i * SLOTS_WORD + take_bit(&absent);
+      int rc = drop(self, &self->slot[number], base, dict);
+      if (rc < 0)
+        return rc;
+      result |= rc;
     }
-    int rc = drop(self, slot, base, dict);
-    if (rc < 0)
-      return rc;
-    result |= rc;
   }
-  self->count = kept;
   return result;
 }
 
 int slots_update(slot_table *self, core_state *state, PyObject *base,
                  PyObject *dict, const slots_list *list) {
-  int result = SLOTS_UPDATED;
-  self->turn = self->turn + 1 == 0 ? 1 : self->turn + 1;
+  int result = SLOTS_UPDATED, rc;
+  slots_set now = {{0}};
   self->next = 0;
   for (size_t i = 0; i < list->count; i++) {
     const fcgi_param *param = &list->at[i];
-    slots_slot *slot = &self->known[list->known[i]];
-    if (text_is(&slot->value, param->value, param->value_len)) {
-      slot->turn = self->turn;
+    unsigned known = list->known[i];
+    if (text_is(&self->slot[known].value, param->value, param->value_len)) {
+      set_add(&now, known);
       continue;
     }
-    int rc = take(self, state, dict, list->known[i], param);
+    rc = take(self, state, dict, known, param, &now);
     if (rc < 0)
       return rc;
     result |= rc;
   }
-  if (self->count == list->count)
-    return result;
-  int rc = drop_absent(self, base, dict);
+  rc = drop_absent(self, base, dict, &now);
+  self->sent = now;
   return rc < 0 ? rc : result | rc;
+}
+
+static int complete(slot_table *self, slots_slot *slot, PyObject *dict,
+                    PyObject *copy) {
+  if (slot->is_hidden)
+    return 0;
+  self->loose++;
+  if (PyDict_SetItem(copy, slot->name, slot->value.string) < 0)
+    return -1;
+  return ++slot->streak < STAYS ? 0 : add(self, slot, dict);
+}
+
+int slots_complete(slot_table *self, PyObject *dict, PyObject *copy) {
+  self->loose = 0;
+  for (size_t i = 0; i < sizeof self->sent.word / sizeof *self->sent.word;
+       i++) {
+    uint64_t loose = self->sent.word[i] & ~self->kept.word[i];
+    while (loose != 0) {
+      size_t number = i * SLOTS_WORD + take_bit(&loose);
+      if (complete(self, &self->slot[number], dict, copy) < 0)
+        return -1;
+    }
+  }
+  return 0;
 }

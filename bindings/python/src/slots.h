@@ -9,6 +9,8 @@
 
 #define SLOTS_PARAMS 96 /* Most parameters of a request that is kept. */
 #define SLOTS_OTHERS 32 /* Most of these whose names have no number. */
+#define SLOTS_ALL    (FCGI_PARAMS_KNOWN + SLOTS_OTHERS)
+#define SLOTS_WORD   64 /* Slots in a word of a set. */
 
 /* The parameters of one request, as the core lends them. */
 typedef struct slots_list {
@@ -18,24 +20,30 @@ typedef struct slots_list {
 } slots_list;
 
 typedef struct slots_slot {
-  text_cell value;       /* What was sent; none while `turn` is 0. */
-  PyObject *name;   /* NULL: the slot is free. */
-  unsigned turn;    /* The last request that sent it; 0: not in the dict. */
-  int source;       /* Which derived keys read, or -1. */
-  int is_hidden;    /* 1: the name is one of our own keys. */
-  int is_ambiguous; /* 1: the dict must be made without slots. */
+  text_cell value;       /* What was sent; no text where nothing was. */
+  PyObject *name;        /* NULL: the slot is free. */
+  signed char source;    /* Which derived keys read, or -1. */
+  char is_hidden;        /* 1: the name is one of our own keys. */
+  char is_ambiguous;     /* 1: the dict must be made without slots. */
+  unsigned char streak;  /* Requests in a row that have sent it, but for those
+                            since it is in the dict. */
 } slots_slot;
 
+/* Some of the slots, a bit each. */
+typedef struct slots_set {
+  uint64_t word[(SLOTS_ALL + SLOTS_WORD - 1) / SLOTS_WORD]; /* By number. */
+} slots_set;
+
 typedef struct slot_table {
-  unsigned turn;                      /* Number of the request, never 0. */
-  size_t count;                       /* Slots in `present`. */
-  size_t added;                       /* Put in since the owner set it to 0. */
+  slots_set sent;                     /* Those of the last request. */
+  slots_set kept;                     /* Those of them that the dict has. */
+  size_t loose;                       /* Those of them that it has not. */
+  size_t added;                       /* Keys put in, the owner sets it to 0. */
   size_t others;                      /* The first so many may be in use. */
   size_t next;                        /* Where the next of these is expected. */
   slots_slot *source[DERIVE_SOURCES]; /* NULL: it was never sent. */
-  slots_slot *present[SLOTS_PARAMS];  /* Those whose `turn` is not 0. */
-  slots_slot known[FCGI_PARAMS_KNOWN]; /* By the name's number. */
-  slots_slot other[SLOTS_OTHERS];      /* The names without one. */
+  slots_slot slot[SLOTS_ALL]; /* By the name's number, and then those of names
+                                 without one. */
 } slot_table;
 
 /* What slots_update has done. */
@@ -47,10 +55,14 @@ enum {
 };
 
 /* Make `dict`, which holds `base` and what the last call put in, that of
-   `list`, whose names all differ. Every value is compared, so that nothing of
-   the request before is left. */
+   `list`, whose names all differ, but for what comes and goes. Every value is
+   compared, so that nothing of the request before is left. */
 int slots_update(slot_table *self, core_state *state, PyObject *base,
                  PyObject *dict, const slots_list *list);
+
+/* Put what comes and goes into `copy`, a copy of `dict`; what has stayed for
+   long goes into `dict`, too. 0, or -1 with an exception. */
+int slots_complete(slot_table *self, PyObject *dict, PyObject *copy);
 
 /* Find what was sent of them by the request of the last call. */
 void slots_sources(const slot_table *self, derive_sources *out);
