@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "environ.h"
 
-/* Keys that a copy of `last` holds more without taking more memory. It is less
-   than half of what any dict has room for that is as large as `last`. */
-enum { ROOM = 12 };
+enum {
+  /* Keys that a copy of `last` holds more without taking more memory. It is less
+     than half of what any dict has room for that is as large as `last`. */
+  ROOM = 12,
+  QUIET = 64, /* Requests that need no room before it is given up. */
+};
 
 static PyObject *wsgi_errors(void) {
   PyObject *errors = PySys_GetObject("stderr");
@@ -139,12 +142,12 @@ static Py_ssize_t size_of(PyObject *dict) {
   return bytes;
 }
 
-/* Put keys in until the dict takes more memory, but at most ROOM, and take them
-   out: how many fitted, or -1 with an exception. */
-static int try_room(PyObject *dict) {
+/* Put keys in until the dict takes more memory, but at most `most`, and take
+   them out: how many fitted, or -1 with an exception. */
+static int try_room(PyObject *dict, int most) {
   Py_ssize_t before = size_of(dict), after = before;
   int count = 0, failed = before < 0;
-  while (!failed && count < ROOM && after == before) {
+  while (!failed && count < most && after == before) {
     failed = set_spare(dict, count++, Py_None) < 0;
     after = failed ? -1 : size_of(dict);
     failed = after < 0;
@@ -162,21 +165,19 @@ static PyObject *without_gaps(PyObject *dict) {
   return fresh;
 }
 
-/* Give `last` no gaps, and room for what a copy of it is to hold more. */
-static int remake_last(environ_memo *self) {
+/* Give `last` no gaps, and room for so many keys. */
+static int remake_last(environ_memo *self, int wanted) {
   PyObject *tried = without_gaps(self->last), *fresh = NULL;
-  size_t used = (size_t)PyDict_Size(self->last);
-  int room = tried == NULL ? -1 : try_room(tried);
-  if (room == ROOM) /* It has now gaps instead. */
-    fresh = without_gaps(self->last);
-  else if (room >= 0)
-    fresh = Py_NewRef(tried);
+  int room = tried == NULL ? -1 : try_room(tried, wanted);
+  size_t gaps = room < wanted ? (size_t)room + 1 : 0;
+  if (room >= 0) /* What had the room has gaps instead. */
+    fresh = gaps > 0 ? Py_NewRef(tried) : without_gaps(self->last);
   Py_XDECREF(tried);
   if (fresh == NULL)
     return -1;
   Py_SETREF(self->last, fresh);
-  self->dense = used + (room == ROOM ? 0 : (size_t)room + 1);
-  self->room = ROOM;
+  self->dense = (size_t)PyDict_Size(fresh) + gaps;
+  self->room = (size_t)wanted;
   self->slots.added = 0;
   return 0;
 }
@@ -186,11 +187,13 @@ static int remake_last(environ_memo *self) {
    takes as long. */
 static int tidy(environ_memo *self) {
   size_t used = (size_t)PyDict_Size(self->last), added = self->slots.added;
-  size_t more = self->slots.loose + 2;
-  if (used >= (self->dense + added) * 2 / 3 &&
-      self->room >= added + (more < ROOM ? more : ROOM))
+  size_t more = slots_loose(&self->slots);
+  more = more < ROOM ? more : ROOM;
+  self->unused = more > 0 || self->room == 0 ? 0 : self->unused + 1;
+  if (used >= (self->dense + added) * 2 / 3 && self->unused < QUIET &&
+      (more == 0 || self->room >= added + more))
     return 0;
-  return remake_last(self);
+  return remake_last(self, more > 0 ? ROOM : 0);
 }
 
 static int can_remember(const fcgi_params *params, const slots_list *list) {

@@ -13,6 +13,7 @@ typedef struct environ_memo {
                               sees; or NULL. */
   size_t dense;            /* Keys and gaps of `last` when it was made. */
   size_t room;             /* Keys that fitted in then without more memory. */
+  unsigned unused;         /* Requests in a row that needed no such room. */
   derive_memo derived;     /* What of `last` is derived. */
   request_object *request; /* Whose `last` is, which holds it, or NULL. */
   PyObject *aborted;       /* Its callable, also in `last`. */

@@ -202,14 +202,16 @@ static int end_served(serve_loop *loop) {
 static int is_unused(const serve_loop *loop, const request_object *request) {
   int holds = environ_holds(&loop->memo, request), starts = 0;
   if (loop->start != NULL)
-    starts = Py_REFCNT(loop->start) == 1 ? 1 : -1;
+    starts = start_response_is_unused(loop->start) ? 1 : -1;
   return holds >= 0 && starts >= 0 &&
          request_is_unused(request, 1 + holds + starts);
 }
 
 static void drop_spare(serve_loop *loop) {
   environ_release(&loop->memo);
-  Py_CLEAR(loop->start);
+  if (loop->start != NULL)
+    start_response_drop(loop->start);
+  loop->start = NULL;
   Py_CLEAR(loop->spare);
 }
 

@@ -48,7 +48,7 @@ void slots_clear(slot_table *self) {
   memset(&self->sent, 0, sizeof self->sent);
   memset(&self->kept, 0, sizeof self->kept);
   memset(self->source, 0, sizeof self->source);
-  self->loose = self->added = self->others = self->next = 0;
+  self->added = self->others = self->next = 0;
 }
 
 /* CGI has CONTENT_TYPE and CONTENT_LENGTH instead of the first two, and the
@@ -180,14 +180,14 @@ static int drop(slot_table *self, slots_slot *slot, PyObject *base,
   if (slot >= self->slot + FCGI_PARAMS_KNOWN)
     free_slot(slot);
   else
-    text_clear(&slot->value);
+    text_rest(&slot->value);
   return failed < 0 ? SLOTS_FAILED : result;
 }
 
 static int drop_absent(slot_table *self, PyObject *base, PyObject *dict,
                        const slots_set *now) {
   int result = SLOTS_UPDATED;
-  for (size_t i = 0; i < sizeof now->word / sizeof *now->word; i++) {
+  for (size_t i = 0; i < SLOTS_WORDS; i++) {
     uint64_t absent = self->sent.word[i] & ~now->word[i];
     while (absent != 0) {
       size_t number = i * SLOTS_WORD + take_bit(&absent);
@@ -222,21 +222,31 @@ int slots_update(slot_table *self, core_state *state, PyObject *base,
   return rc < 0 ? rc : result | rc;
 }
 
+/* Of those that were sent, those that the dict has not. */
+static inline uint64_t loose_word(const slot_table *self, size_t i) {
+  return self->sent.word[i] & ~self->kept.word[i];
+}
+
+size_t slots_loose(const slot_table *self) {
+  size_t count = 0;
+  for (size_t i = 0; i < SLOTS_WORDS; i++)
+    for (uint64_t loose = loose_word(self, i); loose != 0; count++)
+      take_bit(&loose);
+  return count;
+}
+
 static int complete(slot_table *self, slots_slot *slot, PyObject *dict,
                     PyObject *copy) {
   if (slot->is_hidden)
     return 0;
-  self->loose++;
   if (PyDict_SetItem(copy, slot->name, slot->value.string) < 0)
     return -1;
   return ++slot->streak < STAYS ? 0 : add(self, slot, dict);
 }
 
 int slots_complete(slot_table *self, PyObject *dict, PyObject *copy) {
-  self->loose = 0;
-  for (size_t i = 0; i < sizeof self->sent.word / sizeof *self->sent.word;
-       i++) {
-    uint64_t loose = self->sent.word[i] & ~self->kept.word[i];
+  for (size_t i = 0; i < SLOTS_WORDS; i++) {
+    uint64_t loose = loose_word(self, i);
     while (loose != 0) {
       size_t number = i * SLOTS_WORD + take_bit(&loose);
       if (complete(self, &self->slot[number], dict, copy) < 0)

@@ -11,6 +11,7 @@
 #define SLOTS_OTHERS 32 /* Most of these whose names have no number. */
 #define SLOTS_ALL    (FCGI_PARAMS_KNOWN + SLOTS_OTHERS)
 #define SLOTS_WORD   64 /* Slots in a word of a set. */
+#define SLOTS_WORDS  ((SLOTS_ALL + SLOTS_WORD - 1) / SLOTS_WORD)
 
 /* The parameters of one request, as the core lends them. */
 typedef struct slots_list {
@@ -31,13 +32,12 @@ typedef struct slots_slot {
 
 /* Some of the slots, a bit each. */
 typedef struct slots_set {
-  uint64_t word[(SLOTS_ALL + SLOTS_WORD - 1) / SLOTS_WORD]; /* By number. */
+  uint64_t word[SLOTS_WORDS]; /* By number. */
 } slots_set;
 
 typedef struct slot_table {
   slots_set sent;                     /* Those of the last request. */
   slots_set kept;                     /* Those of them that the dict has. */
-  size_t loose;                       /* Those of them that it has not. */
   size_t added;                       /* Keys put in, the owner sets it to 0. */
   size_t others;                      /* The first so many may be in use. */
   size_t next;                        /* Where the next of these is expected. */
@@ -59,6 +59,9 @@ enum {
    compared, so that nothing of the request before is left. */
 int slots_update(slot_table *self, core_state *state, PyObject *base,
                  PyObject *dict, const slots_list *list);
+
+/* How many come and go of those that the request has sent. */
+size_t slots_loose(const slot_table *self);
 
 /* Put what comes and goes into `copy`, a copy of `dict`; what has stayed for
    long goes into `dict`, too. 0, or -1 with an exception. */

@@ -29,9 +29,23 @@ start_response *start_response_new(request_object *request) {
   self->request = (request_object *)Py_NewRef((PyObject *)request);
   self->line = NULL;
   self->headers = NULL;
+  self->write = NULL;
   start_response_renew(self);
   PyObject_GC_Track(self);
   return self;
+}
+
+int start_response_is_unused(const start_response *self) {
+  const PyCFunctionObject *write = (const PyCFunctionObject *)self->write;
+  if (write == NULL)
+    return Py_REFCNT(self) == 1;
+  return Py_REFCNT(self) == 2 && Py_REFCNT(write) == 1 &&
+         write->m_weakreflist == NULL;
+}
+
+void start_response_drop(start_response *self) {
+  Py_CLEAR(self->write);
+  Py_DECREF(self);
 }
 
 void start_response_renew(start_response *self) {
@@ -49,12 +63,14 @@ static int traverse(PyObject *object, visitproc visit, void *arg) {
   Py_VISIT(self->request);
   Py_VISIT(self->line);
   Py_VISIT(self->headers);
+  Py_VISIT(self->write);
   return 0;
 }
 
 static int clear(PyObject *object) {
   Py_CLEAR(((start_response *)object)->line);
   Py_CLEAR(((start_response *)object)->headers);
+  Py_CLEAR(((start_response *)object)->write);
   return 0;
 }
 
@@ -139,6 +155,18 @@ static int third(PyObject *const *args, Py_ssize_t count, PyObject *names,
   return 0;
 }
 
+/* Kept, since nearly every application drops it at once. Without a GIL it would
+   be made anew by the next request anyway. */
+static PyObject *write_of(start_response *self) {
+#ifndef Py_GIL_DISABLED
+  if (self->write == NULL)
+    self->write = PyCFunction_New(&methods[0], (PyObject *)self);
+  return Py_XNewRef(self->write);
+#else
+  return PyCFunction_New(&methods[0], (PyObject *)self);
+#endif
+}
+
 static PyObject *start_response_call(PyObject *callable, PyObject *const *args,
                                      size_t flags, PyObject *names) {
   start_response *self = (start_response *)callable;
@@ -157,7 +185,7 @@ static PyObject *start_response_call(PyObject *callable, PyObject *const *args,
   self->status = status;
   Py_XSETREF(self->line, Py_NewRef(args[0]));
   Py_XSETREF(self->headers, Py_NewRef(args[1]));
-  return PyCFunction_New(&methods[0], callable);
+  return write_of(self);
 }
 
 /* Where there is a reason it is the application's that is sent (PEP 3333). */

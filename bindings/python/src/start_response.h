@@ -12,6 +12,7 @@ typedef struct start_response {
   request_object *request; /* Owned. */
   PyObject *line;          /* The status given, "404 Not Found", or NULL. */
   PyObject *headers;       /* The list given, or NULL before the call. */
+  PyObject *write; /* The callable returned, which refers to this, or NULL. */
   int64_t left; /* Bytes that Content-Length still promises, or -1. */
   int status;   /* Its number. */
   char begun;   /* 1 once the headers are on their way. */
@@ -19,6 +20,12 @@ typedef struct start_response {
 } start_response;
 
 start_response *start_response_new(request_object *request);
+
+/* 1 when nobody refers to it but its callable and the caller, once. */
+int start_response_is_unused(const start_response *self);
+
+/* Let go of it where others may refer to it. */
+void start_response_drop(start_response *self);
 
 /* Make it as if it were new; its request may have become another. */
 void start_response_renew(start_response *self);

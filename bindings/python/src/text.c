@@ -2,8 +2,9 @@
 #include "text.h"
 
 enum {
-  LEAST = 2,  /* Shorter strings are Python's own, which all share. */
-  SLACK = 16, /* Room beyond half as much again. */
+  LEAST = 2,       /* Shorter strings are Python's own, which all share. */
+  USUAL = 48,      /* Room in the smallest string. */
+  MOST_REST = 512, /* Room in the largest that is kept without a text. */
 };
 
 static inline uint64_t copy_word(char *out, const char *data) {
@@ -72,9 +73,8 @@ static int hold(text_cell *self, PyObject *string, size_t len, size_t room) {
   return 0;
 }
 
-/* With room for somewhat longer ones, which come next. */
 static int make(text_cell *self, const char *data, size_t len) {
-  size_t room = len + len / 2 + SLACK;
+  size_t room = len < USUAL ? USUAL : len;
   if (hold(self, PyUnicode_New((Py_ssize_t)room, 127), len, room) < 0)
     return -1;
   return fill(self, data, len) ? 0 : 1;
@@ -88,6 +88,15 @@ int text_set(text_cell *self, Py_ssize_t refs, const char *data, size_t len) {
     rc = hold(self, PyUnicode_DecodeLatin1(data, (Py_ssize_t)len, NULL), len,
               0);
   return rc;
+}
+
+void text_rest(text_cell *self) {
+  if (self->room == 0 || self->room > MOST_REST || !is_own(self, 1)) {
+    text_clear(self);
+    return;
+  }
+  memset(self->data, 0, self->len);
+  self->len = TEXT_NONE;
 }
 
 void text_clear(text_cell *self) {

@@ -22,6 +22,10 @@ typedef struct text_cell {
    text fits, and no half of the memory is left over. */
 int text_set(text_cell *self, Py_ssize_t refs, const char *data, size_t len);
 
+/* Forget the text of a string that only the caller refers to. It keeps a small
+   one for another text. */
+void text_rest(text_cell *self);
+
 /* Let go of the string. */
 void text_clear(text_cell *self);
 
@@ -33,11 +37,20 @@ static inline uint64_t text_word(const char *data) {
   return word;
 }
 
+static inline uint32_t text_half(const char *data) {
+  uint32_t half;
+  memcpy(&half, data, sizeof half);
+  return half;
+}
+
+/* Less than a word: two halves that may overlap, or at most three bytes. */
 static inline int text_is_short(const char *a, const char *b, size_t len) {
-  for (size_t i = 0; i < len; i++)
-    if (a[i] != b[i])
-      return 0;
-  return 1;
+  if (len >= TEXT_WORD / 2)
+    return text_half(a) == text_half(b) &&
+           text_half(a + len - TEXT_WORD / 2) ==
+               text_half(b + len - TEXT_WORD / 2);
+  return len == 0 || (a[0] == b[0] && a[len / 2] == b[len / 2] &&
+                      a[len - 1] == b[len - 1]);
 }
 
 /* 1 when it holds exactly these bytes. Values are short: a call of memcmp costs
@@ -48,12 +61,15 @@ static inline int text_is(const text_cell *self, const char *data, size_t len) {
     return 0;
   if (len < TEXT_WORD)
     return text_is_short(own, data, len);
-  for (; len > TEXT_WORD; len -= TEXT_WORD) {
-    if (text_word(own) != text_word(data))
+  for (; len > 2 * TEXT_WORD; len -= 2 * TEXT_WORD) {
+    if ((text_word(own) ^ text_word(data)) |
+        (text_word(own + TEXT_WORD) ^ text_word(data + TEXT_WORD)))
       return 0;
-    own += TEXT_WORD;
-    data += TEXT_WORD;
+    own += 2 * TEXT_WORD;
+    data += 2 * TEXT_WORD;
   }
+  if (len > TEXT_WORD && text_word(own) != text_word(data))
+    return 0;
   /* The last word overlaps the one before. */
   return text_word(own + len - TEXT_WORD) == text_word(data + len - TEXT_WORD);
 }
