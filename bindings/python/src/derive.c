@@ -125,12 +125,12 @@ static int derive_path(const request_object *request, PyObject *dict,
   fcgi_path path;
   if (fcgi_request_path(request->handle, &path) < 0)
     return PyErr_NoMemory(), -1;
-  const derived script = {
-      state->script_name, state->orig_script_name, &memo->kept_script,
-      path.script_name,   path.script_name_len,    DERIVE_SCRIPT_NAME};
-  const derived info = {
-      state->path_info, state->orig_path_info, &memo->kept_path,
-      path.path_info,   path.path_info_len,    DERIVE_PATH_INFO};
+  const derived script = {state->script_name,   state->orig_script_name,
+                          &memo->kept_script,   path.script_name,
+                          path.script_name_len, DERIVE_SCRIPT_NAME};
+  const derived info = {state->path_info,   state->orig_path_info,
+                        &memo->kept_path,   path.path_info,
+                        path.path_info_len, DERIVE_PATH_INFO};
   return set_derived(dict, from, &script) < 0 ? -1
                                               : set_derived(dict, from, &info);
 }

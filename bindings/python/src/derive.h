@@ -30,17 +30,17 @@ enum {
 };
 
 typedef struct derive_sources {
-  params_text at[DERIVE_READ];    /* What was sent. */
-  PyObject *string[DERIVE_READ];  /* Lent, where it is one already, or NULL. */
+  params_text at[DERIVE_READ];   /* What was sent. */
+  PyObject *string[DERIVE_READ]; /* Lent, where it is one already, or NULL. */
 } derive_sources;
 
 /* Keys of a dict that depend on its last request. All 0: it is a copy of one
    with the defaults alone. */
 typedef struct derive_memo {
-  char https;           /* 1: the scheme is that. */
-  char kept_script;     /* 1: it has what was sent as SCRIPT_NAME, */
-  char kept_path;       /* PATH_INFO, */
-  char kept_file;       /* SCRIPT_FILENAME beside ours. */
+  char https;       /* 1: the scheme is that. */
+  char kept_script; /* 1: it has what was sent as SCRIPT_NAME, */
+  char kept_path;   /* PATH_INFO, */
+  char kept_file;   /* SCRIPT_FILENAME beside ours. */
 } derive_memo;
 
 /* Which parameter it is, or -1 for none. */

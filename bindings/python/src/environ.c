@@ -2,10 +2,11 @@
 #include "environ.h"
 
 enum {
-  /* Keys that a copy of `last` holds more without taking more memory. It is less
-     than half of what any dict has room for that is as large as `last`. */
+  /* Keys that a copy of `last` holds more without taking more memory. It is
+     less than half of what any dict has room for that is as large as `last`. */
   ROOM = 12,
-  QUIET = 64, /* Requests that need no room before it is given up. */
+  QUIET = 64,    /* Requests that need no room before it is given up. */
+  COPIES = 1024, /* Requests that get copies once one has been changed. */
 };
 
 static PyObject *wsgi_errors(void) {
@@ -127,9 +128,9 @@ static int update_last(environ_memo *self, request_object *request,
 /* A key for each number, which no parameter has. */
 static int set_spare(PyObject *dict, int number, PyObject *value) {
   PyObject *name = PyUnicode_FromFormat("fastcgi.spare.%d", number);
-  int failed = name == NULL ||
-               (value != NULL ? PyDict_SetItem(dict, name, value)
-                              : PyDict_DelItem(dict, name)) < 0;
+  int failed =
+      name == NULL || (value != NULL ? PyDict_SetItem(dict, name, value)
+                                     : PyDict_DelItem(dict, name)) < 0;
   Py_XDECREF(name);
   return failed ? -1 : 0;
 }
@@ -232,43 +233,77 @@ static PyObject *build_alone(environ_memo *self, request_object *request,
   return dict;
 }
 
-/* A body that was collected has a length, which applications go by, whatever
-   wsgi.input_terminated says. */
-static PyObject *with_length(const request_object *request, PyObject *dict,
-                             const fcgi_params *params) {
-  if (dict == NULL || request->length <= 0 ||
-      fcgi_params_number(params, "CONTENT_LENGTH", 14) >= 0)
-    return dict;
-  if (derive_set(dict, "CONTENT_LENGTH",
-                 PyUnicode_FromFormat("%lld", (long long)request->length)) < 0)
-    Py_CLEAR(dict);
-  return dict;
+/* The application has neither kept `last` nor changed it; the caller has so
+   many references. */
+static int is_intact(const environ_memo *self, Py_ssize_t refs) {
+  return Py_REFCNT(self->last) == refs &&
+         compat_dict_version(self->last) == self->version;
+}
+
+static int is_lending(const environ_memo *self) {
+  return COMPAT_DICT_VERSION && self->copies == 0;
+}
+
+/* What frameworks put into an environ they mostly put into each, so that copies
+   follow. Where that ends, `last` begins anew with what had come and gone. */
+static void choose(environ_memo *self) {
+  if (self->last != NULL && is_lending(self) && !is_intact(self, 1))
+    forget(self);
+  else if (self->copies > 0 && --self->copies == 0)
+    forget(self);
+  self->slots.whole = is_lending(self);
 }
 
 static PyObject *copy_last(environ_memo *self) {
-  PyObject *copy = PyDict_Copy(self->last);
+  PyObject *copy = tidy(self) < 0 ? NULL : PyDict_Copy(self->last);
   if (copy != NULL && slots_complete(&self->slots, self->last, copy) < 0)
     Py_CLEAR(copy);
   return copy;
 }
 
+static PyObject *lend_last(environ_memo *self, int needs_length) {
+  self->version = compat_dict_version(self->last);
+  return needs_length ? PyDict_Copy(self->last) : Py_NewRef(self->last);
+}
+
 static PyObject *make(environ_memo *self, request_object *request,
-                      const fcgi_params *params) {
+                      const fcgi_params *params, int needs_length) {
   slots_list list;
-  list.count = fcgi_params_list(params, list.at, list.known, SLOTS_PARAMS);
-  int rc = can_remember(params, &list) ? update_last(self, request, &list) : 1;
   PyObject *dict = NULL;
-  if (rc == 0 && tidy(self) == 0 && bind(self, request) == 0)
-    dict = copy_last(self);
+  list.count = fcgi_params_list(params, list.at, list.known, SLOTS_PARAMS);
+  choose(self);
+  int rc = can_remember(params, &list) ? update_last(self, request, &list) : 1;
+  if (rc == 0 && bind(self, request) == 0)
+    dict = is_lending(self) ? lend_last(self, needs_length) : copy_last(self);
   if (dict != NULL)
     return dict;
   forget(self);
   return rc > 0 ? build_alone(self, request, params) : NULL;
 }
 
+/* A body that was collected has a length, which applications go by, whatever
+   wsgi.input_terminated says. */
+static int set_length(const request_object *request, PyObject *dict) {
+  return derive_set(dict, "CONTENT_LENGTH",
+                    PyUnicode_FromFormat("%lld", (long long)request->length));
+}
+
 PyObject *environ_make(environ_memo *self, request_object *request) {
   const fcgi_params *params = fcgi_request_params(request->handle);
-  return with_length(request, make(self, request, params), params);
+  int needs_length = request->length > 0 &&
+                     fcgi_params_number(params, "CONTENT_LENGTH", 14) < 0;
+  PyObject *dict = make(self, request, params, needs_length);
+  if (dict != NULL && needs_length && set_length(request, dict) < 0)
+    Py_CLEAR(dict);
+  return dict;
+}
+
+void environ_return(environ_memo *self, PyObject *dict) {
+  if (dict != NULL && dict == self->last && !is_intact(self, 2)) {
+    forget(self);
+    self->copies = COPIES;
+  }
+  Py_XDECREF(dict);
 }
 
 int environ_holds(const environ_memo *self, const request_object *request) {
@@ -288,6 +323,8 @@ void environ_release(environ_memo *self) {
   self->request = NULL;
   if (set_request(state, self->last, Py_None, Py_None) < 0)
     forget(self);
+  else
+    self->version = compat_dict_version(self->last);
   Py_CLEAR(self->aborted);
   PyErr_Restore(type, value, traceback);
 }

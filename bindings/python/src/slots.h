@@ -21,13 +21,13 @@ typedef struct slots_list {
 } slots_list;
 
 typedef struct slots_slot {
-  text_cell value;       /* What was sent; no text where nothing was. */
-  PyObject *name;        /* NULL: the slot is free. */
-  signed char source;    /* Which derived keys read, or -1. */
-  char is_hidden;        /* 1: the name is one of our own keys. */
-  char is_ambiguous;     /* 1: the dict must be made without slots. */
-  unsigned char streak;  /* Requests in a row that have sent it, but for those
-                            since it is in the dict. */
+  text_cell value;      /* What was sent; no text where nothing was. */
+  PyObject *name;       /* NULL: the slot is free. */
+  signed char source;   /* Which derived keys read, or -1. */
+  char is_hidden;       /* 1: the name is one of our own keys. */
+  char is_ambiguous;    /* 1: the dict must be made without slots. */
+  unsigned char streak; /* Requests in a row that have sent it, but for those
+                           since it is in the dict. */
 } slots_slot;
 
 /* Some of the slots, a bit each. */
@@ -38,6 +38,8 @@ typedef struct slots_set {
 typedef struct slot_table {
   slots_set sent;                     /* Those of the last request. */
   slots_set kept;                     /* Those of them that the dict has. */
+  int whole;                          /* 1: the dict has them all, for what
+                                         comes and goes, too. */
   size_t added;                       /* Keys put in, the owner sets it to 0. */
   size_t others;                      /* The first so many may be in use. */
   size_t next;                        /* Where the next of these is expected. */
@@ -70,7 +72,7 @@ int slots_complete(slot_table *self, PyObject *dict, PyObject *copy);
 /* Find what was sent of them by the request of the last call. */
 void slots_sources(const slot_table *self, derive_sources *out);
 
-/* Forget everything. */
+/* Forget everything but `whole`. */
 void slots_clear(slot_table *self);
 
 #endif

@@ -13,10 +13,10 @@ typedef struct start_response {
   PyObject *line;          /* The status given, "404 Not Found", or NULL. */
   PyObject *headers;       /* The list given, or NULL before the call. */
   PyObject *write; /* The callable returned, which refers to this, or NULL. */
-  int64_t left; /* Bytes that Content-Length still promises, or -1. */
-  int status;   /* Its number. */
-  char begun;   /* 1 once the headers are on their way. */
-  char no_body; /* 1 when the answer has no body: HEAD, 204, 304. */
+  int64_t left;    /* Bytes that Content-Length still promises, or -1. */
+  int status;      /* Its number. */
+  char begun;      /* 1 once the headers are on their way. */
+  char no_body;    /* 1 when the answer has no body: HEAD, 204, 304. */
 } start_response;
 
 start_response *start_response_new(request_object *request);

@@ -85,8 +85,8 @@ int text_set(text_cell *self, Py_ssize_t refs, const char *data, size_t len) {
     return 1;
   int rc = len < LEAST ? 1 : make(self, data, len);
   if (rc > 0)
-    rc = hold(self, PyUnicode_DecodeLatin1(data, (Py_ssize_t)len, NULL), len,
-              0);
+    rc =
+        hold(self, PyUnicode_DecodeLatin1(data, (Py_ssize_t)len, NULL), len, 0);
   return rc;
 }
 

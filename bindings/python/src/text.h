@@ -49,8 +49,8 @@ static inline int text_is_short(const char *a, const char *b, size_t len) {
     return text_half(a) == text_half(b) &&
            text_half(a + len - TEXT_WORD / 2) ==
                text_half(b + len - TEXT_WORD / 2);
-  return len == 0 || (a[0] == b[0] && a[len / 2] == b[len / 2] &&
-                      a[len - 1] == b[len - 1]);
+  return len == 0 ||
+         (a[0] == b[0] && a[len / 2] == b[len / 2] && a[len - 1] == b[len - 1]);
 }
 
 /* 1 when it holds exactly these bytes. Values are short: a call of memcmp costs
