@@ -30,12 +30,12 @@ int derive_defaults(PyObject *base) {
 
 #define NAME(name) [DERIVE_##name] = #name
 static const char *const source_names[DERIVE_SOURCES] = {
-    NAME(SCRIPT_NAME),          NAME(PATH_INFO),       NAME(HTTPS),
-    NAME(REQUEST_SCHEME),       NAME(SERVER_NAME),     NAME(SERVER_PORT),
-    NAME(REQUEST_METHOD),       NAME(SERVER_PROTOCOL), NAME(CONTENT_LENGTH),
-    NAME(DOCUMENT_URI),         NAME(SCRIPT_FILENAME), NAME(SERVER_SOFTWARE),
-    NAME(REDIRECT_URL),         NAME(REDIRECT_STATUS), NAME(DOCUMENT_ROOT),
-    NAME(CONTEXT_DOCUMENT_ROOT)};
+    NAME(SCRIPT_NAME),           NAME(PATH_INFO),       NAME(HTTPS),
+    NAME(REQUEST_SCHEME),        NAME(SERVER_NAME),     NAME(SERVER_PORT),
+    NAME(REQUEST_METHOD),        NAME(SERVER_PROTOCOL), NAME(CONTENT_LENGTH),
+    NAME(DOCUMENT_URI),          NAME(SCRIPT_FILENAME), NAME(SERVER_SOFTWARE),
+    NAME(REDIRECT_URL),          NAME(REDIRECT_STATUS), NAME(DOCUMENT_ROOT),
+    NAME(CONTEXT_DOCUMENT_ROOT), NAME(QUERY_STRING)};
 #undef NAME
 
 int derive_source(const char *name, size_t len) {
@@ -200,13 +200,34 @@ static int derive_scheme(const request_object *request, PyObject *dict,
                         https ? state->https : state->http);
 }
 
+/* What each key follows from. */
+#define BIT(name) (1u << DERIVE_##name)
+enum {
+  OF_SCHEME = BIT(HTTPS) | BIT(REQUEST_SCHEME),
+  OF_EMPTY = OF_SCHEME | BIT(SERVER_NAME) | BIT(SERVER_PORT) |
+             BIT(REQUEST_METHOD) | BIT(SERVER_PROTOCOL),
+  OF_LENGTH = BIT(CONTENT_LENGTH),
+  OF_FILE = BIT(SCRIPT_FILENAME) | BIT(QUERY_STRING),
+  OF_PATH = BIT(SCRIPT_NAME) | BIT(PATH_INFO) | BIT(SCRIPT_FILENAME) |
+            BIT(DOCUMENT_URI) | BIT(SERVER_SOFTWARE) | BIT(REDIRECT_URL) |
+            BIT(REDIRECT_STATUS) | BIT(DOCUMENT_ROOT) |
+            BIT(CONTEXT_DOCUMENT_ROOT),
+};
+#undef BIT
+
 int derive_keys(const request_object *request, PyObject *dict,
-                const derive_sources *from, derive_memo *memo) {
-  int https = is_https(from);
-  if (derive_scheme(request, dict, https, memo) < 0 ||
-      fill_empty(dict, from, https) < 0 ||
-      drop_unknown_length(dict, from) < 0 ||
-      derive_file(request, dict, from, memo) < 0)
-    return -1;
-  return derive_path(request, dict, from, memo);
+                const derive_sources *from, derive_memo *memo,
+                unsigned changed) {
+  int failed = 0;
+  if (changed & OF_SCHEME)
+    failed = derive_scheme(request, dict, is_https(from), memo) < 0;
+  if (!failed && changed & OF_EMPTY)
+    failed = fill_empty(dict, from, memo->https) < 0;
+  if (!failed && changed & OF_LENGTH)
+    failed = drop_unknown_length(dict, from) < 0;
+  if (!failed && changed & OF_FILE)
+    failed = derive_file(request, dict, from, memo) < 0;
+  if (!failed && changed & OF_PATH)
+    failed = derive_path(request, dict, from, memo) < 0;
+  return failed ? -1 : 0;
 }

@@ -26,8 +26,11 @@ enum {
   DERIVE_REDIRECT_STATUS,
   DERIVE_DOCUMENT_ROOT,
   DERIVE_CONTEXT_DOCUMENT_ROOT,
+  DERIVE_QUERY_STRING,
   DERIVE_SOURCES
 };
+
+#define DERIVE_ALL (~0u) /* A bit for each of them. */
 
 typedef struct derive_sources {
   params_text at[DERIVE_READ];   /* What was sent. */
@@ -52,9 +55,11 @@ void derive_find(const fcgi_params *params, derive_sources *out);
 /* Put in what PEP 3333 requires and a web server may leave out. */
 int derive_defaults(PyObject *base);
 
-/* Set the keys for `request`, whose handle the caller uses. */
+/* Set the keys for `request`, whose handle the caller uses, that follow from
+   those `changed`, which is all for a dict that has none yet. */
 int derive_keys(const request_object *request, PyObject *dict,
-                const derive_sources *from, derive_memo *memo);
+                const derive_sources *from, derive_memo *memo,
+                unsigned changed);
 
 /* Take `name` out, where it is there. */
 int derive_drop(PyObject *dict, const char *name);

@@ -96,9 +96,10 @@ static PyObject *build(environ_memo *self, request_object *request,
   derive_memo nothing = {0};
   PyObject *dict = PyDict_Copy(self->base);
   derive_find(params, &from);
-  if (dict != NULL && (fill(self, request->state, dict, params) < 0 ||
-                       drop_misleading(self, dict, request) < 0 ||
-                       derive_keys(request, dict, &from, &nothing) < 0))
+  if (dict != NULL &&
+      (fill(self, request->state, dict, params) < 0 ||
+       drop_misleading(self, dict, request) < 0 ||
+       derive_keys(request, dict, &from, &nothing, DERIVE_ALL) < 0))
     Py_CLEAR(dict);
   return dict;
 }
@@ -107,7 +108,7 @@ static PyObject *build(environ_memo *self, request_object *request,
    exception. */
 static int update_last(environ_memo *self, request_object *request,
                        const slots_list *list) {
-  derive_sources from;
+  slot_table *slots = &self->slots;
   int is_first = self->last == NULL;
   if (is_first && (self->last = PyDict_Copy(self->base)) == NULL)
     return -1;
@@ -115,14 +116,14 @@ static int update_last(environ_memo *self, request_object *request,
     self->dense = (size_t)PyDict_Size(self->base);
     self->room = 0;
   }
-  int rc =
-      slots_update(&self->slots, request->state, self->base, self->last, list);
+  int rc = slots_update(slots, request->state, self->base, self->last, list);
   if (rc < 0)
     return rc == SLOTS_UNFIT ? 1 : -1;
-  if (rc == SLOTS_UPDATED && !is_first)
+  unsigned changed = is_first ? DERIVE_ALL : slots->changed;
+  if (changed == 0)
     return 0;
-  slots_sources(&self->slots, &from);
-  return derive_keys(request, self->last, &from, &self->derived);
+  return derive_keys(request, self->last, &slots->sources, &self->derived,
+                     changed);
 }
 
 /* A key for each number, which no parameter has. */

@@ -26,17 +26,6 @@ static inline size_t take_bit(uint64_t *word) {
   return number;
 }
 
-void slots_sources(const slot_table *self, derive_sources *out) {
-  memset(out, 0, sizeof *out);
-  for (int i = 0; i < DERIVE_READ; i++) {
-    const slots_slot *slot = self->source[i];
-    if (slot != NULL && slot->value.len != TEXT_NONE) {
-      out->at[i] = (params_text){slot->value.data, slot->value.len};
-      out->string[i] = slot->value.string;
-    }
-  }
-}
-
 static void free_slot(slots_slot *slot) {
   text_clear(&slot->value);
   Py_CLEAR(slot->name);
@@ -47,7 +36,7 @@ void slots_clear(slot_table *self) {
     free_slot(&self->slot[i]);
   memset(&self->sent, 0, sizeof self->sent);
   memset(&self->kept, 0, sizeof self->kept);
-  memset(self->source, 0, sizeof self->source);
+  memset(&self->sources, 0, sizeof self->sources);
   self->added = self->others = self->next = 0;
 }
 
@@ -62,18 +51,18 @@ static int is_ambiguous(const fcgi_param *param) {
   return 0;
 }
 
-static int begin_slot(slot_table *self, core_state *state, slots_slot *slot,
+static int begin_slot(core_state *state, PyObject *base, slots_slot *slot,
                       const fcgi_param *param) {
-  int source = derive_source(param->name, param->name_len);
   text_clear(&slot->value);
   slot->name = params_name(state, param->name, param->name_len);
-  slot->source = (signed char)source;
+  if (slot->name == NULL)
+    return -1;
+  slot->source = (signed char)derive_source(param->name, param->name_len);
   slot->streak = 0;
+  slot->has_default = PyDict_GetItemWithError(base, slot->name) != NULL;
   slot->is_hidden = (char)params_is_ours(param->name, param->name_len);
   slot->is_ambiguous = (char)is_ambiguous(param);
-  if (source >= 0)
-    self->source[source] = slot;
-  return slot->name == NULL ? -1 : 0;
+  return 0;
 }
 
 static int is_other(const slots_slot *slot, const fcgi_param *param) {
@@ -98,11 +87,11 @@ static slots_slot *find_other(slot_table *self, const fcgi_param *param) {
   return unused;
 }
 
-static slots_slot *find(slot_table *self, core_state *state, unsigned known,
-                        const fcgi_param *param) {
+static slots_slot *find(slot_table *self, core_state *state, PyObject *base,
+                        unsigned known, const fcgi_param *param) {
   slots_slot *slot = known != 0 ? &self->slot[known] : find_other(self, param);
   if (slot != NULL && slot->name == NULL &&
-      begin_slot(self, state, slot, param) < 0)
+      begin_slot(state, base, slot, param) < 0)
     return NULL;
   return slot;
 }
@@ -132,6 +121,18 @@ static int add(slot_table *self, slots_slot *slot, PyObject *dict) {
   return PyDict_SetItem(dict, slot->name, slot->value.string);
 }
 
+/* Note what was sent of a parameter that other keys are derived from. */
+static void note_source(slot_table *self, const slots_slot *slot) {
+  self->changed |= 1u << slot->source;
+  if (slot->source >= DERIVE_READ)
+    return;
+  params_text *sent = &self->sources.at[slot->source];
+  int is_sent = slot->value.len != TEXT_NONE;
+  *sent = (params_text){is_sent ? slot->value.data : NULL,
+                        is_sent ? slot->value.len : 0};
+  self->sources.string[slot->source] = is_sent ? slot->value.string : NULL;
+}
+
 /* The value, which is new or another than last time. */
 static int put(slot_table *self, slots_slot *slot, PyObject *dict,
                const fcgi_param *param) {
@@ -142,21 +143,20 @@ static int put(slot_table *self, slots_slot *slot, PyObject *dict,
     rc = PyDict_SetItem(dict, slot->name, slot->value.string);
   else if (!is_kept && rc >= 0 && belongs(self, slot))
     rc = add(self, slot, dict);
-  if (rc < 0)
-    return SLOTS_FAILED;
-  return slot->source >= 0 ? SLOTS_DERIVE : SLOTS_UPDATED;
+  if (slot->source >= 0)
+    note_source(self, slot);
+  return rc < 0 ? SLOTS_FAILED : SLOTS_UPDATED;
 }
 
 /* Take a parameter that is not what the slot with its number says. */
-static int take(slot_table *self, core_state *state, PyObject *dict,
-                unsigned known, const fcgi_param *param, slots_set *now) {
-  slots_slot *slot = find(self, state, known, param);
+static int take(slot_table *self, PyObject *dict, slots_slot *slot,
+                const fcgi_param *param, slots_set *now) {
   if (slot == NULL)
     return PyErr_Occurred() ? SLOTS_FAILED : SLOTS_UNFIT;
   if (slot->is_ambiguous)
     return SLOTS_UNFIT;
   set_add(now, number_of(self, slot));
-  if (known == 0 && text_is(&slot->value, param->value, param->value_len))
+  if (text_is(&slot->value, param->value, param->value_len))
     return SLOTS_UPDATED;
   return put(self, slot, dict, param);
 }
@@ -165,10 +165,10 @@ static int take(slot_table *self, core_state *state, PyObject *dict,
    length that is none. */
 static int take_out(slot_table *self, slots_slot *slot, PyObject *base,
                     PyObject *dict) {
-  PyObject *own = PyDict_GetItemWithError(base, slot->name);
   set_remove(&self->kept, number_of(self, slot));
-  if (own != NULL)
-    return PyDict_SetItem(dict, slot->name, own);
+  if (slot->has_default)
+    return PyDict_SetItem(dict, slot->name,
+                          PyDict_GetItemWithError(base, slot->name));
   if (!is_fixed(slot) || PyDict_Contains(dict, slot->name) == 1)
     return PyDict_DelItem(dict, slot->name);
   return 0;
@@ -179,36 +179,33 @@ static int drop(slot_table *self, slots_slot *slot, PyObject *base,
                 PyObject *dict) {
   int is_kept = set_has(&self->kept, number_of(self, slot));
   int failed = is_kept ? take_out(self, slot, base, dict) : 0;
-  int result = slot->source >= 0 ? SLOTS_DERIVE : SLOTS_UPDATED;
   slot->streak = 0;
+  text_rest(&slot->value);
+  if (slot->source >= 0)
+    note_source(self, slot);
   if (slot >= self->slot + FCGI_PARAMS_KNOWN)
     free_slot(slot);
-  else
-    text_rest(&slot->value);
-  return failed < 0 ? SLOTS_FAILED : result;
+  return failed < 0 ? SLOTS_FAILED : SLOTS_UPDATED;
 }
 
 static int drop_absent(slot_table *self, PyObject *base, PyObject *dict,
                        const slots_set *now) {
-  int result = SLOTS_UPDATED;
   for (size_t i = 0; i < SLOTS_WORDS; i++) {
     uint64_t absent = self->sent.word[i] & ~now->word[i];
     while (absent != 0) {
       size_t number = i * SLOTS_WORD + take_bit(&absent);
-      int rc = drop(self, &self->slot[number], base, dict);
-      if (rc < 0)
-        return rc;
-      result |= rc;
+      if (drop(self, &self->slot[number], base, dict) < 0)
+        return SLOTS_FAILED;
     }
   }
-  return result;
+  return SLOTS_UPDATED;
 }
 
 int slots_update(slot_table *self, core_state *state, PyObject *base,
                  PyObject *dict, const slots_list *list) {
-  int result = SLOTS_UPDATED, rc;
   slots_set now = {{0}};
   self->next = 0;
+  self->changed = 0;
   for (size_t i = 0; i < list->count; i++) {
     const fcgi_param *param = &list->at[i];
     unsigned known = list->known[i];
@@ -216,14 +213,14 @@ int slots_update(slot_table *self, core_state *state, PyObject *base,
       set_add(&now, known);
       continue;
     }
-    rc = take(self, state, dict, known, param, &now);
+    slots_slot *slot = find(self, state, base, known, param);
+    int rc = take(self, dict, slot, param, &now);
     if (rc < 0)
       return rc;
-    result |= rc;
   }
-  rc = drop_absent(self, base, dict, &now);
+  int rc = drop_absent(self, base, dict, &now);
   self->sent = now;
-  return rc < 0 ? rc : result | rc;
+  return rc;
 }
 
 /* Of those that were sent, those that the dict has not. */

@@ -24,6 +24,7 @@ typedef struct slots_slot {
   text_cell value;      /* What was sent; no text where nothing was. */
   PyObject *name;       /* NULL: the slot is free. */
   signed char source;   /* Which derived keys read, or -1. */
+  char has_default;     /* 1: the base has the name, too. */
   char is_hidden;       /* 1: the name is one of our own keys. */
   char is_ambiguous;    /* 1: the dict must be made without slots. */
   unsigned char streak; /* Requests in a row that have sent it, but for those
@@ -36,14 +37,15 @@ typedef struct slots_set {
 } slots_set;
 
 typedef struct slot_table {
-  slots_set sent;                     /* Those of the last request. */
-  slots_set kept;                     /* Those of them that the dict has. */
-  int whole;                          /* 1: the dict has them all, for what
-                                         comes and goes, too. */
-  size_t added;                       /* Keys put in, the owner sets it to 0. */
-  size_t others;                      /* The first so many may be in use. */
-  size_t next;                        /* Where the next of these is expected. */
-  slots_slot *source[DERIVE_SOURCES]; /* NULL: it was never sent. */
+  slots_set sent;             /* Those of the last request. */
+  slots_set kept;             /* Those of them that the dict has. */
+  int whole;                  /* 1: the dict has them all, for what
+                                 comes and goes, too. */
+  size_t added;               /* Keys put in, the owner sets it to 0. */
+  size_t others;              /* The first so many may be in use. */
+  size_t next;                /* Where the next of these is expected. */
+  derive_sources sources;     /* What other keys are derived from. */
+  unsigned changed;           /* Which of these differ from those before. */
   slots_slot slot[SLOTS_ALL]; /* By the name's number, and then those of names
                                  without one. */
 } slot_table;
@@ -51,14 +53,14 @@ typedef struct slot_table {
 /* What slots_update has done. */
 enum {
   SLOTS_UPDATED,     /* The dict is that of the list. */
-  SLOTS_DERIVE,      /* The same, but what is derived has to be made anew. */
   SLOTS_UNFIT = -1,  /* The list does not fit; the dict is spoilt. */
   SLOTS_FAILED = -2, /* There is an exception; the dict is spoilt. */
 };
 
 /* Make `dict`, which holds `base` and what the last call put in, that of
    `list`, whose names all differ, but for what comes and goes. Every value is
-   compared, so that nothing of the request before is left. */
+   compared, so that nothing of the request before is left. What is derived of
+   those `changed` has to be made anew. */
 int slots_update(slot_table *self, core_state *state, PyObject *base,
                  PyObject *dict, const slots_list *list);
 
@@ -68,9 +70,6 @@ size_t slots_loose(const slot_table *self);
 /* Put what comes and goes into `copy`, a copy of `dict`; what has stayed for
    long goes into `dict`, too. 0, or -1 with an exception. */
 int slots_complete(slot_table *self, PyObject *dict, PyObject *copy);
-
-/* Find what was sent of them by the request of the last call. */
-void slots_sources(const slot_table *self, derive_sources *out);
 
 /* Forget everything but `whole`. */
 void slots_clear(slot_table *self);
