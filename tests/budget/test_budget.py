@@ -19,6 +19,8 @@ from budget.count import BUDGETS, NAMES, VARIED, count_all, toolchain
 SAME, OTHER = 0.03, 0.35  # Tolerance with the toolchain of the file, and another.
 MOST_OF_LIBFCGI = 0.505  # Half, but for what compilers differ in.
 MOST_OF_SAME = 1.15  # Where headers vary, of what they cost where they do not.
+# Equal names leave nothing to do in Python's dict; others go in and out of it.
+MOST_OF_SAME_IN_PYTHON = 1.25
 KEPT = json.loads(BUDGETS.read_text())
 
 
@@ -48,9 +50,8 @@ def test_session_takes_half_of_libfcgi():
     assert ratio <= MOST_OF_LIBFCGI, f"{ratio:.2f} of libfcgi's instructions"
 
 
-# Python copies its last environ where the names are the same, and else makes one anew:
-# twice the cost.
-@pytest.mark.parametrize("path", [name for name in VARIED if name != "python"])
+@pytest.mark.parametrize("path", VARIED)
 def test_headers_may_vary(path: str):
+    most = MOST_OF_SAME_IN_PYTHON if path == "python" else MOST_OF_SAME
     ratio = counted(f"{path}-varied") / counted(path)
-    assert ratio <= MOST_OF_SAME, f"{path}: {ratio:.2f} times the instructions of equal headers"
+    assert ratio <= most, f"{path}: {ratio:.2f} times the instructions of equal headers"
