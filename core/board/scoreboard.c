@@ -300,28 +300,30 @@ static uint64_t count_requests(fcgi__board_slot *slot) {
 }
 
 static void count_one(fcgi__board_others *others, fcgi__board_slot *slot,
-                      uint64_t open) {
+                      uint64_t open, uint64_t limit) {
   unsigned idle = atomic_load_explicit(&slot->idle, memory_order_relaxed);
   uint64_t requests = count_requests(slot);
+  uint64_t held = atomic_load(&slot->counts.values[FCGI_METRIC_OPEN]);
   others->ready++;
   others->idle += idle;
   others->open += requests;
   if (requests < others->least)
     others->least = requests;
-  if (idle > 0 &&
-      atomic_load(&slot->counts.values[FCGI_METRIC_OPEN]) + 2 <= open)
+  if (idle > 0 && held + 2 <= open)
     others->poorer = 1;
+  if (held > limit)
+    others->over += held - limit;
 }
 
 fcgi__board_others fcgi__board_count_others(const fcgi__board *board,
                                             const fcgi__board_slot *own,
-                                            uint64_t open) {
+                                            uint64_t open, uint64_t limit) {
   unsigned count = fcgi__board_slots(board);
   fcgi__board_others others = {.least = UINT64_MAX};
   for (unsigned i = 0; i < count; i++) {
     fcgi__board_slot *slot = fcgi__board_slot_at(board, (int)i);
     if (slot != own && atomic_load(&slot->state) == FCGI_WORKER_READY)
-      count_one(&others, slot, open);
+      count_one(&others, slot, open, limit);
   }
   return others;
 }

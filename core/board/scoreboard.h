@@ -143,12 +143,14 @@ typedef struct fcgi__board_others {
   int poorer;     /* 1: one with such has at least two connections less. */
   uint64_t open;  /* Requests that are open at all of them. */
   uint64_t least; /* Those of the one that has least, or UINT64_MAX. */
+  uint64_t over;  /* Connections of theirs beyond the limit of each. */
 } fcgi__board_others;
 
-/* The others than `own`, of which `open` connections are open. */
+/* The others than `own`, of which `open` connections are open; a worker may
+   accept up to `limit` of them. */
 fcgi__board_others fcgi__board_count_others(const fcgi__board *board,
                                             const fcgi__board_slot *own,
-                                            uint64_t open);
+                                            uint64_t open, uint64_t limit);
 
 /* The bucket of a latency, and the most that one holds (UINT64_MAX: the last).
    The first holds up to 16 us; from there four make a doubling. */

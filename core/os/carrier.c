@@ -110,13 +110,17 @@ static int take_rights(struct msghdr *message) {
   return only;
 }
 
+int fcgi__carrier_bytes(int in) {
+  int bytes = 0;
+  return ioctl(in, FIONREAD, &bytes) == 0 ? bytes : -1;
+}
+
 /* Nothing was received: 1 when nothing ever will be, as an empty message looks
    the same. What lies behind one has bytes. */
 static int is_end(int in) {
 #ifdef POLLRDHUP
   struct pollfd at = {.fd = in, .events = POLLRDHUP};
-  int bytes = 0;
-  return poll(&at, 1, 0) > 0 && ioctl(in, FIONREAD, &bytes) == 0 && bytes == 0;
+  return poll(&at, 1, 0) > 0 && fcgi__carrier_bytes(in) == 0;
 #else
   (void)in;
   return 1;

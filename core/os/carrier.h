@@ -32,6 +32,9 @@ int fcgi__carrier_receive(int in, int *fd);
 int fcgi__carrier_receive_noted(int in, int *fd, void *note, size_t len);
 int fcgi__carrier_look_ahead(int in, void *note, size_t len);
 
+/* How many bytes all messages have that lie there; -1: nobody knows. */
+int fcgi__carrier_bytes(int in);
+
 /* 1: the other end was shut, so that nothing more comes. */
 int fcgi__carrier_is_shut(int in);
 

@@ -70,6 +70,13 @@ int64_t fcgi__queue_since(const fcgi__queue *queue) {
              : 0;
 }
 
+unsigned fcgi__queue_length(const fcgi__queue *queue) {
+  const unsigned each = sizeof(fcgi__queue_note) + 1; /* And a tag. */
+  int in = atomic_load(&queue->in);
+  int bytes = in < 0 ? 0 : fcgi__carrier_bytes(in);
+  return bytes > 0 ? (unsigned)bytes / each : 0;
+}
+
 int fcgi__queue_is_shut(const fcgi__queue *queue) {
   int in = atomic_load(&queue->in);
   return in < 0 || fcgi__carrier_is_shut(in);

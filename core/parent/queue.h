@@ -47,6 +47,9 @@ int fcgi__queue_take(fcgi__queue *queue, int *fd, fcgi__queue_note *note);
 /* When the oldest was put there, or 0. */
 int64_t fcgi__queue_since(const fcgi__queue *queue);
 
+/* How many connections are there. */
+unsigned fcgi__queue_length(const fcgi__queue *queue);
+
 /* 1: nothing more can be put there, because all workers stop. */
 int fcgi__queue_is_shut(const fcgi__queue *queue);
 /* See to it that this is so: the supervisor is gone. */

@@ -87,7 +87,7 @@ static long long sweep_server(fcgi_server *server, long long now) {
   long long next, told;
   if (atomic_load(&server->accept_again) <= now) {
     atomic_store(&server->accept_again, LLONG_MAX);
-    fcgi__accept_on(server);
+    fcgi__accept_resume(server);
   }
   next = fcgi__trouble_tell(&server->observer, now);
   told = fcgi__notify_again(&server->notify, server->starter.notify, now);
@@ -127,11 +127,10 @@ static void serve_own(fcgi_server *server, void *owner) {
     fcgi_server_stop(server, FCGI_STOP_GRACEFUL);
 }
 
-/* Connections have their memory elsewhere, and one look tells. */
 static inline void serve_report(fcgi_server *server,
                                 const fcgi__ready *report) {
   fcgi__connection *connection = report->owner;
-  if (report->owner >= (void *)server && report->owner < (void *)(server + 1)) {
+  if (fcgi__server_is_own(server, report->owner)) {
     serve_own(server, report->owner);
     return;
   }

@@ -12,8 +12,7 @@
 static int looks_later(const fcgi__connection *connection) {
   fcgi_server *server = connection->server;
   return !connection->life.registered && !atomic_load(&server->stopping) &&
-         atomic_load(&server->waits) &&
-         atomic_load(&server->open) < server->config.limit_connections;
+         atomic_load(&server->waits) && fcgi__accept_has_room(server);
 }
 
 /* The one whose place is taken has had that little time. Its lock is only

@@ -39,16 +39,8 @@ fcgi__connection *fcgi__pool_take(fcgi_server *server) {
     atomic_fetch_add(&server->open, 1);
   }
   pthread_mutex_unlock(&server->lock);
-  if (connection &&
-      atomic_load(&server->open) >= server->config.limit_connections) {
-    fcgi__accept_off(server);
-    /* One that was closed meanwhile has found nothing to switch on. */
-    if (atomic_load(&server->open) < server->config.limit_connections)
-      fcgi__accept_on(server);
-    else if (atomic_load(&server->sleepers) > 0 &&
-             fcgi__accept_has_waiting(server))
-      fcgi__handover_tell(server); /* They may have been woken for it. */
-  }
+  if (connection && !fcgi__accept_has_room(server))
+    fcgi__accept_check(server);
   return connection;
 }
 
@@ -61,9 +53,8 @@ void fcgi__pool_give_back(fcgi_server *server, fcgi__connection *connection) {
   pthread_mutex_unlock(&server->lock);
   fcgi__observe_set(&server->observer, FCGI_METRIC_OPEN,
                     atomic_load(&server->open));
-  if (!atomic_load(&server->accepting) &&
-      open < server->config.limit_connections)
-    fcgi__accept_on(server);
+  if (!atomic_load(&server->accepting))
+    fcgi__accept_resume(server);
   if (open == 0 && atomic_load(&server->stopping))
     fcgi__poller_wake(server->poller);
 }

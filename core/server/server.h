@@ -108,7 +108,7 @@ struct fcgi_server {
                                             have waited until they left. */
   atomic_llong looked;                   /* When a thread last came back from
                                             the poller. */
-  atomic_llong accept_again;             /* When to accept after EMFILE. */
+  atomic_llong accept_again;             /* When to look for room again. */
   atomic_uint events;                    /* 1u << type to give out. */
   atomic_uint dropped;                   /* fcgi__hop_bit of header fields that
                                             were left out and told of. */
@@ -207,6 +207,11 @@ void fcgi__server_connection_due(fcgi__connection *connection, long long when);
 /* Accept from listeners, or stop to. */
 void fcgi__accept_on(fcgi_server *server);
 void fcgi__accept_off(fcgi_server *server);
+/* 1: one more may be accepted. */
+int fcgi__accept_has_room(const fcgi_server *server);
+/* There may be room again, or none any more: accept, or do not. */
+void fcgi__accept_resume(fcgi_server *server);
+void fcgi__accept_check(fcgi_server *server);
 /* Accept what waits, `most` from each listener, as far as there is room. */
 void fcgi__accept_waiting(fcgi_server *server, int most);
 /* Accept what waits at one listener, `most` at most. */
@@ -227,6 +232,12 @@ static inline int fcgi__server_is_listener(const fcgi_server *server,
                                            const void *owner) {
   const fcgi__listener *at = owner;
   return at >= server->listeners && at < server->listeners + FCGI__LISTENERS;
+}
+/* 1: reports with this owner are of no connection. Connections have their
+   memory elsewhere. */
+static inline int fcgi__server_is_own(const fcgi_server *server,
+                                      const void *owner) {
+  return owner >= (const void *)server && owner < (const void *)(server + 1);
 }
 /* Serve what the poller has to report now, without waiting; take no events.
    Listeners only with `accept`. */

@@ -36,14 +36,29 @@ void fcgi__share_inherit(fcgi_server *server) {
                      wrong);
 }
 
-static fcgi__board_others count_others(const fcgi_server *server) {
-  return fcgi__board_count_others(&server->observer.board,
-                                  atomic_load(&server->observer.slot),
-                                  atomic_load(&server->open));
+static fcgi__board_others count_others(fcgi_server *server) {
+  uint32_t limit = server->config.limit_connections;
+  fcgi__board_others others = fcgi__board_count_others(
+      &server->observer.board, atomic_load(&server->observer.slot),
+      atomic_load(&server->open), limit);
+  if (others.ready == 0)
+    others.over = 0;
+  else if (fcgi__share_over(&server->share) > 0) /* Some may be of us. */
+    others.over += fcgi__queue_length(&server->share.queue);
+  atomic_store(&server->share.over,
+               others.over < limit ? (unsigned)others.over : limit);
+  return others;
 }
 
-int fcgi__share_has_others(const fcgi_server *server) {
+int fcgi__share_has_others(fcgi_server *server) {
   return count_others(server).ready > 0;
+}
+
+void fcgi__share_ask(fcgi_server *server) {
+  if (fcgi__share_is_on(&server->share))
+    count_others(server);
+  else
+    atomic_store(&server->share.over, 0);
 }
 
 /* A single process is woken for each connection. Where it is one that comes to
@@ -192,8 +207,10 @@ static fcgi__queue_result give_connection(fcgi_server *server,
     about.shared = connection->life.shared;
     result = put(server, connection->fd, &about);
   }
-  if (result == FCGI__QUEUE_GIVEN)
+  if (result == FCGI__QUEUE_GIVEN) {
+    atomic_fetch_add(&server->share.over, 1);
     fcgi__connection_close(connection);
+  }
   fcgi__connection_unlock_only(connection);
   return result;
 }
@@ -204,12 +221,18 @@ static fcgi__queue_result give_waiting(fcgi_server *server,
   const fcgi__queue_note about = {.since = fcgi__now(), .fresh = 1};
   const fcgi__connection_past past = {.late = 1};
   fcgi__queue_result result;
-  int fd = fcgi__guard_accept(server, listener);
+  int fd;
+  if (!fcgi__accept_has_room(server)) {
+    fcgi__accept_check(server);
+    return FCGI__QUEUE_STAYS;
+  }
+  fd = fcgi__guard_accept(server, listener);
   if (fd < 0)
     return FCGI__QUEUE_STAYS;
   result = put(server, fd, &about);
   if (result == FCGI__QUEUE_GIVEN) {
     fcgi__observe_count(&server->observer, FCGI_METRIC_ACCEPTED, 1);
+    atomic_fetch_add(&server->share.over, 1);
     close(fd);
   } else {
     fcgi__connection_take_up(server, fd, &past);
@@ -223,9 +246,7 @@ void fcgi__share_look(fcgi_server *server) {
     const fcgi__listener *listener = &server->listeners[i];
     int most = server->config.backlog;
     fcgi__accept_some(server, &server->listeners[i], 1);
-    while (most-- > 0 &&
-           atomic_load(&server->open) < server->config.limit_connections &&
-           give_waiting(server, listener) == FCGI__QUEUE_GIVEN)
+    while (most-- > 0 && give_waiting(server, listener) == FCGI__QUEUE_GIVEN)
       ;
   }
 }
@@ -436,6 +457,15 @@ static void relieve_of(relief *r, const fcgi__late *late) {
   r->busy = 1;
 }
 
+/* Without others all of it is read here. Listeners come again by themselves. */
+static void read_kept(fcgi_server *server) {
+  fcgi__late late;
+  for (int i = 0; i < FCGI__HELD_MOST; i++)
+    if (fcgi__held_take(&server->share.held, &late) &&
+        !fcgi__server_is_own(server, late.report.owner))
+      serve(server, &late);
+}
+
 static void relieve_of_kept(relief *r) {
   fcgi__late late;
   for (int i = 0; i < FCGI__HELD_MOST && !r->full; i++)
@@ -450,8 +480,10 @@ int fcgi__share_relieve(fcgi_server *server, int accept) {
   fcgi__ready reports[REPORTS];
   int count;
   take_overdue(server);
-  if (others.ready == 0)
+  if (others.ready == 0) {
+    read_kept(server);
     return 0;
+  }
   relieve_of_kept(&r);
   for (int turns = 0; r.busy && !r.full && turns < TURNS; turns++) {
     count = fcgi__poller_wait(server->poller, reports, REPORTS, 0);

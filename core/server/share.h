@@ -18,6 +18,8 @@ typedef struct fcgi__share {
   fcgi__queue queue;    /* Of all workers. */
   int watched;          /* 1: the poller knows `queue.in`. The server's lock
                            guards it. */
+  atomic_uint over;     /* Connections that others have beyond what they may
+                           accept, or that are on their way. */
   fcgi__held held;      /* Reports for whichever thread is free. */
   pthread_mutex_t lock; /* Guards what follows. Nothing else is locked while it
                            is held. */
@@ -49,7 +51,15 @@ static inline int fcgi__share_is_on(const fcgi__share *share) {
 }
 
 /* 1: another worker serves. */
-int fcgi__share_has_others(const fcgi_server *server);
+int fcgi__share_has_others(fcgi_server *server);
+
+/* How many more connections than they may accept others have, or had when they
+   were last asked. */
+static inline unsigned fcgi__share_over(const fcgi__share *share) {
+  return atomic_load_explicit(&share->over, memory_order_relaxed);
+}
+/* Ask again. */
+void fcgi__share_ask(fcgi_server *server);
 
 /* Look for connections in the queue, or not for now. The server's lock is
    held. */

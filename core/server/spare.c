@@ -170,9 +170,19 @@ static int may_accept(const fcgi_server *server, uint64_t now) {
 
 /* Where nothing is asked of it but to share work, there has to be another
    worker; in a stop there may be one of another supervisor. */
-static int may_help(const fcgi_server *server) {
+static int may_help(fcgi_server *server) {
   return server->spare.watches || atomic_load(&server->stop_wanted) ||
          fcgi__share_has_others(server);
+}
+
+/* What has come in time is read before a limit is judged. */
+static void help(fcgi_server *server, int needed, uint64_t now) {
+  int helps = needed && may_help(server);
+  if (!helps && !is_limit_missed(server))
+    return;
+  fcgi__server_serve_waiting(server, helps && server->spare.watches &&
+                                         may_accept(server, now));
+  fcgi__server_sweep(server);
 }
 
 static int look(watch *w) {
@@ -187,12 +197,8 @@ static int look(watch *w) {
   if (server->spare.watches)
     atomic_store(&slot->alive_us, now);
   atomic_store(&slot->busy_us, w->busy_us);
-  if (needed && may_help(server))
-    fcgi__server_serve_waiting(server, server->spare.watches &&
-                                           may_accept(server, now));
   fcgi__slow_look(server);
-  if (needed || is_limit_missed(server))
-    fcgi__server_sweep(server);
+  help(server, needed, now);
   if (atomic_load(&server->ready_count) > 0)
     fcgi__server_nudge(server); /* It may have found requests to give out. */
   return fcgi__share_is_on(&server->share) ? SHARE_MS

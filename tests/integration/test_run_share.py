@@ -11,9 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from support.fcgi_client import get_params, wait_until
+from support.fcgi_client import get_params, request, wait_until
 from support.nginx import Nginx
 from support.share import Crew, Kept, crew, sockets
+from support.supervisor import state
 
 WORKERS = 8
 KEPT = 32
@@ -278,3 +279,82 @@ def test_nothing_moves_without_load(directory: Path):
         for _ in range(20):
             assert [one.ask() for one in kept] == owners
         assert made.total("moved") == 0
+
+
+def test_worker_at_its_limit_takes_what_waits(directory: Path):
+    """Its connections are all kept and at rest, and so are those of the one that is
+    busy, which has accepted another one in the meantime."""
+    with crew(directory, "--limit-connections", 2) as made:
+        kept: dict[int, list[Kept]] = {}
+        for _ in range(4):
+            one = made.connect()
+            kept.setdefault(one.ask(), []).append(one)
+        busy, idle = kept
+        assert len(kept[busy]) == len(kept[idle]) == 2
+        gate = made.gate()
+        assert made.block(kept[busy][0], gate) == busy
+        more = made.connect()
+        more.send()
+        for one in (kept[busy][1], *kept[idle]):
+            assert one.ask() == idle
+        gate.touch()
+        assert kept[busy][0].pid() == busy
+        assert kept[busy][1].ask() == idle
+        assert made.total("accepted") == 4  # As one has more than it may.
+        for one in (kept[busy][1], *kept[idle]):
+            one.close()
+        assert more.pid() in kept
+
+
+def both_at_once(made: Crew, first: Kept, query: str, *others: tuple[Kept, bytes]) -> None:
+    """A request on one connection and bytes on others: the worker finds them together."""
+    (worker,) = made.supervisor.workers()
+    os.kill(worker, signal.SIGSTOP)
+    wait_until(lambda: state(worker) == "T", what="the worker standing still")
+    first.send(query)
+    for kept, data in others:
+        kept.client.send(data)
+    os.kill(worker, signal.SIGCONT)
+
+
+def test_lone_worker_answers_for_the_status_page(directory: Path):
+    """A request for it has come together with one that takes long."""
+    with crew(directory, "--status-path", "/status", workers=1) as made:
+        first, second = made.connect(), made.connect()
+        first.ask()
+        second.ask()
+        gate = made.gate()
+        page = request(1, get_params("/status"))
+        both_at_once(made, first, f"gate={gate}", (second, page))
+        assert second.client.responses([1])[1].status == 200
+        gate.touch()
+        first.pid()
+
+
+def test_lone_worker_keeps_the_deadline(directory: Path):
+    with crew(directory, "--request-timeout", "2s", workers=1) as made:
+        first, second = made.connect(), made.connect()
+        first.ask()
+        second.ask()
+        gate = made.gate()
+        plain = request(1, get_params())
+        both_at_once(made, first, f"gate={gate}", (second, plain))
+        assert second.client.responses([1])[1].status == 504
+        gate.touch()
+
+
+def test_lone_worker_reads_before_it_judges(directory: Path):
+    """The rest of a request has come in time, in a worker that is busy."""
+    with crew(directory, "--header-timeout", "2s", workers=1) as made:
+        busy, whole, half = made.connect(), made.connect(), made.connect()
+        data = request(1, get_params())
+        for one in (busy, whole, half):
+            one.ask()
+        whole.client.send(data[:20])
+        half.client.send(data[:20])
+        gate = made.gate()
+        made.block(busy, gate)
+        whole.client.send(data[20:])
+        assert half.client.socket.recv(1) == b""
+        gate.touch()
+        assert whole.pid() == busy.pid()
