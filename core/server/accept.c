@@ -77,7 +77,7 @@ void fcgi__accept_resume(fcgi_server *server) {
   if (atomic_load(&server->open) < limit_with_queue(server))
     watch_queue(server, 1);
   if (fcgi__share_over(&server->share) > 0)
-    fcgi__share_ask(server);
+    fcgi__share_has_others(server);
   if (fcgi__accept_has_room(server))
     fcgi__accept_on(server);
   else

@@ -200,7 +200,7 @@ static void carry_out_stop(fcgi_server *server) {
 void fcgi__server_serve_waiting(fcgi_server *server, int accept) {
   if (atomic_load(&server->share.queue.in) >= 0)
     carry_out_stop(server);
-  if (!fcgi__share_is_on(&server->share) ||
+  if (!fcgi__share_is_used(&server->share) ||
       !fcgi__share_relieve(server, accept))
     serve_all(server, accept);
   carry_out_stop(server);

@@ -54,13 +54,6 @@ int fcgi__share_has_others(fcgi_server *server) {
   return count_others(server).ready > 0;
 }
 
-void fcgi__share_ask(fcgi_server *server) {
-  if (fcgi__share_is_on(&server->share))
-    count_others(server);
-  else
-    atomic_store(&server->share.over, 0);
-}
-
 /* A single process is woken for each connection. Where it is one that comes to
    something else first, it tells others (fcgi__share_tell). */
 void fcgi__share_watch(fcgi_server *server) {
@@ -457,13 +450,20 @@ static void relieve_of(relief *r, const fcgi__late *late) {
   r->busy = 1;
 }
 
-/* Without others all of it is read here. Listeners come again by themselves. */
-static void read_kept(fcgi_server *server) {
+/* Listeners come again by themselves. */
+static int read_kept(fcgi_server *server) {
   fcgi__late late;
   for (int i = 0; i < FCGI__HELD_MOST; i++)
     if (fcgi__held_take(&server->share.held, &late) &&
         !fcgi__server_is_own(server, late.report.owner))
       serve(server, &late);
+  return 0;
+}
+
+/* The queue is full: now a limit or a status page comes first. */
+static int is_to_read(const fcgi_server *server) {
+  return server->spare.watches ||
+         atomic_load(&server->next_sweep) <= fcgi__now();
 }
 
 static void relieve_of_kept(relief *r) {
@@ -474,16 +474,17 @@ static void relieve_of_kept(relief *r) {
 }
 
 int fcgi__share_relieve(fcgi_server *server, int accept) {
-  const fcgi__board_others others = count_others(server);
-  relief r = {
-      .server = server, .idle = others.idle, .accept = accept, .busy = 1};
+  relief r = {.server = server, .accept = accept, .busy = 1};
   fcgi__ready reports[REPORTS];
+  fcgi__board_others others;
   int count;
+  if (!fcgi__share_is_on(&server->share))
+    return read_kept(server);
+  others = count_others(server);
   take_overdue(server);
-  if (others.ready == 0) {
-    read_kept(server);
-    return 0;
-  }
+  if (others.ready == 0)
+    return read_kept(server);
+  r.idle = others.idle;
   relieve_of_kept(&r);
   for (int turns = 0; r.busy && !r.full && turns < TURNS; turns++) {
     count = fcgi__poller_wait(server->poller, reports, REPORTS, 0);
@@ -495,5 +496,5 @@ int fcgi__share_relieve(fcgi_server *server, int accept) {
   }
   if (r.idle > 0)
     tell(server);
-  return 1;
+  return r.full && is_to_read(server) ? read_kept(server) : 1;
 }

@@ -50,7 +50,7 @@ static inline int fcgi__share_is_on(const fcgi__share *share) {
   return atomic_load_explicit(&share->queue.out, memory_order_relaxed) >= 0;
 }
 
-/* 1: another worker serves. */
+/* Ask the others: 1 when another worker serves. */
 int fcgi__share_has_others(fcgi_server *server);
 
 /* How many more connections than they may accept others have, or had when they
@@ -58,8 +58,6 @@ int fcgi__share_has_others(fcgi_server *server);
 static inline unsigned fcgi__share_over(const fcgi__share *share) {
   return atomic_load_explicit(&share->over, memory_order_relaxed);
 }
-/* Ask again. */
-void fcgi__share_ask(fcgi_server *server);
 
 /* Look for connections in the queue, or not for now. The server's lock is
    held. */
@@ -96,8 +94,8 @@ void fcgi__share_begin_with(fcgi_server *server, const fcgi__ready *reports,
 int fcgi__share_resume(fcgi_server *server);
 /* Every thread has been inside a handler for a while: what has come goes to the
    queue, or is read where it must stay. Connections are accepted with
-   `accept`, or where others are free for them. 0: there are no others, and
-   nothing was done. */
+   `accept`, or where others are free for them. 0: what the poller has is to be
+   read here, as what was kept has been. */
 int fcgi__share_relieve(fcgi_server *server, int accept);
 
 #endif

@@ -224,6 +224,89 @@ static void test_what_waits_in_the_queue_is_served_in_a_stop(void **state) {
   close_pair(&p);
 }
 
+/* Both hang, and the queue has no room. */
+static int occupy_both(pair *p) {
+  int client = serving_connect(p->f), third = serving_connect(p->f);
+  const int few = 4096;
+  setsockopt(p->queue[0], SOL_SOCKET, SO_SNDBUF, &few, sizeof few);
+  ask(p, client, "/quick");
+  by_second(client);
+  ask(p, p->f->client, "/hang");
+  wait_for(&p->hangs, 1);
+  ask(p, third, "/hang");
+  wait_for(&p->hangs, 2);
+  close(third);
+  while (send(p->queue[0], "c", 1, MSG_DONTWAIT | MSG_NOSIGNAL) == 1)
+    ;
+  return client;
+}
+
+static void test_full_queue_leaves_the_status_page(void **state) {
+  serving *f = *state;
+  pair p;
+  int client, before;
+  f->config.status_path = "/status";
+  open_pair(&p, f);
+  start_both(&p, 1);
+  before = serving_connect(f);
+  ask(&p, before, "/quick");
+  by_second(before);
+  client = occupy_both(&p);
+  ask(&p, before, "/quick");
+  usleep(50000); /* For it to be kept; any time is right. */
+  ask(&p, client, "/status");
+  by_second(client);
+  assert_false(atomic_load(&p.leave));
+  close(before);
+  close(client);
+  close_pair(&p);
+}
+
+/* A client that asks in time is answered, and one that does not is closed. */
+static void test_full_queue_leaves_limits(void **state) {
+  serving *f = *state;
+  pair p;
+  int client, silent;
+  f->config.idle_timeout_ms = 1000;
+  open_pair(&p, f);
+  start_both(&p, 1);
+  client = occupy_both(&p);
+  ask(&p, client, "/quick");
+  silent = serving_connect(f);
+  usleep(1500000); /* Longer than the limit of what is not read. */
+  atomic_store(&p.leave, 1);
+  by_second(client);
+  close(silent);
+  close(client);
+  close_pair(&p);
+}
+
+/* What waits for room is read when it shows that nobody takes what is passed
+   on. */
+static void test_full_queue_in_a_stop(void **state) {
+  serving *f = *state;
+  int client, carrier[2];
+  pair p;
+  f->config.drain_silence_ms = 100;
+  open_pair(&p, f);
+  assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, carrier), 0);
+  assert_int_equal(fcgi_server_hand_over(p.first.server, carrier[0]), 0);
+  assert_int_equal(fcgi_server_hand_over(p.second.server, carrier[0]), 0);
+  start_both(&p, 1);
+  client = occupy_both(&p);
+  ask(&p, client, "/quick");
+  usleep(50000); /* For it to be kept; any time is right. */
+  shutdown(carrier[0], SHUT_RDWR);
+  stop_both(&p);
+  usleep(500000); /* Longer than the silence that ends a connection. */
+  atomic_store(&p.leave, 1);
+  by_second(client);
+  close(client);
+  close_pair(&p);
+  close(carrier[0]);
+  close(carrier[1]);
+}
+
 static void test_thread_takes_no_more_than_it_can_run(void **state) {
   pair p;
   int clients[CLIENTS], seconds = 0;
@@ -355,6 +438,9 @@ static int run(const char *group, void *kind) {
       SERVING_TEST(test_request_goes_to_whoever_is_idle),
       SERVING_TEST(test_it_waits_where_nobody_else_serves),
       SERVING_TEST(test_what_waits_in_the_queue_is_served_in_a_stop),
+      SERVING_TEST(test_full_queue_leaves_the_status_page),
+      SERVING_TEST(test_full_queue_leaves_limits),
+      SERVING_TEST(test_full_queue_in_a_stop),
       SERVING_TEST(test_thread_takes_no_more_than_it_can_run),
       SERVING_TEST(test_many_threads_and_connections),
       SERVING_TEST(test_event_loop_with_more_open_requests_gives),
