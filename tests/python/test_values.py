@@ -71,9 +71,9 @@ def traffic(seed: int) -> Iterator[Pairs]:
 
 
 def copied(environ: dict[str, Any]) -> dict[str, bytes]:
-    """What it says, in strings of their own."""
+    """What it says; as UTF-8, which a string that takes é for ASCII has not."""
     return {
-        key: value.encode("latin-1")
+        key: value.encode()
         for key, value in environ.items()
         if isinstance(value, str) and key != TWICE
     }
@@ -101,7 +101,7 @@ class Keeper:
         for at, (found, wanted) in enumerate(zip(self.seen, alone.seen, strict=True)):
             assert found == wanted, at
         for said, value in self.kept:
-            assert said == (copied(value) if isinstance(value, dict) else value.encode("latin-1"))
+            assert said == (copied(value) if isinstance(value, dict) else value.encode())
 
 
 def nothing(keeper: Keeper, environ: dict[str, Any]) -> None:
@@ -110,7 +110,7 @@ def nothing(keeper: Keeper, environ: dict[str, Any]) -> None:
 
 def keep_value(keeper: Keeper, environ: dict[str, Any]) -> None:
     name = keeper.chance.choice([name for name in environ if isinstance(environ[name], str)])
-    keeper.kept.append((environ[name].encode("latin-1"), environ[name]))
+    keeper.kept.append((environ[name].encode(), environ[name]))
 
 
 def keep_environ(keeper: Keeper, environ: dict[str, Any]) -> None:
@@ -126,9 +126,9 @@ def use_hashes(keeper: Keeper, environ: dict[str, Any]) -> None:
 
 def intern(keeper: Keeper, environ: dict[str, Any]) -> None:
     name = keeper.chance.choice([name for name in environ if isinstance(environ[name], str)])
-    text = environ[name].encode("latin-1")
+    text = environ[name].encode()
     sys.intern(environ[name])
-    keeper.kept.append((text, sys.intern(str(text, "latin-1"))))
+    keeper.kept.append((text, sys.intern(text.decode())))
 
 
 def name_attribute(keeper: Keeper, environ: dict[str, Any]) -> None:
