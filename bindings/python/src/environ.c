@@ -5,8 +5,7 @@ enum {
   /* Keys that a copy of `last` holds more without taking more memory. It is
      less than half of what any dict has room for that is as large as `last`. */
   ROOM = 12,
-  QUIET = 64,    /* Requests that need no room before it is given up. */
-  COPIES = 1024, /* Requests that get copies once one has been changed. */
+  QUIET = 64 /* Requests that need no room before it is given up. */
 };
 
 static PyObject *wsgi_errors(void) {
@@ -234,27 +233,6 @@ static PyObject *build_alone(environ_memo *self, request_object *request,
   return dict;
 }
 
-/* The application has neither kept `last` nor changed it; the caller has so
-   many references. */
-static int is_intact(const environ_memo *self, Py_ssize_t refs) {
-  return Py_REFCNT(self->last) == refs &&
-         compat_dict_version(self->last) == self->version;
-}
-
-static int is_lending(const environ_memo *self) {
-  return COMPAT_DICT_VERSION && self->copies == 0;
-}
-
-/* What frameworks put into an environ they mostly put into each, so that copies
-   follow. Where that ends, `last` begins anew with what had come and gone. */
-static void choose(environ_memo *self) {
-  if (self->last != NULL && is_lending(self) && !is_intact(self, 1))
-    forget(self);
-  else if (self->copies > 0 && --self->copies == 0)
-    forget(self);
-  self->slots.whole = is_lending(self);
-}
-
 static PyObject *copy_last(environ_memo *self) {
   PyObject *copy = tidy(self) < 0 ? NULL : PyDict_Copy(self->last);
   if (copy != NULL && slots_complete(&self->slots, self->last, copy) < 0)
@@ -262,20 +240,14 @@ static PyObject *copy_last(environ_memo *self) {
   return copy;
 }
 
-static PyObject *lend_last(environ_memo *self, int needs_length) {
-  self->version = compat_dict_version(self->last);
-  return needs_length ? PyDict_Copy(self->last) : Py_NewRef(self->last);
-}
-
 static PyObject *make(environ_memo *self, request_object *request,
-                      const fcgi_params *params, int needs_length) {
+                      const fcgi_params *params) {
   slots_list list;
   PyObject *dict = NULL;
   list.count = fcgi_params_list(params, list.at, list.known, SLOTS_PARAMS);
-  choose(self);
   int rc = can_remember(params, &list) ? update_last(self, request, &list) : 1;
   if (rc == 0 && bind(self, request) == 0)
-    dict = is_lending(self) ? lend_last(self, needs_length) : copy_last(self);
+    dict = copy_last(self);
   if (dict != NULL)
     return dict;
   forget(self);
@@ -293,18 +265,10 @@ PyObject *environ_make(environ_memo *self, request_object *request) {
   const fcgi_params *params = fcgi_request_params(request->handle);
   int needs_length = request->length > 0 &&
                      fcgi_params_number(params, "CONTENT_LENGTH", 14) < 0;
-  PyObject *dict = make(self, request, params, needs_length);
+  PyObject *dict = make(self, request, params);
   if (dict != NULL && needs_length && set_length(request, dict) < 0)
     Py_CLEAR(dict);
   return dict;
-}
-
-void environ_return(environ_memo *self, PyObject *dict) {
-  if (dict != NULL && dict == self->last && !is_intact(self, 2)) {
-    forget(self);
-    self->copies = COPIES;
-  }
-  Py_XDECREF(dict);
 }
 
 int environ_holds(const environ_memo *self, const request_object *request) {
@@ -324,8 +288,6 @@ void environ_release(environ_memo *self) {
   self->request = NULL;
   if (set_request(state, self->last, Py_None, Py_None) < 0)
     forget(self);
-  else
-    self->version = compat_dict_version(self->last);
   Py_CLEAR(self->aborted);
   PyErr_Restore(type, value, traceback);
 }

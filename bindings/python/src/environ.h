@@ -8,13 +8,9 @@
 
 typedef struct environ_memo {
   PyObject *base;          /* The keys that every request has. */
-  PyObject *last;          /* `base` and the last request's parameters: lent to
-                              the application while it leaves the dict as it
-                              is; or, without those that come and go, what it
-                              gets a copy of; or NULL. */
-  uint64_t version;        /* Of `last` when it was lent. */
-  unsigned copies;         /* So many requests get copies, then `last` is lent
-                              again. */
+  PyObject *last;          /* `base` and the last request's parameters but
+                              those that come and go, which no application
+                              sees; or NULL. */
   size_t dense;            /* Keys and gaps of `last` when it was made. */
   size_t room;             /* Keys that fitted in then without more memory. */
   unsigned unused;         /* Requests in a row that needed no such room. */
@@ -31,12 +27,8 @@ int environ_init(environ_memo *self, core_state *state, int multithread,
                  int multiprocess, int cgi);
 void environ_clear(environ_memo *self);
 
-/* A dict for `request`, whose handle the caller uses; nobody can tell that it
-   is not a new one. It goes back to environ_return. */
+/* A new dict for `request`, whose handle the caller uses. */
 PyObject *environ_make(environ_memo *self, request_object *request);
-
-/* Let go of the dict, after the application. */
-void environ_return(environ_memo *self, PyObject *dict);
 
 /* References to `request` that are held here; -1 when others hold what refers
    to it. */

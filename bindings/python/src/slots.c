@@ -111,10 +111,6 @@ static int is_fixed(const slots_slot *slot) {
   return slot->source >= 0 && slot->source < DERIVE_READ;
 }
 
-static int belongs(const slot_table *self, const slots_slot *slot) {
-  return (self->whole && !slot->is_hidden) || is_fixed(slot);
-}
-
 static int add(slot_table *self, slots_slot *slot, PyObject *dict) {
   set_add(&self->kept, number_of(self, slot));
   self->added++;
@@ -141,7 +137,7 @@ static int put(slot_table *self, slots_slot *slot, PyObject *dict,
                     param->value, param->value_len);
   if (is_kept && rc == 0)
     rc = PyDict_SetItem(dict, slot->name, slot->value.string);
-  else if (!is_kept && rc >= 0 && belongs(self, slot))
+  else if (!is_kept && rc >= 0 && is_fixed(slot))
     rc = add(self, slot, dict);
   if (slot->source >= 0)
     note_source(self, slot);

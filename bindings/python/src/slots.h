@@ -39,8 +39,6 @@ typedef struct slots_set {
 typedef struct slot_table {
   slots_set sent;             /* Those of the last request. */
   slots_set kept;             /* Those of them that the dict has. */
-  int whole;                  /* 1: the dict has them all, for what
-                                 comes and goes, too. */
   size_t added;               /* Keys put in, the owner sets it to 0. */
   size_t others;              /* The first so many may be in use. */
   size_t next;                /* Where the next of these is expected. */
@@ -71,7 +69,7 @@ size_t slots_loose(const slot_table *self);
    long goes into `dict`, too. 0, or -1 with an exception. */
 int slots_complete(slot_table *self, PyObject *dict, PyObject *copy);
 
-/* Forget everything but `whole`. */
+/* Forget everything. */
 void slots_clear(slot_table *self);
 
 #endif

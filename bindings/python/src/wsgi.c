@@ -91,6 +91,6 @@ int wsgi_serve(serve_loop *loop) {
     loop->start = start_response_new(loop->request);
   int rc =
       dict == NULL || loop->start == NULL ? -1 : call(loop, dict, loop->start);
-  environ_return(&loop->memo, dict);
+  Py_XDECREF(dict);
   return rc;
 }
