@@ -6,8 +6,7 @@
 enum {
   LAST = FCGI__WHEEL_SLOTS - 1,                      /* Of a level. */
   DUE = FCGI__WHEEL_LEVELS * FCGI__WHEEL_SLOTS,      /* No slot: `due`. */
-  SPAN_BITS = FCGI__WHEEL_LEVELS * FCGI__WHEEL_BITS, /* Of all times. */
-  SHARE_BITS = 6 /* A timer may be late by its time to go, >> this. */
+  SPAN_BITS = FCGI__WHEEL_LEVELS * FCGI__WHEEL_BITS /* Of all times. */
 };
 
 void fcgi__wheel_init(fcgi__wheel *wheel, long long now) {
@@ -130,7 +129,7 @@ static void turn(fcgi__wheel *wheel, long long now) {
 
 static long long rounded(long long when, long long now) {
   const long long most = (1ll << SPAN_BITS) - 1;
-  long long share = (when - now) >> SHARE_BITS, unit;
+  long long share = (when - now) >> FCGI__WHEEL_LATE, unit;
   if (when <= now || share <= 1 || when > most / 2)
     return when < most ? when : most;
   unit = 1ll << highest((uint64_t)share);

@@ -13,7 +13,8 @@
 enum {
   FCGI__WHEEL_BITS = 6,   /* A level's slots are 2 to this; */
   FCGI__WHEEL_SLOTS = 64, /* a slot is as long as all of the finer level. */
-  FCGI__WHEEL_LEVELS = 7  /* From a millisecond to 139 years. */
+  FCGI__WHEEL_LEVELS = 7, /* From a millisecond to 139 years. */
+  FCGI__WHEEL_LATE = 6    /* A timer may be late by its time to go, >> this. */
 };
 
 /* What is due, a part of what its user finds by it. */
@@ -48,6 +49,13 @@ void fcgi__wheel_end(fcgi__wheel *wheel);
    Returns when the wheel must be asked next because of it, or LLONG_MAX. */
 long long fcgi__wheel_arm(fcgi__wheel *wheel, fcgi__timer *timer,
                           long long when, long long now);
+/* 1: that would change nothing, or take it sooner than it needs to be. */
+static inline int fcgi__timer_is_soon(const fcgi__timer *timer, long long when,
+                                      long long now) {
+  long long set = atomic_load(&timer->when);
+  return set <= when ||
+         (when > now && set - when <= (when - now) >> FCGI__WHEEL_LATE);
+}
 /* How many are due by `now`. */
 unsigned fcgi__wheel_turn(fcgi__wheel *wheel, long long now);
 /* Take the first of them out, or NULL. One that is armed for a time that has

@@ -195,7 +195,7 @@ void fcgi__connection_set_deadline(fcgi__connection *connection,
   first = earliest(connection);
   /* Before the look at the timer, or a sweep under way would miss it. */
   atomic_store(&connection->deadline, first);
-  fcgi__server_connection_due(connection, first);
+  fcgi__server_connection_due(connection, first, now);
 }
 
 /* Requests of others may run on the same connection: they go on. Where its

@@ -44,12 +44,13 @@ void fcgi__server_each_connection(fcgi_server *server,
 
 /* Most deadlines are put off, or are met: a timer that comes too soon is set
    again when it is taken, so that nothing is done here as a rule. */
-void fcgi__server_connection_due(fcgi__connection *connection, long long when) {
+void fcgi__server_connection_due(fcgi__connection *connection, long long when,
+                                 long long now) {
   fcgi_server *server = connection->server;
   long long next;
-  if (when >= atomic_load(&connection->timer.when))
+  if (fcgi__timer_is_soon(&connection->timer, when, now))
     return;
-  next = fcgi__wheel_arm(&server->wheel, &connection->timer, when, fcgi__now());
+  next = fcgi__wheel_arm(&server->wheel, &connection->timer, when, now);
   fcgi__server_deadline(server, next);
 }
 
@@ -69,7 +70,7 @@ static void sweep_one(fcgi__connection *connection) {
     fcgi__connection_settle(connection);
   }
   next = earliest(connection);
-  fcgi__server_connection_due(connection, next > now ? next : now + 1);
+  fcgi__server_connection_due(connection, next > now ? next : now + 1, now);
 }
 
 /* As many as are due now: what becomes due again meanwhile is left to the next

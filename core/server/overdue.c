@@ -101,7 +101,7 @@ void fcgi__request_set_dues(fcgi_request *request) {
   first = next_due(request);
   if (first < atomic_load(&connection->request_due))
     atomic_store(&connection->request_due, first);
-  fcgi__server_connection_due(connection, first);
+  fcgi__server_connection_due(connection, first, now);
 }
 
 static void note_slow(fcgi_request *request) {

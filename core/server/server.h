@@ -202,7 +202,8 @@ void fcgi__server_nudge(fcgi_server *server);
 void fcgi__server_deadline(fcgi_server *server, long long when);
 /* So does one of the connection, which is set already. No lock is needed, any
    may be held. */
-void fcgi__server_connection_due(fcgi__connection *connection, long long when);
+void fcgi__server_connection_due(fcgi__connection *connection, long long when,
+                                 long long now);
 
 /* Accept from listeners, or stop to. */
 void fcgi__accept_on(fcgi_server *server);

@@ -134,6 +134,22 @@ static void test_only_a_sooner_time_changes_anything(void **state) {
   assert_null(take(s, s->now + 100));
 }
 
+/* What is put off over and over, as the end of an idle connection, stays where
+   it is, also while the time at which it is taken lies a little behind. */
+static void test_a_time_that_is_put_off_changes_nothing(void **state) {
+  scene *s = *state;
+  long long start = s->now, when = s->now + SPAN_MS, set;
+  arm(s, 0, when);
+  set = atomic_load(&s->timers[0].when);
+  assert_in_range(set, when, when + SPAN_MS / 64);
+  for (long long now = start; now < start + SPAN_MS / 2; now++)
+    assert_true(fcgi__timer_is_soon(&s->timers[0], now + SPAN_MS, now));
+  assert_false(fcgi__timer_is_soon(&s->timers[0], set - SPAN_MS, start));
+  assert_false(fcgi__timer_is_soon(&s->timers[0], start, start));
+  assert_false(fcgi__timer_is_soon(&s->timers[1], when, start));
+  assert_true(fcgi__timer_is_soon(&s->timers[1], LLONG_MAX, 0));
+}
+
 static void test_what_is_due_already_is_taken_at_once(void **state) {
   scene *s = *state;
   assert_int_equal(fcgi__wheel_arm(&s->wheel, &s->timers[0], 1, s->now),
@@ -197,6 +213,7 @@ int main(void) {
       TEST(test_many_deadlines_cost_a_few_steps_each),
       TEST(test_staggered_deadlines_that_come_again),
       TEST(test_only_a_sooner_time_changes_anything),
+      TEST(test_a_time_that_is_put_off_changes_nothing),
       TEST(test_what_is_due_already_is_taken_at_once),
       TEST(test_what_is_due_again_is_behind_the_others),
       TEST(test_a_clock_that_has_jumped),

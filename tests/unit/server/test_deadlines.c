@@ -24,11 +24,11 @@ static void test_a_sweep_touches_what_is_due(void **state) {
     connection = fcgi__pool_take(server);
     assert_non_null(connection);
     atomic_store(&connection->deadline, now + SPAN_MS + i);
-    fcgi__server_connection_due(connection, now + SPAN_MS + i);
+    fcgi__server_connection_due(connection, now + SPAN_MS + i, now);
   }
   assert_int_equal(server->wheel.steps, MANY);
   atomic_store(&connection->deadline, now);
-  fcgi__server_connection_due(connection, now);
+  fcgi__server_connection_due(connection, now, now);
   before = server->wheel.steps;
   fcgi__server_sweep(server);
   assert_true(server->wheel.steps - before <= 2);
