@@ -92,9 +92,20 @@ static void take_out(fcgi_server *server, fcgi_request *request) {
   atomic_fetch_sub_explicit(&connection->waiting, 1, memory_order_relaxed);
 }
 
+/* Whoever holds the connection's lock may look without the server's: events are
+   added under both. Once there is none, whoever took the last has said all it
+   had to say of the request. */
+static unsigned pending(const fcgi_request *request) {
+  return atomic_load_explicit(&request->turn.pending, memory_order_acquire);
+}
+
+static void set_pending(fcgi_request *request, unsigned events) {
+  atomic_store_explicit(&request->turn.pending, events, memory_order_release);
+}
+
 void fcgi__ready_notify(fcgi_server *server, fcgi_request *request,
                         fcgi_event_type type) {
-  int listed;
+  unsigned before;
   if (!(atomic_load(&server->events) & 1u << type) ||
       request->phase == FCGI__ENDING)
     return; /* Nobody asked, or the program has ended it already. */
@@ -102,23 +113,25 @@ void fcgi__ready_notify(fcgi_server *server, fcgi_request *request,
     return; /* It is ended in a moment. */
   request->connection->life.notified = 1;
   pthread_mutex_lock(&server->lock);
-  listed = request->turn.pending != 0;
-  request->turn.pending |= 1u << type;
+  before = pending(request);
+  set_pending(request, before | 1u << type);
   if (type == FCGI_EVENT_REQUEST)
     request->turn.at =
         atomic_load_explicit(&server->looked, memory_order_relaxed);
-  if (!listed)
+  if (!before)
     push(server, request);
   pthread_mutex_unlock(&server->lock);
 }
 
 static void withdraw(fcgi_server *server, fcgi_request *request) {
-  if (request->turn.pending)
+  if (pending(request))
     take_out(server, request);
-  request->turn.pending = 0;
+  set_pending(request, 0);
 }
 
 void fcgi__ready_forget(fcgi_server *server, fcgi_request *request) {
+  if (!pending(request))
+    return;
   pthread_mutex_lock(&server->lock);
   withdraw(server, request);
   pthread_mutex_unlock(&server->lock);
@@ -156,20 +169,18 @@ int fcgi__ready_withdraw(fcgi_server *server, fcgi_request *request,
   return given;
 }
 
-int fcgi__ready_let_go(fcgi_server *server, fcgi_request *request) {
-  int free_of_all;
-  pthread_mutex_lock(&server->lock);
-  free_of_all =
-      atomic_fetch_sub(&request->held, 1) == 1 && !request->turn.pending;
-  pthread_mutex_unlock(&server->lock);
-  return free_of_all;
+/* In this order: who takes an event holds the request before the event is no
+   longer pending. */
+int fcgi__ready_let_go(fcgi_request *request) {
+  int waits = pending(request) != 0;
+  return atomic_fetch_sub(&request->held, 1) == 1 && !waits;
 }
 
 /* A connection is asked again no sooner than after the same time. */
 fcgi_request *fcgi__ready_doubtful(fcgi_server *server, long long now) {
   fcgi__connection *connection = fcgi__ready_turn(server);
   fcgi_request *request = connection ? connection->ready_first : NULL;
-  if (!request || !(request->turn.pending & 1u << FCGI_EVENT_REQUEST) ||
+  if (!request || !(pending(request) & 1u << FCGI_EVENT_REQUEST) ||
       now - request->turn.at < WAITED_MS ||
       now - connection->looked_at < WAITED_MS)
     return NULL;
@@ -178,21 +189,15 @@ fcgi_request *fcgi__ready_doubtful(fcgi_server *server, long long now) {
   return request;
 }
 
-static fcgi_event_type first_of(unsigned pending) {
+static fcgi_event_type first_of(unsigned events) {
   size_t at = 0;
-  while (at + 1 < sizeof order && !(pending & 1u << order[at]))
+  while (at + 1 < sizeof order && !(events & 1u << order[at]))
     at++;
   return (fcgi_event_type)order[at];
 }
 
-/* A request with several events goes to the end of its list after each. */
-void fcgi__ready_pop(fcgi_server *server, fcgi_server_event *event, int hold) {
-  fcgi_request *request = fcgi__ready_turn(server)->ready_first;
-  fcgi_event_type type = first_of(request->turn.pending);
-  take_out(server, request);
-  request->turn.pending &= ~(1u << type);
-  if (request->turn.pending)
-    push(server, request);
+static void give(fcgi_server *server, fcgi_request *request,
+                 fcgi_server_event *event, fcgi_event_type type, int hold) {
   if (type == FCGI_EVENT_REQUEST) {
     request->turn.given = 1;
     fcgi__gather_begin(request->connection);
@@ -203,6 +208,20 @@ void fcgi__ready_pop(fcgi_server *server, fcgi_server_event *event, int hold) {
   event->user_data = request->user_data;
   if (hold)
     atomic_fetch_add(&request->held, 1);
-  else if (type == FCGI_EVENT_CLOSE)
+}
+
+/* A request with several events goes to the end of its list after each. Once
+   none is pending it may be gone. */
+void fcgi__ready_pop(fcgi_server *server, fcgi_server_event *event, int hold) {
+  fcgi_request *request = fcgi__ready_turn(server)->ready_first;
+  unsigned events = pending(request);
+  fcgi_event_type type = first_of(events);
+  take_out(server, request);
+  give(server, request, event, type, hold);
+  events &= ~(1u << type);
+  set_pending(request, events);
+  if (events)
+    push(server, request);
+  else if (type == FCGI_EVENT_CLOSE && !hold)
     fcgi__request_free(request);
 }

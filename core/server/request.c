@@ -199,7 +199,7 @@ void fcgi__request_release(fcgi_request *request) {
   fcgi__connection *connection = request->connection;
   int gone;
   fcgi__connection_lock(connection);
-  gone = fcgi__ready_let_go(connection->server, request) &&
+  gone = fcgi__ready_let_go(request) &&
          request->phase >= FCGI__CLOSE_DUE;
   if (gone && request->phase == FCGI__CLOSE_DUE) {
     give_close(request);
@@ -216,7 +216,7 @@ void fcgi__request_hold(fcgi_request *request) {
 }
 
 void fcgi__request_drop(fcgi_request *request) {
-  if (fcgi__ready_let_go(request->connection->server, request) &&
+  if (fcgi__ready_let_go(request) &&
       request->phase == FCGI__CLOSED)
     fcgi__request_free(request);
 }

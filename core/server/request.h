@@ -51,13 +51,13 @@ typedef enum fcgi__answer {
 } fcgi__answer;
 
 /* A request's place in the list of those with events to give. The server's
-   lock guards all of it. */
+   lock guards all of it; to add an event takes the connection's, too. */
 typedef struct fcgi__request_turn {
   fcgi_request *next; /* The next one of its connection. */
   fcgi_request *prev; /* The one before it there. */
   long long at;       /* When REQUEST was to be given, or somewhat before. */
-  unsigned pending;   /* The events to give, 1u << type; it is in the list while
-                         there are any. */
+  atomic_uint pending; /* The events to give, 1u << type; it is in the list
+                          while there are any. */
   uint8_t given;      /* 1: the program was given REQUEST, and so gets CLOSE. */
 } fcgi__request_turn;
 

@@ -167,7 +167,8 @@ void fcgi__pool_give_back(fcgi_server *server, fcgi__connection *connection);
 /* Give out `type` for `request`, if anyone asked for it. */
 void fcgi__ready_notify(fcgi_server *server, fcgi_request *request,
                         fcgi_event_type type);
-/* Take the request out of the ready list; nothing more is given out. */
+/* Take the request out of the ready list; nothing more is given out. Its
+   connection's lock is held. */
 void fcgi__ready_forget(fcgi_server *server, fcgi_request *request);
 
 /* A closed request of which the program still has the handle: it goes with the
@@ -192,8 +193,8 @@ int fcgi__ready_withdraw(fcgi_server *server, fcgi_request *request,
                          int only_look);
 
 /* A callback no longer holds the request: 1 when nobody else does and no event
-   of it waits. */
-int fcgi__ready_let_go(fcgi_server *server, fcgi_request *request);
+   of it waits. Its connection's lock is held. */
+int fcgi__ready_let_go(fcgi_request *request);
 
 /* An event is ready, and this thread will not take it. */
 void fcgi__server_nudge(fcgi_server *server);
