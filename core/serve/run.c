@@ -29,11 +29,7 @@ static void fcgi__callback(const fcgi_handler *handler,
     return; /* A child of the callback's has come back. */
   if (event->type == FCGI_EVENT_ABORT || event->type == FCGI_EVENT_CLOSE)
     result = FCGI_PENDING;
-  if (result == 0)
-    fcgi_request_conclude(request); /* STATE if it has ended: fine. */
-  else if (result < 0)
-    fcgi_request_fail(request);
-  fcgi__request_release(request);
+  fcgi__request_returned(request, result);
 }
 
 static unsigned events_of(const fcgi_handler *handler) {

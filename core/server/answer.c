@@ -469,6 +469,13 @@ int fcgi_request_fail(fcgi_request *request) {
   return fcgi__request_end_with(request, fail_by_program, NULL);
 }
 
+/* It may have ended the request already, which is fine. */
+void fcgi__request_returned(fcgi_request *request, int result) {
+  fcgi__request_leave(request, result == 0  ? conclude_by_program
+                               : result < 0 ? fail_by_program
+                                            : NULL);
+}
+
 void fcgi__request_room(fcgi_request *request) {
   if (!request->out.wants_room || fcgi__request_is_over(request))
     return;

@@ -162,6 +162,14 @@ static int finish_overdue(fcgi_request *request) {
 
 /* A call that found the request ended has changed nothing, as a rule, and then
    there is nothing to settle. */
+static void unlock_after(fcgi__connection *connection, int error) {
+  if (error == FCGI_ERR_STATE && !connection->life.flush &&
+      !connection->life.notified)
+    fcgi__connection_unlock_only(connection);
+  else
+    fcgi__connection_unlock(connection);
+}
+
 int fcgi__request_end_with(fcgi_request *request, fcgi__request_ender *call,
                            const void *data) {
   fcgi__connection *connection = request->connection;
@@ -173,13 +181,25 @@ int fcgi__request_end_with(fcgi_request *request, fcgi__request_ender *call,
     release = finish_overdue(request);
   else
     error = call(request, data);
-  if (error == FCGI_ERR_STATE && !connection->life.flush)
-    fcgi__connection_unlock_only(connection);
-  else
-    fcgi__connection_unlock(connection);
+  unlock_after(connection, error);
   if (release)
     fcgi__request_release(request);
   return error;
+}
+
+/* Its memory goes last, as what is settled may look at it. */
+void fcgi__request_leave(fcgi_request *request, fcgi__request_ender *call) {
+  fcgi__connection *connection = request->connection;
+  int error = FCGI_ERR_STATE, gone;
+  fcgi__connection_lock(connection);
+  if (call && !request->lateness)
+    error = call(request, NULL);
+  else if (call && finish_overdue(request))
+    fcgi__request_drop(request);
+  gone = fcgi__request_let_go(request);
+  unlock_after(connection, error);
+  if (gone)
+    fcgi__request_free(request);
 }
 
 /* Where the kernel has put the thread to sleep: the best to be had without

@@ -27,6 +27,10 @@ typedef int fcgi__request_ender(fcgi_request *request, const void *data);
 int fcgi__request_end_with(fcgi_request *request, fcgi__request_ender *call,
                            const void *data);
 
+/* The same, if there is a `call`, for a callback that has returned and so no
+   longer holds the request. */
+void fcgi__request_leave(fcgi_request *request, fcgi__request_ender *call);
+
 /* Write the slow log's entries that are due. No lock is held. */
 void fcgi__slow_trace(fcgi_server *server);
 /* Say of one whose tracer does not come back what else can be said. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The life of a request, and what is known of it. */
 #include "server/request.h"
+#include "server/overdue.h"
 #include "server/server.h"
 #include <string.h>
 #include <unistd.h>
@@ -195,20 +196,17 @@ void fcgi__request_close(fcgi_request *request) {
     close_unseen(request);
 }
 
+int fcgi__request_let_go(fcgi_request *request) {
+  if (!fcgi__ready_let_go(request) || request->phase < FCGI__CLOSE_DUE)
+    return 0;
+  if (request->phase == FCGI__CLOSED)
+    return 1;
+  give_close(request);
+  return 0;
+}
+
 void fcgi__request_release(fcgi_request *request) {
-  fcgi__connection *connection = request->connection;
-  int gone;
-  fcgi__connection_lock(connection);
-  gone = fcgi__ready_let_go(request) &&
-         request->phase >= FCGI__CLOSE_DUE;
-  if (gone && request->phase == FCGI__CLOSE_DUE) {
-    give_close(request);
-    fcgi__connection_unlock(connection);
-    return;
-  }
-  fcgi__connection_unlock_only(connection);
-  if (gone)
-    fcgi__request_free(request);
+  fcgi__request_leave(request, NULL);
 }
 
 void fcgi__request_hold(fcgi_request *request) {
@@ -216,8 +214,7 @@ void fcgi__request_hold(fcgi_request *request) {
 }
 
 void fcgi__request_drop(fcgi_request *request) {
-  if (fcgi__ready_let_go(request) &&
-      request->phase == FCGI__CLOSED)
+  if (fcgi__ready_let_go(request) && request->phase == FCGI__CLOSED)
     fcgi__request_free(request);
 }
 

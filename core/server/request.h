@@ -294,6 +294,13 @@ size_t fcgi__request_filter(fcgi_request *request, const char *data,
 
 /* A callback no longer uses the handle. */
 void fcgi__request_release(fcgi_request *request);
+/* The same with the connection's lock held: 1, and the caller frees it once it
+   has given the lock back. */
+int fcgi__request_let_go(fcgi_request *request);
+
+/* A callback has returned `result`, which ends the request, fails it, or neither
+   (handler.h), and no longer uses the handle. */
+void fcgi__request_returned(fcgi_request *request, int result);
 
 /* Its memory stays until fcgi__request_drop, whatever becomes of its
    connection: for one that no program has seen, and whose end frees it. */
