@@ -82,6 +82,23 @@ static int pass_on(fcgi__connection *connection, unsigned flags) {
   return 1;
 }
 
+static int is_to_send(fcgi__connection *connection) {
+  return connection->life.flush && !fcgi__gather_holds(connection) &&
+         (fcgi__connection_has_output(connection) ||
+          connection->life.gathered > 0);
+}
+
+/* Send and give out, as long as one leads to the other. */
+static void go_on(fcgi__connection *connection) {
+  do {
+    if (is_to_send(connection))
+      fcgi__connection_send(connection);
+  } while ((fcgi_session_ready(connection->session) & FCGI_SESSION_EVENT) &&
+           fcgi__connection_events(connection) > 0);
+  connection->life.flush = connection->life.gathered > 0;
+  fcgi__connection_count(connection, 0);
+}
+
 static void settle(fcgi__connection *connection) {
   unsigned flags;
   if (connection->life.intake == FCGI__RESUMED)
@@ -89,11 +106,7 @@ static void settle(fcgi__connection *connection) {
   if (connection->fd < 0)
     return;
   drain_within_limit(connection);
-  do {
-    if (connection->life.flush && !fcgi__gather_holds(connection))
-      fcgi__connection_send(connection);
-  } while (fcgi__connection_events(connection) > 0);
-  connection->life.flush = connection->life.gathered > 0;
+  go_on(connection);
   flags = fcgi_session_flags(connection->session);
   if (fcgi__handover_is_on(connection->server) && pass_on(connection, flags))
     return;

@@ -157,6 +157,12 @@ static inline int fcgi__connection_takes_input(const fcgi__connection *c) {
          (c->life.phase == FCGI__OPEN || c->life.phase == FCGI__LINGERING);
 }
 
+/* 1: something is to be sent. */
+static inline int fcgi__connection_has_output(const fcgi__connection *c) {
+  return c->life.files ||
+         (fcgi_session_ready(c->session) & FCGI_SESSION_OUTPUT);
+}
+
 /* A window is full: read nothing. */
 static inline void fcgi__connection_pause(fcgi__connection *c) {
   if (c->life.intake != FCGI__HELD)

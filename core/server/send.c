@@ -135,8 +135,9 @@ static void send_all(fcgi__connection *connection) {
                           (uint64_t)sent);
       fcgi_session_output_done(connection->session, (size_t)sent);
     }
-  } while (sent > 0 || (sent < 0 && errno == EINTR));
-  if (sent == 0)
+  } while ((sent > 0 && fcgi__connection_has_output(connection)) ||
+           (sent < 0 && errno == EINTR));
+  if (sent >= 0)
     return;
   if (errno == EAGAIN || errno == EWOULDBLOCK)
     connection->life.blocked = 1;

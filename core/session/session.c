@@ -220,8 +220,8 @@ int fcgi_session_feed(fcgi_session *session, const void *data, size_t len) {
   return 0;
 }
 
-/* Each caller that is linked with it as a whole has a copy of it: a request
-   passes through here several times. */
+/* Each caller that is linked with it as a whole has a copy of it, as of
+   fcgi_session_ready: a request passes through here several times. */
 inline __attribute__((always_inline)) int
 fcgi_session_next(fcgi_session *session, const fcgi_event **event) {
   session->event.type = FCGI_EVENT_NONE;
@@ -299,11 +299,19 @@ int fcgi_session_write_file(fcgi_session *session, uint16_t id, int fd,
   return refer(session, id, NULL, fd, offset, len);
 }
 
-unsigned fcgi_session_flags(const fcgi_session *session) {
-  uint32_t open = session->table.count + session->refusals.count;
+inline __attribute__((always_inline)) unsigned
+fcgi_session_ready(const fcgi_session *session) {
   unsigned flags = 0;
   if (session->wire.first || session->turn_first)
     flags |= FCGI_SESSION_OUTPUT;
+  if (session->due_first || session->in_len > 0 || session->error)
+    flags |= FCGI_SESSION_EVENT;
+  return flags;
+}
+
+unsigned fcgi_session_flags(const fcgi_session *session) {
+  uint32_t open = session->table.count + session->refusals.count;
+  unsigned flags = fcgi_session_ready(session);
   if (open > 0)
     flags |= FCGI_SESSION_ACTIVE;
   if (session->in_params + session->refusals.in_params > 0 ||

@@ -58,8 +58,9 @@ typedef enum fcgi_session_flag {
                                 request, is unfinished. */
   FCGI_SESSION_DRAINING = 8, /* An ended request awaits its STDIN's end. */
   FCGI_SESSION_CLOSE = 16, /* The connection closes once the output is sent. */
-  FCGI_SESSION_UNREAD = 32 /* Keep reading for a while after closing: more input
-                              may be on its way. */
+  FCGI_SESSION_UNREAD = 32, /* Keep reading for a while after closing: more
+                               input may be on its way. */
+  FCGI_SESSION_EVENT = 64   /* fcgi_session_next has an event, or an error. */
 } fcgi_session_flag;
 
 /* Makes a session; `config` NULL takes every default. */
@@ -168,6 +169,10 @@ FCGI_EXPORT void fcgi_session_set_full(fcgi_session *session, int full);
 
 /* Returns the bytes that open requests, and answers not yet sent, hold. */
 FCGI_EXPORT size_t fcgi_session_held(const fcgi_session *session);
+
+/* Returns what the caller can do now: FCGI_SESSION_OUTPUT, FCGI_SESSION_EVENT,
+   both, or 0. */
+FCGI_EXPORT unsigned fcgi_session_ready(const fcgi_session *session);
 
 /* Returns an or of fcgi_session_flag. */
 FCGI_EXPORT unsigned fcgi_session_flags(const fcgi_session *session);
