@@ -4,8 +4,8 @@
 #include <stddef.h>
 
 enum {
-  LAST = FCGI__WHEEL_SLOTS - 1,                      /* Of a level. */
-  DUE = FCGI__WHEEL_LEVELS * FCGI__WHEEL_SLOTS,      /* No slot: `due`. */
+  LAST = FCGI__WHEEL_SLOTS - 1,                     /* Of a level. */
+  DUE = FCGI__WHEEL_LEVELS * FCGI__WHEEL_SLOTS,     /* No slot: `due`. */
   SPAN_BITS = FCGI__WHEEL_LEVELS * FCGI__WHEEL_BITS /* Of all times. */
 };
 

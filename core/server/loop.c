@@ -256,24 +256,23 @@ static int ask_poller(fcgi_server *server, fcgi__ready *reports, int most,
 
 /* Wait once and serve what came. While others wait too, each takes one report
    at a time, so that a slow handler never sits on its neighbours' work. 0 when
-   a signal came, 1 otherwise, or an error. */
-static int wait_once(fcgi_server *server, long long until) {
+   a signal came, 1 otherwise, or an error; `now` is the time after that. */
+static int wait_once(fcgi_server *server, long long until, long long *now) {
   fcgi__ready reports[REPORTS];
   fcgi__board_slot *idle;
-  long long alive, entered;
+  long long alive;
   int others, timeout, count, shares;
+  *now = fcgi__now();
   if (fcgi__share_is_used(&server->share) && fcgi__share_resume(server))
     return 1;
-  entered = fcgi__now();
   if (atomic_load(&server->sleepers) == 0)
-    note_busy(server, atomic_load(&server->looked), entered);
+    note_busy(server, atomic_load(&server->looked), *now);
   others = (int)atomic_fetch_add(&server->sleepers, 1);
   if (atomic_load_explicit(&server->unwatched, memory_order_relaxed))
     watch_unwatched(server);
   alive = fcgi__service_wait(server);
   shares = fcgi__share_is_used(&server->share); /* Or is by now. */
-  entered = fcgi__now();
-  timeout = wait_ms(server, alive < until ? alive : until, entered);
+  timeout = wait_ms(server, alive < until ? alive : until, *now);
   if (atomic_load(&server->ready_count) > 0 ||
       (shares && fcgi__held_any(&server->share.held)))
     timeout = 0; /* It came after the look at the list. */
@@ -282,7 +281,8 @@ static int wait_once(fcgi_server *server, long long until) {
   if (idle)
     fcgi__share_leave(idle);
   atomic_fetch_sub(&server->sleepers, 1);
-  atomic_store(&server->looked, fcgi__now());
+  *now = fcgi__now();
+  atomic_store(&server->looked, *now);
   if (count == 0 && errno == EINTR)
     return 0;
   if (shares && fcgi__share_is_to_keep(server, count)) {
@@ -356,6 +356,7 @@ int fcgi__server_take_event(fcgi_server *server, fcgi_server_event *event,
   if (atomic_load_explicit(&server->spare.on, memory_order_relaxed))
     atomic_fetch_add(&server->spare.visits, 1);
   for (;;) {
+    long long now;
     int result;
     if (atomic_load_explicit(&server->offered, memory_order_relaxed) >= 0)
       serve_offered(server);
@@ -375,11 +376,11 @@ int fcgi__server_take_event(fcgi_server *server, fcgi_server_event *event,
     if (looked && timeout_ms >= 0 && fcgi__now() >= until &&
         !fcgi__held_any(&server->share.held))
       return 0;
-    result = wait_once(server, until);
+    result = wait_once(server, until, &now);
     looked = 1;
     if (result <= 0)
       return result;
-    if (atomic_load(&server->next_sweep) != LLONG_MAX)
+    if (atomic_load(&server->next_sweep) <= now)
       fcgi__server_sweep(server);
   }
 }

@@ -53,12 +53,12 @@ typedef enum fcgi__answer {
 /* A request's place in the list of those with events to give. The server's
    lock guards all of it; to add an event takes the connection's, too. */
 typedef struct fcgi__request_turn {
-  fcgi_request *next; /* The next one of its connection. */
-  fcgi_request *prev; /* The one before it there. */
-  long long at;       /* When REQUEST was to be given, or somewhat before. */
+  fcgi_request *next;  /* The next one of its connection. */
+  fcgi_request *prev;  /* The one before it there. */
+  long long at;        /* When REQUEST was to be given, or somewhat before. */
   atomic_uint pending; /* The events to give, 1u << type; it is in the list
                           while there are any. */
-  uint8_t given;      /* 1: the program was given REQUEST, and so gets CLOSE. */
+  uint8_t given; /* 1: the program was given REQUEST, and so gets CLOSE. */
 } fcgi__request_turn;
 
 /* An input stream of a request. */
@@ -298,8 +298,8 @@ void fcgi__request_release(fcgi_request *request);
    has given the lock back. */
 int fcgi__request_let_go(fcgi_request *request);
 
-/* A callback has returned `result`, which ends the request, fails it, or neither
-   (handler.h), and no longer uses the handle. */
+/* A callback has returned `result`, which ends the request, fails it, or
+   neither (handler.h), and no longer uses the handle. */
 void fcgi__request_returned(fcgi_request *request, int result);
 
 /* Its memory stays until fcgi__request_drop, whatever becomes of its

@@ -14,73 +14,82 @@ enum {
   TOGETHER = 8192    /* A body up to this size is copied with its head. */
 };
 
-static const struct {
-  int status;
-  const char *reason;
-} reasons[] = {{100, "Continue"},
-               {101, "Switching Protocols"},
-               {102, "Processing"},
-               {103, "Early Hints"},
-               {200, "OK"},
-               {201, "Created"},
-               {202, "Accepted"},
-               {203, "Non-Authoritative Information"},
-               {204, "No Content"},
-               {205, "Reset Content"},
-               {206, "Partial Content"},
-               {207, "Multi-Status"},
-               {208, "Already Reported"},
-               {226, "IM Used"},
-               {300, "Multiple Choices"},
-               {301, "Moved Permanently"},
-               {302, "Found"},
-               {303, "See Other"},
-               {304, "Not Modified"},
-               {307, "Temporary Redirect"},
-               {308, "Permanent Redirect"},
-               {400, "Bad Request"},
-               {401, "Unauthorized"},
-               {402, "Payment Required"},
-               {403, "Forbidden"},
-               {404, "Not Found"},
-               {405, "Method Not Allowed"},
-               {406, "Not Acceptable"},
-               {407, "Proxy Authentication Required"},
-               {408, "Request Timeout"},
-               {409, "Conflict"},
-               {410, "Gone"},
-               {411, "Length Required"},
-               {412, "Precondition Failed"},
-               {413, "Content Too Large"},
-               {414, "URI Too Long"},
-               {415, "Unsupported Media Type"},
-               {416, "Range Not Satisfiable"},
-               {417, "Expectation Failed"},
-               {421, "Misdirected Request"},
-               {422, "Unprocessable Content"},
-               {423, "Locked"},
-               {424, "Failed Dependency"},
-               {425, "Too Early"},
-               {426, "Upgrade Required"},
-               {428, "Precondition Required"},
-               {429, "Too Many Requests"},
-               {431, "Request Header Fields Too Large"},
-               {451, "Unavailable For Legal Reasons"},
-               {500, "Internal Server Error"},
-               {501, "Not Implemented"},
-               {502, "Bad Gateway"},
-               {503, "Service Unavailable"},
-               {504, "Gateway Timeout"},
-               {505, "HTTP Version Not Supported"},
-               {507, "Insufficient Storage"},
-               {508, "Loop Detected"},
-               {511, "Network Authentication Required"}};
+/* What a status is called, as the end of a line. */
+typedef struct line {
+  int status;       /* The number. */
+  uint8_t len;      /* Bytes of the text. */
+  const char *text; /* The number, the reason and CRLF. */
+} line;
 
-static const char *reason_of(int status) {
-  for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++)
-    if (reasons[i].status == status)
-      return reasons[i].reason;
-  return "Unknown";
+#define LINE(status, reason)                                                   \
+  { status, sizeof #status " " reason "\r\n" - 1, #status " " reason "\r\n" }
+
+static const line lines[] = {
+    LINE(100, "Continue"),
+    LINE(101, "Switching Protocols"),
+    LINE(102, "Processing"),
+    LINE(103, "Early Hints"),
+    LINE(200, "OK"),
+    LINE(201, "Created"),
+    LINE(202, "Accepted"),
+    LINE(203, "Non-Authoritative Information"),
+    LINE(204, "No Content"),
+    LINE(205, "Reset Content"),
+    LINE(206, "Partial Content"),
+    LINE(207, "Multi-Status"),
+    LINE(208, "Already Reported"),
+    LINE(226, "IM Used"),
+    LINE(300, "Multiple Choices"),
+    LINE(301, "Moved Permanently"),
+    LINE(302, "Found"),
+    LINE(303, "See Other"),
+    LINE(304, "Not Modified"),
+    LINE(307, "Temporary Redirect"),
+    LINE(308, "Permanent Redirect"),
+    LINE(400, "Bad Request"),
+    LINE(401, "Unauthorized"),
+    LINE(402, "Payment Required"),
+    LINE(403, "Forbidden"),
+    LINE(404, "Not Found"),
+    LINE(405, "Method Not Allowed"),
+    LINE(406, "Not Acceptable"),
+    LINE(407, "Proxy Authentication Required"),
+    LINE(408, "Request Timeout"),
+    LINE(409, "Conflict"),
+    LINE(410, "Gone"),
+    LINE(411, "Length Required"),
+    LINE(412, "Precondition Failed"),
+    LINE(413, "Content Too Large"),
+    LINE(414, "URI Too Long"),
+    LINE(415, "Unsupported Media Type"),
+    LINE(416, "Range Not Satisfiable"),
+    LINE(417, "Expectation Failed"),
+    LINE(421, "Misdirected Request"),
+    LINE(422, "Unprocessable Content"),
+    LINE(423, "Locked"),
+    LINE(424, "Failed Dependency"),
+    LINE(425, "Too Early"),
+    LINE(426, "Upgrade Required"),
+    LINE(428, "Precondition Required"),
+    LINE(429, "Too Many Requests"),
+    LINE(431, "Request Header Fields Too Large"),
+    LINE(451, "Unavailable For Legal Reasons"),
+    LINE(500, "Internal Server Error"),
+    LINE(501, "Not Implemented"),
+    LINE(502, "Bad Gateway"),
+    LINE(503, "Service Unavailable"),
+    LINE(504, "Gateway Timeout"),
+    LINE(505, "HTTP Version Not Supported"),
+    LINE(507, "Insufficient Storage"),
+    LINE(508, "Loop Detected"),
+    LINE(511, "Network Authentication Required"),
+};
+
+static const line *line_of(int status) {
+  for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
+    if (lines[i].status == status)
+      return &lines[i];
+  return NULL;
 }
 
 static uint8_t *put(uint8_t *at, const void *data, size_t len) {
@@ -106,14 +115,15 @@ static uint8_t *put_header(uint8_t *at, const fcgi_header *header) {
 }
 
 static uint8_t *put_status(uint8_t *at, int status, const fcgi_header *given) {
-  const char *reason = reason_of(status);
+  const line *known;
   if (given)
     return put_header(at, given);
   at = put(at, "Status: ", 8);
+  known = line_of(status);
+  if (known)
+    return put(at, known->text, known->len);
   at = put_number(at, (size_t)status);
-  at = put(at, " ", 1);
-  at = put(at, reason, strlen(reason));
-  return put(at, "\r\n", 2);
+  return put(at, " Unknown\r\n", 10);
 }
 
 static uint8_t *put_length(uint8_t *at, size_t length) {

@@ -57,7 +57,7 @@ typedef enum fcgi_session_flag {
   FCGI_SESSION_PARAMS = 4,   /* A request's PARAMS, or a record outside any
                                 request, is unfinished. */
   FCGI_SESSION_DRAINING = 8, /* An ended request awaits its STDIN's end. */
-  FCGI_SESSION_CLOSE = 16, /* The connection closes once the output is sent. */
+  FCGI_SESSION_CLOSE = 16,  /* The connection closes once the output is sent. */
   FCGI_SESSION_UNREAD = 32, /* Keep reading for a while after closing: more
                                input may be on its way. */
   FCGI_SESSION_EVENT = 64   /* fcgi_session_next has an event, or an error. */
