@@ -11,12 +11,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum {
-  THREADS = 2,
-  LONG_MS = 60000,
-  DEADLINE_MS = 150,
-  SLOW_MS = 1000 /* A request that waits so long for a thread has no stack. */
-};
+enum { THREADS = 2, LONG_MS = 60000, DEADLINE_MS = 150 };
+enum { SLOW_MS = 1000 }; /* A request that waits so long has no stack. */
 
 #define TIMEOUT_504                                                            \
   "stdout 1 Content-Type: text/plain\r\nContent-Length: 20\r\n"                \
@@ -407,10 +403,9 @@ static void test_races_of_deadline_and_end(void **state) {
     for (int ended = 0; ended < 20;) {
       struct pollfd at = {.fd = f->client, .events = POLLIN};
       uint8_t header[8], content[65536 + 255];
-      size_t rest;
       assert_int_equal(poll(&at, 1, LONG_MS), 1);
       assert_int_equal(recv(f->client, header, 8, MSG_WAITALL), 8);
-      rest = (size_t)(header[4] << 8 | header[5]) + header[6];
+      size_t rest = (size_t)(header[4] << 8 | header[5]) + header[6];
       assert_int_equal(recv(f->client, content, rest, MSG_WAITALL), rest);
       ended += header[1] == FCGI_RECORD_END_REQUEST;
     }
