@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "board/scoreboard.h"
 #include "os/clock.h"
-#include <errno.h>
+#include "os/sealed.h"
 #include <fastcgi/error.h>
 #include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -20,38 +17,13 @@ static int64_t unix_ms(void) {
   return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* A memory file whose size can no more be changed, so that no process can make
-   another one's look at it fail; elsewhere a file without a name. */
-static int open_memory(size_t size) {
-#ifdef __linux__
-  int fd = memfd_create("fastcgi-scoreboard", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-#else
-  char path[] = "/tmp/fastcgi-scoreboard.XXXXXX";
-  int fd = mkstemp(path);
-  if (fd >= 0) {
-    unlink(path);
-    fcntl(fd, F_SETFD, FD_CLOEXEC);
-  }
-#endif
-  if (fd >= 0 && ftruncate(fd, (off_t)size) != 0) {
-    int saved = errno;
-    close(fd);
-    errno = saved;
-    return -1;
-  }
-#ifdef __linux__
-  if (fd >= 0)
-    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
-#endif
-  return fd;
-}
-
-static int map(fcgi__board *out, int fd, size_t size) {
-  void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-  if (memory == MAP_FAILED)
-    return FCGI_ERR_SYSTEM;
-  *out = (fcgi__board){.head = memory, .size = size, .fd = fd};
-  return 0;
+static int map(fcgi__board *out, int fd) {
+  size_t size;
+  void *memory;
+  int error = fcgi__sealed_map(fd, sizeof(fcgi__board_head), &memory, &size);
+  if (!error)
+    *out = (fcgi__board){.head = memory, .size = size, .fd = fd};
+  return error;
 }
 
 static void begin(fcgi__board_head *head, unsigned slots) {
@@ -72,10 +44,10 @@ int fcgi__board_new(fcgi__board *out, unsigned slots) {
   *out = (fcgi__board){.fd = -1};
   if (slots == 0 || slots > FCGI__BOARD_SLOTS)
     return FCGI_ERR_INVALID;
-  fd = open_memory(size);
+  fd = fcgi__sealed_new("fastcgi-scoreboard", size);
   if (fd < 0)
     return FCGI_ERR_SYSTEM;
-  error = map(out, fd, size);
+  error = map(out, fd);
   if (error)
     close(fd);
   else
@@ -102,27 +74,10 @@ int fcgi__board_is_one(const fcgi__board_head *head, size_t size) {
          head->slot_count <= (size - sizeof *head) / sizeof(fcgi__board_slot);
 }
 
-/* Whoever made it may still have it open: it could be cut while we look. */
-static int keeps_its_size(int fd) {
-#ifdef __linux__
-  int seals = fcntl(fd, F_GET_SEALS);
-  return seals >= 0 && seals & F_SEAL_SHRINK;
-#else
-  (void)fd;
-  return 1;
-#endif
-}
-
 int fcgi__board_attach(fcgi__board *out, int fd) {
-  struct stat found;
   int error;
   *out = (fcgi__board){.fd = -1};
-  if (fstat(fd, &found) != 0)
-    return FCGI_ERR_SYSTEM;
-  if (!S_ISREG(found.st_mode) || !keeps_its_size(fd) ||
-      found.st_size < (off_t)sizeof(fcgi__board_head))
-    return FCGI_ERR_PROTOCOL;
-  error = map(out, fd, (size_t)found.st_size);
+  error = map(out, fd);
   if (error)
     return error;
   if (fcgi__board_is_one(out->head, out->size)) {

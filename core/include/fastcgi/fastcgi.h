@@ -19,6 +19,7 @@
 #include <fastcgi/serve.h>
 #include <fastcgi/server.h>
 #include <fastcgi/session.h>
+#include <fastcgi/shared.h>
 #include <fastcgi/spares.h>
 #include <fastcgi/status.h>
 #include <fastcgi/supervisor.h>

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/* How a dictionary is made and found. */
+#ifndef FCGI_SHARED_SHARED_H
+#define FCGI_SHARED_SHARED_H
+
+#include <fastcgi/shared.h>
+#include <stdint.h>
+
+/* PID:FIRST:COUNT, the descriptors of the dictionaries of a worker. */
+#define FCGI__SHARED_VARIABLE "FASTCGI_SHARED_MEMORY"
+
+enum { FCGI__SHARED_DICTIONARIES = 16 }; /* Most that a supervisor has. */
+
+/* Make one of `size` bytes: a handle, and a descriptor to pass on, which is the
+   caller's. 0, or FCGI_ERR_INVALID, FCGI_ERR_NOMEM, FCGI_ERR_SYSTEM. */
+int fcgi__shared_make(fcgi_shared **out, const char *name, uint64_t size,
+                      int *fd);
+
+/* The one behind `fd`, which stays the caller's: FCGI_ERR_DAMAGED when it is
+   none, or of another version. */
+int fcgi__shared_attach(fcgi_shared **out, int fd);
+
+#endif
