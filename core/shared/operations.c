@@ -265,6 +265,7 @@ int fcgi_shared_clear(fcgi_shared *shared) {
   if (error)
     return error;
   fcgi__empty(shared);
+  v.damaged = 0; /* If anything was, it is no more. */
   return fcgi__visit_end(&v, 0);
 }
 
