@@ -85,3 +85,26 @@ int fcgi__number_bytes(const char *text, uint64_t most, uint64_t *out) {
   *out = number << shift;
   return 0;
 }
+
+int fcgi__name_is(const char *text, size_t room) {
+  static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                "abcdefghijklmnopqrstuvwxyz"
+                                "0123456789_-.";
+  size_t len = strspn(text, letters);
+  return len > 0 && len < room && text[len] == '\0';
+}
+
+int fcgi__number_named(const char *text, char *name, size_t room,
+                       uint64_t least, uint64_t most, uint64_t *out) {
+  size_t len = strcspn(text, "=");
+  uint64_t number;
+  if (text[len] == '\0' || len >= room)
+    return -1;
+  memcpy(name, text, len);
+  name[len] = '\0';
+  if (!fcgi__name_is(name, room) ||
+      fcgi__number_bytes(text + len + 1, most, &number) || number < least)
+    return -1;
+  *out = number;
+  return 0;
+}

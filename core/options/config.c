@@ -7,7 +7,8 @@
 #include <string.h>
 
 static int is_text(const fcgi_option *option) {
-  return option->kind <= FCGI_OPTION_USERS;
+  return option->kind <= FCGI_OPTION_USERS ||
+         option->kind == FCGI_OPTION_NAMED_SIZE;
 }
 
 /* The number in a field, whose sign is that of its least and most. */

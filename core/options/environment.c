@@ -89,8 +89,8 @@ int fcgi_options_read_environment(fcgi_options *options) {
  */
 static int is_ours(const char *key) {
   static const char *const ours[] = {
-      "handover",   "upgrade",    "upgrade_notify", "worker",
-      "scoreboard", "supervisor", "base_dir",       "file_options"};
+      "handover",   "upgrade",  "upgrade_notify", "worker",       "scoreboard",
+      "supervisor", "base_dir", "file_options",   "shared_memory"};
   const fcgi_option *option = fcgi_option_find(key);
   for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
     if (strcmp(key, ours[i]) == 0)

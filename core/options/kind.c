@@ -6,6 +6,7 @@
 #include "options/table.h"
 #include "os/users.h"
 #include <fastcgi/error.h>
+#include <fastcgi/shared.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
@@ -92,12 +93,21 @@ static int parse_users(const char *text) {
   return error;
 }
 
+static int parse_named_size(const char *text) {
+  char name[FCGI_SHARED_NAME];
+  uint64_t size;
+  return fcgi__number_named(text, name, sizeof name, FCGI_SHARED_LEAST,
+                            FCGI_SHARED_MOST, &size);
+}
+
 /* Texts are as long as they are; a path of URLs has its room in a server. */
 static int parse_text(const fcgi_option *option, const char *text) {
   if (!*text)
     return option->may_be_empty ? 0 : -1;
   if (option->kind == FCGI_OPTION_PATH)
     return *text == '/' && strlen(text) < FCGI__OPTION_PATH ? 0 : -1;
+  if (option->kind == FCGI_OPTION_NAMED_SIZE)
+    return parse_named_size(text);
   return option->kind == FCGI_OPTION_USERS ? parse_users(text) : 0;
 }
 

@@ -4,16 +4,19 @@
    the table of the library from them, and `./dev options` the annotations, the
    types and the tables of the manual.
 
-   KIND: TEXT, USERS, URL_PATH, FLAG, CHOICE, and with a default and a range
-   COUNT, COUNT_OR_AUTO, BYTES, SECONDS (the range is in milliseconds), MODE.
-   The first word stands for a value in help; UNSET says what applies where
-   nothing is given and there is no default.
+   KIND: TEXT, USERS, NAMED_SIZE, URL_PATH, FLAG, CHOICE, and with a default and
+   a range COUNT, COUNT_OR_AUTO, BYTES, SECONDS (the range is in milliseconds),
+   MODE. The first word stands for a value in help; UNSET says what applies
+   where nothing is given and there is no default.
+
    SCOPE: SERVER is for every program with a server, which reads it from the
    environment too; WORKER for what a launcher serves; PROCESSES for a
    supervisor, so that one given makes a supervisor necessary; COMMAND is for
    the command line alone.
+
    LAUNCHERS: EVERYWHERE, or PYTHON, LUA and RUN (`fcgi run`), or APPS for the
    first two.
+
    CONFIG: IN_SERVER(type, field) and IN_SUPERVISOR(type, field) name
    fields of fcgi_server_config and fcgi_supervisor_config.
    MARKS: LETTER('x') is a short form; REPEATED may be there several times;
@@ -278,6 +281,12 @@
     HELP("File for the error log: messages of the server, and what "           \
          "requests write to STDERR; - is stderr."))
 
+#define FCGI_OPTION_MAP_STATE(X)                                               \
+  X(shared, NAMED_SIZE("NAME=SIZE", "none"), PROCESSES, EVERYWHERE,            \
+    IN_SUPERVISOR(const char *const *, shared), REPEATED, FIXED,               \
+    HELP("Dictionary that all workers share, and the memory that it may take, "\
+         "from 64K up, such as cache=16M."))
+
 #define FCGI_OPTION_MAP_COMMAND(X)                                             \
   X(config, TEXT("FILE", "none"), COMMAND, EVERYWHERE, LETTER('c'), GUNICORN,  \
     HELP("TOML file that options are read from."))                             \
@@ -300,6 +309,7 @@
   GROUP("Access", FCGI_OPTION_MAP_ACCESS)                                      \
   GROUP("Observation", FCGI_OPTION_MAP_OBSERVATION)                            \
   GROUP("Life of a worker", FCGI_OPTION_MAP_LIFE)                              \
+  GROUP("State", FCGI_OPTION_MAP_STATE)                                        \
   GROUP("The command itself", FCGI_OPTION_MAP_COMMAND)
 
 /* X(name, what to use instead): options of gunicorn that are not here. */

@@ -11,6 +11,9 @@
 #define USERS(value_, unset_)                                                  \
   .option.kind = FCGI_OPTION_USERS, .option.value = value_,                    \
   .option.unset = unset_
+#define NAMED_SIZE(value_, unset_)                                             \
+  .option.kind = FCGI_OPTION_NAMED_SIZE, .option.value = value_,               \
+  .option.unset = unset_
 #define URL_PATH(unset_)                                                       \
   .option.kind = FCGI_OPTION_PATH, .option.value = "PATH",                     \
   .option.unset = unset_, .option.may_be_empty = 1

@@ -2,6 +2,7 @@
 /* What a value has to be, for whoever has given another: its unit, its range,
    examples that lie in the range, and what stands for none. */
 #include "options/table.h"
+#include <fastcgi/shared.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -179,6 +180,11 @@ static const char *tell(const fcgi_option *option, const tongue *t, char *out,
   else if (option->kind == FCGI_OPTION_USERS)
     add(&l, "users of this machine, by name or number up to 4294967294, with "
             "commas between");
+  else if (option->kind == FCGI_OPTION_NAMED_SIZE)
+    add(&l,
+        "NAME=SIZE, a name of up to %d letters, digits, _, - and ., and a "
+        "size from 64K to 256G, such as cache=16M",
+        FCGI_SHARED_NAME - 1);
   else if (option->kind == FCGI_OPTION_FLAG)
     add(&l, "%s", t->flag);
   else if (option->kind == FCGI_OPTION_CHOICE)

@@ -1,13 +1,27 @@
 /* SPDX-License-Identifier: MIT */
 #include "parent/starter.h"
+#include "base/number.h"
 #include "parent/notify.h"
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 static void hear(char *out, size_t size, const char *name) {
   const char *text = getenv(name);
   if (text && *text)
     snprintf(out, size, "%s", text);
+}
+
+/* Programs that a handler starts do not get the dictionaries of the workers,
+   which a handler may open at any time. */
+static void keep_dictionaries(void) {
+  const char *text = getenv("FASTCGI_SHARED_MEMORY");
+  int said[3]; /* Our process id, the first descriptor, their number. */
+  if (!text || fcgi__number_list(text, said, 3) < 0 || said[0] != getpid())
+    return;
+  for (int i = 0; i < said[2] && i < 16; i++)
+    fcntl(said[1] + i, F_SETFD, FD_CLOEXEC);
 }
 
 void fcgi__starter_hear(fcgi__starter *starter) {
@@ -17,6 +31,7 @@ void fcgi__starter_hear(fcgi__starter *starter) {
   hear(starter->board, sizeof starter->board, "FASTCGI_SCOREBOARD");
   if (alive_ms > 0)
     starter->alive_ms = alive_ms;
+  keep_dictionaries();
 }
 
 void fcgi__starter_forget(void) {

@@ -20,9 +20,6 @@ enum {
   FCGI__SHARED_LOCK = 0x80  /* The kind of an entry that is a lock. */
 };
 
-/* Bytes that a dictionary may have: numbers of blocks are 32 bits. */
-#define FCGI__SHARED_MOST (UINT64_C(1) << 38)
-
 typedef struct fcgi__shared_block {
   uint32_t next; /* The following block of the chain. */
   uint32_t mark; /* The first one of an entry: its kind << 16 | length of the

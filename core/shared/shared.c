@@ -6,6 +6,7 @@
 #include "shared/hash.h"
 #include "shared/visit.h"
 #include <fastcgi/error.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -42,11 +43,7 @@ static void begin(fcgi__shared_head *head, const char *name) {
 }
 
 static int is_name(const char *name) {
-  static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                "abcdefghijklmnopqrstuvwxyz"
-                                "0123456789_-.";
-  size_t len = strspn(name, letters);
-  return len > 0 && len < FCGI_SHARED_NAME && name[len] == '\0';
+  return fcgi__name_is(name, FCGI_SHARED_NAME);
 }
 
 static int is_ours(const fcgi__shared_head *head) {
@@ -72,7 +69,7 @@ static int map(fcgi_shared *d, int fd) {
   int error = fcgi__sealed_map(fd, FCGI_SHARED_LEAST, &memory, &size);
   if (error)
     return error == FCGI_ERR_PROTOCOL ? FCGI_ERR_DAMAGED : error;
-  if (size <= FCGI__SHARED_MOST) {
+  if (size <= FCGI_SHARED_MOST) {
     d->head = memory;
     d->size = size;
     return 0;
@@ -101,7 +98,7 @@ int fcgi__shared_make(fcgi_shared **out, const char *name, uint64_t size,
   int error;
   *out = NULL;
   *fd = -1;
-  if (!is_name(name) || size < FCGI_SHARED_LEAST || size > FCGI__SHARED_MOST ||
+  if (!is_name(name) || size < FCGI_SHARED_LEAST || size > FCGI_SHARED_MOST ||
       size > SIZE_MAX / 2)
     return FCGI_ERR_INVALID;
   *fd = fcgi__sealed_new("fastcgi-shared", (size_t)size);
@@ -119,13 +116,23 @@ int fcgi__shared_attach(fcgi_shared **out, int fd) {
   return make_at(out, fd, NULL);
 }
 
+uint64_t fcgi__shared_bytes(const fcgi_shared *d) {
+  return d->size;
+}
+
+uint64_t fcgi__shared_glance(const fcgi_shared *d, fcgi_shared_count which) {
+  return fcgi__look_long(&d->head->counts[which]);
+}
+
 /* --- The program's -------------------------------------------------------- */
 
 /* The one of that name among those of the supervisor. */
 static int find(fcgi_shared **out, const char *name, int first, int count) {
   int error = FCGI_ERR_STATE;
   for (int i = 0; i < count && i < FCGI__SHARED_DICTIONARIES; i++) {
-    int failed = fcgi__shared_attach(out, first + i);
+    int failed;
+    fcntl(first + i, F_SETFD, FD_CLOEXEC);
+    failed = fcgi__shared_attach(out, first + i);
     if (!failed && strcmp((*out)->name, name) == 0)
       return 0;
     if (!failed)

@@ -20,4 +20,10 @@ int fcgi__shared_make(fcgi_shared **out, const char *name, uint64_t size,
    none, or of another version. */
 int fcgi__shared_attach(fcgi_shared **out, int fd);
 
+/* Bytes of memory that it was made with. */
+uint64_t fcgi__shared_bytes(const fcgi_shared *d);
+
+/* A count that is kept, as it is just now, without waiting for anybody. */
+uint64_t fcgi__shared_glance(const fcgi_shared *d, fcgi_shared_count which);
+
 #endif

@@ -14,7 +14,7 @@ static const char *const personal[] = {
     "FASTCGI_UPGRADE",    "FASTCGI_UPGRADE_NOTIFY",
     "FASTCGI_WORKER",     "FASTCGI_SCOREBOARD",
     "FASTCGI_SUPERVISOR", "FASTCGI_FILE_OPTIONS",
-    "FASTCGI_SHARE",
+    "FASTCGI_SHARE",      "FASTCGI_SHARED_MEMORY",
 };
 
 static int is_named(const char *variable, const char *name) {

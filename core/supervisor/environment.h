@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-enum { FCGI__PLACES = 7, FCGI__PID_DIGITS = 10 };
+enum { FCGI__PLACES = 8, FCGI__PID_DIGITS = 10 };
 
 typedef struct fcgi__environment {
   char **list;                /* The variables, ended by NULL, as execve(2)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/limits.h"
 #include "supervisor/census.h"
+#include "supervisor/dictionaries.h"
 #include "supervisor/generation.h"
 #include "supervisor/worker.h"
 #include <fcntl.h>
@@ -127,6 +128,7 @@ static void look_at(fcgi__supervisor *s, fcgi__worker *w, long long now) {
 static void look(fcgi__supervisor *s, long long now) {
   s->measure_due = now + MEASURE_MS;
   fcgi__census_look(s);
+  fcgi__dictionaries_look(s, now);
   for (size_t i = 0; i < s->worker_count; i++)
     look_at(s, &s->workers[i], now);
 }

@@ -2,6 +2,7 @@
 #include "supervisor/settings.h"
 #include "base/config.h"
 #include "options/config.h"
+#include "supervisor/dictionaries.h"
 #include "supervisor/limits.h"
 #include "supervisor/spawn.h"
 #include <limits.h>
@@ -89,6 +90,8 @@ static int check(const fcgi_supervisor_config *c, char *why, size_t why_len) {
     return refuse(why, why_len,
                   "there is no /proc here to read a worker's memory from; "
                   "leave out the limit of memory");
+  if (fcgi__dictionaries_check(c, why, why_len))
+    return -1;
   return check_descriptors(why, why_len);
 }
 

@@ -4,6 +4,7 @@
 #include "os/clock.h"
 #include "supervisor/census.h"
 #include "supervisor/check.h"
+#include "supervisor/dictionaries.h"
 #include "supervisor/generation.h"
 #include "supervisor/inbox.h"
 #include "supervisor/limits.h"
@@ -287,7 +288,7 @@ static int open_all(fcgi__supervisor *s, char *why, size_t len) {
   if (inherited ? fcgi__sockets_check_inherited(s, why, len)
                 : open_new(s, why, len))
     return -1;
-  if (open_share(s, why, len))
+  if (open_share(s, why, len) || fcgi__dictionaries_open(s, why, len))
     return -1;
   if (fcgi__identity_become(&s->identity, why, len))
     return -1;
@@ -312,6 +313,7 @@ static void close_all(fcgi__supervisor *s) {
   close_fd(s->share[1]);
   close_fd(s->notify);
   fcgi__board_free(&s->board);
+  fcgi__dictionaries_close(s);
   close_fd(s->start_directory);
   fcgi__plan_free(s);
   free(s->workers);

@@ -7,6 +7,7 @@
 #include "board/scoreboard.h"
 #include "observe/logs.h"
 #include "os/listener.h"
+#include "shared/shared.h"
 #include "supervisor/backoff.h"
 #include "supervisor/pidfile.h"
 #include "supervisor/privileges.h"
@@ -50,6 +51,15 @@ typedef struct fcgi__worker {
                               LLONG_MAX. */
   long long retire_due;    /* When it is too old, or LLONG_MAX. */
 } fcgi__worker;
+
+/* One that workers share. */
+typedef struct fcgi__dictionary {
+  fcgi_shared *memory; /* Where it lies; NULL: there is none. */
+  int fd;              /* Descriptor of that memory, to pass on. */
+  uint64_t told[FCGI_SHARED_COUNTS]; /* What the log has told, by
+                                        fcgi_shared_count. */
+  long long quiet; /* When the log may next tell that it is full. */
+} fcgi__dictionary;
 
 typedef enum fcgi__supervisor_phase {
   FCGI__SUPERVISOR_STARTING, /* The first generation is not ready. */
@@ -118,32 +128,35 @@ typedef struct fcgi__supervisor {
                                               is free; -1 each: none. */
   fcgi__board board;                       /* The scoreboard of the workers;
                                               `head` NULL: there is none. */
-  uint32_t dropped;                        /* Packets that were dropped at
-                                              guarded listeners. */
-  uint32_t dropped_told;                   /* Those of them that the log has
-                                              told. */
-  long long dropped_quiet;                 /* When the log may next tell of
-                                              dropped packets. */
-  int notify;                              /* Descriptor of the socket that
-                                              workers report to. */
-  char notify_name[128];                   /* Name of that socket,
-                                              NOTIFY_SOCKET of the workers. */
-  char upstream[128];                      /* NOTIFY_SOCKET that the
-                                              supervisor reports to, or "". */
-  char predecessor[128];                   /* NOTIFY_SOCKET of the supervisor
-                                              that this one replaces, or "". */
-  long long upstream_ms;                   /* Interval of WATCHDOG=1 to
-                                              `upstream`, in ms; 0: none is
-                                              sent. */
-  long long upstream_due;                  /* When the next WATCHDOG=1 is
-                                              sent. */
-  char owed[4][256];                       /* Messages for which `upstream`
-                                              had no room, the oldest first. */
-  unsigned owed_count;                     /* Number of messages in `owed`. */
-  long long owed_due;                      /* When they are sent again. */
-  int moved;                               /* 1: another process has become
-                                              the main process of the
-                                              service. */
+  fcgi__dictionary dictionaries[FCGI__SHARED_DICTIONARIES]; /* Those of the
+                                                               workers. */
+  size_t dictionary_count;      /* Number of `dictionaries`. */
+  uint32_t dropped;             /* Packets that were dropped at
+                                   guarded listeners. */
+  uint32_t dropped_told;        /* Those of them that the log has
+                                   told. */
+  long long dropped_quiet;      /* When the log may next tell of
+                                   dropped packets. */
+  int notify;                   /* Descriptor of the socket that
+                                   workers report to. */
+  char notify_name[128];        /* Name of that socket,
+                                   NOTIFY_SOCKET of the workers. */
+  char upstream[128];           /* NOTIFY_SOCKET that the
+                                   supervisor reports to, or "". */
+  char predecessor[128];        /* NOTIFY_SOCKET of the supervisor
+                                   that this one replaces, or "". */
+  long long upstream_ms;        /* Interval of WATCHDOG=1 to
+                                   `upstream`, in ms; 0: none is
+                                   sent. */
+  long long upstream_due;       /* When the next WATCHDOG=1 is
+                                   sent. */
+  char owed[4][256];            /* Messages for which `upstream`
+                                   had no room, the oldest first. */
+  unsigned owed_count;          /* Number of messages in `owed`. */
+  long long owed_due;           /* When they are sent again. */
+  int moved;                    /* 1: another process has become
+                                   the main process of the
+                                   service. */
   int took_over;                /* 1: the predecessor has yet to hear of us. */
   fcgi__supervisor_phase phase; /* What the supervisor is doing. */
   int hurried;                  /* 1: the stop does not wait for

@@ -2,6 +2,7 @@
 #include "supervisor/upgrade.h"
 #include "base/number.h"
 #include "os/clock.h"
+#include "supervisor/dictionaries.h"
 #include "supervisor/sockets.h"
 #include "supervisor/spawn.h"
 #include "supervisor/upstream.h"
@@ -18,7 +19,8 @@
 
 /* PID:LISTENERS:OWNED:PIDFILE. OWNED has bit i set when listener i is a socket
    file of ours to remove; PIDFILE is 1 when the pid file's descriptor follows
-   the pair. The directories of those socket files come last. */
+   the pair. The directories of those socket files come behind it, and then the
+   dictionaries, of which FASTCGI_SHARED_MEMORY tells. */
 static const char variable[] = "FASTCGI_UPGRADE";
 enum { PATIENCE_MS = 10000 }; /* Beyond what the workers may take. */
 
@@ -30,7 +32,8 @@ static unsigned owned_mask(const fcgi__supervisor *s) {
   return mask;
 }
 
-static int describe(const fcgi__supervisor *s, fcgi__environment *e) {
+static int describe(const fcgi__supervisor *s, fcgi__environment *e,
+                    size_t passed) {
   char rest[64];
   int failed;
   snprintf(rest, sizeof rest, ":%zu:%u:%d", s->listener_count, owned_mask(s),
@@ -38,7 +41,9 @@ static int describe(const fcgi__supervisor *s, fcgi__environment *e) {
   failed = fcgi__environment_copy(e) ||
            fcgi__environment_set(e, "FASTCGI_UPGRADE_NOTIFY", "%s",
                                  s->notify_name) ||
-           fcgi__environment_set_pid(e, variable, rest);
+           fcgi__environment_set_pid(e, variable, rest) ||
+           fcgi__dictionaries_describe(
+               s, e, FCGI__PASSED_FIRST + (int)(passed - s->dictionary_count));
   if (!failed && s->listener_names[0])
     failed =
         fcgi__environment_set(e, "LISTEN_FDNAMES", "%s", s->listener_names);
@@ -56,11 +61,11 @@ static size_t list_passed(const fcgi__supervisor *s, int *passed) {
   for (size_t i = 0; i < s->listener_count; i++)
     if (s->listeners[i].file.name[0])
       passed[count++] = s->listeners[i].file.directory;
-  return count;
+  return count + fcgi__dictionaries_pass(s, passed + count);
 }
 
 static pid_t spawn(const fcgi__supervisor *s) {
-  int passed[2 * FCGI__SOCKETS + 3];
+  int passed[2 * FCGI__SOCKETS + 3 + FCGI__SHARED_DICTIONARIES];
   int start = fcgi__supervisor_start_directory(s);
   fcgi__environment environment;
   const fcgi__spawn how = {
@@ -76,7 +81,7 @@ static pid_t spawn(const fcgi__supervisor *s) {
   int error;
   if (start < 0)
     return -1;
-  if (describe(s, &environment) == 0)
+  if (describe(s, &environment, how.passed_count) == 0)
     pid = fcgi__spawn_start(&how);
   else
     errno = ENOMEM;

@@ -4,6 +4,7 @@
 #include "os/carrier.h"
 #include "os/clock.h"
 #include "supervisor/census.h"
+#include "supervisor/dictionaries.h"
 #include "supervisor/generation.h"
 #include "supervisor/limits.h"
 #include "supervisor/plan.h"
@@ -78,7 +79,7 @@ static int describe_supervisor(const fcgi__supervisor *s,
   return fcgi__environment_set_pid(e, "FASTCGI_SUPERVISOR", rest);
 }
 
-/* The pair on which work is shared comes last. */
+/* The pair on which work is shared comes after that. */
 static int describe_share(const fcgi__supervisor *s, fcgi__environment *e,
                           int lifeline) {
   int first = FCGI__PASSED_FIRST + (int)s->listener_count + 2 +
@@ -88,6 +89,14 @@ static int describe_share(const fcgi__supervisor *s, fcgi__environment *e,
     return 0;
   snprintf(ends, sizeof ends, ":%d:%d", first, first + 1);
   return fcgi__environment_set_pid(e, "FASTCGI_SHARE", ends);
+}
+
+/* The dictionaries come last of all. */
+static int describe_dictionaries(const fcgi__supervisor *s,
+                                 fcgi__environment *e, int lifeline) {
+  int before = (int)s->listener_count + 2 + (s->board.fd >= 0) +
+               (lifeline >= 0) + 2 * (s->share[0] >= 0);
+  return fcgi__dictionaries_describe(s, e, FCGI__PASSED_FIRST + before);
 }
 
 static int describe(const fcgi__supervisor *s, const fcgi_supervisor_config *c,
@@ -127,7 +136,7 @@ static size_t list_passed(const fcgi__supervisor *s, int *passed,
     passed[count++] = lifeline;
   for (int i = 0; i < 2 && s->share[0] >= 0; i++)
     passed[count++] = s->share[i];
-  return count;
+  return count + fcgi__dictionaries_pass(s, passed + count);
 }
 
 /* The directory by its name, which may lead elsewhere than at the last reload:
@@ -151,12 +160,14 @@ static int describe_all(const fcgi__supervisor *s, unsigned generation,
   return describe(s, c, e) ||
          describe_server(c, fcgi__plan_options(s, generation), e) ||
          describe_slot(s, e, slot) || describe_supervisor(s, c, e, lifeline) ||
-         describe_share(s, e, lifeline);
+         describe_share(s, e, lifeline) ||
+         describe_dictionaries(s, e, lifeline);
 }
 
 static pid_t spawn(const fcgi__supervisor *s, unsigned generation, int slot,
                    int lifeline) {
-  int passed[FCGI__SOCKETS + 6], directory = open_directory(s);
+  int passed[FCGI__SOCKETS + 6 + FCGI__SHARED_DICTIONARIES],
+      directory = open_directory(s);
   fcgi__environment environment;
   const fcgi__spawn how = {
       .path = s->path,

@@ -165,7 +165,7 @@ def scripts() -> Iterator[bytes]:
 
 
 VALUES = {"text": "x", "users": "root", "path": "/x", "count": "7", "processes": "auto",
-          "bytes": "7M", "seconds": "7s", "mode": "007"}  # fmt: skip
+          "bytes": "7M", "seconds": "7s", "mode": "007", "named_size": "x=1M"}  # fmt: skip
 
 
 def option_seeds() -> dict[str, bytes]:
@@ -192,6 +192,19 @@ def option_seeds() -> dict[str, bytes]:
     return found
 
 
+def shared_scripts() -> Iterator[bytes]:
+    """For fuzz_shared.c: few keys and many, small values and large ones."""
+    chance = random.Random(2)
+    for keys in (3, 64):
+        for most in (20, 127, 255):
+            for key_len in range(8):
+                script = bytearray([key_len])
+                while len(script) < 1500:
+                    script += bytes([chance.randrange(13), chance.randrange(keys)])
+                    script += bytes(chance.randrange(most) for _ in range(3))
+                yield bytes(script)
+
+
 def wanted() -> dict[str, bytes]:
     """Path and content of every seed, each content once."""
     found: dict[bytes, tuple[str, bytes]] = {}
@@ -203,6 +216,8 @@ def wanted() -> dict[str, bytes]:
             found.setdefault(key, (path, data))
     for at, data in enumerate(scripts()):
         found[data] = (f"params/case-script-{at:02}", data)
+    for at, data in enumerate(shared_scripts()):
+        found[data] = (f"shared/case-script-{at:02}", data)
     return dict(found.values())
 
 

@@ -24,7 +24,7 @@ PAGE = (SOURCE / "docs" / "processes.md").read_text()
 # A value of each kind that is nobody's default.
 VALUES = {
     "text": "x", "users": "root", "path": "/x", "count": "7", "processes": "7", "bytes": "7M",
-    "seconds": "7s", "mode": "007",
+    "seconds": "7s", "mode": "007", "named_size": "x=7M",
 }  # fmt: skip
 
 

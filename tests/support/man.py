@@ -123,6 +123,7 @@ TYPES = {
     "choice": "word",
     "path": "path of URLs",
     "users": "list of users in a text",
+    "named_size": "name and size in a text",
 }
 
 

@@ -20,6 +20,7 @@ WORDS = r"""
 #define MOST_TIME None
 #define TEXT(value_, unset_) "kind": "text", "value": value_, "unset": unset_
 #define USERS(value_, unset_) "kind": "users", "value": value_, "unset": unset_
+#define NAMED_SIZE(value_, unset_) "kind": "named_size", "value": value_, "unset": unset_
 #define URL_PATH(unset_) "kind": "path", "value": "PATH", "unset": unset_
 #define FLAG "kind": "flag"
 #define NUMBER(value_, standard_) "value": value_, "standard": standard_

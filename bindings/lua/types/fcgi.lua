@@ -207,6 +207,9 @@ local fcgi = {}
 ---@field max_worker_age_jitter? number
 --- Most resident memory that a worker may use; a larger worker is replaced. Default: no limit.
 ---@field max_worker_rss? integer
+--- Dictionary that all workers share, and the memory that it may take, from 64K up, such as
+--- cache=16M. Default: none.
+---@field shared? string
 --- End of those.
 
 --- Serve until SIGTERM or SIGINT, which finish what runs; a second one, or

@@ -159,6 +159,9 @@ class ServeOptions(Options, total=False):
     # Most resident memory that a worker may use; a larger worker is replaced. Default: no
     # limit.
     max_worker_rss: int | None
+    # Dictionary that all workers share, and the memory that it may take, from 64K up, such as
+    # cache=16M. Repeatable. Default: none.
+    shared: str | Iterable[str] | None
     # End of those.
 
 

@@ -30,7 +30,8 @@ typedef enum fcgi_option_kind {
   FCGI_OPTION_SECONDS,   /* Seconds, or with a unit: 30, 0.5, 30s, 5m, 2h, 1d;
                             the number is in milliseconds. */
   FCGI_OPTION_MODE,      /* Permission bits, in octal digits. */
-  FCGI_OPTION_CHOICE     /* The index of one of `words`. */
+  FCGI_OPTION_CHOICE,    /* The index of one of `words`. */
+  FCGI_OPTION_NAMED_SIZE /* A name, "=" and bytes: cache=16M. */
 } fcgi_option_kind;
 
 /* Which part of a program an option configures. */

@@ -24,6 +24,9 @@ enum {
   FCGI_SHARED_LEAST = 65536 /* Smallest size of a dictionary, in bytes. */
 };
 
+/* Largest size of a dictionary: 256 GiB. */
+#define FCGI_SHARED_MOST (UINT64_C(1) << 38)
+
 /* A field left 0 takes its default. */
 typedef struct fcgi_shared_config {
   size_t size;         /* sizeof(fcgi_shared_config). */

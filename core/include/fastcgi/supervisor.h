@@ -165,6 +165,12 @@ typedef struct fcgi_supervisor_config {
   /* Longest time that a graceful stop waits for running requests; then they are
      aborted. Default: 30s. */
   int graceful_timeout_ms;
+
+  /* --- State --- */
+
+  /* Dictionary that all workers share, and the memory that it may take, from
+     64K up, such as cache=16M. Default: none. */
+  const char *const *shared;
   /* End of the fields of options. */
 } fcgi_supervisor_config;
 

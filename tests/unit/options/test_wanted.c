@@ -13,7 +13,8 @@ enum { WANTED = 160 };
 
 static int has_range(const fcgi_option *option) {
   return option->kind >= FCGI_OPTION_COUNT &&
-         option->kind != FCGI_OPTION_CHOICE;
+         option->kind != FCGI_OPTION_CHOICE &&
+         option->kind != FCGI_OPTION_NAMED_SIZE;
 }
 
 static int takes(const fcgi_option *option, const char *text) {
