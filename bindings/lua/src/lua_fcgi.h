@@ -6,6 +6,7 @@
 
 #include "compat.h"
 #include <fastcgi/fastcgi.h>
+#include <pthread.h>
 
 #define FCGI_LUA_SERVER  "fcgi.server"
 #define FCGI_LUA_REQUEST "fcgi.request"
@@ -278,6 +279,26 @@ typedef struct fcgi_lua_guard {
 
 /* The state's guard, for this process; the caller counts. Can raise. */
 fcgi_lua_guard *fcgi_lua_exit_guard(lua_State *L);
+
+/* shared.c */
+
+/* The dictionaries that the states of a process without a supervisor have in
+   common. */
+typedef struct fcgi_lua_pool {
+  pthread_mutex_t lock;           /* Guards the following. */
+  struct fcgi_lua_private *first; /* The list of them, owned. */
+} fcgi_lua_pool;
+
+void fcgi_lua_pool_init(fcgi_lua_pool *pool);
+/* No state uses it any more. */
+void fcgi_lua_pool_free(fcgi_lua_pool *pool);
+/* Let a state use it, which is closed before it is freed. Can raise. */
+void fcgi_lua_pool_use(lua_State *L, fcgi_lua_pool *pool);
+
+void fcgi_lua_shared_class(lua_State *L);
+
+/* fcgi.shared(name, size): 1 dictionary, or nil, message, code. */
+int fcgi_lua_shared(lua_State *L);
 
 /* thread.c */
 

@@ -22,6 +22,7 @@ static int serve_address(lua_State *L) {
 static const luaL_Reg functions[] = {{"serve", fcgi_lua_serve},
                                      {"serve_address", serve_address},
                                      {"server", fcgi_lua_server_open},
+                                     {"shared", fcgi_lua_shared},
                                      {NULL, NULL}};
 
 int luaopen_fcgi(lua_State *L) {
@@ -31,6 +32,7 @@ int luaopen_fcgi(lua_State *L) {
   fcgi_lua_params_class(L);
   fcgi_lua_request_class(L);
   fcgi_lua_crew_class(L);
+  fcgi_lua_shared_class(L);
   luaL_newlib(L, functions);
   lua_pushfstring(L, "fcgi %s", fcgi_version());
   lua_setfield(L, -2, "_VERSION");

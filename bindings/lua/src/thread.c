@@ -26,6 +26,7 @@ struct fcgi_lua_crew {
   unsigned wanted;         /* How many to start. */
   unsigned started;        /* How many are to be joined. */
   pid_t pid;               /* Whose they are; 0 before there are any. */
+  fcgi_lua_pool pool;      /* Dictionaries of this process alone. */
   pthread_mutex_t lock;    /* Guards what follows. */
   pthread_cond_t changed;  /* Some of it has changed. */
   unsigned loaded;         /* Threads that are ready, or have failed. */
@@ -102,6 +103,7 @@ static int prepare(lua_State *L) {
   luaL_openlibs(L);
   luaL_requiref(L, "fcgi", luaopen_fcgi, 0);
   lua_settop(L, 0);
+  fcgi_lua_pool_use(L, &all->pool);
   set_paths(L, all);
   set_arg(L, all);
   fcgi_lua_server *server = fcgi_lua_server_new(L);
@@ -250,6 +252,7 @@ static int crew_close(lua_State *L) {
   if (crew->app && !is_forked(crew)) {
     pthread_cond_destroy(&crew->changed);
     pthread_mutex_destroy(&crew->lock);
+    fcgi_lua_pool_free(&crew->pool);
   }
   crew->first = NULL;
   crew->app = NULL;
@@ -278,6 +281,7 @@ static fcgi_lua_crew *push_crew(lua_State *L, const char *app,
   luaL_setmetatable(L, CREW);
   pthread_mutex_init(&crew->lock, NULL);
   pthread_cond_init(&crew->changed, NULL);
+  fcgi_lua_pool_init(&crew->pool);
   crew->app = app;
   return crew;
 }

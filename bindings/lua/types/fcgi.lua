@@ -26,6 +26,7 @@ local fcgi = {}
 ---| "TRUNCATED"   # the body ended before CONTENT_LENGTH bytes
 ---| "SYSTEM"      # a system call failed
 ---| "UNSUPPORTED" # not supported here
+---| "DAMAGED"     # another process has written over shared memory
 
 --- Why a request is aborted. Reads fail with "ABORTED" from then on, writes only
 --- where no reader is left: not after "record".

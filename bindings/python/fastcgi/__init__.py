@@ -12,6 +12,7 @@ fastcgi.serve(hello, bind="unix:hello.sock")    # or as a program: fastcgi.main(
 from ._core import (
     Aborted,
     Closed,
+    Damaged,
     Error,
     FileWrapper,
     LimitError,
@@ -28,10 +29,12 @@ from ._interface import detect_interface
 from ._main import main
 from ._roles import Role
 from ._server import Server, serve
+from ._shared import Shared, SharedLock, shared
 
 __all__ = [
     "Aborted",
     "Closed",
+    "Damaged",
     "Error",
     "FileWrapper",
     "LimitError",
@@ -39,6 +42,8 @@ __all__ = [
     "Request",
     "Role",
     "Server",
+    "Shared",
+    "SharedLock",
     "StateError",
     "Timeout",
     "Truncated",
@@ -48,4 +53,5 @@ __all__ = [
     "detect_interface",
     "main",
     "serve",
+    "shared",
 ]

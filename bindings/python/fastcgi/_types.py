@@ -16,6 +16,7 @@ Answer: TypeAlias = tuple[int, Headers, Body] | None
 Handler: TypeAlias = Callable[[Request], Answer]
 WSGI: TypeAlias = Callable[[dict[str, Any], Any], Iterable[bytes]]
 Application: TypeAlias = Handler | WSGI
+SharedValue: TypeAlias = bytes | str | int | float | bool
 
 
 class Options(TypedDict, total=False):

@@ -52,6 +52,9 @@ typedef struct error_class {
         "This platform or configuration cannot do it."                         \
   }
 
+#define CLASS_DAMAGED                                                          \
+  { "fastcgi.Damaged", NULL, "Another process has written over shared memory." }
+
 static PyObject *make_class(core_state *state, const error_class *wanted) {
   if (wanted->name == NULL)
     return Py_NewRef(*wanted->base);

@@ -45,7 +45,8 @@ static int core_exec(PyObject *module) {
       add_type(module, &request_spec, &state->request_type) < 0 ||
       add_type(module, &start_response_spec, &state->start_response_type) < 0 ||
       add_type(module, &file_wrapper_spec, &state->file_wrapper_type) < 0 ||
-      add_type(module, &options_spec, &state->options_type) < 0)
+      add_type(module, &options_spec, &state->options_type) < 0 ||
+      add_type(module, &shared_spec, &state->shared_type) < 0)
     return -1;
   return PyModule_AddStringConstant(module, "__version__", fcgi_version());
 }
@@ -57,6 +58,7 @@ static int core_traverse(PyObject *module, visitproc visit, void *arg) {
   Py_VISIT(state->start_response_type);
   Py_VISIT(state->file_wrapper_type);
   Py_VISIT(state->options_type);
+  Py_VISIT(state->shared_type);
   Py_VISIT(state->error);
   for (int i = 0; i < ERROR_COUNT; i++)
     Py_VISIT(state->errors[i]);
@@ -71,6 +73,7 @@ static int core_clear(PyObject *module) {
   Py_CLEAR(state->start_response_type);
   Py_CLEAR(state->file_wrapper_type);
   Py_CLEAR(state->options_type);
+  Py_CLEAR(state->shared_type);
   Py_CLEAR(state->error);
   for (int i = 0; i < ERROR_COUNT; i++)
     Py_CLEAR(state->errors[i]);

@@ -43,6 +43,7 @@ typedef struct core_state {
   PyTypeObject *start_response_type; /* Callable given to WSGI applications. */
   PyTypeObject *file_wrapper_type;   /* fastcgi._core.FileWrapper */
   PyTypeObject *options_type;        /* fastcgi._core.Options */
+  PyTypeObject *shared_type;         /* fastcgi._core.Shared */
   PyObject *error;                   /* fastcgi.Error */
   PyObject *errors[ERROR_COUNT];     /* What each code raises. */
   PyObject *names;                   /* Known parameter names, interned. */
@@ -80,5 +81,6 @@ extern PyType_Spec request_spec;
 extern PyType_Spec start_response_spec;
 extern PyType_Spec file_wrapper_spec;
 extern PyType_Spec options_spec;
+extern PyType_Spec shared_spec;
 
 #endif
