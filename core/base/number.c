@@ -86,25 +86,29 @@ int fcgi__number_bytes(const char *text, uint64_t most, uint64_t *out) {
   return 0;
 }
 
+static int is_of_name(char c) {
+  return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+         c == '_' || c == '-' || c == '.';
+}
+
 int fcgi__name_is(const char *text, size_t room) {
-  static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                "abcdefghijklmnopqrstuvwxyz"
-                                "0123456789_-.";
-  size_t len = strspn(text, letters);
+  size_t len = 0;
+  while (is_of_name(text[len]))
+    len++;
   return len > 0 && len < room && text[len] == '\0';
 }
 
 int fcgi__number_named(const char *text, char *name, size_t room,
                        uint64_t least, uint64_t most, uint64_t *out) {
-  size_t len = strcspn(text, "=");
   uint64_t number;
-  if (text[len] == '\0' || len >= room)
+  size_t len = 0;
+  while (is_of_name(text[len]))
+    len++;
+  if (len == 0 || len >= room || text[len] != '=' ||
+      fcgi__number_bytes(text + len + 1, most, &number) || number < least)
     return -1;
   memcpy(name, text, len);
   name[len] = '\0';
-  if (!fcgi__name_is(name, room) ||
-      fcgi__number_bytes(text + len + 1, most, &number) || number < least)
-    return -1;
   *out = number;
   return 0;
 }

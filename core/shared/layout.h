@@ -85,9 +85,10 @@ struct fcgi_shared {
   uint32_t bucket_mask;        /* Their number less one, a power of two. */
   fcgi__shared_block *blocks;  /* Block 1 and the following. */
   uint32_t block_count;        /* Number of `blocks`. */
-  uint64_t seed[2];            /* As in the head, which others may write to. */
-  uint64_t home;               /* Likewise. */
-  char name[FCGI_SHARED_NAME]; /* Likewise. */
+  uint64_t seed[2];            /* Of the hash, as it was in the head, which
+                                  others may write to. */
+  uint64_t home;               /* Namespace of process ids. */
+  char name[FCGI_SHARED_NAME]; /* Its name. */
   int is_private;              /* 1: made for this process. */
   _Atomic uint64_t self;       /* This process, for fcgi__owner_self. */
   _Atomic uint64_t approved;   /* The process that is known to be at home. */

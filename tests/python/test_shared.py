@@ -29,8 +29,8 @@ def cache() -> fastcgi.Shared:
 @pytest.mark.parametrize(
     "value",
     [
-        b"", b"\0\xff", b"x" * 40000, "", "\u00e4\U0001f600" * 9, "y" * 20000, 0, -(2**63), 2**63 - 1,
-        0.1, float("inf"), True, False,
+        b"", b"\0\xff", b"x" * 40000, "", "\u00e4\U0001f600" * 9, "y" * 20000,
+        0, -(2**63), 2**63 - 1, 0.1, float("inf"), True, False,
     ],
     ids=lambda value: f"{type(value).__name__}-{str(value)[:9]}".replace("\0", ""),
 )  # fmt: skip
@@ -161,9 +161,7 @@ def test_one_of_many_makes_it(cache):
         time.sleep(0.05)
         return "made"
 
-    threads = [
-        threading.Thread(target=lambda: cache.get_or_set("key", make, 60)) for _ in range(8)
-    ]
+    threads = [threading.Thread(target=lambda: cache.get_or_set("key", make, 60)) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -232,7 +230,7 @@ def test_a_full_dictionary_leaks_nothing(cache):
         cache.ttl(key)
         with pytest.raises(TypeError):
             cache.set(key, None)
-        with pytest.raises(ValueError):
+        with pytest.raises(ValueError, match="above 0"):
             cache.set(key, value, ttl=-1)
         with pytest.raises(TypeError):
             cache.incr(key)

@@ -36,7 +36,7 @@ class Shared(_Memory):
         self, key: str | bytes, make: Callable[[], Value], /, ttl: float | None = None
     ) -> Value:
         """The value of a key. Where there is none, one caller makes it while others wait."""
-        value = self.get(key)
+        value: Value | None = self.get(key)
         if value is None:
             with self.lock(key):
                 value = self.get(key)
@@ -49,7 +49,7 @@ class Shared(_Memory):
         return self.get(key) is not None
 
     def __getitem__(self, key: str | bytes) -> SharedValue:
-        value = self.get(key)
+        value: SharedValue | None = self.get(key)
         if value is None:
             raise KeyError(key)
         return value

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A dictionary that workers share. Its operations are short, so they keep the
    GIL; it is let go only where one has to sleep. */
-#include "state.h"
-#include <math.h>
-#include <string.h>
+#include "shared.h"
 
 enum { ON_STACK = 4096 }; /* Values up to this size are read at once. */
 
@@ -82,113 +80,10 @@ static void shared_dealloc(PyObject *object) {
   Py_DECREF(type);
 }
 
-/* --- Keys, values, times -------------------------------------------------- */
-
-typedef struct key_bytes {
-  PyObject *owner;  /* A reference to what the bytes are part of. */
-  const char *data; /* The bytes. */
-  Py_ssize_t len;   /* Their number. */
-} key_bytes;
-
-static int key_take(key_bytes *out, PyObject *key) {
-  if (PyUnicode_Check(key))
-    out->owner = PyUnicode_AsEncodedString(key, "utf-8", "surrogateescape");
-  else if (PyBytes_Check(key))
-    out->owner = Py_NewRef(key);
-  else
-    return PyErr_Format(PyExc_TypeError, "a key is str or bytes, not %.100s",
-                        Py_TYPE(key)->tp_name),
-           -1;
-  if (out->owner == NULL)
-    return -1;
-  out->data = PyBytes_AS_STRING(out->owner);
-  out->len = PyBytes_GET_SIZE(out->owner);
-  if (out->len > 0 && out->len <= FCGI_SHARED_KEY)
-    return 0;
-  Py_DECREF(out->owner);
-  PyErr_Format(PyExc_ValueError, "a key has 1 to %d bytes, not %zd",
-               FCGI_SHARED_KEY, out->len);
-  return -1;
-}
-
-static int ttl_take(int64_t *out, PyObject *ttl) {
-  double seconds;
-  *out = 0;
-  if (ttl == NULL || ttl == Py_None)
-    return 0;
-  seconds = PyFloat_AsDouble(ttl);
-  if (seconds == -1.0 && PyErr_Occurred())
-    return -1;
-  if (!(seconds > 0) || seconds > 1e12) {
-    PyErr_SetString(PyExc_ValueError,
-                    "a ttl is a number of seconds above 0, or None");
-    return -1;
-  }
-  *out = (int64_t)ceil(seconds * 1000);
-  return 0;
-}
-
-static int integer_take(int64_t *out, PyObject *value) {
-  int overflow;
-  *out = PyLong_AsLongLongAndOverflow(value, &overflow);
-  if (overflow)
-    PyErr_SetString(PyExc_OverflowError,
-                    "an integer of a shared dictionary has 64 bits");
-  return overflow || PyErr_Occurred() ? -1 : 0;
-}
-
-/* The bytes are lent from `view`, which the caller releases. */
-static int value_take(fcgi_shared_value *out, PyObject *value,
-                      Py_buffer *view) {
-  *out = (fcgi_shared_value){.kind = FCGI_SHARED_BOOLEAN};
-  if (PyBool_Check(value)) {
-    out->integer = value == Py_True;
-  } else if (PyLong_Check(value)) {
-    out->kind = FCGI_SHARED_INTEGER;
-    return integer_take(&out->integer, value);
-  } else if (PyFloat_Check(value)) {
-    out->kind = FCGI_SHARED_REAL;
-    out->real = PyFloat_AS_DOUBLE(value);
-  } else if (PyUnicode_Check(value)) {
-    Py_ssize_t len;
-    out->kind = FCGI_SHARED_STRING;
-    out->data = PyUnicode_AsUTF8AndSize(value, &len);
-    out->len = (size_t)len;
-    return out->data == NULL ? -1 : 0;
-  } else if (PyObject_CheckBuffer(value)) {
-    if (PyObject_GetBuffer(value, view, PyBUF_SIMPLE) < 0)
-      return -1;
-    out->kind = FCGI_SHARED_BYTES;
-    out->data = view->buf;
-    out->len = (size_t)view->len;
-  } else {
-    PyErr_Format(PyExc_TypeError,
-                 "a value is bytes, str, int, float or bool, not %.100s",
-                 Py_TYPE(value)->tp_name);
-    return -1;
-  }
-  return 0;
-}
-
-static PyObject *value_make(const fcgi_shared_value *value) {
-  switch (value->kind) {
-  case FCGI_SHARED_BYTES:
-    return PyBytes_FromStringAndSize(value->data, (Py_ssize_t)value->len);
-  case FCGI_SHARED_STRING:
-    return PyUnicode_DecodeUTF8(value->data, (Py_ssize_t)value->len, NULL);
-  case FCGI_SHARED_REAL:
-    return PyFloat_FromDouble(value->real);
-  case FCGI_SHARED_INTEGER:
-    return PyLong_FromLongLong(value->integer);
-  default:
-    return PyBool_FromLong((long)value->integer);
-  }
-}
-
 /* --- Operations ----------------------------------------------------------- */
 
 /* What an operation on a key has come to, as an exception if it failed. */
-static PyObject *done(PyObject *self, key_bytes *key, int result) {
+static PyObject *done(PyObject *self, shared_key *key, int result) {
   core_state *state = state_of(self);
   Py_DECREF(key->owner);
   if (result >= 0)
@@ -207,10 +102,10 @@ static PyObject *shared_get(PyObject *self, PyObject *args, PyObject *kwargs) {
   char small[ON_STACK], *buffer = small;
   size_t room = sizeof small;
   fcgi_shared_value value;
-  key_bytes key;
+  shared_key key;
   int found;
   if (!args_parse(args, kwargs, "O|O:get", names, &name, &standard) ||
-      key_take(&key, name) < 0)
+      shared_key_take(&key, name) < 0)
     return NULL;
   for (;;) {
     found = fcgi_shared_get(memory_of(self), key.data, (size_t)key.len, buffer,
@@ -228,7 +123,7 @@ static PyObject *shared_get(PyObject *self, PyObject *args, PyObject *kwargs) {
   }
   made = done(self, &key, found);
   if (found >= 0)
-    Py_SETREF(made, found ? value_make(&value) : Py_NewRef(standard));
+    Py_SETREF(made, found ? shared_value_make(&value) : Py_NewRef(standard));
   Py_XDECREF(large);
   return made;
 }
@@ -242,13 +137,13 @@ static PyObject *store(PyObject *self, PyObject *args, PyObject *kwargs,
   PyObject *name, *given, *ttl = NULL;
   Py_buffer view = {.obj = NULL};
   fcgi_shared_value value;
-  key_bytes key;
+  shared_key key;
   int result;
   if (!args_parse(args, kwargs, format, names, &name, &given, &ttl) ||
-      key_take(&key, name) < 0)
+      shared_key_take(&key, name) < 0)
     return NULL;
-  if (value_take(&value, given, &view) < 0 ||
-      ttl_take(&value.ttl_ms, ttl) < 0) {
+  if (shared_value_take(&value, given, &view) < 0 ||
+      shared_ttl_take(&value.ttl_ms, ttl) < 0) {
     PyBuffer_Release(&view);
     Py_DECREF(key.owner);
     return NULL;
@@ -274,7 +169,7 @@ static PyObject *shared_replace(PyObject *self, PyObject *args,
   return store(self, args, kwargs, fcgi_shared_replace, "OO|O:replace");
 }
 
-static PyObject *count_failed(PyObject *self, key_bytes *key, int result) {
+static PyObject *count_failed(PyObject *self, shared_key *key, int result) {
   PyObject *error = result == FCGI_ERR_STATE   ? PyExc_TypeError
                     : result == FCGI_ERR_LIMIT ? PyExc_OverflowError
                                                : NULL;
@@ -291,12 +186,12 @@ static PyObject *shared_incr(PyObject *self, PyObject *args, PyObject *kwargs) {
   static const char *const names[] = {"", "n", "init", "ttl", NULL};
   PyObject *name, *by = NULL, *init = Py_None, *ttl = NULL;
   int64_t added = 1, first = 0, ttl_ms, sum;
-  key_bytes key;
+  shared_key key;
   if (!args_parse(args, kwargs, "O|O!OO:incr", names, &name, &PyLong_Type, &by,
                   &init, &ttl) ||
-      (by != NULL && integer_take(&added, by) < 0) ||
-      (init != Py_None && integer_take(&first, init) < 0) ||
-      ttl_take(&ttl_ms, ttl) < 0 || key_take(&key, name) < 0)
+      (by != NULL && shared_integer_take(&added, by) < 0) ||
+      (init != Py_None && shared_integer_take(&first, init) < 0) ||
+      shared_ttl_take(&ttl_ms, ttl) < 0 || shared_key_take(&key, name) < 0)
     return NULL;
   int result =
       fcgi_shared_incr(memory_of(self), key.data, (size_t)key.len, added,
@@ -310,8 +205,8 @@ static PyObject *shared_incr(PyObject *self, PyObject *args, PyObject *kwargs) {
 }
 
 static PyObject *shared_delete(PyObject *self, PyObject *name) {
-  key_bytes key;
-  if (key_take(&key, name) < 0)
+  shared_key key;
+  if (shared_key_take(&key, name) < 0)
     return NULL;
   return done(self, &key,
               fcgi_shared_delete(memory_of(self), key.data, (size_t)key.len));
@@ -322,9 +217,9 @@ static PyObject *shared_expire(PyObject *self, PyObject *args,
   static const char *const names[] = {"", "ttl", NULL};
   PyObject *name, *ttl;
   int64_t ttl_ms;
-  key_bytes key;
+  shared_key key;
   if (!args_parse(args, kwargs, "OO:expire", names, &name, &ttl) ||
-      ttl_take(&ttl_ms, ttl) < 0 || key_take(&key, name) < 0)
+      shared_ttl_take(&ttl_ms, ttl) < 0 || shared_key_take(&key, name) < 0)
     return NULL;
   return done(
       self, &key,
@@ -333,8 +228,8 @@ static PyObject *shared_expire(PyObject *self, PyObject *args,
 
 static PyObject *shared_ttl(PyObject *self, PyObject *name) {
   fcgi_shared_value value;
-  key_bytes key;
-  if (key_take(&key, name) < 0)
+  shared_key key;
+  if (shared_key_take(&key, name) < 0)
     return NULL;
   int found = fcgi_shared_get(memory_of(self), key.data, (size_t)key.len, NULL,
                               0, &value);
@@ -392,10 +287,10 @@ static PyObject *shared_lock(PyObject *self, PyObject *args) {
   PyObject *name, *ttl;
   int64_t ttl_ms;
   uint64_t token;
-  key_bytes key;
+  shared_key key;
   int wait_ms;
   if (!PyArg_ParseTuple(args, "OOi:_lock", &name, &ttl, &wait_ms) ||
-      ttl_take(&ttl_ms, ttl) < 0 || key_take(&key, name) < 0)
+      shared_ttl_take(&ttl_ms, ttl) < 0 || shared_key_take(&key, name) < 0)
     return NULL;
   int result = fcgi_shared_lock(memory_of(self), key.data, (size_t)key.len,
                                 ttl_ms, wait_ms, &token);
@@ -408,9 +303,9 @@ static PyObject *shared_lock(PyObject *self, PyObject *args) {
 static PyObject *shared_unlock(PyObject *self, PyObject *args) {
   PyObject *name;
   unsigned long long token;
-  key_bytes key;
+  shared_key key;
   if (!PyArg_ParseTuple(args, "OK:_unlock", &name, &token) ||
-      key_take(&key, name) < 0)
+      shared_key_take(&key, name) < 0)
     return NULL;
   return done(
       self, &key,
@@ -496,12 +391,9 @@ static const char doc[] =
     "A dictionary that all workers of a supervisor share.";
 
 static PyType_Slot shared_slots[] = {
-    {Py_tp_doc, (void *)(uintptr_t)doc},
-    {Py_tp_new, shared_new},
-    {Py_tp_dealloc, shared_dealloc},
-    {Py_tp_methods, shared_methods},
-    {Py_tp_getset, shared_getset},
-    {0, NULL},
+    {Py_tp_doc, (void *)(uintptr_t)doc}, {Py_tp_new, shared_new},
+    {Py_tp_dealloc, shared_dealloc},     {Py_tp_methods, shared_methods},
+    {Py_tp_getset, shared_getset},       {0, NULL},
 };
 
 PyType_Spec shared_spec = {
