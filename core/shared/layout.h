@@ -90,7 +90,7 @@ struct fcgi_shared {
   uint64_t home;               /* Namespace of process ids. */
   char name[FCGI_SHARED_NAME]; /* Its name. */
   int is_private;              /* 1: made for this process. */
-  _Atomic uint64_t self;       /* This process, for fcgi__owner_self. */
+  fcgi__here here;             /* What it knows of this process. */
   _Atomic uint64_t approved;   /* The process that is known to be at home. */
   fcgi__latch_sleep sleep;     /* What the program does around a sleep. */
   uint64_t ahead_ms;           /* Added to the clock; 0 but in tests. */

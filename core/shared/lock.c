@@ -36,7 +36,7 @@ static int try_to(fcgi_shared *d, const fcgi__key *key, int64_t ttl_ms,
   number = fcgi__entry_find(&v, key);
   if (number && !is_forsaken(&v, number))
     return fcgi__visit_end(&v, 0);
-  self = fcgi__owner_self(&d->self);
+  self = fcgi__owner_self(&d->here);
   content.data = &self;
   content.number = *token = ++d->head->token;
   content.expires = v.now + (uint64_t)ttl_ms;

@@ -53,16 +53,31 @@ static int look_at(const char *path, proc_stat *out) {
   return parse(text, out);
 }
 
-fcgi__owner fcgi__owner_self(_Atomic uint64_t *known) {
-  uint64_t pid = (uint64_t)getpid(), self = atomic_load(known);
+static fcgi__owner look_at_self(void) {
+  fcgi__owner self = (uint64_t)getpid();
   proc_stat about;
-  if ((self & FCGI__OWNER_PID) == pid)
-    return self;
-  self = pid;
   if (look_at("/proc/self/stat", &about) == 0)
     self |= (uint64_t)about.began << 32;
-  atomic_store(known, self);
   return self;
+}
+
+void fcgi__here_init(fcgi__here *here) {
+  fcgi__process_init(&here->process);
+  here->owner = look_at_self();
+  atomic_store(&here->latest, 0);
+}
+
+void fcgi__here_clear(fcgi__here *here) {
+  fcgi__process_clear(&here->process);
+}
+
+fcgi__owner fcgi__owner_child(fcgi__here *here) {
+  fcgi__owner latest = atomic_load(&here->latest);
+  if ((pid_t)(latest & FCGI__OWNER_PID) != getpid()) {
+    latest = look_at_self();
+    atomic_store(&here->latest, latest);
+  }
+  return latest;
 }
 
 /* Where /proc hides other processes, kill(2) still tells whether there is one.

@@ -60,6 +60,7 @@ static int adopt(fcgi_shared *d, void *memory, size_t size) {
   d->name[sizeof d->name - 1] = '\0';
   memcpy(d->seed, d->head->seed, sizeof d->seed);
   d->home = d->head->home;
+  fcgi__here_init(&d->here);
   return is_ours(d->head) && is_name(d->name) ? 0 : FCGI_ERR_DAMAGED;
 }
 
@@ -175,8 +176,10 @@ int fcgi_shared_open(fcgi_shared **out, const char *name,
 void fcgi_shared_free(fcgi_shared *shared) {
   if (!shared)
     return;
-  if (shared->head)
+  if (shared->head) {
     munmap(shared->head, shared->size);
+    fcgi__here_clear(&shared->here);
+  }
   free(shared);
 }
 

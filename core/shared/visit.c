@@ -112,7 +112,7 @@ static int is_abroad(fcgi_shared *d, fcgi__owner self) {
 /* Whoever had the latch before and was not killed has left nothing, unless
    another process wrote over it: looking at two words tells. */
 int fcgi__visit_begin(fcgi__visit *v, fcgi_shared *d) {
-  fcgi__owner self = fcgi__owner_self(&d->self);
+  fcgi__owner self = fcgi__owner_self(&d->here);
   int taken;
   if (is_abroad(d, self))
     return FCGI_ERR_STATE;

@@ -180,7 +180,7 @@ static void test_who_was_killed_and_not_reaped_does_not_either(void **state) {
 /* Another process has its id by now: it began at another time. */
 static void test_an_id_that_is_used_again_is_no_owner(void **state) {
   fcgi_shared *d = *state;
-  uint64_t counts[FCGI_SHARED_COUNTS], self = fcgi__owner_self(&d->self);
+  uint64_t counts[FCGI_SHARED_COUNTS], self = fcgi__owner_self(&d->here);
   atomic_store(&d->head->latch.word, self + (UINT64_C(5) << 32));
   assert_int_equal(fcgi_shared_counts(d, counts, FCGI_SHARED_COUNTS), 0);
   assert_int_equal(fcgi__owner_is_dead(self), 0);
@@ -204,7 +204,7 @@ static void test_waiting_for_the_living_ends(void **state) {
   uint64_t counts[FCGI_SHARED_COUNTS];
   int told = 0;
   d->sleep = (fcgi__latch_sleep){slept, woken, &told};
-  atomic_store(&d->head->latch.word, fcgi__owner_self(&d->self));
+  atomic_store(&d->head->latch.word, fcgi__owner_self(&d->here));
   assert_int_equal(fcgi_shared_counts(d, counts, 1), FCGI_ERR_TIMEOUT);
   assert_int_equal(told, 101);
 }
