@@ -67,7 +67,7 @@ foreach(thing gone raw_answers syscalls send_file stderr budget endless c_exampl
               faults_files faults_processes faults_calls run run_arguments run_deploy numbers options refused
               run_limits run_inbox run_upgrade run_config run_shared
               dashboard docs_run docs_deploy docs_troubleshooting paths
-              pull_loops run_programs run_share run_systemd status logs monitors departed bench bench_report)
+              pull_loops run_programs run_share run_systemd status logs monitors departed bench bench_report docs_state)
   fcgi_add_pytest(integration.${thing} integration 300
                   integration/test_${thing}.py)
 endforeach()
@@ -108,7 +108,8 @@ get_property(corpus_tests DIRECTORY fuzz PROPERTY TESTS)
 set(asan_tests ${unit_tests} ${case_tests} ${corpus_tests})
 set(tsan_tests ${unit_tests})
 # unit/CMakeLists.txt says why.
-list(REMOVE_ITEM tsan_tests unit.serve.signals)
+list(REMOVE_ITEM tsan_tests unit.serve.signals unit.shared.steps)
+list(REMOVE_ITEM asan_tests unit.shared.steps)
 foreach(sanitizer asan tsan)
   foreach(test ${${sanitizer}_tests})
     fcgi_add_test(${sanitizer}.${test} ${sanitizer} 120 ${CMAKE_CTEST_COMMAND}
