@@ -16,11 +16,12 @@
 %apply (const char *text, size_t text_len) {
   (const char *name, size_t name_len), (const char *value, size_t value_len),
   (const char *address, size_t address_len), (const char *type, size_t type_len),
-  (const char *path, size_t path_len)
+  (const char *path, size_t path_len), (const char *key, size_t key_len)
 }
 
 %rename(Server) shim_server;
 %rename(Request) shim_request;
+%rename(Shared) shim_shared;
 %rename(version) fcgi_version;
 %nodefaultctor;
 %nodefaultdtor;
@@ -29,6 +30,7 @@ const char *fcgi_version(void);
 
 typedef struct shim_server {} shim_server;
 typedef struct shim_request {} shim_request;
+typedef struct shim_shared {} shim_shared;
 
 %extend shim_server {
   shim_server(void) { return shim_server_new(); }
@@ -86,4 +88,30 @@ typedef struct shim_request {} shim_request;
   void end(shim_error *error, int app_status = 0);
   void fail(shim_error *error);
   void set_timeout(shim_error *error, double seconds);
+}
+
+%extend shim_shared {
+  shim_shared(shim_error *error, const char *name, size_t name_len,
+              int64_t size = 1048576) {
+    return shim_shared_new(error, name, name_len, size);
+  }
+  ~shim_shared() { shim_shared_free($self); }
+  shim_bytes get(shim_error *error, const char *key, size_t key_len);
+  int set(shim_error *error, const char *key, size_t key_len,
+          const void *data, size_t len, double ttl = 0);
+  bool add(shim_error *error, const char *key, size_t key_len,
+           const void *data, size_t len, double ttl = 0);
+  bool replace(shim_error *error, const char *key, size_t key_len,
+               const void *data, size_t len, double ttl = 0);
+  int64_t incr(shim_error *error, const char *key, size_t key_len,
+               int64_t by = 1, int64_t init = 0, double ttl = 0);
+  bool remove(shim_error *error, const char *key, size_t key_len);
+  bool expire(shim_error *error, const char *key, size_t key_len,
+              double ttl = 0);
+  void clear(shim_error *error);
+  int64_t lock(shim_error *error, const char *key, size_t key_len,
+               double timeout = 10, double ttl = 0);
+  bool unlock(shim_error *error, const char *key, size_t key_len,
+              int64_t token);
+  int64_t count(shim_error *error, const char *name, size_t name_len);
 }

@@ -13,6 +13,7 @@
 
 typedef struct shim_server shim_server;
 typedef struct shim_request shim_request;
+typedef struct shim_shared shim_shared;
 
 /* The code of an error that the language keeps itself: see shim_handler. */
 enum { SHIM_PARKED = -100 };
@@ -200,5 +201,49 @@ void shim_request_fail(shim_request *request, shim_error *error);
 /* How long one read or write may wait; negative: without end. */
 void shim_request_set_timeout(shim_request *request, shim_error *error,
                               double seconds);
+
+/* --- Shared dictionaries -------------------------------------------------- */
+
+/* fcgi_shared_open; `size` is for a process without a supervisor. */
+shim_shared *shim_shared_new(shim_error *error, const char *name,
+                             size_t name_len, int64_t size);
+void shim_shared_free(shim_shared *shared);
+
+/* Its value, or no value. Times are seconds, and 0 is without an end. */
+shim_bytes shim_shared_get(shim_shared *shared, shim_error *error,
+                           const char *key, size_t key_len);
+
+/* How many entries had to go for it. */
+int shim_shared_set(shim_shared *shared, shim_error *error, const char *key,
+                    size_t key_len, const void *data, size_t len, double ttl);
+
+/* 1 when it was done. */
+bool shim_shared_add(shim_shared *shared, shim_error *error, const char *key,
+                     size_t key_len, const void *data, size_t len, double ttl);
+bool shim_shared_replace(shim_shared *shared, shim_error *error,
+                         const char *key, size_t key_len, const void *data,
+                         size_t len, double ttl);
+bool shim_shared_remove(shim_shared *shared, shim_error *error, const char *key,
+                        size_t key_len);
+bool shim_shared_expire(shim_shared *shared, shim_error *error, const char *key,
+                        size_t key_len, double ttl);
+
+/* The sum; where there is no entry, that of `init` and `by`. */
+int64_t shim_shared_incr(shim_shared *shared, shim_error *error,
+                         const char *key, size_t key_len, int64_t by,
+                         int64_t init, double ttl);
+
+void shim_shared_clear(shim_shared *shared, shim_error *error);
+
+/* A token, or 0: another held it for all of `timeout`, negative for ever. */
+int64_t shim_shared_lock(shim_shared *shared, shim_error *error,
+                         const char *key, size_t key_len, double timeout,
+                         double ttl);
+bool shim_shared_unlock(shim_shared *shared, shim_error *error, const char *key,
+                        size_t key_len, int64_t token);
+
+/* A number of FCGI_SHARED_COUNT_MAP by its name. */
+int64_t shim_shared_count(shim_shared *shared, shim_error *error,
+                          const char *name, size_t name_len);
 
 #endif

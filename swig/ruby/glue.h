@@ -63,7 +63,7 @@ static void *fcgi_handle(VALUE object, swig_type_info *type) {
   void *handle = NULL;
   int result = SWIG_ConvertPtr(object, &handle, type, 0);
   if (!SWIG_IsOK(result) && result != SWIG_ObjectPreviouslyDeletedError)
-    rb_raise(rb_eTypeError, "a server or request is needed");
+    rb_raise(rb_eTypeError, "a server, request or dictionary is needed");
   return handle;
 }
 
@@ -193,14 +193,17 @@ typedef struct fcgi_job {
   shim_request *request;                       /* Of the others; accepted. */
   void (*plain)(shim_request *, shim_error *); /* Which call of no arguments. */
   shim_bytes (*read)(shim_request *, shim_error *, int64_t); /* Which read. */
-  shim_bytes bytes; /* What was read. */
-  const char *text; /* Policy, path or type. */
-  size_t text_len;  /* Its length. */
-  const void *data; /* To write. */
-  size_t len;       /* Number of bytes. */
-  int64_t offset;   /* In a file. */
-  int64_t size;     /* To read or send. */
-  int status;       /* Of an answer or its end. */
+  shim_bytes bytes;    /* What was read. */
+  const char *text;    /* Policy, path or type. */
+  size_t text_len;     /* Its length. */
+  const void *data;    /* To write. */
+  size_t len;          /* Number of bytes. */
+  int64_t offset;      /* In a file. */
+  int64_t size;        /* To read or send. */
+  int status;          /* Of an answer or its end. */
+  shim_shared *shared; /* Whose lock is taken. */
+  double ttl;          /* Of that lock. */
+  int64_t token;       /* What was got for it. */
 } fcgi_job;
 
 static void fcgi_work_accept(fcgi_job *job) {
@@ -235,6 +238,11 @@ static void fcgi_work_reply(fcgi_job *job) {
 
 static void fcgi_work_end(fcgi_job *job) {
   shim_request_end(job->request, job->error, job->status);
+}
+
+static void fcgi_work_lock(fcgi_job *job) {
+  job->token = shim_shared_lock(job->shared, job->error, job->text,
+                                job->text_len, job->seconds, job->ttl);
 }
 
 static void *fcgi_work(void *data) {
