@@ -28,7 +28,8 @@ end
 describe("a shared dictionary", function()
   it("gives back what it got", function()
     local cache = fresh()
-    for _, value in ipairs { "", "a\0b\255", ("x"):rep(40000), 0, math.mininteger, math.maxinteger, 0.5, 2.0, true, false } do
+    local integers = { 0, math.mininteger, math.maxinteger }
+    for _, value in ipairs { "", "a\0b\255", ("x"):rep(40000), 0.5, 2.0, true, false, table.unpack(integers) } do
       assert.is_truthy(cache:set("key", value))
       local back = cache:get("key")
       assert.equal(value, back)
@@ -167,15 +168,15 @@ end)
 describe("threads without a supervisor", function()
   it("share it too", function()
     local server <close> = support.launch(app, "--threads 3")
-    local states, peers = {}, {}
+    local peers = {}
     for i = 1, 12 do
       peers[i] = server:connect()
       peers[i]:request {}
     end
     local sums = {}
     for i = 1, 12 do
-      local state, sum, private = peers[i]:response().body:match("^table: (%S+) (%d+) (%S+)$")
-      states[state], sums[i] = true, tonumber(sum)
+      local sum, private = peers[i]:response().body:match(" (%d+) (%S+)$")
+      sums[i] = tonumber(sum)
       assert.equal("true", private)
       peers[i]:close()
     end

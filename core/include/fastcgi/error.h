@@ -20,7 +20,7 @@
   X(ABORTED, -9, "the request was aborted")                                    \
   X(TRUNCATED, -10, "the body ended before CONTENT_LENGTH bytes")              \
   X(SYSTEM, -11, "a system call failed")                                       \
-  X(UNSUPPORTED, -12, "not supported here")                                   \
+  X(UNSUPPORTED, -12, "not supported here")                                    \
   X(DAMAGED, -13, "shared memory was damaged, and has been emptied")
 
 typedef enum fcgi_error {
