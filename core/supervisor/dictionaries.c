@@ -10,6 +10,11 @@
 #include <string.h>
 #include <unistd.h>
 
+_Static_assert(FCGI__PASSED_FIRST + 2 * FCGI__SOCKETS + 4 +
+                       FCGI__SHARED_DICTIONARIES <=
+                   FCGI__PASSED_FLOOR,
+               "what is passed lies below what is passed from");
+
 enum { PAUSE_MS = 600000 }; /* Between two lines about one that is full. */
 
 /* --- What is declared ----------------------------------------------------- */

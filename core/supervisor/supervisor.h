@@ -17,7 +17,7 @@
 
 enum {
   FCGI__SOCKETS = 16,         /* Most listeners, as in a server. */
-  FCGI__OWN_DESCRIPTORS = 64, /* Descriptors that a supervisor needs for
+  FCGI__OWN_DESCRIPTORS = 80, /* Descriptors that a supervisor needs for
                                  itself, at most. */
   FCGI__SUPERVISOR_LINE = 768 /* Most bytes of a log line, with its NUL. */
 };

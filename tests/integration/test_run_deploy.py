@@ -130,7 +130,7 @@ def test_few_descriptors_are_said():
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     assert done.stderr == (
-        "fcgi: the limit of open files is 64, and a supervisor needs 128; raise it "
+        "fcgi: the limit of open files is 64, and a supervisor needs 144; raise it "
         "(ulimit -n, LimitNOFILE=)\n"
     )
 

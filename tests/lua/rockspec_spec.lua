@@ -60,7 +60,8 @@ end)
 describe("the types", function()
   local types = {}
   setup(function()
-    local text = support.read_file(support.source .. "/bindings/lua/types/fcgi.lua")
+    local folder = support.source .. "/bindings/lua/types/"
+    local text = support.read_file(folder .. "fcgi.lua") .. support.read_file(folder .. "shared.lua")
     for class, method in text:gmatch("\nfunction (%a+)[:.]([%w_]+)") do
       types[class] = types[class] or {}
       types[class][method] = true
@@ -81,6 +82,8 @@ describe("the types", function()
     assert.same(methods("server.c", " methods"), types.server)
     assert.same(methods("request.c", " methods"), types.request)
     assert.same(methods("params.c", " methods"), types.params)
+    assert.same(methods("shared.c", " methods"), types.shared)
+    assert.same(methods("shared.c", " lock_methods"), types.lock)
   end)
 
   it("tell of every option and no other", function()

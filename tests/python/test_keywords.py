@@ -114,6 +114,7 @@ PROCESSES = [
     if one.name != "workers" and (one.scope == "processes" or one.name in ("chdir", "umask"))
 ]  # fmt: skip
 VALUES = {"text": "x", "flag": True, "choice": "poll", "seconds": 3, "bytes": 5, "mode": 0o27}
+VALUES |= {"named_size": "x=1M"}
 
 
 @pytest.mark.parametrize("option", PROCESSES, **SAME)

@@ -228,6 +228,13 @@ function fcgi.serve(options) end
 ---@return string? address
 function fcgi.serve_address(arg) end
 
+--- The dictionary that `--shared NAME=SIZE` declares. Without a supervisor the
+--- process has one of its own, of `size` bytes, 1 MiB unless given.
+---@param name string
+---@param size? integer
+---@return fcgi.shared?, string? message, fcgi.code?
+function fcgi.shared(name, size) end
+
 --- Make a server whose requests the program takes itself. Without `bind` it
 --- listens nowhere until `listen` is called.
 ---@param options? fcgi.server_options

@@ -3,9 +3,6 @@
 -- luacheck: ignore 212 241
 -- Types of the dictionaries of the module `fcgi` for LuaCATS.
 
----@class fcgi
-local fcgi = {}
-
 --- What an entry of a shared dictionary can be: bytes, integers of 64 bits and
 --- floats, which stay what they are, and booleans.
 ---@alias fcgi.shared_value string|number|boolean
@@ -14,13 +11,6 @@ local fcgi = {}
 --- it. Times are seconds. What fails returns nil, a message and a code.
 ---@class fcgi.shared
 local shared = {}
-
---- The dictionary that `--shared NAME=SIZE` declares. Without a supervisor the
---- process has one of its own, of `size` bytes, 1 MiB unless given.
----@param name string
----@param size? integer
----@return fcgi.shared?, string? message, fcgi.code?
-function fcgi.shared(name, size) end
 
 ---@return string
 function shared:name() end
