@@ -60,7 +60,8 @@ typedef enum fcgi_session_flag {
   FCGI_SESSION_CLOSE = 16,  /* The connection closes once the output is sent. */
   FCGI_SESSION_UNREAD = 32, /* Keep reading for a while after closing: more
                                input may be on its way. */
-  FCGI_SESSION_EVENT = 64   /* fcgi_session_next has an event, or an error. */
+  FCGI_SESSION_EVENT = 64   /* fcgi_session_next may have an event or an error;
+                               without this it has none. */
 } fcgi_session_flag;
 
 /* Makes a session; `config` NULL takes every default. */

@@ -81,10 +81,18 @@ static void print_event(dialogue *d, const fcgi_event *event) {
     fail_msg("event type %d", (int)event->type);
 }
 
+/* A session tells beforehand that it may have something to give. */
+static int next(dialogue *d, const fcgi_event **event) {
+  unsigned ready = fcgi_session_ready(d->session);
+  int result = fcgi_session_next(d->session, event);
+  assert_true(result == 0 || ready & FCGI_SESSION_EVENT);
+  return result;
+}
+
 int dialogue_take(dialogue *d) {
   const fcgi_event *event = NULL;
   int result;
-  while ((result = fcgi_session_next(d->session, &event)) == 1) {
+  while ((result = next(d, &event)) == 1) {
     print_event(d, event);
     if (d->on_event)
       d->on_event(d, event, d->on_event_data);
