@@ -142,14 +142,18 @@ static void close_listeners(fcgi_server *server) {
     close(nothing);
 }
 
-/* A worker whose supervisor is gone lets go of listeners that others may want,
-   and of sockets to nobody. Another thread may be about to use them: the
-   numbers stay taken. */
-static void let_go_of_shared(fcgi_server *server) {
+/* Without a supervisor nobody begins to serve what is passed on. */
+static void let_go_of_handover(fcgi_server *server) {
+  if (fcgi__orphan_is_one(&server->orphan))
+    atomic_store(&server->handover.out, -1);
+}
+
+/* A worker whose supervisor is gone lets go of listeners that others may want.
+   Another thread may be about to use them: the numbers stay taken. */
+static void let_go_of_listeners(fcgi_server *server) {
   int nothing;
   if (!fcgi__orphan_is_one(&server->orphan))
     return;
-  atomic_store(&server->handover.out, -1);
   nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
   if (nothing < 0)
     return;
@@ -161,6 +165,7 @@ static void let_go_of_shared(fcgi_server *server) {
 
 static void carry_out(fcgi_server *server, int own) {
   int wanted = atomic_load(&server->stop_wanted);
+  let_go_of_handover(server); /* Threads that see the stop pass things on. */
   if (atomic_exchange(&server->stopping, wanted) == wanted)
     return;
   tell_stopping(server);
@@ -172,7 +177,7 @@ static void carry_out(fcgi_server *server, int own) {
   fcgi__handover_stop_taking(server);
   fcgi__share_stop(server);
   close_listeners(server);
-  let_go_of_shared(server);
+  let_go_of_listeners(server);
   fcgi__server_each_connection(server, stop_one, &wanted);
   if (wanted == FCGI__ABORTING)
     fcgi__poller_wake_all(server->poller);

@@ -166,14 +166,6 @@ def test_new_supervisor_serves_what_waits(directory: Path):
         made.open_all()
 
 
-def test_supervisor_is_killed(directory: Path):
-    """Its workers stop by themselves, and serve what waits."""
-    with waiting_in_the_queue(directory) as (made, gates, kept):
-        os.kill(made.supervisor.pid, signal.SIGKILL)
-        made.open_all()
-        assert kept.pid() in gates
-
-
 def test_deadline_holds_in_the_queue(directory: Path):
     with waiting_in_the_queue(directory, "--request-timeout", "2s") as (_, _, kept):
         assert kept.client.responses([1])[1].status == 504
