@@ -126,6 +126,17 @@ void fcgi__connection_settle(fcgi__connection *connection) {
   pthread_mutex_unlock(&connection->lock);
 }
 
+int fcgi__connection_settle_and_take(fcgi__connection *connection,
+                                     fcgi_server_event *event, int hold) {
+  int taken;
+  if (connection->fd >= 0)
+    settle(connection);
+  connection->life.notified = 0;
+  taken = fcgi__ready_take_own(connection, event, hold);
+  pthread_mutex_unlock(&connection->lock);
+  return taken;
+}
+
 void fcgi__connection_unlock(fcgi__connection *connection) {
   fcgi_server *server = connection->server;
   int notified;

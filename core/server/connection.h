@@ -65,6 +65,9 @@ typedef struct fcgi__connection_life {
   fcgi__intake intake;          /* Whether what arrives is read. */
   fcgi_request *all;            /* The requests that are open. */
   fcgi_request *files;          /* Requests with a file to send. */
+  fcgi_request *own;            /* One that is ready and in no list: the thread
+                                   that has read it takes it before it unlocks.
+                                 */
   const uint8_t *fed;           /* Bytes that the session is taking, or NULL. */
   size_t fed_len;               /* Number of those bytes. */
   size_t counted;               /* Bytes that the server counts for it. */
@@ -77,6 +80,7 @@ typedef struct fcgi__connection_life {
   uint8_t registered;           /* 1: the poller knows the socket. */
   uint8_t polls_out;            /* 1: the poller reports room to write. */
   uint8_t reported;             /* 1: a report of the poller was taken. */
+  uint8_t lone;                 /* 1: the next that is ready may be `own`. */
   uint8_t missed;               /* 1: a report was left to a waiter. */
   uint8_t unread;               /* 1: the socket may hold more bytes. */
   uint8_t ending;               /* 1: the peer's end is there to be read. */
@@ -191,6 +195,9 @@ void fcgi__connection_lock(fcgi__connection *connection);
    a thread that takes events next calls settle, any other unlock, which wakes
    one that does. */
 void fcgi__connection_settle(fcgi__connection *connection);
+/* The same, and take what is the thread's own: 1, with REQUEST in `event`. */
+int fcgi__connection_settle_and_take(fcgi__connection *connection,
+                                     fcgi_server_event *event, int hold);
 void fcgi__connection_unlock(fcgi__connection *connection);
 /* Only unlock: nothing was changed. */
 void fcgi__connection_unlock_only(fcgi__connection *connection);

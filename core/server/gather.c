@@ -24,7 +24,7 @@ static uint64_t given(fcgi__connection *connection) {
 }
 
 /* From request to request, so that what a handler does after its answer counts
-   too. The server's lock guards the changes. */
+   too. Two changes at once are as good as one. */
 static void measure(fcgi__gather *gather, uint64_t since, uint64_t now) {
   unsigned quick = atomic_load_explicit(&gather->quick, memory_order_relaxed);
   if (now - since > QUICK_US)

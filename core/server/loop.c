@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <string.h>
 
+enum { SERVED = 1, TAKEN = 2 }; /* What a wait has brought. */
+
 enum {
   LOOK_MS = 5,       /* From one look at the poller to the next. */
   REPORTS = 16,      /* Taken from the poller at once by a lone thread. */
@@ -144,6 +146,21 @@ void fcgi__server_serve(fcgi_server *server, const fcgi__ready *report) {
   serve_report(server, report);
 }
 
+/* What is ready alone is this thread's: TAKEN, with REQUEST in `event`. */
+static int serve_only_report(fcgi_server *server, const fcgi__ready *report,
+                             fcgi_server_event *event, int hold) {
+  fcgi__connection *connection = report->owner;
+  if (fcgi__server_is_own(server, report->owner)) {
+    serve_own(server, report->owner);
+    return SERVED;
+  }
+  fcgi__connection_lock(connection);
+  connection->life.lone = 1;
+  fcgi__connection_ready(connection, report->events);
+  return fcgi__connection_settle_and_take(connection, event, hold) ? TAKEN
+                                                                   : SERVED;
+}
+
 /* In a stop many deadlines are short, and whoever was told of one may be in a
    handler by then: each thread looks by itself. */
 static int wait_ms(fcgi_server *server, long long until, long long now) {
@@ -256,15 +273,17 @@ static int ask_poller(fcgi_server *server, fcgi__ready *reports, int most,
 
 /* Wait once and serve what came. While others wait too, each takes one report
    at a time, so that a slow handler never sits on its neighbours' work. 0 when
-   a signal came, 1 otherwise, or an error; `now` is the time after that. */
-static int wait_once(fcgi_server *server, long long until, long long *now) {
+   a signal came, SERVED, TAKEN with the only request that came, or an error;
+   `now` is the time after that. */
+static int wait_once(fcgi_server *server, fcgi_server_event *event, int hold,
+                     long long until, long long *now) {
   fcgi__ready reports[REPORTS];
   fcgi__board_slot *idle;
   long long alive;
   int others, timeout, count, shares;
   *now = fcgi__now();
   if (fcgi__share_is_used(&server->share) && fcgi__share_resume(server))
-    return 1;
+    return SERVED;
   if (atomic_load(&server->sleepers) == 0)
     note_busy(server, atomic_load(&server->looked), *now);
   others = (int)atomic_fetch_add(&server->sleepers, 1);
@@ -287,11 +306,13 @@ static int wait_once(fcgi_server *server, long long until, long long *now) {
     return 0;
   if (shares && fcgi__share_is_to_keep(server, count)) {
     fcgi__share_begin_with(server, reports, count);
-    return 1;
+    return SERVED;
   }
+  if (count == 1)
+    return serve_only_report(server, reports, event, hold);
   for (int i = 0; i < count; i++)
     serve_report(server, &reports[i]);
-  return count < 0 ? count : 1;
+  return count < 0 ? count : SERVED;
 }
 
 /* Requests that are ready keep threads from the poller: others, on connections
@@ -345,6 +366,12 @@ static void serve_offered(fcgi_server *server) {
     fcgi__connection_start(server, fd, 0);
 }
 
+static int count_event(fcgi_server *server, const fcgi_server_event *event) {
+  if (event->type == FCGI_EVENT_REQUEST)
+    fcgi__service_count(server);
+  return 1;
+}
+
 int fcgi__server_take_event(fcgi_server *server, fcgi_server_event *event,
                             int timeout_ms, int hold) {
   long long until = timeout_ms < 0 ? LLONG_MAX : fcgi__now() + timeout_ms;
@@ -363,11 +390,8 @@ int fcgi__server_take_event(fcgi_server *server, fcgi_server_event *event,
     if (atomic_load(&server->stop_wanted) != atomic_load(&server->stopping))
       fcgi__service_stop(server, 1);
     fcgi__gather_flush(server);
-    if (pop_ready(server, event, hold, looked)) {
-      if (event->type == FCGI_EVENT_REQUEST)
-        fcgi__service_count(server);
-      return 1;
-    }
+    if (pop_ready(server, event, hold, looked))
+      return count_event(server, event);
     if (is_over(server)) {
       fcgi__poller_wake_all(server->poller);
       fcgi__logs_flush(server->observer.logs);
@@ -376,12 +400,14 @@ int fcgi__server_take_event(fcgi_server *server, fcgi_server_event *event,
     if (looked && timeout_ms >= 0 && fcgi__now() >= until &&
         !fcgi__held_any(&server->share.held))
       return 0;
-    result = wait_once(server, until, &now);
+    result = wait_once(server, event, hold, until, &now);
     looked = 1;
     if (result <= 0)
       return result;
     if (atomic_load(&server->next_sweep) <= now)
       fcgi__server_sweep(server);
+    if (result == TAKEN)
+      return count_event(server, event);
   }
 }
 

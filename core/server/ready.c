@@ -103,23 +103,56 @@ static void set_pending(fcgi_request *request, unsigned events) {
   atomic_store_explicit(&request->turn.pending, events, memory_order_release);
 }
 
-void fcgi__ready_notify(fcgi_server *server, fcgi_request *request,
-                        fcgi_event_type type) {
-  unsigned before;
-  if (!(atomic_load(&server->events) & 1u << type) ||
-      request->phase == FCGI__ENDING)
-    return; /* Nobody asked, or the program has ended it already. */
-  if (type == FCGI_EVENT_REQUEST && request->connection->life.gone)
-    return; /* It is ended in a moment. */
-  request->connection->life.notified = 1;
-  pthread_mutex_lock(&server->lock);
-  before = pending(request);
+/* The server's lock is held. */
+static void add(fcgi_server *server, fcgi_request *request,
+                fcgi_event_type type) {
+  unsigned before = pending(request);
   set_pending(request, before | 1u << type);
   if (type == FCGI_EVENT_REQUEST)
     request->turn.at =
         atomic_load_explicit(&server->looked, memory_order_relaxed);
   if (!before)
     push(server, request);
+}
+
+/* A request that is ready alone needs no list: the thread that has read it
+   takes it. Whatever follows goes behind it. */
+static int keep_own(fcgi_request *request, fcgi_event_type type) {
+  fcgi__connection_life *life = &request->connection->life;
+  if (!life->lone)
+    return 0;
+  life->lone = 0;
+  if (type != FCGI_EVENT_REQUEST)
+    return 0;
+  life->own = request;
+  return 1;
+}
+
+static void add_own(fcgi_server *server, fcgi__connection *connection) {
+  fcgi_request *own = connection->life.own;
+  connection->life.own = NULL;
+  if (own)
+    add(server, own, FCGI_EVENT_REQUEST);
+}
+
+static void disown(fcgi_request *request) {
+  if (request->connection->life.own == request)
+    request->connection->life.own = NULL;
+}
+
+void fcgi__ready_notify(fcgi_server *server, fcgi_request *request,
+                        fcgi_event_type type) {
+  if (!(atomic_load(&server->events) & 1u << type) ||
+      request->phase == FCGI__ENDING)
+    return; /* Nobody asked, or the program has ended it already. */
+  if (type == FCGI_EVENT_REQUEST && request->connection->life.gone)
+    return; /* It is ended in a moment. */
+  request->connection->life.notified = 1;
+  if (keep_own(request, type))
+    return;
+  pthread_mutex_lock(&server->lock);
+  add_own(server, request->connection);
+  add(server, request, type);
   pthread_mutex_unlock(&server->lock);
 }
 
@@ -130,6 +163,7 @@ static void withdraw(fcgi_server *server, fcgi_request *request) {
 }
 
 void fcgi__ready_forget(fcgi_server *server, fcgi_request *request) {
+  disown(request);
   if (!pending(request))
     return;
   pthread_mutex_lock(&server->lock);
@@ -163,8 +197,10 @@ int fcgi__ready_withdraw(fcgi_server *server, fcgi_request *request,
   int given;
   pthread_mutex_lock(&server->lock);
   given = request->turn.given;
-  if (!given || !only_look)
+  if (!given || !only_look) {
+    disown(request);
     withdraw(server, request);
+  }
   pthread_mutex_unlock(&server->lock);
   return given;
 }
@@ -208,6 +244,24 @@ static void give(fcgi_server *server, fcgi_request *request,
   event->user_data = request->user_data;
   if (hold)
     atomic_fetch_add(&request->held, 1);
+}
+
+int fcgi__ready_take_own(fcgi__connection *connection, fcgi_server_event *event,
+                         int hold) {
+  fcgi_server *server = connection->server;
+  fcgi_request *own = connection->life.own;
+  connection->life.lone = 0;
+  if (!own)
+    return 0;
+  if (atomic_load_explicit(&server->ready_count, memory_order_relaxed) == 0) {
+    connection->life.own = NULL;
+    give(server, own, event, FCGI_EVENT_REQUEST, hold);
+    return 1;
+  }
+  pthread_mutex_lock(&server->lock);
+  add_own(server, connection);
+  pthread_mutex_unlock(&server->lock);
+  return 0;
 }
 
 /* A request with several events goes to the end of its list after each. Once

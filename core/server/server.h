@@ -171,6 +171,12 @@ void fcgi__ready_notify(fcgi_server *server, fcgi_request *request,
    connection's lock is held. */
 void fcgi__ready_forget(fcgi_server *server, fcgi_request *request);
 
+/* Take the request that is the thread's own, unless others are ready: it goes
+   behind them then. 1, with REQUEST in `event`. The connection's lock is held.
+ */
+int fcgi__ready_take_own(fcgi__connection *connection, fcgi_server_event *event,
+                         int hold);
+
 /* A closed request of which the program still has the handle: it goes with the
    server, unless the program ends it before. */
 void fcgi__ready_late(fcgi_server *server, fcgi_request *request);

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+/* A request that is ready alone goes to the thread that has read it, past the
+   list of ready ones. That list is where `turn.at` is set. */
+#include "server/server.h"
+#include "support/serving.h"
+
+#include <unistd.h>
+
+static int was_in_list(fcgi_request *request) {
+  return request->turn.at != 0;
+}
+
+static void test_a_lone_request_is_in_no_list(void **state) {
+  serving *f = *state;
+  serving_idle(f, 0);
+  for (int i = 0; i < 3; i++) {
+    records_get(&f->text->sent, 1);
+    serving_send(f);
+    fcgi_request *request = serving_take(f, FCGI_EVENT_REQUEST);
+    assert_false(was_in_list(request));
+    assert_int_equal(fcgi_request_end(request, 0), 0);
+    serving_expect(f, "stdout_end 1\nend 1 app=0 status=0\n");
+  }
+}
+
+/* The first is taken up by the list when the second comes. */
+static void test_requests_that_come_together_keep_their_order(void **state) {
+  serving *f = *state;
+  serving_idle(f, 0);
+  for (uint16_t id = 1; id <= 3; id++)
+    records_get(&f->text->sent, id);
+  serving_send(f);
+  for (uint16_t id = 1; id <= 3; id++) {
+    fcgi_request *request = serving_take(f, FCGI_EVENT_REQUEST);
+    assert_true(was_in_list(request));
+    assert_int_equal(fcgi_request_id(request), id);
+    assert_int_equal(fcgi_request_end(request, 0), 0);
+  }
+}
+
+/* Its peer has left before any thread has looked. */
+static void test_one_whose_peer_has_gone_is_not_given(void **state) {
+  serving *f = *state;
+  int client = serving_connect(f);
+  serving_idle(f, 0);
+  records_get(&f->text->sent, 1);
+  assert_int_equal(write(client, f->text->sent.data, f->text->sent.len),
+                   (ssize_t)f->text->sent.len);
+  f->text->sent.len = 0;
+  close(client);
+  serving_idle(f, 20);
+}
+
+static int run(const char *group, void *kind) {
+  const struct CMUnitTest tests[] = {
+      SERVING_TEST(test_a_lone_request_is_in_no_list),
+      SERVING_TEST(test_requests_that_come_together_keep_their_order),
+      SERVING_TEST(test_one_whose_peer_has_gone_is_not_given),
+  };
+  return cmocka_run_group_tests_name(group, tests, NULL, NULL);
+}
+
+int main(void) {
+  return serving_run(run);
+}
