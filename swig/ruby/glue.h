@@ -59,7 +59,7 @@ static VALUE fcgi_from_pairs(shim_pairs *pairs) {
 }
 
 /* The handle behind an object, NULL for one that was never initialised. */
-static void *fcgi_handle(VALUE object, swig_type_info *type) {
+static void *fcgi_pointer(VALUE object, swig_type_info *type) {
   void *handle = NULL;
   int result = SWIG_ConvertPtr(object, &handle, type, 0);
   if (!SWIG_IsOK(result) && result != SWIG_ObjectPreviouslyDeletedError)

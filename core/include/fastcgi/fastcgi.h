@@ -15,6 +15,7 @@
 #include <fastcgi/protocol.h>
 #include <fastcgi/record.h>
 #include <fastcgi/request.h>
+#include <fastcgi/resource.h>
 #include <fastcgi/role.h>
 #include <fastcgi/serve.h>
 #include <fastcgi/server.h>

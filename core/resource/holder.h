@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/* Who has handles: a request, or whatever a program makes one for. Handles of
+   several resources are in its list, each under its own lock, so the list has a
+   lock of its own, which is held for a few steps. */
+#ifndef FCGI_RESOURCE_HOLDER_H
+#define FCGI_RESOURCE_HOLDER_H
+
+#include <fastcgi/resource.h>
+#include <stdatomic.h>
+
+struct fcgi_holder {
+  _Atomic(fcgi_handle *) first; /* The handle that it took last, or NULL. */
+  atomic_flag locked;           /* Set while a thread changes the list. */
+  atomic_int wanted;            /* 1: it was refused a handle. */
+  fcgi_allocator allocator;     /* Where it comes from, if it is a program's. */
+};
+
+/* The handle of `resource` that it has, or NULL. */
+fcgi_handle *fcgi__holder_find(fcgi_holder *holder,
+                               const fcgi_resource *resource);
+/* The first one that it has, or NULL. */
+fcgi_handle *fcgi__holder_first(fcgi_holder *holder);
+
+void fcgi__holder_add(fcgi_holder *holder, fcgi_handle *handle);
+void fcgi__holder_remove(fcgi_holder *holder, fcgi_handle *handle);
+
+/* It goes and nobody can give back: what it has is closed when the resource is
+   tidied up. No callback is called. */
+void fcgi__holder_abandon(fcgi_holder *holder);
+
+#endif

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: MIT */
+/* What the policy begins with, who waits, and what is tidied up. */
+#include "base/config.h"
+#include "resource/policy.h"
+#include <fastcgi/error.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+  MOST = 8,            /* Handles of a pool that does not say. */
+  ACQUIRE_MS = 5000,   /* Longest wait. */
+  CHECK_MS = 30000,    /* Rest before a check. */
+  AGE_MS = 3600000,    /* Until one is replaced. */
+  IDLE_MS = 600000,    /* Rest until one is closed. */
+  LARGEST_POOL = 65536 /* More would be a slip. */
+};
+
+static long long time_of(int given, int usual) {
+  if (given == FCGI_WAIT_FOREVER)
+    return FCGI__RESOURCE_NEVER;
+  if (given == FCGI_WAIT_NEVER)
+    return 0;
+  return given == 0 ? usual : given;
+}
+
+/* What is wrong with a configuration, or NULL. */
+static const char *fault_of(const fcgi_resource_config *config) {
+  if ((unsigned)config->scope >= FCGI_RESOURCE_SCOPES)
+    return "scope is none of thread, worker and pool";
+  if (config->most > LARGEST_POOL)
+    return "a pool has 65536 handles at most";
+  if (config->scope == FCGI_RESOURCE_POOL &&
+      config->least > (config->most ? config->most : MOST))
+    return "least is larger than most";
+  if (config->acquire_timeout_ms < FCGI_WAIT_NEVER ||
+      config->check_after_ms < FCGI_WAIT_NEVER)
+    return "a time is negative";
+  if (config->max_age_ms < FCGI_WAIT_FOREVER ||
+      config->max_idle_ms < FCGI_WAIT_FOREVER)
+    return "max_age_ms and max_idle_ms are times, or FCGI_WAIT_FOREVER";
+  if (!config->steps && !config->open)
+    return "there is no callback to open one";
+  return NULL;
+}
+
+static unsigned wanted_of(const fcgi_resource_config *config) {
+  unsigned always = 1u << FCGI_RESOURCE_OPEN | 1u << FCGI_RESOURCE_CLOSE;
+  if (config->steps)
+    return config->wanted | always;
+  return always | (config->check ? 1u << FCGI_RESOURCE_CHECK : 0) |
+         (config->reset ? 1u << FCGI_RESOURCE_RESET : 0);
+}
+
+int fcgi__policy_init(fcgi__policy *policy, const fcgi_resource_config *config,
+                      char *why, size_t len) {
+  const char *fault = fault_of(config);
+  if (fault) {
+    snprintf(why, len, "resource '%s': %s",
+             config->name ? config->name : "resource", fault);
+    return FCGI_ERR_INVALID;
+  }
+  policy->scope = config->scope;
+  policy->most = config->most ? config->most : MOST;
+  if (config->scope == FCGI_RESOURCE_WORKER)
+    policy->most = 1;
+  policy->least = config->least;
+  policy->wanted = wanted_of(config);
+  policy->acquire = time_of(config->acquire_timeout_ms, ACQUIRE_MS);
+  policy->check_after = time_of(config->check_after_ms, CHECK_MS);
+  policy->max_age = time_of(config->max_age_ms, AGE_MS);
+  policy->max_idle = time_of(config->max_idle_ms, IDLE_MS);
+  policy->last = &policy->first;
+  return 0;
+}
+
+void fcgi__policy_queue(fcgi__policy *policy, fcgi__waiter *waiter) {
+  waiter->next = NULL;
+  waiter->queued = 1;
+  *policy->last = waiter;
+  policy->last = &waiter->next;
+  policy->stats.waiting++;
+}
+
+void fcgi__policy_unqueue(fcgi__policy *policy, fcgi__waiter *waiter) {
+  fcgi__waiter **at = &policy->first;
+  if (!waiter->queued)
+    return;
+  while (*at != waiter)
+    at = &(*at)->next;
+  *at = waiter->next;
+  if (policy->last == &waiter->next)
+    policy->last = at;
+  waiter->queued = 0;
+  policy->stats.waiting--;
+}
+
+void fcgi__policy_wake(fcgi__policy *policy) {
+  if (policy->first)
+    policy->first->wake(policy->first);
+}
+
+void fcgi__policy_wake_all(fcgi__policy *policy) {
+  for (fcgi__waiter *at = policy->first; at; at = at->next)
+    at->wake(at);
+}
+
+/* An outage that has lasted for longer than anybody waits makes nobody wait:
+   threads that do would be missing for requests that need no database. */
+static long long end_of(const fcgi__policy *policy, const fcgi__ask *ask) {
+  long long outage = policy->away_since + policy->acquire;
+  return policy->away && outage < ask->until ? outage : ask->until;
+}
+
+int fcgi__policy_is_late(const fcgi__policy *policy, const fcgi__ask *ask,
+                         long long now) {
+  return now >= end_of(policy, ask);
+}
+
+static int has_room(const fcgi__policy *policy) {
+  return policy->scope == FCGI_RESOURCE_THREAD || policy->used < policy->most;
+}
+
+/* Who is first in the queue makes the next attempt. */
+long long fcgi__policy_look_at(const fcgi__policy *policy, const fcgi__ask *ask,
+                               long long now) {
+  long long end = end_of(policy, ask);
+  if (!policy->away || policy->trying || policy->first != ask->queue ||
+      !has_room(policy) || policy->try_at > end)
+    return end;
+  return policy->try_at > now ? policy->try_at : now;
+}
+
+void fcgi__policy_waited(fcgi__policy *policy, long long ms) {
+  unsigned bucket = 0;
+  while (bucket < FCGI_RESOURCE_WAITS - 1 && ms >= 1ll << bucket)
+    bucket++;
+  policy->stats.waits[bucket]++;
+  policy->stats.waited_ms += (uint64_t)ms;
+}
+
+/* 1: this thread may close it. */
+static int is_ours(const fcgi__policy *policy, const fcgi_handle *handle,
+                   fcgi_resource_tidying what, uintptr_t thread) {
+  if (policy->scope != FCGI_RESOURCE_THREAD)
+    return what != FCGI_RESOURCE_LEAVE;
+  return what == FCGI_RESOURCE_ALL || handle->thread == 0 ||
+         handle->thread == thread;
+}
+
+static unsigned fault_of_idle(const fcgi__policy *policy,
+                              const fcgi_handle *handle,
+                              fcgi_resource_tidying what, long long now) {
+  unsigned fault = fcgi__policy_fault(policy, handle, now);
+  if (fault)
+    return fault;
+  if (what != FCGI_RESOURCE_REAP ||
+      (policy->scope == FCGI_RESOURCE_THREAD && handle->thread == 0))
+    return 1 + FCGI_RESOURCE_BY_STOPPED;
+  return now - handle->rested >= policy->max_idle &&
+                 policy->stats.open > policy->least
+             ? 1 + FCGI_RESOURCE_BY_IDLE
+             : 0;
+}
+
+static int is_short(const fcgi__policy *policy, fcgi_resource_tidying what,
+                    long long now) {
+  return what == FCGI_RESOURCE_REAP && policy->scope != FCGI_RESOURCE_THREAD &&
+         !policy->closed && policy->used < policy->least &&
+         fcgi__policy_may_open(policy, now);
+}
+
+int fcgi__policy_tidy(fcgi__policy *policy, fcgi_resource_tidying what,
+                      uintptr_t thread, long long now, fcgi_handle **out) {
+  *out = NULL;
+  for (fcgi_handle *at = policy->all; at; at = at->next) {
+    unsigned fault;
+    if (at->state != FCGI__HANDLE_IDLE || !is_ours(policy, at, what, thread))
+      continue;
+    fault = fault_of_idle(policy, at, what, now);
+    if (fault) {
+      *out = at;
+      return fcgi__policy_close(policy, at, fault, FCGI__RESTING);
+    }
+  }
+  if (!is_short(policy, what, now))
+    return FCGI_RESOURCE_READY;
+  *out = fcgi__policy_empty(policy, thread);
+  return *out ? fcgi__policy_open(policy, *out, FCGI__RESTING)
+              : FCGI_RESOURCE_READY;
+}
+
+/* The memory goes too: a list of the parent's may lead to the handles. */
+void fcgi__policy_forget(fcgi__policy *policy) {
+  policy->all = NULL;
+  policy->first = NULL;
+  policy->last = &policy->first;
+  policy->used = 0;
+  policy->away = policy->trying = 0;
+  policy->closed = 0;
+  policy->stats = (fcgi_resource_stats){.size = sizeof policy->stats};
+}

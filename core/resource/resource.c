@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: MIT */
+/* The life of a resource, and what is asked about it. */
+#include "resource/resource.h"
+#include "base/config.h"
+#include "os/clock.h"
+#include <fastcgi/error.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+  LOOKS = 8,         /* In the shortest time that is to be kept. */
+  SHORTEST_MS = 100, /* Between two looks. */
+  LONGEST_MS = 15000 /* The same; something may be drained at any time. */
+};
+
+/* The thread that has its handle ends. In a fork the parent's thread does not;
+   and its resource may be locked by a thread that is not there. */
+static void thread_ended(void *data) {
+  fcgi_handle *handle = data;
+  fcgi_resource *resource = handle->resource;
+  if (fcgi__process_is_other(&resource->process))
+    return;
+  pthread_mutex_lock(&resource->lock);
+  if (handle->state == FCGI__HANDLE_HELD && !handle->holder)
+    fcgi__policy_abandon(&resource->policy, handle);
+  handle->thread = 0;
+  pthread_mutex_unlock(&resource->lock);
+}
+
+static void init(fcgi_resource *resource, const fcgi_resource_config *config) {
+  resource->allocator = fcgi__allocator(&config->allocator);
+  resource->config = *config;
+  resource->config.name = NULL;
+  snprintf(resource->name, sizeof resource->name, "%s",
+           config->name && config->name[0] ? config->name : "resource");
+  resource->policy.resource = resource;
+  resource->policy.allocator = &resource->allocator;
+  resource->policy.random = fcgi__now_us() ^ (uint64_t)(uintptr_t)resource;
+  resource->policy.stats.size = sizeof resource->policy.stats;
+  pthread_mutex_init(&resource->lock, NULL);
+  fcgi__process_init(&resource->process);
+}
+
+static int explain(int error, char *why, size_t len) {
+  snprintf(why, len, "%s",
+           error == FCGI_ERR_LIMIT
+               ? "no key for data of threads is free; have fewer resources"
+               : fcgi_error_text(error));
+  return error;
+}
+
+static int make(fcgi_resource **out, const fcgi_resource_config *config,
+                char *why, size_t len) {
+  const fcgi_allocator allocator = fcgi__allocator(&config->allocator);
+  fcgi_resource *resource = fcgi__calloc(&allocator, sizeof *resource);
+  int error;
+  if (!resource)
+    return explain(FCGI_ERR_NOMEM, why, len);
+  error = fcgi__policy_init(&resource->policy, config, why, len);
+  if (!error && pthread_key_create(&resource->key, thread_ended))
+    error = explain(FCGI_ERR_LIMIT, why, len);
+  if (error) {
+    fcgi__free(&allocator, resource);
+    return error;
+  }
+  init(resource, config);
+  *out = resource;
+  return 0;
+}
+
+int fcgi_resource_new(fcgi_resource **out, const fcgi_resource_config *config,
+                      char *why, size_t len) {
+  fcgi_resource_config copy = {.size = 0};
+  char unwanted[1];
+  if (!why) {
+    why = unwanted;
+    len = sizeof unwanted;
+  }
+  if (!config || fcgi__config_copy(&copy, sizeof copy, sizeof copy, config))
+    return snprintf(why, len,
+                    "the configuration has the size of another "
+                    "version"),
+           FCGI_ERR_INVALID;
+  return make(out, &copy, why, len);
+}
+
+void fcgi_resource_free(fcgi_resource *resource) {
+  fcgi_allocator allocator;
+  if (!resource || fcgi__process_is_other(&resource->process))
+    return;
+  allocator = resource->allocator;
+  fcgi_resource_stop(resource);
+  if (!resource->config.steps)
+    fcgi_resource_tidy(resource, FCGI_RESOURCE_ALL);
+  pthread_key_delete(resource->key);
+  while (resource->policy.all) {
+    fcgi_handle *handle = resource->policy.all;
+    resource->policy.all = handle->next;
+    fcgi__free(&allocator, handle);
+  }
+  pthread_mutex_destroy(&resource->lock);
+  fcgi__process_clear(&resource->process);
+  fcgi__free(&allocator, resource);
+}
+
+/* The lock may be that of a thread which is not there. What the key leads to is
+   the parent's. */
+void fcgi_resource_renew(fcgi_resource *resource) {
+  if (!fcgi__process_is_other(&resource->process))
+    return;
+  fcgi__process_clear(&resource->process);
+  pthread_mutex_init(&resource->lock, NULL);
+  pthread_setspecific(resource->key, NULL);
+  fcgi__policy_forget(&resource->policy);
+  resource->policy.random ^= (uint64_t)getpid() << 32;
+  resource->message[0] = resource->cause[0] = '\0';
+  fcgi__process_init(&resource->process);
+}
+
+int fcgi_resource_forked(const fcgi_resource *resource) {
+  return fcgi__process_is_other(&resource->process);
+}
+
+void fcgi_resource_drain(fcgi_resource *resource) {
+  if (fcgi__process_is_other(&resource->process))
+    return;
+  pthread_mutex_lock(&resource->lock);
+  resource->policy.round++;
+  pthread_mutex_unlock(&resource->lock);
+}
+
+void fcgi_resource_stop(fcgi_resource *resource) {
+  if (fcgi__process_is_other(&resource->process))
+    return;
+  pthread_mutex_lock(&resource->lock);
+  resource->policy.closed = 1;
+  fcgi__policy_wake_all(&resource->policy);
+  pthread_mutex_unlock(&resource->lock);
+}
+
+int fcgi_resource_tidy_ms(const fcgi_resource *resource) {
+  const fcgi__policy *policy = &resource->policy;
+  long long ms =
+      policy->max_age < policy->max_idle ? policy->max_age : policy->max_idle;
+  ms /= LOOKS;
+  if (ms > LONGEST_MS)
+    ms = LONGEST_MS;
+  return ms < SHORTEST_MS ? SHORTEST_MS : (int)ms;
+}
+
+int fcgi_resource_count(fcgi_resource *resource, fcgi_resource_stats *out) {
+  fcgi_resource_stats stats = {.size = sizeof stats};
+  size_t size = out->size;
+  if (size < sizeof size)
+    return FCGI_ERR_INVALID;
+  if (!fcgi__process_is_other(&resource->process)) {
+    pthread_mutex_lock(&resource->lock);
+    stats = resource->policy.stats;
+    stats.away = resource->policy.away;
+    pthread_mutex_unlock(&resource->lock);
+  }
+  memcpy(out, &stats, size < sizeof stats ? size : sizeof stats);
+  out->size = size;
+  return 0;
+}
+
+void fcgi_resource_message(fcgi_resource *resource, char *out, size_t len) {
+  int other = fcgi__process_is_other(&resource->process);
+  if (!other)
+    pthread_mutex_lock(&resource->lock);
+  snprintf(out, len, "%s", resource->message);
+  if (!other)
+    pthread_mutex_unlock(&resource->lock);
+}
+
+const char *fcgi_resource_name(const fcgi_resource *resource) {
+  return resource->name;
+}
+
+void *fcgi_resource_user_data(const fcgi_resource *resource) {
+  return resource->config.user_data;
+}
+
+int fcgi_resource_eager(const fcgi_resource *resource) {
+  return resource->config.eager;
+}
+
+fcgi_resource *fcgi_handle_resource(const fcgi_handle *handle) {
+  return handle->resource;
+}
+
+void *fcgi_handle_value(const fcgi_handle *handle) {
+  return handle->value;
+}
+
+void fcgi_handle_set_value(fcgi_handle *handle, void *value) {
+  handle->value = value;
+}
+
+const void *fcgi_handle_place(const fcgi_handle *handle) {
+  return handle->place;
+}
+
+int fcgi_handle_unended(const fcgi_handle *handle) {
+  return handle->unended;
+}
