@@ -138,6 +138,7 @@ build = {
         "core/server/handover.c",
         "core/server/input.c",
         "core/server/log.c",
+        "core/server/kept.c",
         "core/server/loop.c",
         "core/server/overdue.c",
         "core/server/parting.c",

@@ -9,6 +9,12 @@ void fcgi__backtrace(long thread_id, char *out, size_t len) {
   out[0] = '\0';
 }
 
+void fcgi__backtrace_place(const void *address, char *out, size_t len) {
+  (void)address;
+  (void)len;
+  out[0] = '\0';
+}
+
 #else
 
 #include "os/symbols.h"
@@ -224,6 +230,23 @@ void fcgi__backtrace(long thread_id, char *out, size_t len) {
     find_frames(s);
     at = show(s, 0, out, len);
     show(s, 1, out + at, len - at);
+  }
+  free(s);
+}
+
+void fcgi__backtrace_place(const void *address, char *out, size_t len) {
+  uintptr_t call = (uintptr_t)address - 1;
+  search *s = calloc(1, sizeof *s);
+  out[0] = '\0';
+  if (s && address) {
+    const mapping *code;
+    frame of = {.offset = 0};
+    uint64_t into;
+    find_mappings(s);
+    code = code_at(s, call);
+    if (code && fcgi__symbol_find(code->path, call - code->start + code->offset,
+                                  of.name, &into))
+      snprintf(out, len, "%s (%s)", of.name, base_of(code->path));
   }
   free(s);
 }

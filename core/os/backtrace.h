@@ -12,4 +12,8 @@
  */
 void fcgi__backtrace(long thread_id, char *out, size_t len);
 
+/* The function that a call returns into at this address, such as "list_users
+   (shop)"; "" where that cannot be found. */
+void fcgi__backtrace_place(const void *address, char *out, size_t len);
+
 #endif

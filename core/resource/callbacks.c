@@ -76,7 +76,8 @@ int fcgi_resource_give(fcgi_resource *resource, fcgi_holder *holder) {
 }
 
 /* What takes steps is left to its program, which finds it when it tidies up. */
-unsigned fcgi_holder_end(fcgi_holder *holder) {
+unsigned fcgi__holder_end(fcgi_holder *holder, fcgi__holder_tell tell,
+                          void *data) {
   fcgi_handle *handle;
   unsigned unended = 0;
   while ((handle = fcgi__holder_first(holder)) != NULL) {
@@ -89,10 +90,18 @@ unsigned fcgi_holder_end(fcgi_holder *holder) {
     step = fcgi_holder_begin_end(holder, &handle);
     if (!handle)
       break;
-    unended += step > 0 && handle->unended;
+    if (step > 0 && handle->unended) {
+      unended++;
+      if (tell)
+        tell(handle, data);
+    }
     finish(handle, step);
   }
   return unended;
+}
+
+unsigned fcgi_holder_end(fcgi_holder *holder) {
+  return fcgi__holder_end(holder, NULL, NULL);
 }
 
 void fcgi_resource_tidy(fcgi_resource *resource, fcgi_resource_tidying what) {

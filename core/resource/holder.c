@@ -66,13 +66,19 @@ int fcgi_holder_is_busy(const fcgi_holder *holder) {
   return atomic_load_explicit(&holder->first, memory_order_acquire) != NULL;
 }
 
+/* One that a program has made. */
+typedef struct own_holder {
+  fcgi_holder holder;       /* What the program has. */
+  fcgi_allocator allocator; /* Where it comes from. */
+} own_holder;
+
 int fcgi_holder_new(fcgi_holder **out, const fcgi_allocator *allocator) {
   const fcgi_allocator given = fcgi__allocator(allocator);
-  fcgi_holder *holder = fcgi__calloc(&given, sizeof *holder);
-  if (!holder)
+  own_holder *own = fcgi__calloc(&given, sizeof *own);
+  if (!own)
     return FCGI_ERR_NOMEM;
-  holder->allocator = given;
-  *out = holder;
+  own->allocator = given;
+  *out = &own->holder;
   return 0;
 }
 
@@ -82,6 +88,6 @@ void fcgi_holder_free(fcgi_holder *holder) {
     return;
   fcgi_holder_end(holder);
   fcgi__holder_abandon(holder);
-  allocator = holder->allocator;
+  allocator = ((own_holder *)holder)->allocator;
   fcgi__free(&allocator, holder);
 }

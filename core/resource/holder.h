@@ -12,7 +12,6 @@ struct fcgi_holder {
   _Atomic(fcgi_handle *) first; /* The handle that it took last, or NULL. */
   atomic_flag locked;           /* Set while a thread changes the list. */
   atomic_int wanted;            /* 1: it was refused a handle. */
-  fcgi_allocator allocator;     /* Where it comes from, if it is a program's. */
 };
 
 /* The handle of `resource` that it has, or NULL. */
@@ -23,6 +22,12 @@ fcgi_handle *fcgi__holder_first(fcgi_holder *holder);
 
 void fcgi__holder_add(fcgi_holder *holder, fcgi_handle *handle);
 void fcgi__holder_remove(fcgi_holder *holder, fcgi_handle *handle);
+
+/* Give back what it has, as fcgi_holder_end does; `tell` is called for each
+   handle that was taken and not given back, before that is closed. */
+typedef void (*fcgi__holder_tell)(const fcgi_handle *handle, void *data);
+unsigned fcgi__holder_end(fcgi_holder *holder, fcgi__holder_tell tell,
+                          void *data);
 
 /* It goes and nobody can give back: what it has is closed when the resource is
    tidied up. No callback is called. */

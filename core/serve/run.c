@@ -29,6 +29,7 @@ static void fcgi__callback(const fcgi_handler *handler,
     return; /* A child of the callback's has come back. */
   if (event->type == FCGI_EVENT_ABORT || event->type == FCGI_EVENT_CLOSE)
     result = FCGI_PENDING;
+  fcgi__request_callback_over(request, result);
   fcgi__request_returned(request, result);
 }
 
@@ -63,10 +64,47 @@ static int refuse(fcgi_server *server, int error, const char *why) {
   return error;
 }
 
+/* What begins and ends with each thread, around its requests. A child that a
+   callback has forked is none of them. */
+static int enter(fcgi_server *server, const fcgi_handler *handler,
+                 void *user_data) {
+  int result =
+      handler->on_thread_start ? handler->on_thread_start(user_data) : 0;
+  if (result < 0)
+    return refuse(server, result, "on_thread_start has failed");
+  result = fcgi__kept_open(server);
+  if (result < 0 && handler->on_thread_stop)
+    handler->on_thread_stop(user_data);
+  return result < 0 ? result : 0;
+}
+
+static void leave(fcgi_server *server, const fcgi_handler *handler,
+                  void *user_data) {
+  if (fcgi_server_forked(server))
+    return;
+  if (handler->on_thread_stop)
+    handler->on_thread_stop(user_data);
+  fcgi__kept_leave(server, atomic_fetch_sub(&server->running, 1) == 1);
+}
+
+static int serve(fcgi_server *server, const fcgi_handler *handler,
+                 void *user_data) {
+  fcgi_server_event event = {.size = sizeof event};
+  long long due = 0;
+  int result;
+  do {
+    int ms = fcgi__kept_wait_ms(server);
+    result = fcgi__server_take_event(server, &event, ms, 1);
+    if (result > 0)
+      fcgi__callback(handler, &event, user_data);
+    fcgi__kept_tidy(server, ms, &due);
+  } while (result >= 0);
+  return result == FCGI_ERR_CLOSED ? 0 : result;
+}
+
 int fcgi_server_run(fcgi_server *server, const fcgi_handler *handler,
                     void *user_data) {
   fcgi_handler copy;
-  fcgi_server_event event = {.size = sizeof event};
   int result;
   if (fcgi_server_forked(server))
     return fcgi__server_refuse_fork(server);
@@ -79,12 +117,11 @@ int fcgi_server_run(fcgi_server *server, const fcgi_handler *handler,
       !atomic_load(&server->stop_wanted))
     return refuse(server, FCGI_ERR_STATE,
                   "no address to serve: call fcgi_server_listen first");
+  result = enter(server, &copy, user_data);
+  if (result)
+    return result;
   atomic_fetch_add(&server->running, 1);
-  do {
-    result = fcgi__server_take_event(server, &event, -1, 1);
-    if (result > 0)
-      fcgi__callback(&copy, &event, user_data);
-  } while (result >= 0);
-  atomic_fetch_sub(&server->running, 1);
-  return result == FCGI_ERR_CLOSED ? 0 : result;
+  result = serve(server, &copy, user_data);
+  leave(server, &copy, user_data);
+  return result;
 }

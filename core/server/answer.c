@@ -457,7 +457,10 @@ int fcgi__request_give_up(fcgi_request *request, int status, const char *text) {
 int fcgi__request_fail(fcgi_request *request) {
   if (fcgi__request_is_over(request))
     return FCGI_ERR_STATE;
-  return fcgi__request_give_up(request, 500, "500 Internal Server Error\n");
+  return fcgi__request_give_up(request, 500,
+                               atomic_load(&request->holder.wanted)
+                                   ? "503 Service Unavailable\n"
+                                   : "500 Internal Server Error\n");
 }
 
 static int fail_by_program(fcgi_request *request, const void *nothing) {

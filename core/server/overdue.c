@@ -176,6 +176,8 @@ int fcgi__request_end_with(fcgi_request *request, fcgi__request_ender *call,
   int error = FCGI_ERR_ABORTED, release = 0;
   if (fcgi__request_is_other(request))
     return FCGI_ERR_STATE;
+  if (fcgi_holder_is_busy(&request->holder) && atomic_load(&request->held) == 0)
+    fcgi__request_give_back(request);
   fcgi__connection_lock(connection);
   if (request->lateness)
     release = finish_overdue(request);

@@ -97,6 +97,8 @@ static void close_fd(int *fd) {
 
 void fcgi__request_free(fcgi_request *request) {
   const fcgi_allocator *allocator = &request->connection->server->allocator;
+  if (fcgi_holder_is_busy(&request->holder))
+    fcgi__holder_abandon(&request->holder);
   if (request->observed.tally.counted)
     fcgi__spare_done(request->connection->server);
   fcgi__observe_free(&request->connection->server->observer,

@@ -7,6 +7,7 @@
 #include "gateway/rawhead.h"
 #include "observe/observe.h"
 #include "os/spool.h"
+#include "resource/holder.h"
 #include "server/connection.h"
 #include <fastcgi/request.h>
 
@@ -129,6 +130,7 @@ struct fcgi_request {
                                    next, as that thread has said. */
   fcgi__observed observed;      /* What logs and counters know of it. */
   _Atomic(fcgi__path *) path;   /* Texts of fcgi_request_path, or NULL. */
+  fcgi_holder holder;           /* What it has of resources. */
 };
 
 /* 1: the program may neither read nor write any more. */
@@ -291,6 +293,11 @@ void fcgi__request_dropped(const fcgi_request *request, uint32_t hops);
 /* How many of `len` raw bytes pass to the wire: for HEAD those of the head. */
 size_t fcgi__request_filter(fcgi_request *request, const char *data,
                             size_t len);
+
+/* What it has of resources is given back: its handler is done. No lock is held.
+   The second does so if the callback that returned `result` is the end. */
+void fcgi__request_give_back(fcgi_request *request);
+void fcgi__request_callback_over(fcgi_request *request, int result);
 
 /* A callback no longer uses the handle. */
 void fcgi__request_release(fcgi_request *request);

@@ -138,6 +138,7 @@ typedef struct start {
   const size_t *length; /* For a Content-Length that is added, or NULL. */
   const void *data;     /* The body, to go in the same write. */
   size_t len;           /* Bytes of it. */
+  uint8_t later;        /* 1: 503 in place of 500, and Retry-After. */
 } start;
 
 /* A whole body of `length` bytes, or -1; without one for HEAD, and where
@@ -175,21 +176,26 @@ static size_t size_of(const start *of) {
   return size;
 }
 
+static const fcgi_header retry_after = {"Retry-After", 11, "1", 1};
+
 /* Status comes last: HAProxy 2.6 turns any status into 302 when Location
    follows it. An authorizer's comes first: lighttpd takes what precedes it for
    part of a yes, and drops it. */
 static uint8_t *put_all(uint8_t *at, const start *of, int status_first) {
   const fcgi__head *head = &of->head;
+  const fcgi_header *line = of->later ? NULL : head->status_at;
   if (status_first)
-    at = put_status(at, head->status, head->status_at);
+    at = put_status(at, head->status, line);
   for (size_t i = 0; i < head->count; i++)
     if (&head->headers[i] != head->status_at &&
         !fcgi__head_drops(head, &head->headers[i]))
       at = put_header(at, &head->headers[i]);
   if (of->length)
     at = put_length(at, *of->length);
+  if (of->later)
+    at = put_header(at, &retry_after);
   if (!status_first)
-    at = put_status(at, head->status, head->status_at);
+    at = put_status(at, head->status, line);
   at = put(at, "\r\n", 2);
   return !fcgi_status_has_body(head->status) ? at : put(at, of->data, of->len);
 }
@@ -214,12 +220,22 @@ static void observe_head(fcgi_request *request, const start *of,
                      status, bytes, head, head);
 }
 
+/* A handler that fails for want of a resource has not failed for good, and
+   frameworks make a 500 of every failure. */
+static void say_later(const fcgi_request *request, start *of) {
+  if (of->head.status != 500 || !atomic_load(&request->holder.wanted))
+    return;
+  of->head.status = 503;
+  of->later = 1;
+}
+
 /* Put it on STDOUT, in one write. */
-static int write_head(fcgi_request *request, const start *of) {
+static int write_head(fcgi_request *request, start *of) {
   const fcgi_allocator *allocator = &request->connection->server->allocator;
   size_t size = size_of(of);
   uint8_t small[SMALL_HEAD], *end, *bytes = small;
   int error;
+  say_later(request, of);
   if (size > sizeof small)
     bytes = fcgi__realloc(allocator, NULL, size);
   if (!bytes)

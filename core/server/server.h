@@ -39,6 +39,7 @@ enum {
   FCGI__POOL_SEGMENT = 64, /* Connections allocated together. */
   FCGI__POOL_SEGMENTS = 1024,
   FCGI__KEPT_REQUESTS = 16, /* Whose memory is kept, at most. */
+  FCGI__RESOURCES = 64,     /* That are kept for handlers, at most. */
   FCGI__STATUS_PATH = 256   /* Of status_path and root_path, with a NUL. */
 };
 
@@ -50,6 +51,13 @@ typedef struct fcgi__kept_request {
   _Atomic(fcgi_request *) request; /* Its memory, or NULL. */
   char apart[64 - sizeof(void *)]; /* Fills the line of the cache. */
 } fcgi__kept_request;
+
+/* What is kept for the handlers, as fcgi_server_keep has it. */
+typedef struct fcgi__kept_resources {
+  fcgi_resource *at[FCGI__RESOURCES]; /* In the order they were named. */
+  atomic_uint count;                  /* Those that may be looked at. */
+  atomic_int state;                   /* How far opening them has come. */
+} fcgi__kept_resources;
 
 struct fcgi_server {
   fcgi_server_config config;          /* With every default filled in. */
@@ -114,6 +122,7 @@ struct fcgi_server {
                                             were left out and told of. */
   fcgi__observer observer;               /* Counters and logs. */
   fcgi__spare spare;                     /* Serves when all are busy. */
+  fcgi__kept_resources kept_resources;   /* For handlers. */
   _Atomic(fcgi_trace_fn) tracer;         /* For the slow log, or NULL. */
   _Atomic(void *) tracer_data;           /* User data of the tracer. */
   char status_path[FCGI__STATUS_PATH];   /* Of the configuration, copied. */
@@ -266,6 +275,16 @@ int fcgi__server_settings_take(fcgi_server_config *out,
 
 /* Copy the texts that a new server needs for longer. */
 void fcgi__server_settings_keep(fcgi_server *server);
+
+/* Open what is to be open before the server is ready, on the first thread that
+   serves: 0, or an error with a message. */
+int fcgi__kept_open(fcgi_server *server);
+/* After how many milliseconds a thread that serves tidies up; -1: never. */
+int fcgi__kept_wait_ms(fcgi_server *server);
+/* Tidy up if that time, which `*due` has between the calls, is over. */
+void fcgi__kept_tidy(fcgi_server *server, int ms, long long *due);
+/* This thread serves no more; `last` 1: and no other one does. */
+void fcgi__kept_leave(fcgi_server *server, int last);
 
 /* See to deadlines that have passed. */
 void fcgi__server_sweep(fcgi_server *server);

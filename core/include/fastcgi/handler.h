@@ -13,6 +13,7 @@
 #define FCGI_PENDING 1
 
 typedef int (*fcgi_callback)(fcgi_request *request, void *user_data);
+typedef int (*fcgi_thread_callback)(void *user_data);
 
 /* The callbacks; those left NULL are not called. `on_request` is required. It
    runs when the body is whole, or with FCGI_BODY_STREAM at the end of PARAMS,
@@ -36,6 +37,12 @@ typedef struct fcgi_handler {
                                  is invalid afterwards. Free what user data
                                  holds. The value that this callback returns is
                                  ignored. */
+  fcgi_thread_callback on_thread_start; /* A thread begins to serve. If it
+                                           returns a negative value,
+                                           fcgi_server_run does so too. */
+  fcgi_thread_callback on_thread_stop;  /* The thread has served its last
+                                           request. The value that this callback
+                                           returns is ignored. */
 } fcgi_handler;
 
 #endif

@@ -10,6 +10,7 @@
 #include <fastcgi/export.h>
 #include <fastcgi/params.h>
 #include <fastcgi/protocol.h>
+#include <fastcgi/resource.h>
 #include <fastcgi/timeout.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -250,6 +251,17 @@ FCGI_EXPORT int fcgi_status_has_body(int status);
 /* Returns why the request is aborted, or FCGI_ABORT_NONE while it is not. It
    looks at the socket if no other thread watches that. */
 FCGI_EXPORT fcgi_abort_reason fcgi_request_aborted(fcgi_request *request);
+
+/* Returns the holder of what the request takes of resources, lent until the
+   request ends: that gives it back, once no callback of the request runs. What
+   was taken with fcgi_resource_take and not given back by then is closed, and a
+   line in the log says so. */
+FCGI_EXPORT fcgi_holder *fcgi_request_holder(fcgi_request *request);
+
+/* Says that something which the handler needs cannot be had now. If it fails or
+   answers with 500, the client gets 503 with Retry-After. A holder that was
+   refused a handle says so by itself. */
+FCGI_EXPORT void fcgi_request_set_unavailable(fcgi_request *request);
 
 /* Sets the longest wait of one read, write or flush, in ms, or
    FCGI_WAIT_FOREVER or FCGI_WAIT_NEVER. Default: io_timeout_ms of the

@@ -26,6 +26,7 @@
 #include <fastcgi/export.h>
 #include <fastcgi/handler.h>
 #include <fastcgi/request.h>
+#include <fastcgi/resource.h>
 #include <fastcgi/role.h>
 #include <fastcgi/timeout.h>
 #include <stddef.h>
@@ -315,6 +316,14 @@ FCGI_EXPORT int fcgi_server_address(fcgi_server *server, size_t index,
 /* Returns why the last call of listen or run failed, as one line for a person;
    "" if it did not. The text is lent until the next call that can fail. */
 FCGI_EXPORT const char *fcgi_server_message(const fcgi_server *server);
+
+/* Keeps a resource with callbacks for the handlers, whose requests are holders
+   (fcgi_request_holder): fcgi_server_run opens it before the server is ready if
+   it is eager, tidies it up while it serves, closes what a thread has when that
+   stops, and all the rest when the last one does, the resource named last
+   first. The resource stays yours, and is freed after the server has stopped.
+   FCGI_ERR_LIMIT. */
+FCGI_EXPORT int fcgi_server_keep(fcgi_server *server, fcgi_resource *resource);
 
 /* Serves with callbacks until the server is stopped. Each thread that should
    serve calls it, and callbacks run on these threads. Do not use

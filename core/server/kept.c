@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: MIT */
+/* Resources that are kept for the handlers of a server: what a request has is
+   given back at its end, and the threads that serve tidy up. */
+#include "os/backtrace.h"
+#include "os/clock.h"
+#include "server/server.h"
+#include <fastcgi/error.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+enum { LOOK_MS = 20 }; /* Between two looks of a thread that waits. */
+
+int fcgi_server_keep(fcgi_server *server, fcgi_resource *resource) {
+  int error = 0;
+  unsigned count;
+  if (fcgi_server_forked(server))
+    return fcgi__server_refuse_fork(server);
+  pthread_mutex_lock(&server->lock);
+  count = atomic_load(&server->kept_resources.count);
+  if (count == FCGI__RESOURCES) {
+    snprintf(server->message, sizeof server->message,
+             "a server keeps %d resources at most", FCGI__RESOURCES);
+    error = FCGI_ERR_LIMIT;
+  } else {
+    server->kept_resources.at[count] = resource;
+    atomic_store(&server->kept_resources.count, count + 1);
+  }
+  pthread_mutex_unlock(&server->lock);
+  return error;
+}
+
+fcgi_holder *fcgi_request_holder(fcgi_request *request) {
+  return &request->holder;
+}
+
+void fcgi_request_set_unavailable(fcgi_request *request) {
+  atomic_store(&request->holder.wanted, 1);
+}
+
+/* The request may have ended, and its parameters with it. */
+static void tell_unended(const fcgi_handle *handle, void *data) {
+  const fcgi_request *request = data;
+  char place[160];
+  fcgi__backtrace_place(fcgi_handle_place(handle), place, sizeof place);
+  fcgi__server_log(request->connection->server, FCGI_LOG_WARNING,
+                   "resource '%s': a handler has not given back what it took%s"
+                   "%s; it is closed; call fcgi_resource_give, or take it with "
+                   "fcgi_resource_get",
+                   fcgi_resource_name(fcgi_handle_resource(handle)),
+                   place[0] ? " in " : "", place);
+}
+
+void fcgi__request_give_back(fcgi_request *request) {
+  fcgi__holder_end(&request->holder, tell_unended, request);
+}
+
+/* A callback has returned. What it leaves pending goes on. */
+void fcgi__request_callback_over(fcgi_request *request, int result) {
+  int over = result != FCGI_PENDING;
+  if (!fcgi_holder_is_busy(&request->holder))
+    return;
+  if (!over) {
+    fcgi__connection_lock(request->connection);
+    over = fcgi__request_is_over(request) || request->lateness;
+    fcgi__connection_unlock_only(request->connection);
+  }
+  if (over)
+    fcgi__request_give_back(request);
+}
+
+/* What was made last is closed first: it may need the others. */
+static void tidy(fcgi_server *server, fcgi_resource_tidying what) {
+  unsigned count = atomic_load(&server->kept_resources.count);
+  while (count-- > 0)
+    fcgi_resource_tidy(server->kept_resources.at[count], what);
+}
+
+int fcgi__kept_wait_ms(fcgi_server *server) {
+  unsigned count =
+      atomic_load_explicit(&server->kept_resources.count, memory_order_relaxed);
+  int least = -1;
+  for (unsigned i = 0; i < count; i++) {
+    int ms = fcgi_resource_tidy_ms(server->kept_resources.at[i]);
+    least = least < 0 || (ms >= 0 && ms < least) ? ms : least;
+  }
+  return least;
+}
+
+void fcgi__kept_tidy(fcgi_server *server, int ms, long long *due) {
+  long long now;
+  if (ms < 0)
+    return;
+  now = fcgi__now();
+  if (*due == 0)
+    *due = now + ms;
+  if (now < *due)
+    return;
+  tidy(server, FCGI_RESOURCE_REAP);
+  *due = fcgi__now() + ms;
+}
+
+void fcgi__kept_leave(fcgi_server *server, int last) {
+  tidy(server, FCGI_RESOURCE_LEAVE);
+  if (last)
+    tidy(server, FCGI_RESOURCE_ALL);
+}
+
+static void rest(void) {
+  const struct timespec time = {0, LOOK_MS * 1000000l};
+  nanosleep(&time, NULL);
+}
+
+static int fail(fcgi_server *server, fcgi_resource *resource, int error) {
+  pthread_mutex_lock(&server->lock);
+  fcgi_resource_message(resource, server->message, sizeof server->message);
+  pthread_mutex_unlock(&server->lock);
+  return error;
+}
+
+/* Until it is open, for as long as nobody stops the server. */
+static int open_one(fcgi_server *server, fcgi_resource *resource) {
+  char before[FCGI_RESOURCE_WHY] = "", message[FCGI_RESOURCE_WHY];
+  void *value;
+  while (!atomic_load(&server->stop_wanted)) {
+    int error = fcgi_resource_take(resource, NULL, &value);
+    if (!error)
+      return fcgi_resource_give(resource, NULL);
+    if (error != FCGI_ERR_TIMEOUT)
+      return fail(server, resource, error);
+    fcgi_resource_message(resource, message, sizeof message);
+    if (strcmp(message, before) != 0)
+      fcgi__server_log(server, FCGI_LOG_WARNING,
+                       "%s; the server is not ready before it is", message);
+    memcpy(before, message, sizeof before);
+    rest();
+  }
+  return 0;
+}
+
+static int open_all(fcgi_server *server) {
+  unsigned count = atomic_load(&server->kept_resources.count);
+  int error = 0;
+  for (unsigned i = 0; i < count && !error; i++)
+    if (fcgi_resource_eager(server->kept_resources.at[i]))
+      error = open_one(server, server->kept_resources.at[i]);
+  for (unsigned i = 0; i < count && !error; i++)
+    fcgi_resource_tidy(server->kept_resources.at[i], FCGI_RESOURCE_REAP);
+  return error;
+}
+
+/* The first thread opens, the others do not serve before: the first one that
+   waits for requests says that the server is ready. */
+int fcgi__kept_open(fcgi_server *server) {
+  enum { NOT_YET, OPENING, OPEN };
+  fcgi__kept_resources *kept = &server->kept_resources;
+  int state = NOT_YET, error;
+  if (atomic_load(&kept->count) == 0 || atomic_load(&kept->state) == OPEN)
+    return 0;
+  if (!atomic_compare_exchange_strong(&kept->state, &state, OPENING)) {
+    while (atomic_load(&kept->state) == OPENING)
+      rest();
+    return atomic_load(&kept->state) == OPEN ? 0 : FCGI_ERR_STATE;
+  }
+  error = open_all(server);
+  atomic_store(&kept->state, error ? NOT_YET : OPEN);
+  return error;
+}
