@@ -37,20 +37,22 @@ static int finish(fcgi_handle *handle, int step) {
 }
 
 static int take(fcgi_resource *resource, fcgi_holder *holder, unsigned flags,
-                const void *place, void **value) {
+                void *place, void **value) {
   fcgi_handle *handle = NULL;
   long long until = 0;
   int result;
   if (resource->config.steps)
     return FCGI_ERR_STATE;
   do {
-    result = fcgi_resource_begin_take(resource, holder, flags, place, &until,
-                                      &handle);
+    result = fcgi_resource_begin_take(resource, holder, flags, &until, &handle);
     result = finish(handle, result);
   } while (result == FCGI_ERR_AGAIN);
-  if (result == 0)
-    *value = handle->value;
-  return result;
+  if (result)
+    return result;
+  if (!handle->place)
+    handle->place = place;
+  *value = handle->value;
+  return 0;
 }
 
 int fcgi_resource_take(fcgi_resource *resource, fcgi_holder *holder,

@@ -62,6 +62,10 @@ void fcgi__holder_abandon(fcgi_holder *holder) {
     fcgi__resource_abandon(handle);
 }
 
+fcgi_handle *fcgi_holder_first(fcgi_holder *holder) {
+  return fcgi__holder_first(holder);
+}
+
 int fcgi_holder_is_busy(const fcgi_holder *holder) {
   return atomic_load_explicit(&holder->first, memory_order_acquire) != NULL;
 }

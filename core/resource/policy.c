@@ -37,7 +37,7 @@ static void claim(const fcgi__policy *policy, fcgi_handle *handle,
   handle->state = FCGI__HANDLE_BUSY;
   handle->errand = FCGI__TAKING;
   handle->holder = ask->holder;
-  handle->place = ask->place;
+  handle->place = NULL;
   handle->kept = (uint8_t)ask->keep;
   handle->unended = 0;
   if (policy->scope != FCGI_RESOURCE_THREAD)

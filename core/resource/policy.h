@@ -39,7 +39,7 @@ struct fcgi_handle {
   uintptr_t thread;        /* Scope THREAD: whose it is, 0: nobody's any more.
                               Else: the thread that took it. */
   void *value;             /* What was opened. */
-  const void *place;       /* Where it was taken, as the taker says. */
+  void *place;             /* Where it was taken, as the taker says. */
   long long too_old;       /* When it is to be replaced. */
   long long rested;        /* Since when nobody has it. */
   unsigned depth;          /* Takes that are not given back. */
@@ -61,7 +61,6 @@ typedef struct fcgi__ask {
   fcgi_holder *holder;        /* Who is to have it, or NULL. */
   uintptr_t thread;           /* The thread that asks, not 0. */
   fcgi_handle *own;           /* Scope THREAD: its handle, or NULL. */
-  const void *place;          /* Where. */
   long long until;            /* When waiting ends. */
   struct fcgi__waiter *queue; /* Its place in the queue, or NULL. */
   int keep;                   /* 1: until the holder ends. */

@@ -197,8 +197,12 @@ void fcgi_handle_set_value(fcgi_handle *handle, void *value) {
   handle->value = value;
 }
 
-const void *fcgi_handle_place(const fcgi_handle *handle) {
+void *fcgi_handle_place(const fcgi_handle *handle) {
   return handle->place;
+}
+
+void fcgi_handle_set_place(fcgi_handle *handle, void *place) {
+  handle->place = place;
 }
 
 int fcgi_handle_unended(const fcgi_handle *handle) {

@@ -122,8 +122,8 @@ static int keep_own(fcgi_resource *resource, fcgi_handle *handle, int step) {
 }
 
 int fcgi_resource_begin_take(fcgi_resource *resource, fcgi_holder *holder,
-                             unsigned flags, const void *place,
-                             long long *until, fcgi_handle **out) {
+                             unsigned flags, long long *until,
+                             fcgi_handle **out) {
   fcgi__policy *policy = &resource->policy;
   fcgi__ask ask;
   long long now;
@@ -132,7 +132,6 @@ int fcgi_resource_begin_take(fcgi_resource *resource, fcgi_holder *holder,
   if (fcgi__process_is_other(&resource->process))
     return refuse_fork(resource);
   ask = ask_for(resource, holder);
-  ask.place = place;
   ask.keep = (flags & FCGI_TAKE_KEEP) != 0;
   now = fcgi__now();
   if (*until == 0)
@@ -179,18 +178,29 @@ int fcgi_resource_begin_give(fcgi_resource *resource, fcgi_holder *holder,
   return result;
 }
 
-int fcgi_resource_invalidate(fcgi_resource *resource, fcgi_holder *holder) {
+fcgi_handle *fcgi_resource_held(fcgi_resource *resource, fcgi_holder *holder) {
   fcgi__ask ask;
   fcgi_handle *handle;
   if (fcgi__process_is_other(&resource->process))
-    return refuse_fork(resource);
+    return NULL;
   ask = ask_for(resource, holder);
   pthread_mutex_lock(&resource->lock);
   handle = fcgi__policy_held(&resource->policy, &ask);
-  if (handle)
-    fcgi__policy_invalidate(&resource->policy, handle);
   pthread_mutex_unlock(&resource->lock);
-  return handle ? 0 : FCGI_ERR_STATE;
+  return handle;
+}
+
+int fcgi_resource_invalidate(fcgi_resource *resource, fcgi_holder *holder) {
+  fcgi_handle *handle;
+  if (fcgi__process_is_other(&resource->process))
+    return refuse_fork(resource);
+  handle = fcgi_resource_held(resource, holder);
+  if (!handle)
+    return FCGI_ERR_STATE;
+  pthread_mutex_lock(&resource->lock);
+  fcgi__policy_invalidate(&resource->policy, handle);
+  pthread_mutex_unlock(&resource->lock);
+  return 0;
 }
 
 /* A handle that another thread gives back at this moment is gone when the lock

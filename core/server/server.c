@@ -285,6 +285,10 @@ int fcgi_server_fd(fcgi_server *server) {
   return fcgi__poller_fd(server->poller);
 }
 
+int fcgi_server_stopping(const fcgi_server *server) {
+  return atomic_load(&server->stop_wanted) != 0;
+}
+
 void fcgi_server_stop(fcgi_server *server, fcgi_stop how) {
   int wanted = how == FCGI_STOP_NOW ? FCGI__ABORTING : FCGI__STOPPING;
   int before = atomic_load(&server->stop_wanted);

@@ -21,12 +21,14 @@ from ._core import (
     StateError,
     Timeout,
     Truncated,
+    Unavailable,
     Unsupported,
     WouldBlock,
     __version__,
 )
 from ._interface import detect_interface
 from ._main import main
+from ._resource import resource
 from ._roles import Role
 from ._server import Server, serve
 from ._shared import Shared, SharedLock, shared
@@ -47,11 +49,13 @@ __all__ = [
     "StateError",
     "Timeout",
     "Truncated",
+    "Unavailable",
     "Unsupported",
     "WouldBlock",
     "__version__",
     "detect_interface",
     "main",
+    "resource",
     "serve",
     "shared",
 ]

@@ -13,6 +13,7 @@ from . import _core
 from ._abort import Canceller, Raiser, Watch
 from ._exits import end_fork, traceable_interrupts
 from ._interface import detect_interface
+from ._resource import close_all, prepare
 from ._roles import Role, Streams, collect
 from ._signals import forget_starter, stop_on_signals
 
@@ -116,6 +117,7 @@ class Server(_core.Server):
         """
         handlers = self._roles.handlers() if roles is None else roles
         forget_starter()
+        prepare(self)
         with traceable_interrupts():
             super().run(app, interface=interface, multithread=multithread, roles=handlers or None)
 
@@ -135,6 +137,8 @@ class Server(_core.Server):
             self.run(app, interface=chosen)
         else:
             self._serve_threads(app, chosen)
+        if not self.forked:
+            close_all()
 
     def _choose(self, app: Application | None, interface: Interface) -> Literal["handler", "wsgi"]:
         if app is None and self._roles:

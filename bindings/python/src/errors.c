@@ -80,6 +80,18 @@ static int add_class(PyObject *module, core_state *state, int index,
   return PyModule_AddObjectRef(module, name, state->errors[index]);
 }
 
+/* The one that no code stands for: what a handler needs is not to be had. */
+static int add_unavailable(PyObject *module, core_state *state) {
+  static const char doc[] =
+      "A resource cannot be had now: it cannot be opened, or all are in use. A "
+      "handler\nthat does not catch it answers 503 with Retry-After.";
+  state->unavailable = PyErr_NewExceptionWithDoc(
+      "fastcgi.Unavailable", doc, state->errors[ERROR_TIMEOUT], NULL);
+  return state->unavailable == NULL
+             ? -1
+             : PyModule_AddObjectRef(module, "Unavailable", state->unavailable);
+}
+
 int errors_init(PyObject *module, core_state *state) {
   state->error = PyErr_NewExceptionWithDoc(
       "fastcgi.Error", "The base of the exceptions of this package.", NULL,
@@ -95,7 +107,7 @@ int errors_init(PyObject *module, core_state *state) {
   for (int i = 0; i < ERROR_COUNT; i++)
     if (add_class(module, state, i, &classes[i]) < 0)
       return -1;
-  return 0;
+  return add_unavailable(module, state);
 }
 
 static int error_index(int code) {

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "loop.h"
+#include "resource.h"
+#include <time.h>
 
 /* Whether one call of the core sends the answer and the length that
    reply_add_length would add. */
@@ -121,10 +123,31 @@ static void print(PyObject *text, PyObject *type, PyObject *value,
   print_error(type, value, traceback);
 }
 
+/* An outage is no fault of the application's: one line for each request. 1:
+   that is what it was. */
+static int tell_unavailable(serve_loop *loop, PyObject *value) {
+  if (!PyErr_GivenExceptionMatches(value, loop->state->unavailable))
+    return 0;
+  PyObject *method =
+      PyObject_GetAttrString((PyObject *)loop->request, "method");
+  PyObject *path = PyObject_GetAttrString((PyObject *)loop->request, "path");
+  PyErr_Clear();
+  PyObject *text = PyUnicode_FromFormat("fastcgi: %A %A: %S\n",
+                                        method == NULL ? Py_None : method,
+                                        path == NULL ? Py_None : path, value);
+  server_log(loop->server, FCGI_LOG_WARNING, text);
+  Py_XDECREF(text);
+  Py_XDECREF(path);
+  Py_XDECREF(method);
+  return 1;
+}
+
 /* To the log of the server, which goes on whether it is read or not. */
 static void tell(serve_loop *loop, PyObject *type, PyObject *value,
                  PyObject *traceback) {
   fcgi_server *server = loop->server->core;
+  if (tell_unavailable(loop, value))
+    return;
   PyObject *text = what_failed(loop->request), *all = NULL, *named = NULL;
   int logged = fcgi_server_log(server, FCGI_LOG_ERROR, "", 0);
   if (!logged && text != NULL &&
@@ -259,6 +282,7 @@ static int serve_one(serve_loop *loop, fcgi_request *handle) {
   int rc = loop->roles == NULL ? 0 : choose_app(loop);
   if (rc == 0)
     rc = loop->serve(loop);
+  resource_end_request(loop);
   if (rc == 1)
     return 0; /* Sent and settled at the next turn. */
   if (rc < 0 && loop->pending == NULL)
@@ -277,7 +301,8 @@ static int turn(serve_loop *loop, fcgi_request **handle) {
   Py_BEGIN_ALLOW_THREADS
   if (loop->pending != NULL)
     send_pending(loop);
-  code = fcgi_server_next(loop->server->core, &event, loop->wait_ms);
+  code = fcgi_server_next(loop->server->core, &event,
+                          resource_wait_ms(loop->state, loop->wait_ms));
   Py_END_ALLOW_THREADS
   if (loop->request != NULL)
     settle(loop);
@@ -285,10 +310,26 @@ static int turn(serve_loop *loop, fcgi_request **handle) {
   return code == 1 && event.type != FCGI_EVENT_REQUEST ? 0 : code;
 }
 
+/* Whether so much time has passed that this thread looks at resources. */
+static int is_tidying_due(serve_loop *loop) {
+  int ms = resource_wait_ms(loop->state, -1);
+  struct timespec time;
+  if (ms < 0)
+    return 0;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  long long now = (long long)time.tv_sec * 1000 + time.tv_nsec / 1000000;
+  int due = loop->tidy_at != 0 && now >= loop->tidy_at;
+  if (due || loop->tidy_at == 0)
+    loop->tidy_at = now + ms;
+  return due;
+}
+
 static int serve_all(serve_loop *loop) {
   for (;;) {
     fcgi_request *handle = NULL;
     int code = turn(loop, &handle);
+    if (code == 0 && is_tidying_due(loop))
+      resource_tidy_all(loop->state, FCGI_RESOURCE_REAP);
     if (code == FCGI_ERR_CLOSED) {
       atomic_store(&loop->server->stopped, 1);
       return 0;
@@ -304,6 +345,8 @@ static int serve_all(serve_loop *loop) {
     }
     if (code == 1 && serve_one(loop, handle) < 0)
       return -1;
+    if (code == 1 && loop->pending == NULL && is_tidying_due(loop))
+      resource_tidy_all(loop->state, FCGI_RESOURCE_REAP);
   }
 }
 
@@ -353,8 +396,28 @@ static int init_environ(serve_loop *loop, int multithread) {
   return failed;
 }
 
+/* The loop that a resource finds its holder in; what the thread has is closed
+   when it serves no more, unless it is a fork's. */
+static int enter(serve_loop *loop) {
+  loop->outer = PyThread_tss_get(&loop->state->serving);
+  if (PyThread_tss_set(&loop->state->serving, loop) == 0)
+    return 0;
+  PyErr_NoMemory();
+  return -1;
+}
+
+static void leave(serve_loop *loop) {
+  PyThread_tss_set(&loop->state->serving, loop->outer);
+  if (fcgi_server_forked(loop->server->core))
+    return;
+  resource_tidy_all(loop->state, FCGI_RESOURCE_LEAVE);
+  fcgi_holder_free(loop->holder);
+}
+
 static int run(serve_loop *loop, const char *interface, int multithread) {
   int rc = -1;
+  if (enter(loop) < 0)
+    return -1;
   if (choose_interface(loop, interface) == 0 && choose_wait(loop) == 0 &&
       init_environ(loop, multithread) == 0)
     rc = serve_all(loop);
@@ -363,6 +426,7 @@ static int run(serve_loop *loop, const char *interface, int multithread) {
   drop_spare(loop);
   environ_clear(&loop->memo);
   reply_memo_clear(&loop->good);
+  leave(loop);
   return rc;
 }
 

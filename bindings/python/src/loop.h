@@ -29,6 +29,9 @@ struct serve_loop {
   fcgi_request *pending;   /* Claimed: write `answer` and end it, or NULL. */
   char simple;             /* 1 when `answer` has not begun: one call does. */
   int wait_ms;             /* How long one wait for a request lasts. */
+  fcgi_holder *holder;     /* Of resources that the request has, or NULL. */
+  serve_loop *outer;       /* The one that this thread was in before. */
+  long long tidy_at;       /* When this thread tidies up next, in ms. */
   environ_memo memo;       /* WSGI only. */
   reply answer;            /* In use while `pending` or being made. */
   reply_memo good;         /* Headers of answers before. */

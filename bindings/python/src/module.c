@@ -39,14 +39,21 @@ static int add_type(PyObject *module, PyType_Spec *spec, PyTypeObject **out) {
 
 static int core_exec(PyObject *module) {
   core_state *state = PyModule_GetState(module);
+  const Py_tss_t unset = Py_tss_NEEDS_INIT;
   fcgi_standard_hold();
+  state->serving = unset;
+  if (PyThread_tss_create(&state->serving) != 0) {
+    PyErr_NoMemory();
+    return -1;
+  }
   if (errors_init(module, state) < 0 || add_strings(state) < 0 ||
       add_type(module, &server_spec, &state->server_type) < 0 ||
       add_type(module, &request_spec, &state->request_type) < 0 ||
       add_type(module, &start_response_spec, &state->start_response_type) < 0 ||
       add_type(module, &file_wrapper_spec, &state->file_wrapper_type) < 0 ||
       add_type(module, &options_spec, &state->options_type) < 0 ||
-      add_type(module, &shared_spec, &state->shared_type) < 0)
+      add_type(module, &shared_spec, &state->shared_type) < 0 ||
+      add_type(module, &resource_spec, &state->resource_type) < 0)
     return -1;
   return PyModule_AddStringConstant(module, "__version__", fcgi_version());
 }
@@ -59,6 +66,8 @@ static int core_traverse(PyObject *module, visitproc visit, void *arg) {
   Py_VISIT(state->file_wrapper_type);
   Py_VISIT(state->options_type);
   Py_VISIT(state->shared_type);
+  Py_VISIT(state->resource_type);
+  Py_VISIT(state->unavailable);
   Py_VISIT(state->error);
   for (int i = 0; i < ERROR_COUNT; i++)
     Py_VISIT(state->errors[i]);
@@ -74,6 +83,8 @@ static int core_clear(PyObject *module) {
   Py_CLEAR(state->file_wrapper_type);
   Py_CLEAR(state->options_type);
   Py_CLEAR(state->shared_type);
+  Py_CLEAR(state->resource_type);
+  Py_CLEAR(state->unavailable);
   Py_CLEAR(state->error);
   for (int i = 0; i < ERROR_COUNT; i++)
     Py_CLEAR(state->errors[i]);
@@ -86,7 +97,10 @@ static int core_clear(PyObject *module) {
 }
 
 static void core_free(void *module) {
+  core_state *state = PyModule_GetState(module);
   core_clear(module);
+  if (PyThread_tss_is_created(&state->serving))
+    PyThread_tss_delete(&state->serving);
 }
 
 static PyModuleDef_Slot core_slots[] = {

@@ -187,6 +187,17 @@ static PyObject *get_forked(PyObject *object, void *unused) {
   return PyBool_FromLong(forked);
 }
 
+static PyObject *get_stopping(PyObject *object, void *unused) {
+  server_object *self = (server_object *)object;
+  (void)unused;
+  int stopping = 1;
+  if (server_hold(self)) {
+    stopping = fcgi_server_stopping(self->core);
+    server_drop(self);
+  }
+  return PyBool_FromLong(stopping);
+}
+
 static PyObject *server_fileno(PyObject *object, PyObject *unused) {
   server_object *self = (server_object *)object;
   (void)unused;
@@ -388,6 +399,7 @@ static PyGetSetDef server_getset[] = {
      "True in a process that was forked from the server's, to which it and "
      "its\nrequests belong.",
      NULL},
+    {"_stopping", get_stopping, NULL, "True once it was told to stop.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

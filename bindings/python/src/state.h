@@ -6,6 +6,7 @@
 
 #include "compat.h"
 #include <fastcgi/fastcgi.h>
+#include <stdatomic.h>
 
 /* X(field, text): strings used on the path of a request, interned. */
 #define STATE_STRINGS(X)                                                       \
@@ -44,8 +45,13 @@ typedef struct core_state {
   PyTypeObject *file_wrapper_type;   /* fastcgi._core.FileWrapper */
   PyTypeObject *options_type;        /* fastcgi._core.Options */
   PyTypeObject *shared_type;         /* fastcgi._core.Shared */
+  PyTypeObject *resource_type;       /* fastcgi._core.Resource */
   PyObject *error;                   /* fastcgi.Error */
   PyObject *errors[ERROR_COUNT];     /* What each code raises. */
+  PyObject *unavailable;             /* fastcgi.Unavailable */
+  Py_tss_t serving;                  /* The serve_loop of a thread. */
+  atomic_int tidy_ms;                /* How often threads that serve tidy up;
+                                        0: there is no resource. */
   PyObject *names;                   /* Known parameter names, interned. */
   PyObject *empty_bytes;             /* b"" */
 #define STATE_FIELD(field, text) PyObject *field;
@@ -82,5 +88,6 @@ extern PyType_Spec start_response_spec;
 extern PyType_Spec file_wrapper_spec;
 extern PyType_Spec options_spec;
 extern PyType_Spec shared_spec;
+extern PyType_Spec resource_spec;
 
 #endif

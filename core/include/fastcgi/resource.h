@@ -254,16 +254,23 @@ enum {
 /* Begins to take: READY with `*out`, a step, or an error. `*until` is 0 at
    first; the call sets it to when the waiting ends. FCGI_ERR_AGAIN, from this
    function with FCGI_TAKE_NOW or from fcgi_handle_done, asks for another call
-   with the same `until`. `place` is kept for fcgi_handle_place. */
+   with the same `until`. */
 FCGI_EXPORT int fcgi_resource_begin_take(fcgi_resource *resource,
                                          fcgi_holder *holder, unsigned flags,
-                                         const void *place, long long *until,
-                                         fcgi_handle **out);
+                                         long long *until, fcgi_handle **out);
+
+/* Returns the handle that the holder or, if it is NULL, the thread has; NULL
+   without one and in a fork. */
+FCGI_EXPORT fcgi_handle *fcgi_resource_held(fcgi_resource *resource,
+                                            fcgi_holder *holder);
 
 /* Begins to give back one take: READY, a step, or FCGI_ERR_STATE. */
 FCGI_EXPORT int fcgi_resource_begin_give(fcgi_resource *resource,
                                          fcgi_holder *holder,
                                          fcgi_handle **out);
+
+/* Returns the handle that fcgi_holder_begin_end gives back next, or NULL. */
+FCGI_EXPORT fcgi_handle *fcgi_holder_first(fcgi_holder *holder);
 
 /* Begins to give back the next handle that the holder has at its end: a step,
    or READY with `*out`; READY with `*out` NULL when there is none left. */
@@ -289,8 +296,11 @@ FCGI_EXPORT fcgi_resource *fcgi_handle_resource(const fcgi_handle *handle);
 FCGI_EXPORT void *fcgi_handle_value(const fcgi_handle *handle);
 FCGI_EXPORT void fcgi_handle_set_value(fcgi_handle *handle, void *value);
 
-/* Returns the `place` of the take. */
-FCGI_EXPORT const void *fcgi_handle_place(const fcgi_handle *handle);
+/* Return and set a pointer of the program's that tells where the handle was
+   taken; NULL after a take that is not nested. With callbacks it is the address
+   that the take returned to. */
+FCGI_EXPORT void *fcgi_handle_place(const fcgi_handle *handle);
+FCGI_EXPORT void fcgi_handle_set_place(fcgi_handle *handle, void *place);
 
 /* Returns 1 when the holder's end has found that it was not given back. */
 FCGI_EXPORT int fcgi_handle_unended(const fcgi_handle *handle);

@@ -393,6 +393,9 @@ FCGI_EXPORT int fcgi_server_log(fcgi_server *server, fcgi_log_level level,
    error log says so. Any thread may call it, but no signal handler. */
 FCGI_EXPORT void fcgi_server_reopen_logs(fcgi_server *server);
 
+/* Returns 1 once the server was told to stop. Any thread may call it. */
+FCGI_EXPORT int fcgi_server_stopping(const fcgi_server *server);
+
 /* Stops the server: fcgi_server_run and fcgi_server_next return when the last
    request is finished. During a graceful stop, connections that are open may
    begin further requests; one that begins none for drain_silence_ms is closed.

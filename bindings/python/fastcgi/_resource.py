@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: MIT
+"""What is kept between requests: opened, checked, reset, replaced and closed for the handlers."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+
+from . import _core
+from ._adapters import Adapter, adapter_of
+from ._say import say
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+T = TypeVar("T")
+
+Scope = Literal["thread", "worker", "pool"]
+Reset = Callable[[T], object] | Literal["session", "transaction", False]
+
+CLOSE_SECONDS = 5.0  # For closing all when a server has stopped.
+LOOK_SECONDS = 0.1  # From one attempt to open before serving to the next.
+MOST_SECONDS = 2_000_000.0  # More milliseconds do not fit.
+FOREVER, NEVER = -1, -2  # FCGI_WAIT_FOREVER, FCGI_WAIT_NEVER.
+
+_all: list[weakref.ref[Any]] = []  # In the order in which they were made.
+_lock = threading.Lock()  # Held by the thread that prepares to serve.
+
+
+def _milliseconds(name: str, seconds: float | None, least: float, none: bool = True) -> int:
+    """A time as the core has it, whose 0 is a default."""
+    if seconds is None and none:
+        return FOREVER
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        kind = "a number of seconds, or None" if none else "a number of seconds"
+        raise TypeError(f"{name} must be {kind}, not {type(seconds).__name__}")
+    if not least <= seconds <= MOST_SECONDS:
+        raise ValueError(f"{name} must be from {least:g} to {MOST_SECONDS:g} seconds")
+    return NEVER if seconds == 0 else max(1, round(seconds * 1000))
+
+
+def _callable(name: str, value: Any) -> None:
+    if value not in (None, False) and not callable(value):
+        raise TypeError(f"{name} must be callable, None or False, not {type(value).__name__}")
+
+
+class resource(_core.Resource, Generic[T]):
+    """Something expensive, such as a connection to a database, kept between requests.
+
+        db = fastcgi.resource(lambda: psycopg.connect("dbname=shop"))
+
+        def handler(request):
+            with db as connection:
+                ...
+
+    ``open`` makes one. ``scope`` is "thread" for one a thread, "worker" for one
+    a process, or "pool" for at most ``size``; whoever has it in a block, or
+    until the end of the request by ``get()``, has it alone. Times are seconds:
+    a wait lasts ``acquire_timeout`` at most and then raises ``Unavailable``; one
+    that has rested for ``check_after`` is checked before it is used (0: each
+    time, None: never); one older than ``max_age`` is replaced; one that rests
+    for ``max_idle`` is closed, but for ``minimum`` of them. With ``eager`` a
+    server is ready only once one is open.
+
+    How one is checked, reset, closed and found broken is known for sqlite3,
+    psycopg, psycopg2, PyMySQL and redis. Else ``close()`` and ``rollback()`` are
+    called where it has them. ``check``, ``close`` and ``broken`` replace that;
+    False does nothing. ``reset`` is a function too, or "session" (the default:
+    nothing of a request shows in the next), or "transaction", which only rolls
+    back. ``configure`` is called with each one that was opened.
+    """
+
+    def __init__(
+        self,
+        open: Callable[[], T],
+        *,
+        name: str | None = None,
+        scope: Scope = "thread",
+        size: int = 8,
+        minimum: int = 0,
+        eager: bool = False,
+        acquire_timeout: float = 5.0,
+        check_after: float | None = 30.0,
+        max_age: float | None = 3600.0,
+        max_idle: float | None = 600.0,
+        configure: Callable[[T], object] | None = None,
+        check: Callable[[T], object] | Literal[False] | None = None,
+        reset: Reset[T] = "session",
+        close: Callable[[T], object] | Literal[False] | None = None,
+        broken: Callable[[BaseException, T], object] | Literal[False] | None = None,
+    ) -> None:
+        if not callable(open):
+            raise TypeError(f"open must be callable, not {type(open).__name__}")
+        for option, value in (("check", check), ("close", close), ("broken", broken)):
+            _callable(option, value)
+        _callable("configure", configure)
+        if reset not in ("session", "transaction", False) and not callable(reset):
+            raise ValueError("reset must be 'session', 'transaction', False or callable")
+        if not 1 <= size <= 65536:
+            raise ValueError("size must be from 1 to 65536")
+        if not 0 <= minimum <= 65536:
+            raise ValueError("minimum must be from 0 to 65536")
+        super().__init__(
+            open,
+            name or getattr(open, "__name__", "").replace("<lambda>", "") or "resource",
+            scope,
+            size,
+            minimum,
+            eager,
+            _milliseconds("acquire_timeout", acquire_timeout, 0, none=False),
+            _milliseconds("check_after", check_after, 0),
+            _milliseconds("max_age", max_age, 0.001),
+            _milliseconds("max_idle", max_idle, 0.001),
+        )
+        self._eager = eager
+        self._used = False
+        self._configure = configure
+        self._given = {"check": check, "reset": reset, "close": close, "broken": broken}
+        self._adapter: Adapter | None = None
+        _all.append(weakref.ref(self, _forget))
+
+    if TYPE_CHECKING:
+
+        def __enter__(self) -> T: ...
+        def __exit__(
+            self,
+            kind: type[BaseException] | None,
+            error: BaseException | None,
+            traceback: TracebackType | None,
+            /,
+        ) -> Literal[False]: ...
+        def get(self) -> T: ...
+
+    def _opened(self, value: T) -> None:
+        """What the core calls with each one that was opened, before it is used."""
+        self._used = True
+        found = adapter_of(value)
+        if self._adapter is None or type(self._adapter) is not found:
+            self._adapt(found())
+        assert self._adapter is not None
+        self._adapter.opened(value)
+        if self._configure:
+            self._configure(value)
+        self._adapter.configured(value)
+
+    def _adapt(self, adapter: Adapter) -> None:
+        given = self._given
+        reset = given["reset"]
+        self._adapter = adapter
+        self._check = adapter.check if given["check"] is None else given["check"] or None
+        self._broken = adapter.broken if given["broken"] is None else given["broken"] or None
+        self._close = adapter.close if given["close"] is None else given["close"] or None
+        self._reset = reset or None
+        if reset == "session":
+            self._reset = self._reset_session if self._configure else adapter.reset_session
+        elif reset == "transaction":
+            self._reset = adapter.reset_transaction
+
+    def _reset_session(self, value: T) -> bool:
+        """What undoes a request undoes what ``configure`` has set, too."""
+        assert self._adapter is not None and self._configure is not None
+        kept = self._adapter.reset_session(value)
+        if kept is False:
+            return False
+        if self._adapter.forgets_settings:
+            self._configure(value)
+            self._adapter.configured(value)
+        return True
+
+    def _prepare(self, server: _core.Server) -> None:
+        """Before a server serves: have one open, if it is eager."""
+        if self.forked:
+            self.renew()
+            self._used = False
+        before = ""
+        while self._eager and not self.stats()["opened"] and not server._stopping:
+            try:
+                with self:
+                    return
+            except _core.Unavailable as error:
+                if str(error) != before:
+                    before = str(error)
+                    say(f"fastcgi: {before}; the server is not ready before it is")
+                time.sleep(LOOK_SECONDS)
+
+
+def _forget(gone: weakref.ref[Any]) -> None:
+    if gone in _all:
+        _all.remove(gone)
+
+
+def _living() -> list[resource[Any]]:
+    return [found for found in [reference() for reference in _all] if found is not None]
+
+
+def prepare(server: _core.Server) -> None:
+    """Each thread calls it before it serves; the first one opens what is eager."""
+    if not _all:
+        return
+    with _lock:
+        for each in _living():
+            each._prepare(server)
+
+
+def tidy_all(what: str) -> None:
+    """What was made last is closed first: it may need the others."""
+    for each in reversed(_living()):
+        each._tidy(what)
+
+
+def close_all(seconds: float = CLOSE_SECONDS) -> None:
+    """Close what rests, within a bounded time: a server may not answer a goodbye."""
+    if not any(each.stats()["open"] for each in _living()):
+        return
+    closer = threading.Thread(
+        target=tidy_all, args=("all",), name="fastcgi-close", daemon=True
+    )
+    closer.start()
+    closer.join(seconds)
+    if closer.is_alive():
+        say(f"fastcgi: closing resources takes longer than {seconds:g} s; they are left open")
+
+
+def _after_fork() -> None:
+    """What was never used may be used by a child as its own."""
+    global _lock
+    _lock = threading.Lock()
+    for each in _living():
+        if not each._used:
+            each.renew()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+atexit.register(tidy_all, "all")
