@@ -54,8 +54,11 @@ class Adapter:
         """Whether an exception of a handler says that it does not work."""
         return False
 
-    def close(self, value: Any) -> None:
+    def forget(self, value: Any) -> None:
+        """It is about to be closed."""
         self._memory.pop(id(value), None)
+
+    def close(self, value: Any) -> None:
         close = getattr(value, "close", None)
         if callable(close):
             close()
@@ -95,9 +98,9 @@ class Sqlite(Adapter):
         super().reset_session(value)
         return self._databases_of(value) == self._databases.get(id(value))
 
-    def close(self, value: Any) -> None:
+    def forget(self, value: Any) -> None:
         self._databases.pop(id(value), None)
-        super().close(value)
+        super().forget(value)
 
 
 # What a session of PostgreSQL keeps besides its transaction and prepared statements.
@@ -230,7 +233,9 @@ class Redis(Adapter):
         return True
 
     def broken(self, error: BaseException, value: Any) -> object:
-        names = {kind.__name__ for kind in type(error).__mro__ if kind.__module__.startswith("redis")}
+        names = {
+            kind.__name__ for kind in type(error).__mro__ if kind.__module__.startswith("redis")
+        }
         return not names.isdisjoint({"ConnectionError", "TimeoutError"})
 
 

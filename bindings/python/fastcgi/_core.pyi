@@ -67,7 +67,6 @@ class Server:
 class Resource:
     _check: Callable[[Any], object] | None
     _reset: Callable[[Any], object] | None
-    _close: Callable[[Any], object] | None
     _broken: Callable[[BaseException, Any], object] | None
     def __new__(cls, *args: Any, **kwargs: Any) -> Self: ...
     def __init__(

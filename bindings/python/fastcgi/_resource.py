@@ -9,6 +9,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from . import _core
@@ -45,8 +46,18 @@ def _milliseconds(name: str, seconds: float | None, least: float, none: bool = T
 
 
 def _callable(name: str, value: Any) -> None:
-    if value not in (None, False) and not callable(value):
+    if value is not None and value is not False and not callable(value):
         raise TypeError(f"{name} must be callable, None or False, not {type(value).__name__}")
+
+
+def _reset_session(adapter: Adapter, configure: Callable[[Any], object], value: Any) -> bool:
+    """What undoes a request undoes what ``configure`` has set, too."""
+    if adapter.reset_session(value) is False:
+        return False
+    if adapter.forgets_settings:
+        configure(value)
+        adapter.configured(value)
+    return True
 
 
 class resource(_core.Resource, Generic[T]):
@@ -120,7 +131,12 @@ class resource(_core.Resource, Generic[T]):
         self._eager = eager
         self._used = False
         self._configure = configure
-        self._given = {"check": check, "reset": reset, "close": close, "broken": broken}
+        self._given: dict[str, Any] = {
+            "check": check,
+            "reset": reset,
+            "close": close,
+            "broken": broken,
+        }
         self._adapter: Adapter | None = None
         _all.append(weakref.ref(self, _forget))
 
@@ -154,23 +170,27 @@ class resource(_core.Resource, Generic[T]):
         self._adapter = adapter
         self._check = adapter.check if given["check"] is None else given["check"] or None
         self._broken = adapter.broken if given["broken"] is None else given["broken"] or None
-        self._close = adapter.close if given["close"] is None else given["close"] or None
         self._reset = reset or None
         if reset == "session":
-            self._reset = self._reset_session if self._configure else adapter.reset_session
+            configure = self._configure
+            self._reset = (
+                partial(_reset_session, adapter, configure)
+                if configure
+                else (adapter.reset_session)
+            )
         elif reset == "transaction":
             self._reset = adapter.reset_transaction
 
-    def _reset_session(self, value: T) -> bool:
-        """What undoes a request undoes what ``configure`` has set, too."""
-        assert self._adapter is not None and self._configure is not None
-        kept = self._adapter.reset_session(value)
-        if kept is False:
-            return False
-        if self._adapter.forgets_settings:
-            self._configure(value)
-            self._adapter.configured(value)
-        return True
+    def _closing(self, value: T) -> None:
+        """What the core calls to have one closed."""
+        close = self._given["close"]
+        if self._adapter is None:
+            return
+        self._adapter.forget(value)
+        if close is None:
+            self._adapter.close(value)
+        elif close:
+            close(value)
 
     def _prepare(self, server: _core.Server) -> None:
         """Before a server serves: have one open, if it is eager."""
@@ -217,9 +237,7 @@ def close_all(seconds: float = CLOSE_SECONDS) -> None:
     """Close what rests, within a bounded time: a server may not answer a goodbye."""
     if not any(each.stats()["open"] for each in _living()):
         return
-    closer = threading.Thread(
-        target=tidy_all, args=("all",), name="fastcgi-close", daemon=True
-    )
+    closer = threading.Thread(target=tidy_all, args=("all",), name="fastcgi-close", daemon=True)
     closer.start()
     closer.join(seconds)
     if closer.is_alive():

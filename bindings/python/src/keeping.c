@@ -60,9 +60,8 @@ static int prepare(resource_object *self, PyObject *value) {
 }
 
 static void close_value(resource_object *self, PyObject *value) {
-  PyObject *done = self->close == NULL || self->close == Py_None
-                       ? NULL
-                       : PyObject_CallOneArg(self->close, value);
+  PyObject *done =
+      PyObject_CallMethod((PyObject *)self, "_closing", "O", value);
   PyErr_Clear(); /* It may be broken, and is let go of in any case. */
   Py_XDECREF(done);
   Py_DECREF(value);

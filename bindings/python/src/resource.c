@@ -85,14 +85,18 @@ static int resource_traverse(PyObject *object, visitproc visit, void *arg) {
   Py_VISIT(self->open);
   Py_VISIT(self->check);
   Py_VISIT(self->reset);
-  Py_VISIT(self->close);
   Py_VISIT(self->broken);
   Py_VISIT(self->error);
   return 0;
 }
 
+/* It has been finalised: nothing is called any more. */
 static int resource_clear(PyObject *object) {
   resource_object *self = (resource_object *)object;
+  Py_CLEAR(self->open);
+  Py_CLEAR(self->check);
+  Py_CLEAR(self->reset);
+  Py_CLEAR(self->broken);
   Py_CLEAR(self->error);
   return 0;
 }
@@ -129,17 +133,11 @@ static void resource_finalize(PyObject *object) {
 }
 
 static void resource_dealloc(PyObject *object) {
-  resource_object *self = (resource_object *)object;
   PyTypeObject *type = Py_TYPE(object);
   if (PyObject_CallFinalizerFromDealloc(object) < 0)
     return;
   PyObject_GC_UnTrack(object);
-  Py_CLEAR(self->open);
-  Py_CLEAR(self->check);
-  Py_CLEAR(self->reset);
-  Py_CLEAR(self->close);
-  Py_CLEAR(self->broken);
-  Py_CLEAR(self->error);
+  resource_clear(object);
   type->tp_free(object);
   Py_DECREF(type);
 }
@@ -414,7 +412,6 @@ static PyGetSetDef resource_getset[] = {
 static PyMemberDef resource_members[] = {
     {"_check", T_OBJECT, offsetof(resource_object, check), 0, NULL},
     {"_reset", T_OBJECT, offsetof(resource_object, reset), 0, NULL},
-    {"_close", T_OBJECT, offsetof(resource_object, close), 0, NULL},
     {"_broken", T_OBJECT, offsetof(resource_object, broken), 0, NULL},
     {NULL, 0, 0, 0, NULL},
 };

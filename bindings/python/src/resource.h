@@ -14,7 +14,6 @@ typedef struct resource_object {
   PyObject *open;      /* Makes a value. */
   PyObject *check;     /* Tells whether a value works, or None. */
   PyObject *reset;     /* Makes a value fit for the next request, or None. */
-  PyObject *close;     /* Closes a value, or None. */
   PyObject *broken;    /* Tells whether an exception means that the value is
                           broken, or None. */
   PyObject *error;     /* What the last attempt to open raised, or NULL. */
