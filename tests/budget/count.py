@@ -7,7 +7,8 @@
 A run with many requests minus one with few, over the difference, leaves out
 what a program does once. Requests come one at a time on one kept connection, or
 64 in flight on it, 27 parameters each, as nginx sends them. For the names that end
-in -varied they differ from one to the next, as varied.py makes them.
+in -varied they differ from one to the next, as varied.py makes them. A resource is
+taken and given back as often; handler-resource is a handler that does so.
 """
 
 import json
@@ -35,10 +36,11 @@ FEW, MANY = 200, 1200
 END_REQUEST = 3
 PATIENCE = 600  # Seconds; valgrind is slow, and the machine may be busy.
 NAMES = ("session", "server", "multiplexed", "python", "handler", "lua", "libfcgi")
+RESOURCES = ("resource", "handler-resource")
 VARIED = ("session", "server", "python", "lua")
-NAMES += tuple(f"{name}-varied" for name in VARIED)
+NAMES += tuple(f"{name}-varied" for name in VARIED) + RESOURCES
 APPLICATION = """
-import atexit, os
+import atexit, fastcgi, os
 atexit.register(os._exit, 0)  # Tidying up follows addresses, which no run shares.
 
 def application(environ, start_response):
@@ -47,6 +49,12 @@ def application(environ, start_response):
 
 def handler(request):
     return 200, {"Content-Type": "text/plain"}, "Hello\\n"
+
+db = fastcgi.resource(object)
+
+def resourceful(request):
+    with db:
+        return 200, {"Content-Type": "text/plain"}, "Hello\\n"
 """
 
 
@@ -106,6 +114,15 @@ def count_session(folder: Path, name: str) -> float:
         run = f"{name}-{count}"
         subprocess.run([*callgrind(folder, run), program, request, str(count)], check=True)
         totals.append(collected(folder, run))
+    return (totals[1] - totals[0]) / (MANY - FEW)
+
+
+def count_resource(folder: Path) -> float:
+    program = compiled(folder, "resource", RELEASE / "core/libfastcgi.a", "-lpthread")
+    totals = []
+    for count in (FEW, MANY):
+        subprocess.run([*callgrind(folder, f"resource-{count}"), program, str(count)], check=True)
+        totals.append(collected(folder, f"resource-{count}"))
     return (totals[1] - totals[0]) / (MANY - FEW)
 
 
@@ -179,6 +196,7 @@ def count_all(names: tuple[str, ...] = ()) -> dict[str, int]:
             "multiplexed": [RELEASE / "examples/c/hello", "unix:{path}"],
             "python": [*python, "hello_budget:application"],
             "handler": [*python, "hello_budget:handler"],
+            "handler-resource": [*python, "hello_budget:resourceful"],
             "lua": [*lua, "--bind", "unix:{path}", "--log-level", "warning"],
         }
         found = {}
@@ -186,6 +204,9 @@ def count_all(names: tuple[str, ...] = ()) -> dict[str, int]:
             what = name.removesuffix("-varied")
             if what == "session":
                 found[name] = round(count_session(folder, name))
+                continue
+            if what == "resource":
+                found[name] = round(count_resource(folder))
                 continue
             if name == "libfcgi":
                 servers[name] = [compiled(folder, name, "-lfcgi"), "{path}"]

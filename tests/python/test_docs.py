@@ -37,6 +37,7 @@ def test_its_tests_pass(code):
         ("teapot", "/", "418 I'm a teapot", ""),
         ("report", "/", "200 OK", "[(0,)]"),
         ("digits", "/?6", "200 OK", "0x78"),
+        ("visits", "/", "200 OK", "1"),
     ],
 )
 def test_its_handlers_answer(code, name, uri, line, text):
