@@ -36,17 +36,29 @@ static int finish(fcgi_handle *handle, int step) {
   return step;
 }
 
-static int take(fcgi_resource *resource, fcgi_holder *holder, unsigned flags,
-                void *place, void **value) {
-  fcgi_handle *handle = NULL;
+/* Go on from what a take began with, and take again as often as it asks. */
+static __attribute__((noinline)) int take_on(fcgi_resource *resource,
+                                             fcgi_holder *holder,
+                                             unsigned flags, long long until,
+                                             int result, fcgi_handle **handle) {
+  result = finish(*handle, result);
+  while (result == FCGI_ERR_AGAIN) {
+    result = fcgi_resource_begin_take(resource, holder, flags, &until, handle);
+    result = finish(*handle, result);
+  }
+  return result;
+}
+
+static inline int take(fcgi_resource *resource, fcgi_holder *holder,
+                       unsigned flags, void *place, void **value) {
+  fcgi_handle *handle;
   long long until = 0;
-  int result;
-  if (resource->config.steps)
-    return FCGI_ERR_STATE;
-  do {
-    result = fcgi_resource_begin_take(resource, holder, flags, &until, &handle);
-    result = finish(handle, result);
-  } while (result == FCGI_ERR_AGAIN);
+  int result =
+      resource->config.steps
+          ? FCGI_ERR_STATE
+          : fcgi_resource_begin_take(resource, holder, flags, &until, &handle);
+  if (result != FCGI_RESOURCE_READY && !resource->config.steps)
+    result = take_on(resource, holder, flags, until, result, &handle);
   if (result)
     return result;
   if (!handle->place)
@@ -71,7 +83,8 @@ int fcgi_resource_get(fcgi_resource *resource, fcgi_holder *holder,
 /* Whatever the reset says, it has been given back. */
 int fcgi_resource_give(fcgi_resource *resource, fcgi_holder *holder) {
   fcgi_handle *handle;
-  int step = fcgi_resource_begin_give(resource, holder, &handle);
+  void *place;
+  int step = fcgi_resource_begin_give(resource, holder, &place, &handle);
   if (step > 0)
     finish(handle, step);
   return step < 0 ? step : 0;
@@ -81,6 +94,7 @@ int fcgi_resource_give(fcgi_resource *resource, fcgi_holder *holder) {
 unsigned fcgi__holder_end(fcgi_holder *holder, fcgi__holder_tell tell,
                           void *data) {
   fcgi_handle *handle;
+  void *place;
   unsigned unended = 0;
   while ((handle = fcgi__holder_first(holder)) != NULL) {
     int step;
@@ -89,13 +103,13 @@ unsigned fcgi__holder_end(fcgi_holder *holder, fcgi__holder_tell tell,
       unended++;
       continue;
     }
-    step = fcgi_holder_begin_end(holder, &handle);
+    step = fcgi_holder_begin_end(holder, &place, &handle);
     if (!handle)
       break;
     if (step > 0 && handle->unended) {
       unended++;
       if (tell)
-        tell(handle, data);
+        tell(handle, place, data);
     }
     finish(handle, step);
   }

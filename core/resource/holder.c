@@ -3,17 +3,6 @@
 #include "base/alloc.h"
 #include "resource/resource.h"
 #include <fastcgi/error.h>
-#include <sched.h>
-
-static void lock(fcgi_holder *holder) {
-  while (
-      atomic_flag_test_and_set_explicit(&holder->locked, memory_order_acquire))
-    sched_yield();
-}
-
-static void unlock(fcgi_holder *holder) {
-  atomic_flag_clear_explicit(&holder->locked, memory_order_release);
-}
 
 fcgi_handle *fcgi__holder_first(fcgi_holder *holder) {
   return atomic_load_explicit(&holder->first, memory_order_acquire);
@@ -24,36 +13,21 @@ fcgi_handle *fcgi__holder_find(fcgi_holder *holder,
   fcgi_handle *at;
   if (!fcgi__holder_first(holder))
     return NULL;
-  lock(holder);
+  fcgi__holder_lock(holder);
   at = atomic_load_explicit(&holder->first, memory_order_relaxed);
   while (at && at->resource != resource)
     at = at->beside;
-  unlock(holder);
+  fcgi__holder_unlock(holder);
   return at;
 }
 
-void fcgi__holder_add(fcgi_holder *holder, fcgi_handle *handle) {
-  lock(holder);
-  handle->beside = atomic_load_explicit(&holder->first, memory_order_relaxed);
-  atomic_store_explicit(&holder->first, handle, memory_order_release);
-  unlock(holder);
-}
-
 /* The list is as long as the resources that one request uses. */
-void fcgi__holder_remove(fcgi_holder *holder, fcgi_handle *handle) {
-  fcgi_handle *at;
-  lock(holder);
-  at = atomic_load_explicit(&holder->first, memory_order_relaxed);
-  if (at == handle) {
-    atomic_store_explicit(&holder->first, handle->beside, memory_order_release);
-  } else {
-    while (at && at->beside != handle)
-      at = at->beside;
-    if (at)
-      at->beside = handle->beside;
-  }
-  unlock(holder);
-  handle->beside = NULL;
+void fcgi__holder_remove_inner(fcgi_holder *holder, fcgi_handle *handle) {
+  fcgi_handle *at = atomic_load_explicit(&holder->first, memory_order_relaxed);
+  while (at && at->beside != handle)
+    at = at->beside;
+  if (at)
+    at->beside = handle->beside;
 }
 
 void fcgi__holder_abandon(fcgi_holder *holder) {

@@ -6,6 +6,7 @@
 #define FCGI_RESOURCE_HOLDER_H
 
 #include <fastcgi/resource.h>
+#include <sched.h>
 #include <stdatomic.h>
 
 struct fcgi_holder {
@@ -20,12 +21,23 @@ fcgi_handle *fcgi__holder_find(fcgi_holder *holder,
 /* The first one that it has, or NULL. */
 fcgi_handle *fcgi__holder_first(fcgi_holder *holder);
 
-void fcgi__holder_add(fcgi_holder *holder, fcgi_handle *handle);
-void fcgi__holder_remove(fcgi_holder *holder, fcgi_handle *handle);
+static inline void fcgi__holder_lock(fcgi_holder *holder) {
+  while (
+      atomic_flag_test_and_set_explicit(&holder->locked, memory_order_acquire))
+    sched_yield();
+}
+
+static inline void fcgi__holder_unlock(fcgi_holder *holder) {
+  atomic_flag_clear_explicit(&holder->locked, memory_order_release);
+}
+
+/* Take one that is not the first out of the list, which is locked. */
+void fcgi__holder_remove_inner(fcgi_holder *holder, fcgi_handle *handle);
 
 /* Give back what it has, as fcgi_holder_end does; `tell` is called for each
    handle that was taken and not given back, before that is closed. */
-typedef void (*fcgi__holder_tell)(const fcgi_handle *handle, void *data);
+typedef void (*fcgi__holder_tell)(const fcgi_handle *handle, const void *place,
+                                  void *data);
 unsigned fcgi__holder_end(fcgi_holder *holder, fcgi__holder_tell tell,
                           void *data);
 

@@ -8,12 +8,8 @@ static int wants(const fcgi__policy *policy, fcgi_resource_step step) {
   return (policy->wanted & 1u << step) != 0;
 }
 
-fcgi_handle *fcgi__policy_held(fcgi__policy *policy, const fcgi__ask *ask) {
-  fcgi_handle *at = ask->own;
-  if (policy->scope == FCGI_RESOURCE_THREAD)
-    return at && at->state == FCGI__HANDLE_HELD && at->holder == ask->holder
-               ? at
-               : NULL;
+fcgi_handle *fcgi__policy_found(fcgi__policy *policy, const fcgi__ask *ask) {
+  fcgi_handle *at;
   if (ask->holder)
     return fcgi__holder_find(ask->holder, policy->resource);
   for (at = policy->all; at; at = at->next)
@@ -254,7 +250,7 @@ static int rest_or_close(fcgi__policy *policy, fcgi_handle *handle,
 }
 
 int fcgi__policy_give(fcgi__policy *policy, fcgi_handle *handle, int end,
-                      long long now) {
+                      void **place, long long now) {
   unsigned own = handle->depth - handle->kept;
   if (!end && own == 0)
     return FCGI_ERR_STATE;
@@ -270,6 +266,8 @@ int fcgi__policy_give(fcgi__policy *policy, fcgi_handle *handle, int end,
   if (handle->holder)
     fcgi__holder_remove(handle->holder, handle);
   policy->stats.in_use--;
+  *place = handle->place;
+  handle->place = NULL;
   handle->kept = 0;
   handle->errand = FCGI__RESTING;
   if (!handle->doom && wants(policy, FCGI_RESOURCE_RESET))

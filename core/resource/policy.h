@@ -56,6 +56,23 @@ struct fcgi_handle {
                               away. */
 };
 
+static inline void fcgi__holder_add(fcgi_holder *holder, fcgi_handle *handle) {
+  fcgi__holder_lock(holder);
+  handle->beside = atomic_load_explicit(&holder->first, memory_order_relaxed);
+  atomic_store_explicit(&holder->first, handle, memory_order_release);
+  fcgi__holder_unlock(holder);
+}
+
+static inline void fcgi__holder_remove(fcgi_holder *holder,
+                                       fcgi_handle *handle) {
+  fcgi__holder_lock(holder);
+  if (atomic_load_explicit(&holder->first, memory_order_relaxed) == handle)
+    atomic_store_explicit(&holder->first, handle->beside, memory_order_release);
+  else
+    fcgi__holder_remove_inner(holder, handle);
+  fcgi__holder_unlock(holder);
+}
+
 /* Who asks for a handle. */
 typedef struct fcgi__ask {
   fcgi_holder *holder;        /* Who is to have it, or NULL. */
@@ -134,13 +151,23 @@ void fcgi__policy_unqueue(fcgi__policy *policy, fcgi__waiter *waiter);
 void fcgi__policy_wake(fcgi__policy *policy);
 void fcgi__policy_wake_all(fcgi__policy *policy);
 
-/* The handle that the holder has or, without one, the thread; or NULL. */
-fcgi_handle *fcgi__policy_held(fcgi__policy *policy, const fcgi__ask *ask);
+/* The handle that the holder has or, without one, the thread; or NULL. The
+   first is for scopes other than THREAD. */
+fcgi_handle *fcgi__policy_found(fcgi__policy *policy, const fcgi__ask *ask);
+static inline fcgi_handle *fcgi__policy_held(fcgi__policy *policy,
+                                             const fcgi__ask *ask) {
+  fcgi_handle *own = ask->own;
+  if (policy->scope != FCGI_RESOURCE_THREAD)
+    return fcgi__policy_found(policy, ask);
+  return own && own->state == FCGI__HANDLE_HELD && own->holder == ask->holder
+             ? own
+             : NULL;
+}
 
 /* Give back one take of a handle that is held: READY or a step. At the holder's
-   `end` all of them. */
+   `end` all of them. `*place` gets its place when it was the last one. */
 int fcgi__policy_give(fcgi__policy *policy, fcgi_handle *handle, int end,
-                      long long now);
+                      void **place, long long now);
 /* It is broken: close it when it is given back. */
 void fcgi__policy_invalidate(fcgi__policy *policy, fcgi_handle *handle);
 /* Nobody opens what a take was told to open. */

@@ -129,6 +129,15 @@ void fcgi_resource_drain(fcgi_resource *resource) {
   pthread_mutex_unlock(&resource->lock);
 }
 
+void fcgi_resource_want(fcgi_resource *resource, unsigned wanted) {
+  if (fcgi__process_is_other(&resource->process))
+    return;
+  pthread_mutex_lock(&resource->lock);
+  resource->policy.wanted =
+      wanted | 1u << FCGI_RESOURCE_OPEN | 1u << FCGI_RESOURCE_CLOSE;
+  pthread_mutex_unlock(&resource->lock);
+}
+
 void fcgi_resource_stop(fcgi_resource *resource) {
   if (fcgi__process_is_other(&resource->process))
     return;

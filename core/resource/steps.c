@@ -97,7 +97,7 @@ static int refuse(fcgi_resource *resource, const fcgi__ask *ask, int error) {
   return error;
 }
 
-static int refuse_fork(fcgi_resource *resource) {
+static __attribute__((noinline)) int refuse_fork(fcgi_resource *resource) {
   snprintf(resource->message, sizeof resource->message,
            "resource '%s' belongs to the process %ld, of which this one is a "
            "fork; make one here, or renew it",
@@ -105,11 +105,16 @@ static int refuse_fork(fcgi_resource *resource) {
   return FCGI_ERR_STATE;
 }
 
-static fcgi__ask ask_for(fcgi_resource *resource, fcgi_holder *holder) {
-  fcgi__ask ask = {.holder = holder, .thread = (uintptr_t)pthread_self()};
-  if (resource->policy.scope == FCGI_RESOURCE_THREAD)
-    ask.own = pthread_getspecific(resource->key);
-  return ask;
+/* The fields that only a wait needs are set by it. */
+static inline void ask_for(fcgi__ask *ask, const fcgi_resource *resource,
+                           fcgi_holder *holder) {
+  ask->holder = holder;
+  ask->thread = (uintptr_t)pthread_self();
+  ask->own = resource->policy.scope == FCGI_RESOURCE_THREAD
+                 ? pthread_getspecific(resource->key)
+                 : NULL;
+  ask->queue = NULL;
+  ask->keep = 0;
 }
 
 /* Without memory for its key the thread would not find its handle again. The
@@ -121,57 +126,73 @@ static int keep_own(fcgi_resource *resource, fcgi_handle *handle, int step) {
   return FCGI_ERR_NOMEM;
 }
 
+/* What is not as usual: it takes a wait or a step, fails, or is the first of a
+   thread. The lock is held. */
+static __attribute__((noinline)) int take_slowly(fcgi_resource *resource,
+                                                 fcgi__ask *ask, unsigned flags,
+                                                 int result, long long now,
+                                                 fcgi_handle **out) {
+  fcgi__policy *policy = &resource->policy;
+  if (result == FCGI__RESOURCE_WAIT)
+    result = flags & FCGI_TAKE_NOW && !fcgi__policy_is_late(policy, ask, now)
+                 ? FCGI_ERR_AGAIN
+                 : wait_for_one(resource, ask, now, out);
+  if (result == FCGI__RESOURCE_WAIT)
+    result = FCGI_ERR_TIMEOUT;
+  if (*out && *out != ask->own && policy->scope == FCGI_RESOURCE_THREAD)
+    result = keep_own(resource, *out, result);
+  if (result < 0 && result != FCGI_ERR_AGAIN)
+    refuse(resource, ask, result);
+  return result;
+}
+
 int fcgi_resource_begin_take(fcgi_resource *resource, fcgi_holder *holder,
                              unsigned flags, long long *until,
                              fcgi_handle **out) {
-  fcgi__policy *policy = &resource->policy;
   fcgi__ask ask;
   long long now;
   int result;
   *out = NULL;
   if (fcgi__process_is_other(&resource->process))
     return refuse_fork(resource);
-  ask = ask_for(resource, holder);
+  ask_for(&ask, resource, holder);
   ask.keep = (flags & FCGI_TAKE_KEEP) != 0;
   now = fcgi__now();
   if (*until == 0)
-    *until = now + policy->acquire;
+    *until = now + resource->policy.acquire;
   ask.until = *until;
   pthread_mutex_lock(&resource->lock);
-  result = fcgi__policy_take(policy, &ask, now, out);
-  if (result == FCGI__RESOURCE_WAIT)
-    result = flags & FCGI_TAKE_NOW && !fcgi__policy_is_late(policy, &ask, now)
-                 ? FCGI_ERR_AGAIN
-                 : wait_for_one(resource, &ask, now, out);
-  if (result == FCGI__RESOURCE_WAIT)
-    result = FCGI_ERR_TIMEOUT;
-  if (*out && *out != ask.own && policy->scope == FCGI_RESOURCE_THREAD)
-    result = keep_own(resource, *out, result);
-  if (result < 0 && result != FCGI_ERR_AGAIN)
-    refuse(resource, &ask, result);
+  result = fcgi__policy_take(&resource->policy, &ask, now, out);
+  if (result != FCGI_RESOURCE_READY || *out != ask.own)
+    result = take_slowly(resource, &ask, flags, result, now, out);
   pthread_mutex_unlock(&resource->lock);
   return result;
 }
 
+static __attribute__((noinline)) void refuse_give(fcgi_resource *resource) {
+  snprintf(resource->message, sizeof resource->message,
+           "resource '%s' is given back by somebody who has not taken it",
+           resource->name);
+}
+
 int fcgi_resource_begin_give(fcgi_resource *resource, fcgi_holder *holder,
-                             fcgi_handle **out) {
+                             void **place, fcgi_handle **out) {
   fcgi__ask ask;
   fcgi_handle *handle;
   long long now;
   int result = FCGI_ERR_STATE;
   *out = NULL;
+  *place = NULL;
   if (fcgi__process_is_other(&resource->process))
     return refuse_fork(resource);
-  ask = ask_for(resource, holder);
+  ask_for(&ask, resource, holder);
   now = fcgi__now();
   pthread_mutex_lock(&resource->lock);
   handle = fcgi__policy_held(&resource->policy, &ask);
   if (handle)
-    result = fcgi__policy_give(&resource->policy, handle, 0, now);
+    result = fcgi__policy_give(&resource->policy, handle, 0, place, now);
   if (result < 0)
-    snprintf(resource->message, sizeof resource->message,
-             "resource '%s' is given back by somebody who has not taken it",
-             resource->name);
+    refuse_give(resource);
   else
     *out = handle;
   pthread_mutex_unlock(&resource->lock);
@@ -183,7 +204,7 @@ fcgi_handle *fcgi_resource_held(fcgi_resource *resource, fcgi_holder *holder) {
   fcgi_handle *handle;
   if (fcgi__process_is_other(&resource->process))
     return NULL;
-  ask = ask_for(resource, holder);
+  ask_for(&ask, resource, holder);
   pthread_mutex_lock(&resource->lock);
   handle = fcgi__policy_held(&resource->policy, &ask);
   pthread_mutex_unlock(&resource->lock);
@@ -205,17 +226,19 @@ int fcgi_resource_invalidate(fcgi_resource *resource, fcgi_holder *holder) {
 
 /* A handle that another thread gives back at this moment is gone when the lock
    is there. */
-int fcgi_holder_begin_end(fcgi_holder *holder, fcgi_handle **out) {
+int fcgi_holder_begin_end(fcgi_holder *holder, void **place,
+                          fcgi_handle **out) {
   fcgi_handle *handle = fcgi__holder_first(holder);
   int step = FCGI_RESOURCE_READY;
   *out = NULL;
+  *place = NULL;
   if (!handle || fcgi__process_is_other(&handle->resource->process))
     return step;
   fcgi_resource *resource = handle->resource;
   long long now = fcgi__now();
   pthread_mutex_lock(&resource->lock);
   if (handle->state == FCGI__HANDLE_HELD && handle->holder == holder)
-    step = fcgi__policy_give(&resource->policy, handle, 1, now);
+    step = fcgi__policy_give(&resource->policy, handle, 1, place, now);
   pthread_mutex_unlock(&resource->lock);
   *out = handle;
   return step;

@@ -40,10 +40,11 @@ void fcgi_request_set_unavailable(fcgi_request *request) {
 }
 
 /* The request may have ended, and its parameters with it. */
-static void tell_unended(const fcgi_handle *handle, void *data) {
+static void tell_unended(const fcgi_handle *handle, const void *from,
+                         void *data) {
   const fcgi_request *request = data;
   char place[160];
-  fcgi__backtrace_place(fcgi_handle_place(handle), place, sizeof place);
+  fcgi__backtrace_place(from, place, sizeof place);
   fcgi__server_log(request->connection->server, FCGI_LOG_WARNING,
                    "resource '%s': a handler has not given back what it took%s"
                    "%s; it is closed; call fcgi_resource_give, or take it with "

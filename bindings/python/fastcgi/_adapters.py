@@ -10,6 +10,7 @@ from typing import Any
 class Adapter:
     """Anything else: it is closed and rolled back where it can be."""
 
+    checks = False  # Whether check looks at anything.
     forgets_settings = False  # Whether reset_session undoes what configure did.
     attributes: tuple[str, ...] = ()  # What a handler may set, and no other sees.
 
@@ -25,6 +26,10 @@ class Adapter:
         if self.attributes:
             self._memory[id(value)] = {name: getattr(value, name) for name in self.attributes}
 
+    def resets(self, value: Any) -> bool:
+        """Whether there is anything to undo."""
+        return callable(getattr(value, "rollback", None))
+
     def settle(self, value: Any) -> None:
         """Keep what was done."""
 
@@ -34,9 +39,7 @@ class Adapter:
 
     def reset_transaction(self, value: Any) -> object:
         """Undo what was begun and not finished."""
-        rollback = getattr(value, "rollback", None)
-        if callable(rollback):
-            rollback()
+        value.rollback()
         return True
 
     def reset_session(self, value: Any) -> object:
@@ -68,6 +71,7 @@ class Sqlite(Adapter):
     """sqlite3. A temporary table or an attached database is nothing to undo: the connection is
     replaced. Pragmas stay as they are."""
 
+    checks = True
     attributes = ("row_factory", "text_factory", "isolation_level")
 
     def __init__(self) -> None:
@@ -113,6 +117,7 @@ POSTGRES_RESET = (
 class Psycopg(Adapter):
     """psycopg 3."""
 
+    checks = True
     forgets_settings = True
     attributes = ("autocommit", "isolation_level", "read_only", "deferrable", "row_factory")
     FATAL = 7  # libpq's PGRES_FATAL_ERROR.
@@ -149,6 +154,7 @@ class Psycopg(Adapter):
 class Psycopg2(Adapter):
     """psycopg2."""
 
+    checks = True
     forgets_settings = True
     attributes = ("autocommit", "cursor_factory")
     IDLE = 0  # TRANSACTION_STATUS_IDLE.
@@ -195,6 +201,7 @@ class PyMySQL(Adapter):
     """PyMySQL. A session has much that cannot be asked for, and is begun anew by a command of
     the protocol, which MySQL 5.7 and MariaDB 10.2 know."""
 
+    checks = True
     forgets_settings = True
     RESET_CONNECTION = 0x1F  # COM_RESET_CONNECTION.
 
@@ -223,14 +230,16 @@ class PyMySQL(Adapter):
 class Redis(Adapter):
     """redis-py, whose client connects when it is first used, and again after an error."""
 
+    checks = True
+
     def opened(self, value: Any) -> None:
         value.ping()
 
     def check(self, value: Any) -> object:
         return value.ping()
 
-    def reset_transaction(self, value: Any) -> object:
-        return True
+    def resets(self, value: Any) -> bool:
+        return False
 
     def broken(self, error: BaseException, value: Any) -> object:
         names = {

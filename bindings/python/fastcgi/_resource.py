@@ -157,18 +157,19 @@ class resource(_core.Resource, Generic[T]):
         self._used = True
         found = adapter_of(value)
         if self._adapter is None or type(self._adapter) is not found:
-            self._adapt(found())
+            self._adapt(found(), value)
         assert self._adapter is not None
         self._adapter.opened(value)
         if self._configure:
             self._configure(value)
         self._adapter.configured(value)
 
-    def _adapt(self, adapter: Adapter) -> None:
+    def _adapt(self, adapter: Adapter, value: T) -> None:
         given = self._given
         reset = given["reset"]
         self._adapter = adapter
-        self._check = adapter.check if given["check"] is None else given["check"] or None
+        check = adapter.check if adapter.checks else None
+        self._check = check if given["check"] is None else given["check"] or None
         self._broken = adapter.broken if given["broken"] is None else given["broken"] or None
         self._reset = reset or None
         if reset == "session":
@@ -180,6 +181,9 @@ class resource(_core.Resource, Generic[T]):
             )
         elif reset == "transaction":
             self._reset = adapter.reset_transaction
+        if not adapter.resets(value) and not callable(reset):
+            self._reset = None
+        self._adapted()
 
     def _closing(self, value: T) -> None:
         """What the core calls to have one closed."""

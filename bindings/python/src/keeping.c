@@ -114,11 +114,9 @@ static int ask(PyObject *function, PyObject *value, PyObject **raised) {
   return answer == Py_False ? FCGI_ERR_CLOSED : 0;
 }
 
-static void drop_place(fcgi_handle *handle) {
-  resource_place *place = fcgi_handle_place(handle);
+void resource_drop_place(resource_place *place) {
   if (place == NULL)
     return;
-  fcgi_handle_set_place(handle, NULL);
   Py_XDECREF(place->code);
   Py_DECREF(place->resource);
   PyMem_Free(place);
@@ -134,7 +132,9 @@ static int carry_out(resource_object *self, fcgi_handle *handle, int step,
     return ask(self->check, value, raised);
   case FCGI_RESOURCE_RESET:
     return ask(self->reset, value, raised);
-  default:
+  default: /* A thread may have ended while it held it. */
+    resource_drop_place(fcgi_handle_place(handle));
+    fcgi_handle_set_place(handle, NULL);
     close_value(self, value);
     return 0;
   }
@@ -155,8 +155,6 @@ int resource_finish(fcgi_handle *handle, int step, PyObject **raised) {
     return step;
   self = fcgi_resource_user_data(fcgi_handle_resource(handle));
   Py_INCREF(self);
-  if (step == FCGI_RESOURCE_RESET || step == FCGI_RESOURCE_CLOSE)
-    drop_place(handle);
   while (step > 0)
     step = done(handle, step,
                 carry_out((resource_object *)self, handle, step, raised));
@@ -180,8 +178,7 @@ void resource_note_place(resource_object *self, fcgi_handle *handle) {
   fcgi_handle_set_place(handle, place);
 }
 
-PyObject *resource_place_text(const fcgi_handle *handle) {
-  const resource_place *place = fcgi_handle_place(handle);
+PyObject *resource_place_text(const resource_place *place) {
   if (place == NULL || place->code == NULL)
     return PyUnicode_FromString("a place that is not known");
   PyCodeObject *code = (PyCodeObject *)place->code;
@@ -207,8 +204,9 @@ fcgi_holder *resource_holder(core_state *state) {
 }
 
 /* Before the handle is let go of. */
-static void tell_unended(serve_loop *loop, const fcgi_handle *handle) {
-  PyObject *place = resource_place_text(handle);
+static void tell_unended(serve_loop *loop, const fcgi_handle *handle,
+                         const resource_place *from) {
+  PyObject *place = resource_place_text(from);
   PyObject *text =
       place == NULL
           ? NULL
@@ -249,9 +247,11 @@ static void end_all(serve_loop *loop, PyObject *error) {
     Py_INCREF(self);
     if (error != NULL)
       judge(self, loop, error);
-    int step = fcgi_holder_begin_end(loop->holder, &handle);
+    void *place;
+    int step = fcgi_holder_begin_end(loop->holder, &place, &handle);
     if (handle != NULL && step > 0 && fcgi_handle_unended(handle))
-      tell_unended(loop, handle);
+      tell_unended(loop, handle, place);
+    resource_drop_place(place);
     resource_finish(handle, step, &raised);
     Py_DECREF(self);
   }

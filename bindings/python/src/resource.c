@@ -195,8 +195,10 @@ static PyObject *refuse(resource_object *self, int code, PyObject *raised) {
 static void give(resource_object *self, fcgi_holder *holder,
                  PyObject **raised) {
   fcgi_handle *handle;
-  int step = fcgi_resource_begin_give(self->core, holder, &handle);
+  void *place;
+  int step = fcgi_resource_begin_give(self->core, holder, &place, &handle);
   resource_finish(handle, step, raised);
+  resource_drop_place(place);
 }
 
 /* Waits without the GIL, and only if it has to. */
@@ -279,16 +281,18 @@ static PyObject *resource_exit(PyObject *object, PyObject *const *args,
   PyObject *raised = NULL;
   fcgi_handle *handle = NULL;
   fcgi_holder *holder;
+  void *place;
   int step;
   if (!is_made(self))
     return NULL;
   holder = resource_holder(self->state);
   if (error != NULL)
     judge(self, holder, error);
-  step = fcgi_resource_begin_give(self->core, holder, &handle);
+  step = fcgi_resource_begin_give(self->core, holder, &place, &handle);
   if (step < 0 && error == NULL)
     return refuse(self, step, NULL);
   resource_finish(handle, step, &raised);
+  resource_drop_place(place);
   if (raised != NULL)
     return refuse(self, 0, raised);
   Py_RETURN_FALSE;
@@ -330,6 +334,22 @@ static PyObject *resource_renew(PyObject *object, PyObject *unused) {
     if (self->error != NULL)
       Py_CLEAR(self->error);
   }
+  Py_RETURN_NONE;
+}
+
+/* Steps without a function are left out. */
+static PyObject *resource_adapted(PyObject *object, PyObject *unused) {
+  resource_object *self = (resource_object *)object;
+  (void)unused;
+  if (!is_made(self))
+    return NULL;
+  fcgi_resource_want(self->core,
+                     (self->check == NULL || self->check == Py_None
+                          ? 0
+                          : 1u << FCGI_RESOURCE_CHECK) |
+                         (self->reset == NULL || self->reset == Py_None
+                              ? 0
+                              : 1u << FCGI_RESOURCE_RESET));
   Py_RETURN_NONE;
 }
 
@@ -440,6 +460,8 @@ static PyMethodDef resource_methods[] = {
      "open\nthere, and have some of its own."},
     {"stats", resource_stats, METH_NOARGS,
      "stats($self)\n--\n\nWhat is counted, as a dict of numbers."},
+    {"_adapted", resource_adapted, METH_NOARGS,
+     "_adapted($self)\n--\n\nCall _check and _reset, or not if they are None."},
     {"_tidy", resource_tidy, METH_VARARGS,
      "_tidy($self, what, /)\n--\n\nClose what is to be closed."},
     {NULL, NULL, 0, NULL},

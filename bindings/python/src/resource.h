@@ -34,7 +34,9 @@ int resource_finish(fcgi_handle *handle, int step, PyObject **raised);
 /* Note where the caller of this function takes the handle, once. */
 void resource_note_place(resource_object *self, fcgi_handle *handle);
 /* "app.py:12 in list_users": new, or NULL with an exception. */
-PyObject *resource_place_text(const fcgi_handle *handle);
+PyObject *resource_place_text(const resource_place *place);
+/* The handle is given back. */
+void resource_drop_place(resource_place *place);
 
 /* The holder of the thread that serves a request now, or NULL. */
 struct serve_loop;

@@ -174,6 +174,10 @@ FCGI_EXPORT int fcgi_resource_give(fcgi_resource *resource,
 FCGI_EXPORT int fcgi_resource_invalidate(fcgi_resource *resource,
                                          fcgi_holder *holder);
 
+/* Sets the steps that the program wants from now on, as `wanted` of the
+   configuration has them. */
+FCGI_EXPORT void fcgi_resource_want(fcgi_resource *resource, unsigned wanted);
+
 /* Has all that are open now closed: those that rest when their thread or a
    server next looks, the others when they are given back. */
 FCGI_EXPORT void fcgi_resource_drain(fcgi_resource *resource);
@@ -264,9 +268,11 @@ FCGI_EXPORT int fcgi_resource_begin_take(fcgi_resource *resource,
 FCGI_EXPORT fcgi_handle *fcgi_resource_held(fcgi_resource *resource,
                                             fcgi_holder *holder);
 
-/* Begins to give back one take: READY, a step, or FCGI_ERR_STATE. */
+/* Begins to give back one take: READY, a step, or FCGI_ERR_STATE. `*place` gets
+   the place of the handle, which has none any more; NULL if a nested take was
+   given back. */
 FCGI_EXPORT int fcgi_resource_begin_give(fcgi_resource *resource,
-                                         fcgi_holder *holder,
+                                         fcgi_holder *holder, void **place,
                                          fcgi_handle **out);
 
 /* Returns the handle that fcgi_holder_begin_end gives back next, or NULL. */
@@ -274,7 +280,8 @@ FCGI_EXPORT fcgi_handle *fcgi_holder_first(fcgi_holder *holder);
 
 /* Begins to give back the next handle that the holder has at its end: a step,
    or READY with `*out`; READY with `*out` NULL when there is none left. */
-FCGI_EXPORT int fcgi_holder_begin_end(fcgi_holder *holder, fcgi_handle **out);
+FCGI_EXPORT int fcgi_holder_begin_end(fcgi_holder *holder, void **place,
+                                      fcgi_handle **out);
 
 /* Begins to tidy up the next handle: OPEN or CLOSE, or READY with `*out` NULL
    when nothing is left to do. */

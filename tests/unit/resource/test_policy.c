@@ -75,9 +75,13 @@ static fcgi_handle *take_ready(scene *s, uintptr_t thread) {
   return handle;
 }
 
+static int give_one(scene *s, fcgi_handle *handle) {
+  void *place;
+  return fcgi__policy_give(s->policy, handle, 0, &place, s->now);
+}
+
 static void give(scene *s, fcgi_handle *handle) {
-  assert_int_equal(fcgi__policy_give(s->policy, handle, 0, s->now),
-                   FCGI_RESOURCE_RESET);
+  assert_int_equal(give_one(s, handle), FCGI_RESOURCE_RESET);
   assert_int_equal(done(s, handle, 0), FCGI_RESOURCE_READY);
 }
 
@@ -104,8 +108,7 @@ static void test_nested_takes_have_one_handle(void **state) {
   scene *s = begin(&config);
   fcgi_handle *first = take_open(s, ME);
   assert_ptr_equal(take_ready(s, ME), first);
-  assert_int_equal(fcgi__policy_give(s->policy, first, 0, s->now),
-                   FCGI_RESOURCE_READY);
+  assert_int_equal(give_one(s, first), FCGI_RESOURCE_READY);
   give(s, first);
   end(s);
   (void)state;
@@ -172,8 +175,7 @@ static void test_one_that_breaks_makes_the_others_suspect(void **state) {
   fcgi_handle *a = take_open(s, ME), *b = take_open(s, YOU),
               *c = take_open(s, THIRD), *again;
   fcgi__policy_invalidate(s->policy, a);
-  assert_int_equal(fcgi__policy_give(s->policy, a, 0, s->now),
-                   FCGI_RESOURCE_CLOSE);
+  assert_int_equal(give_one(s, a), FCGI_RESOURCE_CLOSE);
   assert_int_equal(done(s, a, 0), FCGI_RESOURCE_READY);
   a = take_open(s, ME);
   give(s, b);
@@ -195,8 +197,7 @@ static void test_failed_reset_closes(void **state) {
   const fcgi_resource_config config = pool_of(1);
   scene *s = begin(&config);
   fcgi_handle *handle = take_open(s, ME);
-  assert_int_equal(fcgi__policy_give(s->policy, handle, 0, s->now),
-                   FCGI_RESOURCE_RESET);
+  assert_int_equal(give_one(s, handle), FCGI_RESOURCE_RESET);
   assert_int_equal(done(s, handle, FCGI_ERR_CLOSED), FCGI_RESOURCE_CLOSE);
   assert_int_equal(done(s, handle, 0), FCGI_RESOURCE_READY);
   assert_int_equal(closed_by(s, FCGI_RESOURCE_BY_RESET), 1);
@@ -231,8 +232,7 @@ static void test_an_old_one_is_replaced(void **state) {
   assert_int_equal(done(s, handle, 0), FCGI_RESOURCE_OPEN);
   assert_int_equal(done(s, handle, 0), FCGI_RESOURCE_READY);
   s->now += 1000;
-  assert_int_equal(fcgi__policy_give(s->policy, handle, 0, s->now),
-                   FCGI_RESOURCE_RESET);
+  assert_int_equal(give_one(s, handle), FCGI_RESOURCE_RESET);
   assert_int_equal(done(s, handle, 0), FCGI_RESOURCE_CLOSE);
   assert_int_equal(done(s, handle, 0), FCGI_RESOURCE_READY);
   assert_int_equal(closed_by(s, FCGI_RESOURCE_BY_AGE), 2);
@@ -296,8 +296,7 @@ static void test_drained_ones_close_when_they_rest(void **state) {
   assert_int_equal(tidy(s, FCGI_RESOURCE_REAP, ME, &out), FCGI_RESOURCE_CLOSE);
   assert_ptr_equal(out, b);
   assert_int_equal(done(s, b, 0), 0);
-  assert_int_equal(fcgi__policy_give(s->policy, a, 0, s->now),
-                   FCGI_RESOURCE_RESET);
+  assert_int_equal(give_one(s, a), FCGI_RESOURCE_RESET);
   assert_int_equal(done(s, a, 0), FCGI_RESOURCE_CLOSE);
   assert_int_equal(done(s, a, 0), 0);
   assert_int_equal(closed_by(s, FCGI_RESOURCE_BY_DRAINED), 2);
@@ -437,8 +436,7 @@ static void test_a_closed_one_gives_nothing(void **state) {
   fcgi_handle *handle = take_open(s, ME), *out;
   s->policy->closed = 1;
   assert_int_equal(ask(s, YOU, &out), FCGI_ERR_CLOSED);
-  assert_int_equal(fcgi__policy_give(s->policy, handle, 0, s->now),
-                   FCGI_RESOURCE_RESET);
+  assert_int_equal(give_one(s, handle), FCGI_RESOURCE_RESET);
   assert_int_equal(done(s, handle, 0), FCGI_RESOURCE_CLOSE);
   assert_int_equal(done(s, handle, 0), 0);
   assert_int_equal(tidy(s, FCGI_RESOURCE_REAP, ME, &out), 0);
