@@ -114,9 +114,23 @@ static int ask(PyObject *function, PyObject *value, PyObject **raised) {
   return answer == Py_False ? FCGI_ERR_CLOSED : 0;
 }
 
-void resource_drop_place(resource_place *place) {
-  if (place == NULL)
+/* A place that says nothing is the resource itself, with the lowest bit set. */
+static void *bare_place(resource_object *self) {
+  return (void *)((uintptr_t)self | 1);
+}
+
+static int is_bare(const void *place) {
+  return ((uintptr_t)place & 1) != 0;
+}
+
+void resource_drop_place(void *where) {
+  resource_place *place = where;
+  if (where == NULL)
     return;
+  if (is_bare(where)) {
+    Py_DECREF((PyObject *)((uintptr_t)where & ~(uintptr_t)1));
+    return;
+  }
   Py_XDECREF(place->code);
   Py_DECREF(place->resource);
   PyMem_Free(place);
@@ -162,13 +176,24 @@ int resource_finish(fcgi_handle *handle, int step, PyObject **raised) {
   return step;
 }
 
+/* To find the place makes an object of the frame, which costs as much as all
+   the rest. So it is noted for the first takes, and once one was not given
+   back. */
 void resource_note_place(resource_object *self, fcgi_handle *handle) {
-  PyFrameObject *frame = PyEval_GetFrame();
-  resource_place *place = PyMem_Malloc(sizeof *place);
-  if (place == NULL)
-    return;
-  place->resource = self;
+  enum { FIRST = 100 };
+  resource_place *place = NULL;
   Py_INCREF(self);
+  if (atomic_load_explicit(&self->noted, memory_order_relaxed) < FIRST ||
+      atomic_load_explicit(&self->unended, memory_order_relaxed)) {
+    atomic_fetch_add_explicit(&self->noted, 1, memory_order_relaxed);
+    place = PyMem_Malloc(sizeof *place);
+  }
+  if (place == NULL) {
+    fcgi_handle_set_place(handle, bare_place(self));
+    return;
+  }
+  PyFrameObject *frame = PyEval_GetFrame();
+  place->resource = self;
   place->code = frame == NULL ? NULL : (PyObject *)PyFrame_GetCode(frame);
   place->instruction = -1;
 #if PY_VERSION_HEX >= 0x030b0000
@@ -178,9 +203,10 @@ void resource_note_place(resource_object *self, fcgi_handle *handle) {
   fcgi_handle_set_place(handle, place);
 }
 
-PyObject *resource_place_text(const resource_place *place) {
-  if (place == NULL || place->code == NULL)
-    return PyUnicode_FromString("a place that is not known");
+PyObject *resource_place_text(const void *where) {
+  const resource_place *place = where;
+  if (where == NULL || is_bare(where) || place->code == NULL)
+    return PyUnicode_FromString("a place that the next such line names");
   PyCodeObject *code = (PyCodeObject *)place->code;
   int line = place->instruction < 0
                  ? code->co_firstlineno
@@ -205,8 +231,10 @@ fcgi_holder *resource_holder(core_state *state) {
 
 /* Before the handle is let go of. */
 static void tell_unended(serve_loop *loop, const fcgi_handle *handle,
-                         const resource_place *from) {
+                         const void *from) {
+  resource_object *self = fcgi_resource_user_data(fcgi_handle_resource(handle));
   PyObject *place = resource_place_text(from);
+  atomic_store(&self->unended, 1);
   PyObject *text =
       place == NULL
           ? NULL

@@ -17,6 +17,8 @@ typedef struct resource_object {
   PyObject *broken;    /* Tells whether an exception means that the value is
                           broken, or None. */
   PyObject *error;     /* What the last attempt to open raised, or NULL. */
+  atomic_uint noted;   /* Takes whose place was noted. */
+  atomic_int unended;  /* 1: one was not given back. */
 } resource_object;
 
 /* Where a handle was taken. The handle's place, which ends when it is given
@@ -34,9 +36,9 @@ int resource_finish(fcgi_handle *handle, int step, PyObject **raised);
 /* Note where the caller of this function takes the handle, once. */
 void resource_note_place(resource_object *self, fcgi_handle *handle);
 /* "app.py:12 in list_users": new, or NULL with an exception. */
-PyObject *resource_place_text(const resource_place *place);
+PyObject *resource_place_text(const void *place);
 /* The handle is given back. */
-void resource_drop_place(resource_place *place);
+void resource_drop_place(void *place);
 
 /* The holder of the thread that serves a request now, or NULL. */
 struct serve_loop;

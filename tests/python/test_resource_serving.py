@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: MIT
+"""fastcgi.resource in a server that begins and ends, and in forks."""
+
+from __future__ import annotations
+
+import gc
+import os
+import re
+import sqlite3
+import threading
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import fastcgi
+import pytest
+from support.fcgi_client import Client, fetch, wait_until
+from support.keeping import Maker, text_of
+
+
+@pytest.fixture
+def maker() -> Maker:
+    return Maker()
+
+
+class TestServing:
+    def test_a_stop_closes_each_in_its_thread(self, serve: Callable[..., Any]) -> None:
+        """Only its own thread may close a connection of sqlite3."""
+        closed: list[int] = []
+        opened: list[int] = []
+
+        def connect() -> sqlite3.Connection:
+            opened.append(threading.get_ident())
+            return sqlite3.connect(":memory:")
+
+        def close(connection: sqlite3.Connection) -> None:
+            connection.close()
+            closed.append(threading.get_ident())
+
+        db = fastcgi.resource(connect, close=close)
+        meet = threading.Barrier(3)
+
+        def handler(request: Any) -> Any:
+            with db as connection:
+                meet.wait(20)
+                return text_of(connection.execute("SELECT 7").fetchone()[0])
+
+        served = serve(handler, threads=3)
+        clients = [Client(served.address) for _ in range(3)]
+        for client in clients:
+            client.send_request("GET", "/")
+        assert [client.collect().body for client in clients] == [b"7"] * 3
+        for client in clients:
+            client.close()
+        served.stop(graceful=True)
+        assert sorted(opened) == sorted(closed)
+        assert len(set(closed)) == 3
+
+    def test_a_stop_closes_the_last_one_first(
+        self, maker: Maker, serve: Callable[..., Any]
+    ) -> None:
+        one = fastcgi.resource(maker, scope="pool")
+        two = fastcgi.resource(maker, scope="pool")
+
+        def handler(request: Any) -> Any:
+            with one as a, two as b:
+                return text_of((a.number, b.number))
+
+        served = serve(handler)
+        assert fetch(served.address).body == b"(1, 2)"
+        served.stop(graceful=True)
+        assert maker.log == ["rollback 2", "rollback 1", "close 2", "close 1"]
+
+    def test_a_close_that_blocks_ends_in_time(
+        self, command: Callable[..., Any], tmp_path: Path
+    ) -> None:
+        (tmp_path / "app.py").write_text(
+            "import fastcgi, threading, fastcgi._resource as r\n"
+            "r.CLOSE_SECONDS = 0.5\n"
+            "r.close_all.__defaults__ = (0.5,)\n"
+            "def close(value): threading.Event().wait()\n"
+            "db = fastcgi.resource(object, scope='pool', close=close)\n"
+            "def handler(request):\n"
+            "    with db: return 200, None, 'x'\n"
+        )
+        program = command("-m", "fastcgi", "app:handler", "--bind", "unix:app.sock")
+        program.wait_for("app.sock")
+        assert fetch(f"unix:{tmp_path}/app.sock").body == b"x"
+        program.process.terminate()
+        program.wait_for("closing resources takes longer than 0.5 s")
+        assert program.process.wait(60) is not None
+
+    def test_an_eager_one_is_open_first(self, maker: Maker, serve: Callable[..., Any]) -> None:
+        maker.error = OSError("nobody listens")
+        db = fastcgi.resource(maker, eager=True, acquire_timeout=0.05)
+
+        def handler(request: Any) -> Any:
+            with db as value:
+                return text_of(value.number)
+
+        served = serve(handler, threads=2)
+        with Client(served.address) as client:
+            client.send_request("GET", "/")
+            wait_until(lambda: db.stats()["refused"] > 1)
+            assert db.stats()["taken"] == 0
+            maker.error = None
+            assert client.collect().status == 200
+
+    def test_a_stop_ends_the_wait_for_an_eager_one(
+        self, maker: Maker, serve: Callable[..., Any]
+    ) -> None:
+        maker.error = OSError("nobody listens")
+        db = fastcgi.resource(maker, eager=True, acquire_timeout=0.05)
+        served = serve(lambda request: text_of(1), threads=2)
+        wait_until(lambda: db.stats()["refused"] > 1)
+        served.stop(graceful=True)
+
+    def test_it_goes_with_its_last_reference(self, maker: Maker) -> None:
+        db = fastcgi.resource(maker)
+        gone = weakref.ref(db)
+        with db:
+            pass
+        del db
+        gc.collect()
+        assert gone() is None
+        assert maker.log == ["rollback 1", "close 1"]
+
+    def test_one_that_a_request_has_stays(self, maker: Maker, serve: Callable[..., Any]) -> None:
+        def handler(request: Any) -> Any:
+            return text_of(fastcgi.resource(maker).get().number)
+
+        served = serve(handler)
+        assert fetch(served.address).body == b"1"
+        wait_until(lambda: maker.log == ["rollback 1", "close 1"])
+
+
+def in_a_fork(work: Callable[[], object]) -> str:
+    """What it returns in a fork of this process, or raises there, as text."""
+    reads, writes = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            said = str(work())
+        except BaseException as error:
+            said = f"{type(error).__name__}: {error}"
+        os.write(writes, said.encode())
+        os._exit(0)
+    os.close(writes)
+    with open(reads, encoding="utf-8") as pipe:
+        said = pipe.read()
+    os.waitpid(pid, 0)
+    return said
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+class TestForks:
+    def test_a_handler_forks(self, maker: Maker, serve: Callable[..., Any]) -> None:
+        db = fastcgi.resource(maker, name="db")
+
+        def use() -> str:
+            with db:
+                return "used"
+
+        def handler(request: Any) -> Any:
+            with db as value:
+                value.dirty = True
+                return text_of(in_a_fork(use))
+
+        served = serve(handler)
+        for _ in range(2):
+            said = fetch(served.address).body.decode()
+            assert re.fullmatch(
+                rf"StateError: resource 'db' belongs to the process {os.getpid()}, of which this "
+                r"one is a fork; make one here, or renew it",
+                said,
+            )
+        assert (len(maker.made), maker.log) == (1, ["rollback 1"] * 2)
+
+    def test_multiprocessing(self, tmp_path: Path, command: Callable[..., Any]) -> None:
+        (tmp_path / "app.py").write_text(
+            "import fastcgi, multiprocessing, sqlite3, sys\n"
+            "db = fastcgi.resource(lambda: sqlite3.connect('x.db'), name='db')\n"
+            "def use(queue):\n"
+            "    try:\n"
+            "        with db: queue.put('used')\n"
+            "    except Exception as error: queue.put(type(error).__name__)\n"
+            "def handler(request):\n"
+            "    with db as connection:\n"
+            "        context = multiprocessing.get_context('fork')\n"
+            "        queue = context.Queue()\n"
+            "        child = context.Process(target=use, args=(queue,))\n"
+            "        child.start()\n"
+            "        said = queue.get(timeout=20)\n"
+            "        child.join()\n"
+            "        return 200, None, said + str(connection.execute('SELECT 7').fetchone())\n"
+        )
+        program = command("-m", "fastcgi", "app:handler", "--bind", "unix:app.sock")
+        program.wait_for("app.sock")
+        for _ in range(2):
+            assert fetch(f"unix:{tmp_path}/app.sock").body == b"StateError(7,)"
+
+    def test_nothing_is_closed_there(self, maker: Maker) -> None:
+        db = fastcgi.resource(maker)
+        with db:
+            pass
+
+        def end() -> str:
+            nonlocal db
+            del db
+            gc.collect()
+            import fastcgi._resource
+
+            fastcgi._resource.tidy_all("all")
+            return str(maker.log)
+
+        assert in_a_fork(end) == "['rollback 1']"
+
+    def test_one_that_was_not_used_is_the_childs_own(self, maker: Maker) -> None:
+        db = fastcgi.resource(maker)
+
+        def use() -> int:
+            with db as value:
+                return value.number
+
+        assert in_a_fork(use) == "1"
+        assert maker.made == []
+
+    def test_renew(self, maker: Maker) -> None:
+        db = fastcgi.resource(maker)
+        with db:
+            pass
+
+        def use() -> str:
+            assert db.forked
+            db.renew()
+            assert not db.forked
+            with db as value:
+                return f"{value.number} {maker.log}"
+
+        assert in_a_fork(use) == "2 ['rollback 1']"
+
+    def test_a_server_in_a_fork_has_its_own(self, maker: Maker, tmp_path: Path) -> None:
+        """An application was imported, and has used it, before the fork that serves."""
+        db = fastcgi.resource(maker)
+        with db:
+            pass
+
+        def handler(request: Any) -> Any:
+            with db as value:
+                return text_of(value.number)
+
+        def work() -> bytes:
+            with fastcgi.Server(f"unix:{tmp_path}/s") as server:
+                thread = threading.Thread(target=server.serve, args=(handler,))
+                thread.start()
+                body = fetch(f"unix:{tmp_path}/s").body
+                server.stop()
+                thread.join()
+                return body
+
+        assert in_a_fork(work) == "b'2'"
