@@ -183,9 +183,9 @@ static const fcgi_header retry_after = {"Retry-After", 11, "1", 1};
    part of a yes, and drops it. */
 static uint8_t *put_all(uint8_t *at, const start *of, int status_first) {
   const fcgi__head *head = &of->head;
-  const fcgi_header *line = of->later ? NULL : head->status_at;
+  const fcgi_header *status = of->later ? NULL : head->status_at;
   if (status_first)
-    at = put_status(at, head->status, line);
+    at = put_status(at, head->status, status);
   for (size_t i = 0; i < head->count; i++)
     if (&head->headers[i] != head->status_at &&
         !fcgi__head_drops(head, &head->headers[i]))
@@ -195,7 +195,7 @@ static uint8_t *put_all(uint8_t *at, const start *of, int status_first) {
   if (of->later)
     at = put_header(at, &retry_after);
   if (!status_first)
-    at = put_status(at, head->status, line);
+    at = put_status(at, head->status, status);
   at = put(at, "\r\n", 2);
   return !fcgi_status_has_body(head->status) ? at : put(at, of->data, of->len);
 }
