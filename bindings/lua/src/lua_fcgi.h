@@ -280,6 +280,43 @@ typedef struct fcgi_lua_guard {
 /* The state's guard, for this process; the caller counts. Can raise. */
 fcgi_lua_guard *fcgi_lua_exit_guard(lua_State *L);
 
+/* keeping.c, resource.c */
+
+/* What a state has of resources. */
+typedef struct fcgi_lua_keeper {
+  struct fcgi_lua_resource *first; /* The one that was made last, or NULL. */
+  fcgi_holder *holder;             /* Who has their handles; NULL: there is
+                                      no resource. */
+  fcgi_lua_request *request;       /* Of the loop that runs, or NULL. */
+  fcgi_resource *refused;          /* The one that its handler was refused, or
+                                      NULL. */
+  long long due;                   /* When it is tidied up; 0: not known. */
+} fcgi_lua_keeper;
+
+/* Leave the class of keepers, and the state's, on the registry. */
+void fcgi_lua_keeper_class(lua_State *L);
+fcgi_lua_keeper *fcgi_lua_keeper_of(lua_State *L);
+
+/* Have open what is eager, for as long as the server is not stopped. */
+void fcgi_lua_keeper_prepare(lua_State *L, const fcgi_lua_keeper *keeper,
+                             fcgi_server *server);
+
+/* How long a loop may wait that would wait for `ms`, and what it calls then, if
+   only a thread that serves does so. Raises for want of memory alone. */
+int fcgi_lua_keeper_wait_ms(const fcgi_lua_keeper *keeper, int ms);
+void fcgi_lua_keeper_reap(lua_State *L, fcgi_lua_keeper *keeper);
+
+/* Give back all that is taken: the handler is done. */
+void fcgi_lua_keeper_end_all(lua_State *L, fcgi_lua_keeper *keeper);
+
+/* The state serves no more: close what is open. */
+void fcgi_lua_keeper_leave(lua_State *L, fcgi_lua_keeper *keeper);
+
+void fcgi_lua_resource_class(lua_State *L);
+
+/* fcgi.resource{...}: 1 resource, or nil, message, code. */
+int fcgi_lua_resource_new(lua_State *L);
+
 /* shared.c */
 
 /* The dictionaries that the states of a process without a supervisor have in

@@ -21,6 +21,7 @@ static int serve_address(lua_State *L) {
 
 static const luaL_Reg functions[] = {{"serve", fcgi_lua_serve},
                                      {"serve_address", serve_address},
+                                     {"resource", fcgi_lua_resource_new},
                                      {"server", fcgi_lua_server_open},
                                      {"shared", fcgi_lua_shared},
                                      {NULL, NULL}};
@@ -33,6 +34,7 @@ int luaopen_fcgi(lua_State *L) {
   fcgi_lua_request_class(L);
   fcgi_lua_crew_class(L);
   fcgi_lua_shared_class(L);
+  fcgi_lua_resource_class(L);
   luaL_newlib(L, functions);
   lua_pushfstring(L, "fcgi %s", fcgi_version());
   lua_setfield(L, -2, "_VERSION");

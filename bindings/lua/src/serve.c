@@ -26,6 +26,7 @@ typedef struct loop {
   int by_role;               /* There are handlers of roles. */
   int traced;                /* There is a slow log. */
   fcgi_lua_run run;          /* Of the handler that runs. */
+  fcgi_lua_keeper *keeper;   /* Resources of the state. */
 } loop;
 
 /* The handler ended the request itself. What it returns then may be what
@@ -101,17 +102,35 @@ static int push_call(lua_State *L, const loop *self) {
 
 /* Wait for one request: 1, or what stopped the server; 0 once there is
    enough. */
-static int take(const loop *self) {
+static int take(lua_State *L, const loop *self) {
   fcgi_server *handle = self->server->handle;
   const atomic_int *enough = self->enough;
   fcgi_server_event event = {.size = sizeof event};
   int code;
-  do
-    code = fcgi_server_next(handle, &event, enough ? TICK_MS : -1);
-  while (code == 0 && !(enough && atomic_load(enough)));
+  do {
+    code = fcgi_server_next(
+        handle, &event,
+        fcgi_lua_keeper_wait_ms(self->keeper, enough ? TICK_MS : -1));
+    if (self->keeper->first && code == 0)
+      fcgi_lua_keeper_reap(L, self->keeper);
+  } while (code == 0 && !(enough && atomic_load(enough)));
   if (code > 0)
     fcgi_lua_request_take(self->request, event.request);
   return code;
+}
+
+/* The handler has returned. What it has of resources is given back after the
+   answer, whose body may be a function that uses it. */
+static void finish(lua_State *L, loop *self) {
+  fcgi_lua_keeper *keeper = self->keeper;
+  conclude(L, self->request);
+  fcgi_lua_trace_end(&self->run);
+  lua_settop(L, 0);
+  if (!keeper->first)
+    return;
+  if (fcgi_holder_is_busy(keeper->holder) || keeper->refused)
+    fcgi_lua_keeper_end_all(L, keeper);
+  fcgi_lua_keeper_reap(L, keeper);
 }
 
 static int handler_returned(lua_State *L, int status, lua_KContext context);
@@ -120,16 +139,13 @@ static int handler_returned(lua_State *L, int status, lua_KContext context);
    code is the result. */
 static int serve_requests(lua_State *L, loop *self) {
   int code;
-  while ((code = take(self)) > 0) {
+  while ((code = take(L, self)) > 0) {
     int count = push_call(L, self);
     if (self->traced)
       fcgi_lua_trace_begin(&self->run, self->server->handle, L,
                            self->request->handle);
     lua_callk(L, count, 3, (lua_KContext)self, handler_returned);
-    conclude(L, self->request);
-    if (self->traced)
-      fcgi_lua_trace_end(&self->run);
-    lua_settop(L, 0);
+    finish(L, self);
   }
   lua_pushinteger(L, code);
   return 1;
@@ -138,9 +154,7 @@ static int serve_requests(lua_State *L, loop *self) {
 static int handler_returned(lua_State *L, int status, lua_KContext context) {
   loop *self = (loop *)context;
   (void)status;
-  conclude(L, self->request);
-  fcgi_lua_trace_end(&self->run);
-  lua_settop(L, 0);
+  finish(L, self);
   return serve_requests(L, self);
 }
 
@@ -168,14 +182,26 @@ static int has_left(const fcgi_lua_request *request, const char *text) {
          strstr(text, fcgi_error_text(FCGI_ERR_ABORTED));
 }
 
+/* Whether the error is that a resource could not be had: no fault of the
+   handler either, for which one line is enough. */
+static int is_refused(const fcgi_lua_keeper *keeper, const char *text) {
+  char why[FCGI_RESOURCE_WHY];
+  if (!keeper->refused)
+    return 0;
+  fcgi_resource_message(keeper->refused, why, sizeof why);
+  return strstr(text, why) != NULL;
+}
+
 /* Write the traceback of a failed coroutine, with the request that met it, to
    the log of the server. Protected: it allocates. */
 static int report(lua_State *L) {
   lua_State *co = lua_touserdata(L, 1);
-  const fcgi_lua_request *request = lua_touserdata(L, 2);
+  const loop *self = lua_touserdata(L, 2);
+  const fcgi_lua_request *request = self->request;
   const char *method = NULL;
   const char *uri = NULL;
   const char *rest = NULL;
+  lua_pushvalue(co, -1); /* The variables that are closed get it, too. */
   lua_xmove(co, L, 1);
   fcgi_lua_error_text(L);
   if (has_left(request, lua_tostring(L, -1)))
@@ -188,7 +214,8 @@ static int report(lua_State *L) {
       rest = fcgi_request_param(request->handle, "PATH_INFO");
     }
   }
-  luaL_traceback(L, co, lua_tostring(L, -1), 0);
+  if (!is_refused(self->keeper, lua_tostring(L, -1)))
+    luaL_traceback(L, co, lua_tostring(L, -1), 0);
   const char *text = lua_pushfstring(
       L, "fcgi: %s %s%s failed: %s\n", method ? method : "a request",
       uri ? uri : "", rest ? rest : "", lua_tostring(L, -1));
@@ -197,15 +224,15 @@ static int report(lua_State *L) {
 }
 
 /* The handler failed: a traceback for us, a 500 for the client. */
-static void failed(lua_State *L, lua_State *co, fcgi_lua_request *request,
-                   int status) {
+static void failed(lua_State *L, lua_State *co, loop *self, int status) {
+  fcgi_lua_request *request = self->request;
   if (status == LUA_YIELD) {
     lua_settop(co, 0);
     lua_pushliteral(co, "the handler yielded, but nothing resumes it here");
   }
   lua_pushcfunction(L, report);
   lua_pushlightuserdata(L, co);
-  lua_pushlightuserdata(L, request);
+  lua_pushlightuserdata(L, self);
   if (lua_pcall(L, 2, 0, 0) != LUA_OK) {
     tell(request, "fcgi: a request failed, and so did its traceback\n");
     lua_pop(L, 1);
@@ -213,6 +240,8 @@ static void failed(lua_State *L, lua_State *co, fcgi_lua_request *request,
   fcgi_lua_reset(co, L); /* Closes what the handler left open. */
   lua_settop(co, 0);
   fcgi_lua_request_release(request, 1);
+  if (self->keeper->first)
+    fcgi_lua_keeper_end_all(L, self->keeper);
 }
 
 /* 0 for a Lua function without parameters. */
@@ -249,12 +278,26 @@ static int run(lua_State *L, lua_State *co, loop *self) {
       lua_xmove(co, L, 1);
       lua_error(L); /* A handler's child is its own program's affair. */
     }
-    failed(L, co, self->request, status);
+    failed(L, co, self, status);
   }
 }
 
+/* A loop that serves for a while only leaves what is open to the next one. */
+static int serve_with_resources(lua_State *L, lua_State *co, loop *self) {
+  fcgi_lua_keeper *keeper = self->keeper;
+  fcgi_lua_request *outer = keeper->request;
+  keeper->request = self->request;
+  fcgi_lua_keeper_prepare(L, keeper, self->server->handle);
+  int code = run(L, co, self);
+  keeper->request = outer;
+  if (!self->enough && !outer)
+    fcgi_lua_keeper_leave(L, keeper);
+  return code;
+}
+
 int fcgi_lua_loop(lua_State *L) {
-  loop self = {.server = lua_touserdata(L, SERVER),
+  loop self = {.keeper = fcgi_lua_keeper_of(L),
+               .server = lua_touserdata(L, SERVER),
                .enough = lua_touserdata(L, 3)};
   lua_settop(L, HANDLER);
   self.by_role = lua_getiuservalue(L, SERVER, 1) == LUA_TTABLE;
@@ -265,7 +308,7 @@ int fcgi_lua_loop(lua_State *L) {
   self.traced = fcgi_lua_trace_prepare(L, self.server->handle);
   fcgi_lua_guard *guard = fcgi_lua_exit_guard(L);
   guard->held++;
-  int code = run(L, co, &self);
+  int code = serve_with_resources(L, co, &self);
   guard->held--;
   if (code < 0 && code != FCGI_ERR_CLOSED)
     return fcgi_lua_server_fail(L, self.server->handle, code);

@@ -1,0 +1,398 @@
+/* SPDX-License-Identifier: MIT */
+/* fcgi.resource{...}: what is kept between requests, one in each state. */
+#include "keeping.h"
+#include <string.h>
+
+#define RESOURCE "fcgi.resource"
+#define LOAN     "fcgi.loan"
+
+/* The value of db:get(), which stands for what was opened until it is given
+   back. User value 1 is the resource. */
+typedef struct loan {
+  fcgi_lua_resource *resource; /* Whose value it stands for. */
+  uint64_t turn;               /* The resource's, when it was taken. */
+  int got;                     /* 1: of get(), 0: of with(). */
+  int given;                   /* 1: it was given back. */
+} loan;
+
+static fcgi_lua_resource *check(lua_State *L) {
+  fcgi_lua_resource *self = luaL_checkudata(L, 1, RESOURCE);
+  luaL_argcheck(L, self->core, 1, "the state is being closed");
+  return self;
+}
+
+/* --- Making --- */
+
+static int number_at(lua_State *L, int index) {
+  lua_rawgeti(L, -1, index);
+  int number = (int)lua_tointeger(L, -1);
+  lua_pop(L, 1);
+  return number;
+}
+
+/* The numbers are at the top, the options at 1. */
+static int make_core(lua_State *L, fcgi_lua_resource *self, char *why,
+                     size_t len) {
+  fcgi_resource_config config = {.size = sizeof config,
+                                 .scope = FCGI_RESOURCE_WORKER,
+                                 .most = 1,
+                                 .acquire_timeout_ms = number_at(L, 1),
+                                 .check_after_ms = number_at(L, 2),
+                                 .max_age_ms = number_at(L, 3),
+                                 .max_idle_ms = number_at(L, 4),
+                                 .least = (unsigned)number_at(L, 5),
+                                 .eager = number_at(L, 6),
+                                 .steps = 1,
+                                 .user_data = self};
+  lua_getfield(L, 1, "name");
+  config.name = lua_tostring(L, -1);
+  int code = fcgi_resource_new(&self->core, &config, why, len);
+  lua_pop(L, 1);
+  return code;
+}
+
+int fcgi_lua_resource_new(lua_State *L) {
+  char why[256];
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_settop(L, 1);
+  lua_getglobal(L, "require");
+  lua_pushliteral(L, "fcgi.adapters");
+  lua_call(L, 1, 1);
+  lua_pushvalue(L, 1);
+  if (lua_pcall(L, 1, 2, 0) != LUA_OK)
+    return luaL_argerror(L, 1, lua_tostring(L, -1));
+  fcgi_lua_keeper *keeper = fcgi_lua_keeper_of(L);
+  if (!keeper->holder && fcgi_holder_new(&keeper->holder, NULL) < 0)
+    return fcgi_lua_fail(L, FCGI_ERR_NOMEM, NULL);
+  fcgi_lua_resource *self = lua_newuserdatauv(L, sizeof *self, FCGI_LUA_VALUES);
+  *self = (fcgi_lua_resource){.keeper = keeper};
+  luaL_setmetatable(L, RESOURCE);
+  lua_pushvalue(L, 2);
+  lua_setiuservalue(L, 4, FCGI_LUA_STEPS);
+  lua_pushvalue(L, 4);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, self);
+  lua_pushvalue(L, 3);
+  int code = make_core(L, self, why, sizeof why);
+  if (code < 0) {
+    lua_pushnil(L);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, self);
+    return fcgi_lua_fail(L, code, why);
+  }
+  self->next = keeper->first;
+  keeper->first = self;
+  lua_settop(L, 4);
+  return 1;
+}
+
+/* The registry has it until the state is closed. */
+static int resource_gc(lua_State *L) {
+  fcgi_lua_resource *self = luaL_checkudata(L, 1, RESOURCE);
+  fcgi_lua_resource **at = &self->keeper->first;
+  if (!self->core)
+    return 0;
+  while (*at && *at != self)
+    at = &(*at)->next;
+  if (*at)
+    *at = self->next;
+  while (self->depth > 0 && fcgi_lua_resource_give(L, self, 1) == 0)
+    continue;
+  fcgi_lua_resource_tidy(L, self, 1, FCGI_RESOURCE_ALL);
+  fcgi_resource_free(self->core);
+  self->core = NULL;
+  return 0;
+}
+
+/* --- Taking --- */
+
+/* What was never used may be used by a fork as its own. */
+static void renew_unused(fcgi_lua_resource *self) {
+  fcgi_resource_stats stats = {.size = sizeof stats};
+  if (!fcgi_resource_forked(self->core))
+    return;
+  fcgi_resource_count(self->core, &stats);
+  if (stats.opened == 0)
+    fcgi_resource_renew(self->core);
+}
+
+int fcgi_lua_resource_take(lua_State *L, fcgi_lua_resource *self, int index) {
+  fcgi_handle *handle = NULL;
+  long long until = 0;
+  int step;
+  do {
+    step = fcgi_resource_begin_take(self->core, self->keeper->holder, 0, &until,
+                                    &handle);
+    if (step > 0)
+      step = fcgi_lua_resource_finish(L, self, index, handle, step);
+    if (step == FCGI_ERR_STATE)
+      renew_unused(self);
+  } while (step == FCGI_ERR_AGAIN);
+  if (step == 0)
+    self->depth++;
+  return step;
+}
+
+/* Push why it could not be taken. A handler that fails for it answers 503. */
+static int refuse(lua_State *L, fcgi_lua_resource *self, int code) {
+  fcgi_lua_keeper *keeper = self->keeper;
+  char why[FCGI_RESOURCE_WHY];
+  fcgi_resource_message(self->core, why, sizeof why);
+  if (code == FCGI_ERR_TIMEOUT && keeper->request &&
+      fcgi_lua_request_open(keeper->request)) {
+    fcgi_request_set_unavailable(keeper->request->handle);
+    keeper->refused = self->core;
+  }
+  return fcgi_lua_fail(L, code, why);
+}
+
+/* Push what stands for the value of the resource at 1, which was taken. */
+static void push_loan(lua_State *L, fcgi_lua_resource *self, int got) {
+  loan *made = lua_newuserdatauv(L, sizeof *made, 1);
+  *made = (loan){self, self->turn, got, 0};
+  lua_pushvalue(L, 1);
+  lua_setiuservalue(L, -2, 1);
+  lua_pushvalue(L, lua_upvalueindex(1));
+  lua_setmetatable(L, -2);
+}
+
+static int resource_get(lua_State *L) {
+  fcgi_lua_resource *self = check(L);
+  lua_settop(L, 1);
+  int code = fcgi_lua_resource_take(L, self, 1);
+  if (code < 0)
+    return refuse(L, self, code);
+  self->gets++;
+  push_loan(L, self, 1);
+  return 1;
+}
+
+static int with_returned(lua_State *L, int status, lua_KContext context) {
+  (void)status;
+  (void)context;
+  return lua_gettop(L) - 2;
+}
+
+/* db:with(f, ...): what f returns. The loan is closed in any case, with the
+   error if there is one. */
+static int resource_with(lua_State *L) {
+  fcgi_lua_resource *self = check(L);
+  luaL_checkany(L, 2);
+  int code = fcgi_lua_resource_take(L, self, 1);
+  if (code < 0)
+    return refuse(L, self, code);
+  push_loan(L, self, 0);
+  lua_insert(L, 2);
+  lua_toclose(L, 2);
+  lua_getiuservalue(L, 1, FCGI_LUA_VALUE);
+  lua_insert(L, 4);
+  lua_callk(L, lua_gettop(L) - 3, LUA_MULTRET, 0, with_returned);
+  return with_returned(L, LUA_OK, 0);
+}
+
+/* Whether the error at `error` says that the value is broken. An error of the
+   question does. */
+static void judge(lua_State *L, fcgi_lua_resource *self, int index, int error) {
+  int top = lua_gettop(L);
+  lua_getiuservalue(L, index, FCGI_LUA_STEPS);
+  if (lua_getfield(L, -1, "broken") != LUA_TNIL) {
+    lua_pushvalue(L, error);
+    lua_getiuservalue(L, index, FCGI_LUA_VALUE);
+    if (lua_pcall(L, 2, 1, 0) != LUA_OK || lua_toboolean(L, -1))
+      fcgi_resource_invalidate(self->core, self->keeper->holder);
+  }
+  lua_settop(L, top);
+}
+
+static int is_live(const loan *at) {
+  return !at->given && at->turn == at->resource->turn && at->resource->core;
+}
+
+static int loan_close(lua_State *L) {
+  loan *at = luaL_checkudata(L, 1, LOAN);
+  fcgi_lua_resource *self = at->resource;
+  if (!is_live(at))
+    return 0;
+  lua_settop(L, 2);
+  lua_getiuservalue(L, 1, 1);
+  at->given = 1;
+  if (!lua_isnil(L, 2))
+    judge(L, self, 3, 2);
+  if (at->got && self->gets > 0)
+    self->gets--;
+  fcgi_lua_resource_give(L, self, 3);
+  return 0;
+}
+
+/* Push what the loan at `index` stands for, or raise. */
+static void push_value(lua_State *L, int index) {
+  const loan *at = lua_touserdata(L, index);
+  if (!is_live(at))
+    luaL_error(L, "resource '%s': what db:get() returned was given back",
+               at->resource->core ? fcgi_resource_name(at->resource->core)
+                                  : "?");
+  if (fcgi_resource_forked(at->resource->core))
+    luaL_error(L,
+               "resource '%s' belongs to the process of which this one is a "
+               "fork",
+               fcgi_resource_name(at->resource->core));
+  lua_getiuservalue(L, index, 1);
+  lua_getiuservalue(L, -1, FCGI_LUA_VALUE);
+  lua_remove(L, -2);
+}
+
+static int returned(lua_State *L, int status, lua_KContext context) {
+  (void)status;
+  (void)context;
+  return lua_gettop(L);
+}
+
+/* A method of the value: the value takes the place of what stands for it. */
+static int method(lua_State *L) {
+  if (luaL_testudata(L, 1, LOAN)) {
+    push_value(L, 1);
+    lua_replace(L, 1);
+  }
+  lua_pushvalue(L, lua_upvalueindex(1));
+  lua_insert(L, 1);
+  lua_callk(L, lua_gettop(L) - 1, LUA_MULTRET, 0, returned);
+  return lua_gettop(L);
+}
+
+static int loan_index(lua_State *L) {
+  luaL_checkudata(L, 1, LOAN);
+  push_value(L, 1);
+  lua_pushvalue(L, 2);
+  lua_gettable(L, -2);
+  if (!lua_isfunction(L, -1))
+    return 1;
+  lua_pushvalue(L, -1);
+  if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TNIL)
+    return 1;
+  lua_pop(L, 1);
+  lua_pushvalue(L, -1);
+  lua_pushcclosure(L, method, 1);
+  lua_pushvalue(L, -2);
+  lua_pushvalue(L, -2);
+  lua_rawset(L, lua_upvalueindex(1));
+  return 1;
+}
+
+static int loan_newindex(lua_State *L) {
+  luaL_checkudata(L, 1, LOAN);
+  push_value(L, 1);
+  lua_replace(L, 1);
+  lua_settable(L, 1);
+  return 0;
+}
+
+static int loan_tostring(lua_State *L) {
+  if (is_live(luaL_checkudata(L, 1, LOAN))) {
+    push_value(L, 1);
+    luaL_tolstring(L, -1, NULL);
+  } else
+    lua_pushliteral(L, LOAN " (given back)");
+  return 1;
+}
+
+/* --- The rest --- */
+
+static int resource_invalidate(lua_State *L) {
+  fcgi_lua_resource *self = check(L);
+  int code = fcgi_resource_invalidate(self->core, self->keeper->holder);
+  if (code < 0)
+    return fcgi_lua_fail(L, code, "nothing of this resource is in use here");
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+static int resource_drain(lua_State *L) {
+  fcgi_lua_resource *self = check(L);
+  fcgi_resource_drain(self->core);
+  fcgi_lua_resource_tidy(L, self, 1, FCGI_RESOURCE_REAP);
+  return 0;
+}
+
+static int resource_renew(lua_State *L) {
+  fcgi_lua_resource *self = check(L);
+  if (fcgi_resource_forked(self->core)) {
+    lua_getiuservalue(L, 1, FCGI_LUA_VALUE);
+    luaL_ref(L, LUA_REGISTRYINDEX); /* Collected, it would say goodbye. */
+    fcgi_resource_renew(self->core);
+    self->depth = self->gets = 0;
+    self->turn++;
+  }
+  return 0;
+}
+
+static void put(lua_State *L, const char *name, uint64_t number) {
+  lua_pushinteger(L, (lua_Integer)number);
+  lua_setfield(L, -2, name);
+}
+
+static int resource_stats(lua_State *L) {
+  fcgi_resource_stats stats = {.size = sizeof stats};
+  fcgi_resource_count(check(L)->core, &stats);
+  lua_newtable(L);
+  put(L, "open", stats.open);
+  put(L, "in_use", stats.in_use);
+  put(L, "away", (uint64_t)stats.away);
+  put(L, "taken", stats.taken);
+  put(L, "opened", stats.opened);
+  put(L, "failed", stats.failed);
+  put(L, "refused", stats.refused);
+  put(L, "unended", stats.unended);
+#define CAUSE(name, key)                                                       \
+  put(L, "closed_" #key, stats.closed[FCGI_RESOURCE_BY_##name]);
+  FCGI_RESOURCE_CAUSE_MAP(CAUSE)
+#undef CAUSE
+  return 1;
+}
+
+static int resource_name(lua_State *L) {
+  lua_pushstring(L, fcgi_resource_name(check(L)->core));
+  return 1;
+}
+
+static int resource_tostring(lua_State *L) {
+  lua_pushfstring(L, "%s: %s", RESOURCE, fcgi_resource_name(check(L)->core));
+  return 1;
+}
+
+/* Upvalue 1 of __index are the methods that were asked for, by function. */
+static void make_loan_class(lua_State *L) {
+  static const luaL_Reg metamethods[] = {{"__close", loan_close},
+                                         {"__newindex", loan_newindex},
+                                         {"__tostring", loan_tostring},
+                                         {NULL, NULL}};
+  luaL_newmetatable(L, LOAN);
+  luaL_setfuncs(L, metamethods, 0);
+  lua_newtable(L);
+  lua_createtable(L, 0, 1);
+  lua_pushliteral(L, "k");
+  lua_setfield(L, -2, "__mode");
+  lua_setmetatable(L, -2);
+  lua_pushcclosure(L, loan_index, 1);
+  lua_setfield(L, -2, "__index");
+  lua_pushboolean(L, 0);
+  lua_setfield(L, -2, "__metatable");
+}
+
+/* Upvalue 1 of the methods is the class of what they lend. */
+void fcgi_lua_resource_class(lua_State *L) {
+  static const luaL_Reg methods[] = {
+      {"get", resource_get},     {"with", resource_with},
+      {"drain", resource_drain}, {"invalidate", resource_invalidate},
+      {"renew", resource_renew}, {"stats", resource_stats},
+      {"name", resource_name},   {NULL, NULL}};
+  static const luaL_Reg metamethods[] = {
+      {"__gc", resource_gc}, {"__tostring", resource_tostring}, {NULL, NULL}};
+  fcgi_lua_keeper_class(L);
+  luaL_newmetatable(L, RESOURCE);
+  luaL_setfuncs(L, metamethods, 0);
+  luaL_newlibtable(L, methods);
+  make_loan_class(L);
+  luaL_setfuncs(L, methods, 1);
+  lua_setfield(L, -2, "__index");
+  lua_pushboolean(L, 0);
+  lua_setfield(L, -2, "__metatable");
+  lua_pop(L, 1);
+}
