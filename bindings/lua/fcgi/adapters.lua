@@ -76,7 +76,7 @@ local MYSQL_DONE = "SHOW SESSION STATUS WHERE Variable_name IN ('Com_set_option'
 -- What a client of Redis has asked for that stays.
 local function redis_state(client)
   local info, parts = " " .. tostring(client:raw_cmd("CLIENT INFO")), {}
-  for _, name in ipairs { "db", "sub", "psub", "multi", "watch", "name" } do
+  for _, name in ipairs { "db", "sub", "psub", "multi", "name" } do
     parts[#parts + 1] = info:match(" (" .. name .. "=%S*)")
   end
   return table.concat(parts, " ")
@@ -139,7 +139,9 @@ adapters.redis = {
   check = function(client)
     return client:ping()
   end,
-  reset_transaction = function() end,
+  reset_transaction = function(client)
+    client:unwatch()
+  end,
   state = redis_state,
   broken = function(message)
     local text = tostring(message)

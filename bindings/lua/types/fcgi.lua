@@ -235,6 +235,11 @@ function fcgi.serve_address(arg) end
 ---@return fcgi.shared?, string? message, fcgi.code?
 function fcgi.shared(name, size) end
 
+--- Make something that is kept between requests, one for each Lua state.
+---@param options fcgi.resource_options
+---@return fcgi.resource?, string? message, fcgi.code?
+function fcgi.resource(options) end
+
 --- Make a server whose requests the program takes itself. Without `bind` it
 --- listens nowhere until `listen` is called.
 ---@param options? fcgi.server_options
