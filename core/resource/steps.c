@@ -163,7 +163,8 @@ int fcgi_resource_begin_take(fcgi_resource *resource, fcgi_holder *holder,
   ask.until = *until;
   pthread_mutex_lock(&resource->lock);
   result = fcgi__policy_take(&resource->policy, &ask, now, out);
-  if (result != FCGI_RESOURCE_READY || *out != ask.own)
+  if (result != FCGI_RESOURCE_READY ||
+      (*out != ask.own && resource->policy.scope == FCGI_RESOURCE_THREAD))
     result = take_slowly(resource, &ask, flags, result, now, out);
   pthread_mutex_unlock(&resource->lock);
   return result;

@@ -8,7 +8,8 @@ A run with many requests minus one with few, over the difference, leaves out
 what a program does once. Requests come one at a time on one kept connection, or
 64 in flight on it, 27 parameters each, as nginx sends them. For the names that end
 in -varied they differ from one to the next, as varied.py makes them. A resource is
-taken and given back as often; handler-resource is a handler that does so.
+taken and given back as often; handler-resource and lua-resource are handlers that do so,
+and lua-resource-none is the latter without.
 """
 
 import json
@@ -36,7 +37,7 @@ FEW, MANY = 200, 1200
 END_REQUEST = 3
 PATIENCE = 600  # Seconds; valgrind is slow, and the machine may be busy.
 NAMES = ("session", "server", "multiplexed", "python", "handler", "lua", "libfcgi")
-RESOURCES = ("resource", "handler-resource")
+RESOURCES = ("resource", "handler-resource", "lua-resource", "lua-resource-none")
 VARIED = ("session", "server", "python", "lua")
 NAMES += tuple(f"{name}-varied" for name in VARIED) + RESOURCES
 APPLICATION = """
@@ -55,6 +56,14 @@ db = fastcgi.resource(object)
 def resourceful(request):
     with db:
         return 200, {"Content-Type": "text/plain"}, "Hello\\n"
+"""
+LUA_APPLICATION = """
+local db = assert(require "fcgi".resource { open = function() return {} end })
+
+return function()
+  -- take
+  return 200, { ["Content-Type"] = "text/plain" }, "Hello\\n"
+end
 """
 
 
@@ -190,14 +199,21 @@ def count_all(names: tuple[str, ...] = ()) -> dict[str, int]:
         folder = Path(text)
         (folder / "hello_budget.py").write_text(APPLICATION)
         python = [sys.executable, "-m", "fastcgi", "--bind", "unix:{path}", "--log-level", "error"]
-        lua = ["lua5.4", RELEASE / "lua/bin/fcgi-lua", SOURCE / "examples/lua/hello.lua"]
+        launcher = ["lua5.4", RELEASE / "lua/bin/fcgi-lua"]
+        lua = [*launcher, SOURCE / "examples/lua/hello.lua"]
+        taking = LUA_APPLICATION.replace("-- take", "local value <close> = db:get()")
+        (folder / "resource.lua").write_text(taking)
+        (folder / "none.lua").write_text(LUA_APPLICATION)
+        on_socket = ["--bind", "unix:{path}", "--log-level", "warning"]
         servers = {
             "server": [RELEASE / "examples/c/hello", "unix:{path}"],
             "multiplexed": [RELEASE / "examples/c/hello", "unix:{path}"],
             "python": [*python, "hello_budget:application"],
             "handler": [*python, "hello_budget:handler"],
             "handler-resource": [*python, "hello_budget:resourceful"],
-            "lua": [*lua, "--bind", "unix:{path}", "--log-level", "warning"],
+            "lua": [*lua, *on_socket],
+            "lua-resource": [*launcher, "resource.lua", *on_socket],
+            "lua-resource-none": [*launcher, "none.lua", *on_socket],
         }
         found = {}
         for name in names or NAMES:

@@ -19,7 +19,8 @@ from budget.count import BUDGETS, NAMES, VARIED, count_all, toolchain
 SAME, OTHER = 0.03, 0.35  # Tolerance with the toolchain of the file, and another.
 MOST_OF_LIBFCGI = 0.505  # Half, but for what compilers differ in.
 MOST_OF_RESOURCE = 600  # In C, for a thread that takes its own and gives it back,
-MOST_OF_BLOCK = 2000  # and what a block in Python adds to a request.
+MOST_OF_BLOCK = 2000  # and what a block in Python adds to a request,
+MOST_OF_GET = 1500  # and a variable of Lua's that is closed.
 MOST_OF_SAME = 1.15  # Where headers vary, of what they cost where they do not.
 # Equal names leave nothing to do in Python's dict; others go in and out of it.
 MOST_OF_SAME_IN_PYTHON = 1.3
@@ -55,6 +56,7 @@ def test_session_takes_half_of_libfcgi():
 def test_a_resource_costs_little():
     assert counted("resource") <= MOST_OF_RESOURCE
     assert counted("handler-resource") - counted("handler") <= MOST_OF_BLOCK
+    assert counted("lua-resource") - counted("lua-resource-none") <= MOST_OF_GET
 
 
 @pytest.mark.parametrize("path", VARIED)

@@ -113,46 +113,43 @@ static int carry_out(lua_State *L, fcgi_lua_resource *self, int index,
   }
 }
 
-int fcgi_lua_resource_finish(lua_State *L, fcgi_lua_resource *self, int index,
+int fcgi_lua_resource_finish(lua_State *L, fcgi_lua_resource *self,
                              fcgi_handle *handle, int step) {
   int top = lua_gettop(L);
-  index = lua_absindex(L, index);
+  if (step <= 0)
+    return step;
   luaL_checkstack(L, 8, "too many values");
+  lua_rawgetp(L, LUA_REGISTRYINDEX, self);
   while (step > 0) {
-    lua_getiuservalue(L, index, FCGI_LUA_STEPS);
-    step = fcgi_handle_done(handle, carry_out(L, self, index, handle, step));
-    lua_settop(L, top);
+    lua_getiuservalue(L, top + 1, FCGI_LUA_STEPS);
+    step = fcgi_handle_done(handle, carry_out(L, self, top + 1, handle, step));
+    lua_settop(L, top + 1);
   }
+  lua_settop(L, top);
   return step;
 }
 
-void fcgi_lua_resource_tidy(lua_State *L, fcgi_lua_resource *self, int index,
+void fcgi_lua_resource_tidy(lua_State *L, fcgi_lua_resource *self,
                             fcgi_resource_tidying what) {
   fcgi_handle *handle;
   for (;;) {
     int step = fcgi_resource_begin_tidy(self->core, what, &handle);
     if (step <= 0)
       return;
-    fcgi_lua_resource_finish(L, self, index, handle, step);
+    fcgi_lua_resource_finish(L, self, handle, step);
   }
 }
 
-int fcgi_lua_resource_give(lua_State *L, fcgi_lua_resource *self, int index) {
+int fcgi_lua_resource_give(lua_State *L, fcgi_lua_resource *self) {
   fcgi_handle *handle;
   void *place;
   int step = fcgi_resource_begin_give(self->core, self->keeper->holder, &place,
                                       &handle);
   if (step < 0)
     return step;
-  if (--self->depth == 0)
-    self->turn++;
-  fcgi_lua_resource_finish(L, self, index, handle, step);
+  self->depth--;
+  fcgi_lua_resource_finish(L, self, handle, step);
   return 0;
-}
-
-/* Push the value of a resource of the list. */
-static void push(lua_State *L, const fcgi_lua_resource *self) {
-  lua_rawgetp(L, LUA_REGISTRYINDEX, self);
 }
 
 static void tell_unended(const fcgi_lua_keeper *keeper,
@@ -174,22 +171,20 @@ static void give_all(lua_State *L, const fcgi_lua_keeper *keeper,
                      fcgi_lua_resource *self) {
   fcgi_handle *handle;
   void *place;
-  push(L, self);
   while (self->gets > 0 && self->depth > 0) {
     self->gets--;
-    if (fcgi_lua_resource_give(L, self, -1) < 0)
+    if (fcgi_lua_resource_give(L, self) < 0)
       break;
   }
   self->gets = 0;
+  self->turn++;
   if (self->depth > 0) {
     tell_unended(keeper, self);
     self->depth = 0;
-    self->turn++;
     int step = fcgi_holder_begin_end(keeper->holder, &place, &handle);
     if (handle)
-      fcgi_lua_resource_finish(L, self, -1, handle, step);
+      fcgi_lua_resource_finish(L, self, handle, step);
   }
-  lua_pop(L, 1);
 }
 
 void fcgi_lua_keeper_end_all(lua_State *L, fcgi_lua_keeper *keeper) {
@@ -199,7 +194,6 @@ void fcgi_lua_keeper_end_all(lua_State *L, fcgi_lua_keeper *keeper) {
     fcgi_resource *core = fcgi_handle_resource(handle);
     if (fcgi_resource_forked(core))
       return;
-    luaL_checkstack(L, 4, "too many values");
     give_all(L, keeper, fcgi_resource_user_data(core));
   }
 }
@@ -207,12 +201,8 @@ void fcgi_lua_keeper_end_all(lua_State *L, fcgi_lua_keeper *keeper) {
 /* The first of the list was made last: it may need the others. */
 static void tidy_all(lua_State *L, const fcgi_lua_keeper *keeper,
                      fcgi_resource_tidying what) {
-  luaL_checkstack(L, 8, "too many values");
-  for (fcgi_lua_resource *at = keeper->first; at; at = at->next) {
-    push(L, at);
-    fcgi_lua_resource_tidy(L, at, -1, what);
-    lua_pop(L, 1);
-  }
+  for (fcgi_lua_resource *at = keeper->first; at; at = at->next)
+    fcgi_lua_resource_tidy(L, at, what);
 }
 
 static long long now_ms(void) {
@@ -247,9 +237,9 @@ void fcgi_lua_keeper_leave(lua_State *L, fcgi_lua_keeper *keeper) {
 /* 1: it is open, or never will be. */
 static int has_opened(lua_State *L, fcgi_lua_resource *self) {
   fcgi_resource_stats stats = {.size = sizeof stats};
-  int code = fcgi_lua_resource_take(L, self, -1);
+  int code = fcgi_lua_resource_take(L, self);
   if (code == 0)
-    fcgi_lua_resource_give(L, self, -1);
+    fcgi_lua_resource_give(L, self);
   fcgi_resource_count(self->core, &stats);
   return stats.opened > 0 || (code < 0 && code != FCGI_ERR_TIMEOUT);
 }
@@ -271,11 +261,7 @@ static void open_one(lua_State *L, fcgi_lua_resource *self,
 
 void fcgi_lua_keeper_prepare(lua_State *L, const fcgi_lua_keeper *keeper,
                              fcgi_server *server) {
-  luaL_checkstack(L, 8, "too many values");
-  for (fcgi_lua_resource *at = keeper->first; at; at = at->next) {
-    push(L, at);
+  for (fcgi_lua_resource *at = keeper->first; at; at = at->next)
     if (fcgi_resource_eager(at->core))
       open_one(L, at, server);
-    lua_pop(L, 1);
-  }
 }

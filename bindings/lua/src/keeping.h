@@ -5,32 +5,37 @@
 
 #include "lua_fcgi.h"
 
-/* User values of a resource: the functions of its steps by their names, and
-   what was opened. */
-enum { FCGI_LUA_STEPS = 1, FCGI_LUA_VALUE, FCGI_LUA_VALUES = FCGI_LUA_VALUE };
+/* User values of a resource: the functions of its steps by their names, what
+   was opened, and what stands for that in get() and with(). */
+enum {
+  FCGI_LUA_STEPS = 1,
+  FCGI_LUA_VALUE,
+  FCGI_LUA_GOT,
+  FCGI_LUA_WITH,
+  FCGI_LUA_VALUES = FCGI_LUA_WITH
+};
 
 /* The value of fcgi.resource, which the registry has by its address. */
 typedef struct fcgi_lua_resource {
   fcgi_resource *core;            /* The policy; NULL once collected. */
   fcgi_lua_keeper *keeper;        /* Of the state. */
   struct fcgi_lua_resource *next; /* The one that was made before. */
-  uint64_t turn;  /* Changes when what was taken is given back. */
-  unsigned depth; /* Takes that were not given back. */
-  unsigned gets;  /* Those of them that are get()'s. */
+  uint64_t turn;    /* Changes when what was taken is taken back. */
+  uint64_t lent[2]; /* The turn of what with() and get() return; 0: none. */
+  unsigned depth;   /* Takes that were not given back. */
+  unsigned gets;    /* Those of them that are get()'s. */
 } fcgi_lua_resource;
 
-/* Carry out steps from `step` on for the resource at `index`: 0, or an error of
-   the core. Raises for want of memory alone. */
-int fcgi_lua_resource_finish(lua_State *L, fcgi_lua_resource *self, int index,
+/* Carry out steps from `step` on: 0, or an error of the core. Raises for want
+   of memory alone. */
+int fcgi_lua_resource_finish(lua_State *L, fcgi_lua_resource *self,
                              fcgi_handle *handle, int step);
 
-/* Take it for the state: 0, or an error of the core. */
-int fcgi_lua_resource_take(lua_State *L, fcgi_lua_resource *self, int index);
+/* Take it for the state, and give one take back: 0, or an error of the core. */
+int fcgi_lua_resource_take(lua_State *L, fcgi_lua_resource *self);
+int fcgi_lua_resource_give(lua_State *L, fcgi_lua_resource *self);
 
-/* Give one take back: 0, or an error of the core. */
-int fcgi_lua_resource_give(lua_State *L, fcgi_lua_resource *self, int index);
-
-void fcgi_lua_resource_tidy(lua_State *L, fcgi_lua_resource *self, int index,
+void fcgi_lua_resource_tidy(lua_State *L, fcgi_lua_resource *self,
                             fcgi_resource_tidying what);
 
 #endif

@@ -6,19 +6,45 @@
 #define RESOURCE "fcgi.resource"
 #define LOAN     "fcgi.loan"
 
-/* The value of db:get(), which stands for what was opened until it is given
-   back. User value 1 is the resource. */
+/* The value of db:get(), which stands for what is open while it is taken. To
+   make one for each take would cost as much as all the rest, so all have the
+   same, until one of them was not given back: its user may still use it. */
 typedef struct loan {
   fcgi_lua_resource *resource; /* Whose value it stands for. */
-  uint64_t turn;               /* The resource's, when it was taken. */
+  uint64_t turn;               /* The resource's; another one: it is dead. */
   int got;                     /* 1: of get(), 0: of with(). */
-  int given;                   /* 1: it was given back. */
 } loan;
 
-static fcgi_lua_resource *check(lua_State *L) {
-  fcgi_lua_resource *self = luaL_checkudata(L, 1, RESOURCE);
-  luaL_argcheck(L, self->core, 1, "the state is being closed");
+/* Upvalues of all functions: their classes. To compare one takes half the time
+   of luaL_checkudata, which looks a name up. */
+enum { RESOURCES = lua_upvalueindex(1), LOANS = lua_upvalueindex(2) };
+
+/* The third of __index: methods that stand for those of values, by these. */
+enum { METHODS = lua_upvalueindex(3) };
+
+/* Leaves the class at the top. */
+static inline void *look_at(lua_State *L, int class, const char *name) {
+  void *self = lua_touserdata(L, 1);
+  if (!self || !lua_getmetatable(L, 1) || !lua_rawequal(L, -1, class))
+    luaL_typeerror(L, 1, name);
   return self;
+}
+
+static void *check_class(lua_State *L, int class, const char *name) {
+  void *self = look_at(L, class, name);
+  lua_pop(L, 1);
+  return self;
+}
+
+static fcgi_lua_resource *check(lua_State *L) {
+  fcgi_lua_resource *self = check_class(L, RESOURCES, RESOURCE);
+  if (!self->core)
+    luaL_error(L, "the state is being closed");
+  return self;
+}
+
+static loan *check_loan(lua_State *L) {
+  return check_class(L, LOANS, LOAN);
 }
 
 /* --- Making --- */
@@ -65,7 +91,7 @@ int fcgi_lua_resource_new(lua_State *L) {
   if (!keeper->holder && fcgi_holder_new(&keeper->holder, NULL) < 0)
     return fcgi_lua_fail(L, FCGI_ERR_NOMEM, NULL);
   fcgi_lua_resource *self = lua_newuserdatauv(L, sizeof *self, FCGI_LUA_VALUES);
-  *self = (fcgi_lua_resource){.keeper = keeper};
+  *self = (fcgi_lua_resource){.keeper = keeper, .turn = 1};
   luaL_setmetatable(L, RESOURCE);
   lua_pushvalue(L, 2);
   lua_setiuservalue(L, 4, FCGI_LUA_STEPS);
@@ -86,7 +112,7 @@ int fcgi_lua_resource_new(lua_State *L) {
 
 /* The registry has it until the state is closed. */
 static int resource_gc(lua_State *L) {
-  fcgi_lua_resource *self = luaL_checkudata(L, 1, RESOURCE);
+  fcgi_lua_resource *self = check_class(L, RESOURCES, RESOURCE);
   fcgi_lua_resource **at = &self->keeper->first;
   if (!self->core)
     return 0;
@@ -94,9 +120,9 @@ static int resource_gc(lua_State *L) {
     at = &(*at)->next;
   if (*at)
     *at = self->next;
-  while (self->depth > 0 && fcgi_lua_resource_give(L, self, 1) == 0)
+  while (self->depth > 0 && fcgi_lua_resource_give(L, self) == 0)
     continue;
-  fcgi_lua_resource_tidy(L, self, 1, FCGI_RESOURCE_ALL);
+  fcgi_lua_resource_tidy(L, self, FCGI_RESOURCE_ALL);
   fcgi_resource_free(self->core);
   self->core = NULL;
   return 0;
@@ -114,7 +140,7 @@ static void renew_unused(fcgi_lua_resource *self) {
     fcgi_resource_renew(self->core);
 }
 
-int fcgi_lua_resource_take(lua_State *L, fcgi_lua_resource *self, int index) {
+int fcgi_lua_resource_take(lua_State *L, fcgi_lua_resource *self) {
   fcgi_handle *handle = NULL;
   long long until = 0;
   int step;
@@ -122,7 +148,7 @@ int fcgi_lua_resource_take(lua_State *L, fcgi_lua_resource *self, int index) {
     step = fcgi_resource_begin_take(self->core, self->keeper->holder, 0, &until,
                                     &handle);
     if (step > 0)
-      step = fcgi_lua_resource_finish(L, self, index, handle, step);
+      step = fcgi_lua_resource_finish(L, self, handle, step);
     if (step == FCGI_ERR_STATE)
       renew_unused(self);
   } while (step == FCGI_ERR_AGAIN);
@@ -146,18 +172,25 @@ static int refuse(lua_State *L, fcgi_lua_resource *self, int code) {
 
 /* Push what stands for the value of the resource at 1, which was taken. */
 static void push_loan(lua_State *L, fcgi_lua_resource *self, int got) {
-  loan *made = lua_newuserdatauv(L, sizeof *made, 1);
-  *made = (loan){self, self->turn, got, 0};
-  lua_pushvalue(L, 1);
-  lua_setiuservalue(L, -2, 1);
-  lua_pushvalue(L, lua_upvalueindex(1));
+  int which = got ? FCGI_LUA_GOT : FCGI_LUA_WITH;
+  if (self->lent[got] == self->turn) {
+    lua_getiuservalue(L, 1, which);
+    return;
+  }
+  loan *made = lua_newuserdatauv(L, sizeof *made, 0);
+  *made = (loan){self, self->turn, got};
+  lua_pushvalue(L, LOANS);
   lua_setmetatable(L, -2);
+  lua_pushvalue(L, -1);
+  lua_setiuservalue(L, 1, which);
+  self->lent[got] = self->turn;
 }
 
 static int resource_get(lua_State *L) {
-  fcgi_lua_resource *self = check(L);
-  lua_settop(L, 1);
-  int code = fcgi_lua_resource_take(L, self, 1);
+  fcgi_lua_resource *self = look_at(L, RESOURCES, RESOURCE);
+  if (!self->core)
+    return luaL_error(L, "the state is being closed");
+  int code = fcgi_lua_resource_take(L, self);
   if (code < 0)
     return refuse(L, self, code);
   self->gets++;
@@ -176,7 +209,7 @@ static int with_returned(lua_State *L, int status, lua_KContext context) {
 static int resource_with(lua_State *L) {
   fcgi_lua_resource *self = check(L);
   luaL_checkany(L, 2);
-  int code = fcgi_lua_resource_take(L, self, 1);
+  int code = fcgi_lua_resource_take(L, self);
   if (code < 0)
     return refuse(L, self, code);
   push_loan(L, self, 0);
@@ -190,12 +223,13 @@ static int resource_with(lua_State *L) {
 
 /* Whether the error at `error` says that the value is broken. An error of the
    question does. */
-static void judge(lua_State *L, fcgi_lua_resource *self, int index, int error) {
+static void judge(lua_State *L, fcgi_lua_resource *self, int error) {
   int top = lua_gettop(L);
-  lua_getiuservalue(L, index, FCGI_LUA_STEPS);
+  lua_rawgetp(L, LUA_REGISTRYINDEX, self);
+  lua_getiuservalue(L, top + 1, FCGI_LUA_STEPS);
   if (lua_getfield(L, -1, "broken") != LUA_TNIL) {
     lua_pushvalue(L, error);
-    lua_getiuservalue(L, index, FCGI_LUA_VALUE);
+    lua_getiuservalue(L, top + 1, FCGI_LUA_VALUE);
     if (lua_pcall(L, 2, 1, 0) != LUA_OK || lua_toboolean(L, -1))
       fcgi_resource_invalidate(self->core, self->keeper->holder);
   }
@@ -203,22 +237,21 @@ static void judge(lua_State *L, fcgi_lua_resource *self, int index, int error) {
 }
 
 static int is_live(const loan *at) {
-  return !at->given && at->turn == at->resource->turn && at->resource->core;
+  const fcgi_lua_resource *self = at->resource;
+  return self->depth > 0 && at->turn == self->turn && self->core;
 }
 
+/* Lua calls it with a loan, as nobody else gets the class. */
 static int loan_close(lua_State *L) {
-  loan *at = luaL_checkudata(L, 1, LOAN);
+  const loan *at = lua_touserdata(L, 1);
   fcgi_lua_resource *self = at->resource;
   if (!is_live(at))
     return 0;
-  lua_settop(L, 2);
-  lua_getiuservalue(L, 1, 1);
-  at->given = 1;
-  if (!lua_isnil(L, 2))
-    judge(L, self, 3, 2);
+  if (!lua_isnoneornil(L, 2))
+    judge(L, self, 2);
   if (at->got && self->gets > 0)
     self->gets--;
-  fcgi_lua_resource_give(L, self, 3);
+  fcgi_lua_resource_give(L, self);
   return 0;
 }
 
@@ -234,7 +267,7 @@ static void push_value(lua_State *L, int index) {
                "resource '%s' belongs to the process of which this one is a "
                "fork",
                fcgi_resource_name(at->resource->core));
-  lua_getiuservalue(L, index, 1);
+  lua_rawgetp(L, LUA_REGISTRYINDEX, at->resource);
   lua_getiuservalue(L, -1, FCGI_LUA_VALUE);
   lua_remove(L, -2);
 }
@@ -258,26 +291,26 @@ static int method(lua_State *L) {
 }
 
 static int loan_index(lua_State *L) {
-  luaL_checkudata(L, 1, LOAN);
+  check_loan(L);
   push_value(L, 1);
   lua_pushvalue(L, 2);
   lua_gettable(L, -2);
   if (!lua_isfunction(L, -1))
     return 1;
   lua_pushvalue(L, -1);
-  if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TNIL)
+  if (lua_rawget(L, METHODS) != LUA_TNIL)
     return 1;
   lua_pop(L, 1);
   lua_pushvalue(L, -1);
   lua_pushcclosure(L, method, 1);
   lua_pushvalue(L, -2);
   lua_pushvalue(L, -2);
-  lua_rawset(L, lua_upvalueindex(1));
+  lua_rawset(L, METHODS);
   return 1;
 }
 
 static int loan_newindex(lua_State *L) {
-  luaL_checkudata(L, 1, LOAN);
+  check_loan(L);
   push_value(L, 1);
   lua_replace(L, 1);
   lua_settable(L, 1);
@@ -285,7 +318,7 @@ static int loan_newindex(lua_State *L) {
 }
 
 static int loan_tostring(lua_State *L) {
-  if (is_live(luaL_checkudata(L, 1, LOAN))) {
+  if (is_live(check_loan(L))) {
     push_value(L, 1);
     luaL_tolstring(L, -1, NULL);
   } else
@@ -307,7 +340,7 @@ static int resource_invalidate(lua_State *L) {
 static int resource_drain(lua_State *L) {
   fcgi_lua_resource *self = check(L);
   fcgi_resource_drain(self->core);
-  fcgi_lua_resource_tidy(L, self, 1, FCGI_RESOURCE_REAP);
+  fcgi_lua_resource_tidy(L, self, FCGI_RESOURCE_REAP);
   return 0;
 }
 
@@ -357,27 +390,23 @@ static int resource_tostring(lua_State *L) {
   return 1;
 }
 
-/* Upvalue 1 of __index are the methods that were asked for, by function. */
-static void make_loan_class(lua_State *L) {
-  static const luaL_Reg metamethods[] = {{"__close", loan_close},
-                                         {"__newindex", loan_newindex},
-                                         {"__tostring", loan_tostring},
-                                         {NULL, NULL}};
-  luaL_newmetatable(L, LOAN);
-  luaL_setfuncs(L, metamethods, 0);
+static void push_weak(lua_State *L) {
   lua_newtable(L);
   lua_createtable(L, 0, 1);
   lua_pushliteral(L, "k");
   lua_setfield(L, -2, "__mode");
   lua_setmetatable(L, -2);
-  lua_pushcclosure(L, loan_index, 1);
-  lua_setfield(L, -2, "__index");
-  lua_pushboolean(L, 0);
-  lua_setfield(L, -2, "__metatable");
 }
 
-/* Upvalue 1 of the methods is the class of what they lend. */
-void fcgi_lua_resource_class(lua_State *L) {
+/* The two classes are at 1 and 2 above `base`. Set functions in the table at
+   the top. */
+static void set(lua_State *L, int base, const luaL_Reg *functions) {
+  lua_pushvalue(L, base + 1);
+  lua_pushvalue(L, base + 2);
+  luaL_setfuncs(L, functions, 2);
+}
+
+static void fill_resources(lua_State *L, int base) {
   static const luaL_Reg methods[] = {
       {"get", resource_get},     {"with", resource_with},
       {"drain", resource_drain}, {"invalidate", resource_invalidate},
@@ -385,14 +414,37 @@ void fcgi_lua_resource_class(lua_State *L) {
       {"name", resource_name},   {NULL, NULL}};
   static const luaL_Reg metamethods[] = {
       {"__gc", resource_gc}, {"__tostring", resource_tostring}, {NULL, NULL}};
-  fcgi_lua_keeper_class(L);
-  luaL_newmetatable(L, RESOURCE);
-  luaL_setfuncs(L, metamethods, 0);
-  luaL_newlibtable(L, methods);
-  make_loan_class(L);
-  luaL_setfuncs(L, methods, 1);
+  lua_pushvalue(L, base + 1);
+  set(L, base, metamethods);
+  lua_newtable(L);
+  set(L, base, methods);
   lua_setfield(L, -2, "__index");
   lua_pushboolean(L, 0);
   lua_setfield(L, -2, "__metatable");
-  lua_pop(L, 1);
+}
+
+static void fill_loans(lua_State *L, int base) {
+  static const luaL_Reg metamethods[] = {{"__close", loan_close},
+                                         {"__newindex", loan_newindex},
+                                         {"__tostring", loan_tostring},
+                                         {NULL, NULL}};
+  lua_pushvalue(L, base + 2);
+  set(L, base, metamethods);
+  lua_pushvalue(L, base + 1);
+  lua_pushvalue(L, base + 2);
+  push_weak(L);
+  lua_pushcclosure(L, loan_index, 3);
+  lua_setfield(L, -2, "__index");
+  lua_pushboolean(L, 0);
+  lua_setfield(L, -2, "__metatable");
+}
+
+void fcgi_lua_resource_class(lua_State *L) {
+  int base = lua_gettop(L);
+  fcgi_lua_keeper_class(L);
+  luaL_newmetatable(L, RESOURCE);
+  luaL_newmetatable(L, LOAN);
+  fill_resources(L, base);
+  fill_loans(L, base);
+  lua_settop(L, base);
 }
