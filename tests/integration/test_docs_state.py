@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """docs/state.md: its examples run, and its tables and figures are those of the code."""
 
+import inspect
 import os
 import re
 import sys
@@ -12,14 +13,15 @@ from support.fcgi_client import fetch
 from support.paths import BUILD, CORE, INCLUDE, SOURCE
 from support.process import Process
 
-PAGE = (SOURCE / "docs" / "state.md").read_text()
+TEXT = (SOURCE / "docs" / "state.md").read_text()
+RESOURCES, PAGE = TEXT.split("## A dictionary that all workers share")
 HEADER = (INCLUDE / "fastcgi" / "shared.h").read_text()
 LAYOUT = (CORE / "shared" / "layout.h").read_text()
 ROOT = ["--allow-root"] if os.geteuid() == 0 else []
 
 
-def block(language: str) -> str:
-    (text,) = re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.M | re.S)
+def block(language: str, section: str = PAGE) -> str:
+    (text,) = re.findall(rf"^```{language}\n(.*?)^```", section, re.M | re.S)
     return text
 
 
@@ -43,6 +45,30 @@ def test_the_example_runs(directory: Path, language: str):
         for hits in range(1, 21):
             body = fetch(address).body.decode()
             assert body == f"made once a minute, asked {hits} times\n"
+
+
+@pytest.mark.parametrize("language", LAUNCHERS)
+def test_the_example_of_a_resource_runs(directory: Path, language: str):
+    name, command = LAUNCHERS[language]
+    place = directory / f"resource-{language}"
+    place.mkdir()
+    (place / name).write_text(block(language, RESOURCES))
+    address = f"unix:{place}/s"
+    words = [*command, "--chdir", place, "--bind", address, "--threads", "2", *ROOT]
+    with Process(words, place / "log") as app:
+        app.wait_for_address(address)
+        for number in range(1, 11):
+            assert fetch(address).body.decode() == f"visit {number}\n"
+
+
+def test_every_option_of_a_resource_is_in_the_table():
+    rows = re.findall(r"^\| (`.*?) \| (.*?) ?\| .*\|$", RESOURCES, re.M)
+    python = {name for cell, _ in rows for name in re.findall(r"`(\w+)`", cell)}
+    lua = {name for _, cell in rows for name in re.findall(r"`(\w+)`", cell)}
+    assert python == set(inspect.signature(fastcgi.resource).parameters) - {"open"}
+    source = (SOURCE / "bindings" / "lua" / "fcgi" / "adapters.lua").read_text()
+    kinds = source.partition("local kinds = {")[2].partition("\n}")[0]
+    assert lua == set(re.findall(r"^  (\w+) =", kinds, re.M)) - {"open"}
 
 
 def test_every_operation_is_in_the_table():
