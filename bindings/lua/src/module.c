@@ -19,12 +19,10 @@ static int serve_address(lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg functions[] = {{"serve", fcgi_lua_serve},
-                                     {"serve_address", serve_address},
-                                     {"resource", fcgi_lua_resource_new},
-                                     {"server", fcgi_lua_server_open},
-                                     {"shared", fcgi_lua_shared},
-                                     {NULL, NULL}};
+static const luaL_Reg functions[] = {
+    {"serve", fcgi_lua_serve},           {"serve_address", serve_address},
+    {"resource", fcgi_lua_resource_new}, {"server", fcgi_lua_server_open},
+    {"shared", fcgi_lua_shared},         {NULL, NULL}};
 
 int luaopen_fcgi(lua_State *L) {
   luaL_checkversion(L);

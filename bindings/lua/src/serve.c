@@ -104,15 +104,16 @@ static int push_call(lua_State *L, const loop *self) {
    enough. */
 static int take(lua_State *L, const loop *self) {
   fcgi_server *handle = self->server->handle;
+  fcgi_lua_keeper *keeper = self->keeper;
   const atomic_int *enough = self->enough;
   fcgi_server_event event = {.size = sizeof event};
-  int code;
+  int code, ms = enough ? TICK_MS : -1;
+  if (keeper->first)
+    ms = fcgi_lua_keeper_wait_ms(keeper, ms);
   do {
-    code = fcgi_server_next(
-        handle, &event,
-        fcgi_lua_keeper_wait_ms(self->keeper, enough ? TICK_MS : -1));
-    if (self->keeper->first && code == 0)
-      fcgi_lua_keeper_reap(L, self->keeper);
+    code = fcgi_server_next(handle, &event, ms);
+    if (code == 0 && keeper->first)
+      fcgi_lua_keeper_reap(L, keeper);
   } while (code == 0 && !(enough && atomic_load(enough)));
   if (code > 0)
     fcgi_lua_request_take(self->request, event.request);
@@ -124,7 +125,8 @@ static int take(lua_State *L, const loop *self) {
 static void finish(lua_State *L, loop *self) {
   fcgi_lua_keeper *keeper = self->keeper;
   conclude(L, self->request);
-  fcgi_lua_trace_end(&self->run);
+  if (self->traced)
+    fcgi_lua_trace_end(&self->run);
   lua_settop(L, 0);
   if (!keeper->first)
     return;
