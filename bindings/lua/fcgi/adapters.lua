@@ -220,7 +220,7 @@ local function milliseconds(options, name, default, least)
 end
 
 -- What undoes a request, as the options want it.
-local function reset_of(options, adapter, states)
+local function reset_of(options, adapter, before)
   local session = adapter.reset_session or adapter.reset_transaction
   return function(value)
     if session(value) == false then
@@ -229,11 +229,11 @@ local function reset_of(options, adapter, states)
     if adapter.forgets_settings and options.configure then
       options.configure(value)
     end
-    return not adapter.state or adapter.state(value) == states[value]
+    return not adapter.state or adapter.state(value) == before.state
   end
 end
 
-local function choose_reset(options, adapter, value, states)
+local function choose_reset(options, adapter, value, before)
   local reset = options.reset
   if type(reset) == "function" or reset == false then
     return reset or nil
@@ -241,7 +241,7 @@ local function choose_reset(options, adapter, value, states)
   if adapter == adapters.other and not has(value, "rollback") then
     return nil
   end
-  return reset == "transaction" and adapter.reset_transaction or reset_of(options, adapter, states)
+  return reset == "transaction" and adapter.reset_transaction or reset_of(options, adapter, before)
 end
 
 local function choose(given, usual)
@@ -265,7 +265,7 @@ end
 -- their names, which `open` sets by what it has opened, and a list of numbers.
 return function(options)
   check_kinds(options)
-  local steps, states = {}, setmetatable({}, { __mode = "k" })
+  local steps, before = {}, {}
   function steps.open()
     local value, message = options.open()
     if value == nil or value == false then
@@ -275,13 +275,13 @@ return function(options)
     steps.close = close_of(options, adapter)
     steps.check = choose(options.check, adapter.check)
     steps.broken = choose(options.broken, adapter.broken)
-    steps.reset = choose_reset(options, adapter, value, states)
+    steps.reset = choose_reset(options, adapter, value, before)
     local fine, problem = pcall(function()
       if options.configure then
         options.configure(value)
       end
       if adapter.state and steps.reset then
-        states[value] = adapter.state(value)
+        before.state = adapter.state(value)
       end
     end)
     if not fine then

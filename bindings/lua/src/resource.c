@@ -19,9 +19,6 @@ typedef struct loan {
    of luaL_checkudata, which looks a name up. */
 enum { RESOURCES = lua_upvalueindex(1), LOANS = lua_upvalueindex(2) };
 
-/* The third of __index: methods that stand for those of values, by these. */
-enum { METHODS = lua_upvalueindex(3) };
-
 /* Leaves the class at the top. */
 static inline void *look_at(lua_State *L, int class, const char *name) {
   void *self = lua_touserdata(L, 1);
@@ -297,15 +294,7 @@ static int loan_index(lua_State *L) {
   lua_gettable(L, -2);
   if (!lua_isfunction(L, -1))
     return 1;
-  lua_pushvalue(L, -1);
-  if (lua_rawget(L, METHODS) != LUA_TNIL)
-    return 1;
-  lua_pop(L, 1);
-  lua_pushvalue(L, -1);
   lua_pushcclosure(L, method, 1);
-  lua_pushvalue(L, -2);
-  lua_pushvalue(L, -2);
-  lua_rawset(L, METHODS);
   return 1;
 }
 
@@ -390,14 +379,6 @@ static int resource_tostring(lua_State *L) {
   return 1;
 }
 
-static void push_weak(lua_State *L) {
-  lua_newtable(L);
-  lua_createtable(L, 0, 1);
-  lua_pushliteral(L, "k");
-  lua_setfield(L, -2, "__mode");
-  lua_setmetatable(L, -2);
-}
-
 /* The two classes are at 1 and 2 above `base`. Set functions in the table at
    the top. */
 static void set(lua_State *L, int base, const luaL_Reg *functions) {
@@ -425,16 +406,12 @@ static void fill_resources(lua_State *L, int base) {
 
 static void fill_loans(lua_State *L, int base) {
   static const luaL_Reg metamethods[] = {{"__close", loan_close},
+                                         {"__index", loan_index},
                                          {"__newindex", loan_newindex},
                                          {"__tostring", loan_tostring},
                                          {NULL, NULL}};
   lua_pushvalue(L, base + 2);
   set(L, base, metamethods);
-  lua_pushvalue(L, base + 1);
-  lua_pushvalue(L, base + 2);
-  push_weak(L);
-  lua_pushcclosure(L, loan_index, 3);
-  lua_setfield(L, -2, "__index");
   lua_pushboolean(L, 0);
   lua_setfield(L, -2, "__metatable");
 }
