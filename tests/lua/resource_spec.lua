@@ -144,6 +144,32 @@ describe("a resource", function()
     assert.equal(0, db:stats().in_use)
   end)
 
+  it("is given back when the handler fails for want of stack", function()
+    local db, made = counting {}
+    local function deeper(n) return 1 + deeper(n + 1) end
+    local found = answers(function(req)
+      local connection <close> = db:get()
+      return req.path == "/2" and 200 or deeper(connection.number), {}, "ok"
+    end, 3)
+    assert.same({ 500, 200, 500 }, { found[1].status, found[2].status, found[3].status })
+    assert.equal(3, made[1].rolled)
+    assert.equal(0, db:stats().unended)
+  end)
+
+  it("lives on when the module is opened once more", function()
+    local db, made = counting {}
+    local open = assert(package.searchpath("fcgi", package.cpath))
+    for _ = 1, 3 do
+      assert(package.loadlib(open, "luaopen_fcgi"))()
+      collectgarbage()
+    end
+    answers(function()
+      return 200, {}, tostring(db:get().number)
+    end, 5)
+    assert.equal(5, made[1].rolled)
+    assert.equal(0, db:stats().in_use)
+  end)
+
   it("is replaced when its check, its reset or the program says so", function()
     local bad
     local function judge() return not bad end

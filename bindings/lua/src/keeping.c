@@ -18,14 +18,19 @@ static int keeper_gc(lua_State *L) {
   return 0;
 }
 
+/* The module may be opened twice in one state, whose resources point to the
+   keeper. It is made before any of them, so that Lua finalises it last. */
 void fcgi_lua_keeper_class(lua_State *L) {
   static const luaL_Reg metamethods[] = {{"__gc", keeper_gc}, {NULL, NULL}};
-  fcgi_lua_keeper *keeper = lua_newuserdatauv(L, sizeof *keeper, 0);
-  *keeper = (fcgi_lua_keeper){0};
-  luaL_newmetatable(L, KEEPER);
-  luaL_setfuncs(L, metamethods, 0);
-  lua_setmetatable(L, -2);
-  lua_rawsetp(L, LUA_REGISTRYINDEX, &keeper_key);
+  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &keeper_key) == LUA_TNIL) {
+    fcgi_lua_keeper *keeper = lua_newuserdatauv(L, sizeof *keeper, 0);
+    *keeper = (fcgi_lua_keeper){0};
+    luaL_newmetatable(L, KEEPER);
+    luaL_setfuncs(L, metamethods, 0);
+    lua_setmetatable(L, -2);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &keeper_key);
+  }
+  lua_pop(L, 1);
 }
 
 fcgi_lua_keeper *fcgi_lua_keeper_of(lua_State *L) {

@@ -203,7 +203,8 @@ static int report(lua_State *L) {
   const char *method = NULL;
   const char *uri = NULL;
   const char *rest = NULL;
-  lua_pushvalue(co, -1); /* The variables that are closed get it, too. */
+  if (lua_checkstack(co, 1)) /* There may be none after a stack overflow. */
+    lua_pushvalue(co, -1);   /* The variables that are closed get it, too. */
   lua_xmove(co, L, 1);
   fcgi_lua_error_text(L);
   if (has_left(request, lua_tostring(L, -1)))
