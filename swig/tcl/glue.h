@@ -88,7 +88,7 @@ static swig_instance *fcgi_instance(Tcl_Interp *interp, Tcl_Obj *name) {
 /* The handle of a call: a method's command brings it along, a function looks it
    up. */
 static void *fcgi_pointer(ClientData called, Tcl_Interp *interp, Tcl_Obj *name,
-                         swig_type_info *type) {
+                          swig_type_info *type) {
   swig_instance *instance = called ? called : fcgi_instance(interp, name);
   return instance && *instance->classptr->type == type ? instance->thisvalue
                                                        : NULL;
