@@ -60,7 +60,7 @@ int fcgi__orphan_is_one(const fcgi__orphan *orphan) {
   return parent > 0 && (long)getppid() != parent;
 }
 
-void fcgi__orphan_stopping(const fcgi__orphan *orphan) {
-  if (fcgi__orphan_is_one(orphan))
+void fcgi__orphan_stopping(fcgi__orphan *orphan) {
+  if (fcgi__orphan_is_one(orphan) && !atomic_exchange(&orphan->timed, 1))
     start_timer(orphan->timer, orphan->patience_ms);
 }

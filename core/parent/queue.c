@@ -81,9 +81,3 @@ int fcgi__queue_is_shut(const fcgi__queue *queue) {
   int in = atomic_load(&queue->in);
   return in < 0 || fcgi__carrier_is_shut(in);
 }
-
-void fcgi__queue_shut(fcgi__queue *queue) {
-  int out = atomic_load(&queue->out);
-  if (out >= 0)
-    shutdown(out, SHUT_RDWR);
-}

@@ -52,7 +52,5 @@ unsigned fcgi__queue_length(const fcgi__queue *queue);
 
 /* 1: nothing more can be put there, because all workers stop. */
 int fcgi__queue_is_shut(const fcgi__queue *queue);
-/* See to it that this is so: the supervisor is gone. */
-void fcgi__queue_shut(fcgi__queue *queue);
 
 #endif

@@ -42,8 +42,10 @@ static int is_same(const fcgi__ending *ending, int number, long long now) {
 void fcgi__ending_signal(fcgi__ending *ending, int number) {
   long long now = fcgi__now();
   int again = ending->number != 0, most = ending->most_ms;
-  if (is_same(ending, number, now))
+  if (is_same(ending, number, now)) {
+    fcgi__orphan_stopping(&ending->server->orphan);
     return;
+  }
   ending->number = number;
   ending->at = now;
   if (again || number == SIGQUIT) {

@@ -277,14 +277,13 @@ int fcgi__handover_is_through(fcgi_server *server) {
   fcgi__handover *handover = &server->handover;
   int back = atomic_load(&handover->back);
   short state = 0;
-  if (back >= 0 && atomic_load(&handover->out) >= 0 &&
-      atomic_load(&handover->passed))
+  if (back >= 0 && atomic_load(&handover->passed))
     state = look_at(back);
-  if (!state)
-    return 1;
   if (state & POLLHUP)
     atomic_store(&handover->out, -1);
-  if (state & POLLHUP || is_due(handover))
+  if (!(state & POLLIN))
+    return 1;
+  if (atomic_load(&handover->out) < 0 || is_due(handover))
     take_all(server, back, 0);
   return 0;
 }

@@ -112,7 +112,10 @@ void fcgi__server_sweep(fcgi_server *server) {
 
 static int is_over(fcgi_server *server) {
   int stopping = atomic_load(&server->stopping);
-  return stopping && atomic_load(&server->carrying) == 0 &&
+  if (!stopping)
+    return 0;
+  fcgi__service_look(server);
+  return atomic_load(&server->carrying) == 0 &&
          atomic_load(&server->ready_count) == 0 &&
          (stopping == FCGI__ABORTING ||
           (atomic_load(&server->open) == 0 && fcgi__share_is_through(server) &&
@@ -214,14 +217,17 @@ static void carry_out_stop(fcgi_server *server) {
    at rest is not read any more.
 
    A wake that is taken here was meant for a thread that takes events: it is
-   given back wherever one sleeps, or a foreign event loop waits. */
+   given back wherever one sleeps, or a foreign event loop waits. No thread
+   leaves while a connection is in the hands of this one. */
 void fcgi__server_serve_waiting(fcgi_server *server, int accept) {
+  atomic_fetch_add(&server->carrying, 1);
   if (atomic_load(&server->share.queue.in) >= 0)
     carry_out_stop(server);
   if (!fcgi__share_is_used(&server->share) ||
       !fcgi__share_relieve(server, accept))
     serve_all(server, accept);
   carry_out_stop(server);
+  atomic_fetch_sub(&server->carrying, 1);
   if (atomic_load(&server->ready_count) > 0 || is_over(server) ||
       atomic_load(&server->sleepers) > 0)
     fcgi__server_nudge(server);

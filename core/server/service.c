@@ -142,19 +142,10 @@ static void close_listeners(fcgi_server *server) {
     close(nothing);
 }
 
-/* Without a supervisor nobody begins to serve what is passed on. */
-static void let_go_of_handover(fcgi_server *server) {
-  if (fcgi__orphan_is_one(&server->orphan))
-    atomic_store(&server->handover.out, -1);
-}
-
-/* A worker whose supervisor is gone lets go of listeners that others may want.
-   Another thread may be about to use them: the numbers stay taken. */
+/* Others may want listeners whose supervisor is gone. Another thread may be
+   about to use them: the numbers stay taken. */
 static void let_go_of_listeners(fcgi_server *server) {
-  int nothing;
-  if (!fcgi__orphan_is_one(&server->orphan))
-    return;
-  nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
+  int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
   if (nothing < 0)
     return;
   for (size_t i = 0; i < server->listener_count; i++)
@@ -163,9 +154,23 @@ static void let_go_of_listeners(fcgi_server *server) {
   close(nothing);
 }
 
+/* Without a supervisor nobody begins to serve what is passed on. The signal of
+   its death comes with the end of its first thread, when it has not quite
+   gone: so this is asked for as long as the stop lasts. */
+void fcgi__service_look(fcgi_server *server) {
+  if (atomic_load(&server->service.alone) ||
+      !fcgi__orphan_is_one(&server->orphan))
+    return;
+  atomic_store(&server->handover.out, -1);
+  fcgi__orphan_stopping(&server->orphan);
+  if (atomic_load(&server->stopping) &&
+      !atomic_exchange(&server->service.alone, 1))
+    let_go_of_listeners(server);
+}
+
 static void carry_out(fcgi_server *server, int own) {
   int wanted = atomic_load(&server->stop_wanted);
-  let_go_of_handover(server); /* Threads that see the stop pass things on. */
+  fcgi__service_look(server); /* Threads that see the stop pass things on. */
   if (atomic_exchange(&server->stopping, wanted) == wanted)
     return;
   tell_stopping(server);
@@ -177,7 +182,7 @@ static void carry_out(fcgi_server *server, int own) {
   fcgi__handover_stop_taking(server);
   fcgi__share_stop(server);
   close_listeners(server);
-  let_go_of_listeners(server);
+  fcgi__service_look(server);
   fcgi__server_each_connection(server, stop_one, &wanted);
   if (wanted == FCGI__ABORTING)
     fcgi__poller_wake_all(server->poller);

@@ -12,6 +12,7 @@ struct fcgi_server;
 typedef struct fcgi__service {
   int on;            /* 1: there is a limit. */
   atomic_llong left; /* Requests until then; less than 0 afterwards. */
+  atomic_int alone;  /* 1: the server stops and its supervisor is gone. */
 } fcgi__service;
 
 /* The server is about to wait: what begins with its first wait begins, and our
@@ -30,5 +31,7 @@ void fcgi__service_count(struct fcgi_server *server);
 /* Carry out a stop that was asked for; `own` is 1 in a thread that takes
    events, which may have been woken for a connection. */
 void fcgi__service_stop(struct fcgi_server *server, int own);
+/* In a stop: see whether the supervisor is gone, and keep nothing for it. */
+void fcgi__service_look(struct fcgi_server *server);
 
 #endif

@@ -100,17 +100,15 @@ void fcgi__share_begin(fcgi_server *server) {
 }
 
 /* Where all workers stop, their supervisor has shut the queue, and each takes
-   what it can until nothing is left. Where it is gone, whoever hears of it
-   first does so. */
+   what it can until nothing is left. Where it was killed, they hear of that one
+   after another, and the last of them finds no other. */
 void fcgi__share_stop(fcgi_server *server) {
   fcgi__queue *queue = &server->share.queue;
   if (atomic_load(&queue->in) < 0)
     return;
-  if (fcgi__orphan_is_one(&server->orphan))
-    fcgi__queue_shut(queue);
   atomic_store(&queue->out, -1);
   if (atomic_load(&server->stopping) != FCGI__STOPPING ||
-      !fcgi__queue_is_shut(queue)) {
+      (!fcgi__queue_is_shut(queue) && fcgi__share_has_others(server))) {
     leave(server);
     return;
   }
@@ -119,8 +117,11 @@ void fcgi__share_stop(fcgi_server *server) {
   pthread_mutex_unlock(&server->lock);
 }
 
-int fcgi__share_is_through(const fcgi_server *server) {
-  return atomic_load(&server->share.queue.in) < 0;
+int fcgi__share_is_through(fcgi_server *server) {
+  fcgi__queue *queue = &server->share.queue;
+  if (atomic_load(&queue->in) >= 0 && fcgi__queue_length(queue) == 0)
+    leave(server); /* What another one puts there later is for that one. */
+  return atomic_load(&queue->in) < 0;
 }
 
 static void use(fcgi_server *server, int fd, const fcgi__queue_note *about) {
@@ -137,7 +138,6 @@ static void use(fcgi_server *server, int fd, const fcgi__queue_note *about) {
 /* 1, with a connection or -1; 0 when nothing is there. */
 static int receive(fcgi_server *server, int *fd, fcgi__queue_note *about) {
   int in = atomic_load(&server->share.queue.in), result;
-  *fd = -1;
   if (in < 0 || !fcgi__handover_has_room(server, in))
     return 0;
   result = fcgi__queue_take(&server->share.queue, fd, about);

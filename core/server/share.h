@@ -68,7 +68,7 @@ void fcgi__share_rest(fcgi_server *server);
    unless all of them stop. */
 void fcgi__share_stop(fcgi_server *server);
 /* In a stop: 1 when nothing in the queue is left to this process. */
-int fcgi__share_is_through(const fcgi_server *server);
+int fcgi__share_is_through(fcgi_server *server);
 
 /* Take what others may have been woken for and did not: one connection from
    each listener and from the queue. What else waits at the listeners goes to

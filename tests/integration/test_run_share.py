@@ -22,11 +22,11 @@ KEPT = 32
 
 @contextmanager
 def waiting_in_the_queue(
-    directory: Path, *options: object, workers: int = 2, query: str = ""
+    directory: Path, *options: object, workers: int = 2, query: str = "", language: str = "c"
 ) -> Iterator[tuple[Crew, dict[int, Path], Kept]]:
     """Every worker at a gate of its own, and a request that belongs to none of them:
     the worker that had its connection has let it go."""
-    with crew(directory, *options, workers=workers) as made:
+    with crew(directory, *options, workers=workers, language=language) as made:
         gates, kept = made.block_all()
         before = {pid: sockets(pid) for pid in gates}
         kept.send(query)
@@ -164,6 +164,16 @@ def test_new_supervisor_serves_what_waits(directory: Path):
         os.kill(made.supervisor.pid, signal.SIGUSR2)
         assert kept.pid() not in gates
         made.open_all()
+
+
+@pytest.mark.parametrize("language", ["c", "python", "lua"])
+def test_supervisor_is_killed(directory: Path, language: str):
+    """Its workers stop by themselves, and serve what waits."""
+    with waiting_in_the_queue(directory, language=language) as (made, gates, kept):
+        os.kill(made.supervisor.pid, signal.SIGKILL)
+        made.open_all()
+        assert kept.pid() in gates
+        wait_until(lambda: all(state(pid) in ("", "Z") for pid in gates), what="workers ending")
 
 
 def test_deadline_holds_in_the_queue(directory: Path):

@@ -332,9 +332,8 @@ describe("an application file", function()
     assert.is_nil(states["ww" .. tostring(_G)])
     assert.matches("^wwtable: ", (next(states)))
     assert.is_true(client:close())
-    support.wait_for(function() -- The kernel still counts one that was joined a moment ago.
-      return support.read_file("/proc/self/status"):match("Threads:\t1\n")
-    end, "the end of the threads")
+    local function is_alone() return support.read_file("/proc/self/status"):match("Threads:\t1\n") end
+    support.wait_for(is_alone, "the end of the threads") -- The kernel counts one that was just joined.
   end)
 
   for way, how in pairs { read = "a blocking read", coroutine = "a read in a coroutine", poll = "a busy loop" } do

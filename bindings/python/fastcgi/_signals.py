@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def _heeded(server: _core.Server) -> Iterator[None]:
+def _heeded(server: _core.Server) -> Iterator[bool]:
     """Within the block a thread that needs no interpreter learns of signals,
-    and ends the process where handlers do not let it stop. An application that
-    has taken Python's wakeup descriptor keeps it."""
+    and ends the process where handlers do not let it stop: True. An application
+    that has taken Python's wakeup descriptor keeps it, and there is no such
+    thread: False."""
     # A fork has copies, and its signals are written to the same place: a socket
     # tells who has sent it.
     reader, writer = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -32,11 +33,11 @@ def _heeded(server: _core.Server) -> Iterator[None]:
     try:
         if before != -1:
             signal.set_wakeup_fd(before)
-            yield
+            yield False
             return
         server._heed(reader.fileno())
         try:
-            yield
+            yield True
         finally:
             server._heed_no_more()
             if (other := signal.set_wakeup_fd(-1)) not in (writer.fileno(), -1):
@@ -133,12 +134,16 @@ def stop_on_signals(server: _core.Server) -> Iterator[None]:
     Elsewhere than in the main thread of the main interpreter it does nothing.
     """
     received = 0
+    heeded = False
     previous: dict[int, Any] = {}
 
+    # The thread knows which signals are a second wish: the kernel sends several
+    # where a supervisor with several threads is killed.
     def handle(number: int, _frame: FrameType | None) -> None:
         nonlocal received
         received += 1
-        server.stop(graceful=received == 1 and number != signal.SIGQUIT)
+        first = received == 1 or heeded
+        server.stop(graceful=first and number != signal.SIGQUIT)
 
     def reopen(_number: int, _frame: FrameType | None) -> None:
         server.reopen_logs()
@@ -156,7 +161,7 @@ def stop_on_signals(server: _core.Server) -> Iterator[None]:
         pass
     taken = _forks.take(previous)
     try:
-        with _heeded(server) if previous else contextlib.nullcontext():
+        with _heeded(server) if previous else contextlib.nullcontext(False) as heeded:
             yield
     finally:
         _forks.give_back(taken)
