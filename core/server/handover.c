@@ -279,10 +279,12 @@ int fcgi__handover_is_through(fcgi_server *server) {
   short state = 0;
   if (back >= 0 && atomic_load(&handover->passed))
     state = look_at(back);
-  if (state & POLLHUP)
-    atomic_store(&handover->out, -1);
   if (!(state & POLLIN))
     return 1;
+  if (state & POLLHUP) { /* It is empty for good after this. */
+    atomic_store(&handover->out, -1);
+    atomic_store(&handover->passed, 0);
+  }
   if (atomic_load(&handover->out) < 0 || is_due(handover))
     take_all(server, back, 0);
   return 0;
