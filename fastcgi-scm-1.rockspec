@@ -122,6 +122,7 @@ build = {
         "core/resource/keep.c",
         "core/resource/policy.c",
         "core/resource/resource.c",
+        "core/resource/sink.c",
         "core/resource/steps.c",
         "core/serve/ending.c",
         "core/serve/relay.c",

@@ -198,6 +198,22 @@ static void draw_latencies(screen *to, const top *t) {
   screen_line(to, "latency now: p50 %s  p95 %s  p99 %s", half, most, nearly);
 }
 
+/* Only of programs that have some. */
+static void draw_resources(screen *to, const top *t) {
+  if (total(t, FCGI_METRIC_RESOURCES_OPENED) +
+          total(t, FCGI_METRIC_RESOURCES_FAILED) ==
+      0)
+    return;
+  screen_line(to,
+              "resources %" PRIu64 " open  %" PRIu64 " in use  %" PRIu64
+              " waited for  %" PRIu64 " refused  %" PRIu64 " failed to open",
+              total(t, FCGI_METRIC_RESOURCES_OPEN),
+              total(t, FCGI_METRIC_RESOURCES_IN_USE),
+              total(t, FCGI_METRIC_RESOURCES_WAITING),
+              total(t, FCGI_METRIC_RESOURCES_REFUSED),
+              total(t, FCGI_METRIC_RESOURCES_FAILED));
+}
+
 static void draw_head(screen *to, const top *t) {
   char clock[16], up[SHORT];
   time_t now = time(NULL);
@@ -217,6 +233,7 @@ static void draw_head(screen *to, const top *t) {
   screen_line(to, "slow %" PRIu64 "  past the deadline %" PRIu64,
               total(t, FCGI_METRIC_SLOW),
               total(t, FCGI_METRIC_ABORTS_DEADLINE));
+  draw_resources(to, t);
 }
 
 static const char *state_name(fcgi_worker_state state) {

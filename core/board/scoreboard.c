@@ -143,11 +143,13 @@ void fcgi__board_set_state(fcgi__board *board, int slot,
 
 /* What only tells how things are now is nothing once the worker is gone. */
 static int is_gauge(unsigned value) {
-  static const unsigned gauges =
-      1u << FCGI_METRIC_OPEN | 1u << FCGI_METRIC_QUEUED |
-      1u << FCGI_METRIC_ACTIVE | 1u << FCGI_METRIC_ACTIVE_MAX |
-      1u << FCGI_METRIC_OVERDUE;
-  return value < 32 && (gauges & 1u << value) != 0;
+  enum { COUNTER, GAUGE };
+  static const char kinds[] = {
+#define KIND(name, key, family, label, kind, help) kind,
+      FCGI_METRIC_MAP(KIND)
+#undef KIND
+  };
+  return kinds[value] == GAUGE;
 }
 
 static void move(_Atomic uint64_t *to, _Atomic uint64_t *from) {

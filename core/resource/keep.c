@@ -79,6 +79,7 @@ void fcgi__policy_queue(fcgi__policy *policy, fcgi__waiter *waiter) {
   *policy->last = waiter;
   policy->last = &waiter->next;
   policy->stats.waiting++;
+  fcgi__policy_note(policy, FCGI_METRIC_RESOURCES_WAITING, 1);
 }
 
 void fcgi__policy_unqueue(fcgi__policy *policy, fcgi__waiter *waiter) {
@@ -92,6 +93,7 @@ void fcgi__policy_unqueue(fcgi__policy *policy, fcgi__waiter *waiter) {
     policy->last = at;
   waiter->queued = 0;
   policy->stats.waiting--;
+  fcgi__policy_note(policy, FCGI_METRIC_RESOURCES_WAITING, (uint64_t)-1);
 }
 
 void fcgi__policy_wake(fcgi__policy *policy) {
@@ -136,6 +138,8 @@ void fcgi__policy_waited(fcgi__policy *policy, long long ms) {
     bucket++;
   policy->stats.waits[bucket]++;
   policy->stats.waited_ms += (uint64_t)ms;
+  fcgi__policy_note(policy, FCGI_METRIC_RESOURCES_WAITED, 1);
+  fcgi__policy_note(policy, FCGI_METRIC_RESOURCES_WAITED_MS, (uint64_t)ms);
 }
 
 /* 1: this thread may close it. */
@@ -198,4 +202,38 @@ void fcgi__policy_forget(fcgi__policy *policy) {
   policy->away = policy->trying = 0;
   policy->closed = 0;
   policy->stats = (fcgi_resource_stats){.size = sizeof policy->stats};
+  policy->sink = NULL;
+}
+
+/* How things are now moves along; what was counted stays where it was. */
+static void move(const fcgi__policy *policy, uint64_t sign) {
+  const fcgi_resource_stats *stats = &policy->stats;
+  fcgi__policy_note(policy, FCGI_METRIC_RESOURCES_OPEN, sign * stats->open);
+  fcgi__policy_note(policy, FCGI_METRIC_RESOURCES_IN_USE, sign * stats->in_use);
+  fcgi__policy_note(policy, FCGI_METRIC_RESOURCES_WAITING,
+                    sign * stats->waiting);
+}
+
+/* What was counted before there was a server: an eager one was opened. */
+static void catch_up(const fcgi__policy *policy) {
+  const fcgi_resource_stats *stats = &policy->stats;
+  uint64_t waited = 0;
+  for (unsigned i = 0; i < FCGI_RESOURCE_WAITS; i++)
+    waited += stats->waits[i];
+  fcgi__policy_note(policy, FCGI_METRIC_RESOURCES_OPENED, stats->opened);
+  fcgi__policy_note(policy, FCGI_METRIC_RESOURCES_FAILED, stats->failed);
+  fcgi__policy_note(policy, FCGI_METRIC_RESOURCES_REFUSED, stats->refused);
+  fcgi__policy_note(policy, FCGI_METRIC_RESOURCES_WAITED, waited);
+  fcgi__policy_note(policy, FCGI_METRIC_RESOURCES_WAITED_MS, stats->waited_ms);
+  for (unsigned i = 0; i < FCGI_RESOURCE_CAUSES; i++)
+    fcgi__policy_note(policy, FCGI_METRIC_CLOSED_CHECK + i, stats->closed[i]);
+}
+
+void fcgi__policy_count_in(fcgi__policy *policy, fcgi__sink *sink) {
+  move(policy, (uint64_t)-1);
+  policy->sink = sink;
+  move(policy, 1);
+  if (sink && !policy->shown)
+    catch_up(policy);
+  policy->shown |= sink != NULL;
 }

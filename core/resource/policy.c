@@ -46,6 +46,7 @@ static int hold(fcgi__policy *policy, fcgi_handle *handle) {
   handle->depth = 1;
   policy->stats.taken++;
   policy->stats.in_use++;
+  fcgi__policy_note(policy, FCGI_METRIC_RESOURCES_IN_USE, 1);
   if (handle->holder)
     fcgi__holder_add(handle->holder, handle);
   return FCGI_RESOURCE_READY;
@@ -71,6 +72,7 @@ unsigned fcgi__policy_fault(const fcgi__policy *policy,
 int fcgi__policy_close(fcgi__policy *policy, fcgi_handle *handle, unsigned doom,
                        fcgi__errand errand) {
   policy->stats.closed[doom - 1]++;
+  fcgi__policy_note(policy, FCGI_METRIC_CLOSED_CHECK + doom - 1, 1);
   handle->doom = 0;
   handle->errand = (uint8_t)errand;
   return begin(handle, FCGI_RESOURCE_CLOSE);
@@ -266,6 +268,7 @@ int fcgi__policy_give(fcgi__policy *policy, fcgi_handle *handle, int end,
   if (handle->holder)
     fcgi__holder_remove(handle->holder, handle);
   policy->stats.in_use--;
+  fcgi__policy_note(policy, FCGI_METRIC_RESOURCES_IN_USE, (uint64_t)-1);
   *place = handle->place;
   handle->place = NULL;
   handle->kept = 0;
@@ -286,6 +289,7 @@ void fcgi__policy_abandon(fcgi__policy *policy, fcgi_handle *handle) {
   if (handle->holder)
     fcgi__holder_remove(handle->holder, handle);
   policy->stats.in_use--;
+  fcgi__policy_note(policy, FCGI_METRIC_RESOURCES_IN_USE, (uint64_t)-1);
   policy->stats.unended++;
   handle->depth = handle->kept = 0;
   handle->doom = 1 + FCGI_RESOURCE_BY_KEPT;
@@ -309,6 +313,7 @@ static void back_off(fcgi__policy *policy, long long now) {
 static int failed(fcgi__policy *policy, fcgi_handle *handle, int outcome,
                   long long now) {
   policy->stats.failed++;
+  fcgi__policy_note(policy, FCGI_METRIC_RESOURCES_FAILED, 1);
   if (!policy->away) {
     policy->away = 1;
     policy->tries = 0;
@@ -366,6 +371,8 @@ static int opened(fcgi__policy *policy, fcgi_handle *handle, long long now) {
   handle->doom = 0;
   policy->stats.opened++;
   policy->stats.open++;
+  fcgi__policy_note(policy, FCGI_METRIC_RESOURCES_OPENED, 1);
+  fcgi__policy_note(policy, FCGI_METRIC_RESOURCES_OPEN, 1);
   if (policy->away) {
     policy->away = policy->trying = 0;
     fcgi__policy_wake_all(policy);
@@ -380,6 +387,7 @@ static int closed(fcgi__policy *policy, fcgi_handle *handle, long long now) {
   int taking = handle->errand == FCGI__TAKING;
   handle->value = NULL;
   policy->stats.open--;
+  fcgi__policy_note(policy, FCGI_METRIC_RESOURCES_OPEN, (uint64_t)-1);
   if (taking && !policy->closed && fcgi__policy_may_open(policy, now))
     return fcgi__policy_open(policy, handle, FCGI__TAKING);
   vacate(policy, handle);

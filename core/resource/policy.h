@@ -10,7 +10,9 @@
 
 #include "base/alloc.h"
 #include "resource/holder.h"
+#include "resource/sink.h"
 #include <fastcgi/resource.h>
+#include <fastcgi/status.h>
 #include <stdint.h>
 
 enum {
@@ -124,7 +126,20 @@ typedef struct fcgi__policy {
                                 NULL. */
   uint64_t random;           /* State of the random numbers. */
   fcgi_resource_stats stats; /* What is counted. */
+  fcgi__sink *sink;          /* Where it is counted, too; or NULL. */
+  int shown;                 /* 1: there has been one. */
 } fcgi__policy;
+
+/* Count for the status of a server, where there is one. */
+static inline void fcgi__policy_note(const fcgi__policy *policy,
+                                     fcgi_metric metric, uint64_t amount) {
+  if (policy->sink)
+    atomic_fetch_add_explicit(&policy->sink->values[metric], amount,
+                              memory_order_relaxed);
+}
+
+/* Count in `sink` from now on, or nowhere for NULL. */
+void fcgi__policy_count_in(fcgi__policy *policy, fcgi__sink *sink);
 
 /* Takes what the configuration has, with its defaults: 0, or FCGI_ERR_INVALID
    with one line in `why`. */

@@ -91,6 +91,7 @@ static void explain(fcgi_resource *resource, int error) {
 /* The lock is held. */
 static int refuse(fcgi_resource *resource, const fcgi__ask *ask, int error) {
   resource->policy.stats.refused++;
+  fcgi__policy_note(&resource->policy, FCGI_METRIC_RESOURCES_REFUSED, 1);
   if (ask->holder && error == FCGI_ERR_TIMEOUT)
     atomic_store(&ask->holder->wanted, 1);
   explain(resource, error);
@@ -278,6 +279,7 @@ int fcgi_handle_done(fcgi_handle *handle, int outcome) {
   if (result < 0 && result != FCGI_ERR_AGAIN) {
     const char *fault = resource->policy.fault;
     resource->policy.stats.refused++;
+    fcgi__policy_note(&resource->policy, FCGI_METRIC_RESOURCES_REFUSED, 1);
     snprintf(resource->message, sizeof resource->message,
              "resource '%s' cannot be opened: %.160s", resource->name,
              fault ? fault : resource->cause);

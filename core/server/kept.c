@@ -3,6 +3,7 @@
    given back at its end, and the threads that serve tidy up. */
 #include "os/backtrace.h"
 #include "os/clock.h"
+#include "resource/sink.h"
 #include "server/server.h"
 #include <fastcgi/error.h>
 #include <limits.h>
@@ -28,7 +29,36 @@ int fcgi_server_keep(fcgi_server *server, fcgi_resource *resource) {
     atomic_store(&server->kept_resources.count, count + 1);
   }
   pthread_mutex_unlock(&server->lock);
+  if (!error)
+    fcgi_server_count_resource(server, resource);
   return error;
+}
+
+void fcgi_server_count_resource(fcgi_server *server, fcgi_resource *resource) {
+  fcgi__kept_resources *kept = &server->kept_resources;
+  const fcgi__board *board = &server->observer.board;
+  if (fcgi_server_forked(server))
+    return;
+  pthread_mutex_lock(&server->lock);
+  fcgi__board_slot *slot = atomic_load(&server->observer.slot);
+  if (slot && !kept->sink)
+    kept->sink = fcgi__sink_new(board->fd,
+                                (uintptr_t)slot - (uintptr_t)board->head +
+                                    offsetof(fcgi__board_slot, counts.values));
+  if (kept->sink)
+    fcgi__resource_count_in(resource, kept->sink);
+  pthread_mutex_unlock(&server->lock);
+}
+
+void fcgi__kept_show(fcgi_server *server) {
+  unsigned count = atomic_load(&server->kept_resources.count);
+  for (unsigned i = 0; i < count; i++)
+    fcgi_server_count_resource(server, server->kept_resources.at[i]);
+}
+
+void fcgi__kept_forget(fcgi_server *server) {
+  fcgi__sink_release(server->kept_resources.sink);
+  server->kept_resources.sink = NULL;
 }
 
 fcgi_holder *fcgi_request_holder(fcgi_request *request) {

@@ -43,6 +43,7 @@ static void discard(fcgi_server *server) {
   fcgi__guard_clear(&server->guard, &allocator);
   fcgi__logs_end(server->observer.logs);
   fcgi__observer_end(&server->observer);
+  fcgi__kept_forget(server);
   fcgi__wheel_end(&server->wheel);
   pthread_mutex_destroy(&server->lock);
   fcgi__share_clear(&server->share);
@@ -164,6 +165,7 @@ void fcgi_server_free(fcgi_server *server) {
   fcgi_spares_free(server->session_config.spares);
   fcgi__logs_end(server->observer.logs);
   fcgi__observer_end(&server->observer);
+  fcgi__kept_forget(server);
   fcgi__cgi_free(server->cgi, &allocator);
   fcgi__poller_free(server->poller);
   fcgi__guard_clear(&server->guard, &allocator);

@@ -57,6 +57,8 @@ typedef struct fcgi__kept_resources {
   fcgi_resource *at[FCGI__RESOURCES]; /* In the order they were named. */
   atomic_uint count;                  /* Those that may be looked at. */
   atomic_int state;                   /* How far opening them has come. */
+  struct fcgi__sink *sink;            /* Where resources count; NULL: none has
+                                         done so yet. */
 } fcgi__kept_resources;
 
 struct fcgi_server {
@@ -279,6 +281,10 @@ void fcgi__server_settings_keep(fcgi_server *server);
 /* Open what is to be open before the server is ready, on the first thread that
    serves: 0, or an error with a message. */
 int fcgi__kept_open(fcgi_server *server);
+/* There is a scoreboard now: it counts what is kept. */
+void fcgi__kept_show(fcgi_server *server);
+/* The server is freed: resources that are kept may live on. */
+void fcgi__kept_forget(fcgi_server *server);
 /* After how many milliseconds a thread that serves tidies up; -1: never. */
 int fcgi__kept_wait_ms(fcgi_server *server);
 /* Tidy up if that time, which `*due` has between the calls, is over. */

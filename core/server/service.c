@@ -34,6 +34,7 @@ static void begin_watching(fcgi_server *server) {
   int wanted = is_watched(server);
   server->observer.thread_ids = server->config.slow_log_ms > 0;
   fcgi__observer_begin(&server->observer, server->starter.board, wanted);
+  fcgi__kept_show(server);
   fcgi__share_begin(server);
   fcgi__spare_start(server, atomic_load(&server->observer.slot) && wanted);
 }

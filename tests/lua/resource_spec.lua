@@ -249,6 +249,22 @@ describe("a resource", function()
     assert.is_true(made[1].closed)
   end)
 
+  it("is counted by the status", function()
+    local db = counting {}
+    local client <close> = assert(test.client { status_path = "/status", handler = function(req)
+      local connection <close> = db:get()
+      db:invalidate()
+      return 200, {}, req.path .. connection.number
+    end })
+    for i = 1, 3 do
+      assert.equal("/x" .. i, assert(client:get("/x")).body)
+    end
+    local text = assert(client:get("/status?openmetrics")).body
+    assert.matches("\nfastcgi_resources_opened_total 3\n", text, 1, true)
+    assert.matches('\nfastcgi_resources_closed_total{cause="invalidated"} 3\n', text, 1, true)
+    assert.matches("\nfastcgi_resources_in_use 0\n", text, 1, true)
+  end)
+
   it("knows its options", function()
     raises("unknown option 'opne'", fcgi.resource, { opne = print })
     raises("option 'open' is needed", fcgi.resource, {})

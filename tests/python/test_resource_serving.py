@@ -57,6 +57,45 @@ class TestServing:
         assert sorted(opened) == sorted(closed)
         assert len(set(closed)) == 3
 
+    def test_the_status_counts_it(self, maker: Maker, serve: Callable[..., Any]) -> None:
+        """Threads that wait, too, and a handle that was invalidated."""
+        db = fastcgi.resource(maker, scope="pool", size=1)
+        inside, go = threading.Event(), threading.Event()
+
+        def handler(request: Any) -> Any:
+            with db:
+                if not inside.is_set():
+                    inside.set()
+                    assert go.wait(60)
+                    db.invalidate()
+            return text_of("done")
+
+        served = serve(handler, threads=3, status_path="/status")
+
+        def shown(name: str) -> int:
+            text = fetch(served.address, "GET", "/status?openmetrics").body.decode()
+            line = re.search(rf"^fastcgi_{re.escape(name)} (\d+)$", text, re.M)
+            assert line, text
+            return int(line[1])
+
+        assert shown("resources_opened_total") == 0
+        first = Client(served.address)
+        first.send_request("GET", "/")
+        assert inside.wait(60)
+        second = Client(served.address)
+        second.send_request("GET", "/")
+        wait_until(lambda: shown("resources_waiting") == 1)
+        assert (shown("resources_open"), shown("resources_in_use")) == (1, 1)
+        go.set()
+        assert [client.collect().body for client in (first, second)] == [b"done"] * 2
+        first.close()
+        second.close()
+        wait_until(lambda: shown("resources_in_use") == 0)
+        assert shown("resources_waiting") == 0
+        assert shown("resources_opened_total") == 2
+        assert shown("resources_waited_total") == 1
+        assert shown('resources_closed_total{cause="invalidated"}') == 1
+
     def test_a_stop_closes_the_last_one_first(
         self, maker: Maker, serve: Callable[..., Any]
     ) -> None:

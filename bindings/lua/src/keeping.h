@@ -20,10 +20,11 @@ typedef struct fcgi_lua_resource {
   fcgi_resource *core;            /* The policy; NULL once collected. */
   fcgi_lua_keeper *keeper;        /* Of the state. */
   struct fcgi_lua_resource *next; /* The one that was made before. */
-  uint64_t turn;    /* Changes when what was taken is taken back. */
-  uint64_t lent[2]; /* The turn of what with() and get() return; 0: none. */
-  unsigned depth;   /* Takes that were not given back. */
-  unsigned gets;    /* Those of them that are get()'s. */
+  uint64_t turn;     /* Changes when what was taken is taken back. */
+  uint64_t lent[2];  /* The turn of what with() and get() return; 0: none. */
+  unsigned depth;    /* Takes that were not given back. */
+  unsigned gets;     /* Those of them that are get()'s. */
+  const void *shown; /* The server whose status counts it; never followed. */
 } fcgi_lua_resource;
 
 /* Carry out steps from `step` on: 0, or an error of the core. Raises for want

@@ -137,10 +137,19 @@ static void renew_unused(fcgi_lua_resource *self) {
     fcgi_resource_renew(self->core);
 }
 
+static void show(fcgi_lua_resource *self, fcgi_server *server) {
+  if (server)
+    fcgi_server_count_resource(server, self->core);
+  self->shown = server;
+}
+
 int fcgi_lua_resource_take(lua_State *L, fcgi_lua_resource *self) {
+  const fcgi_lua_request *request = self->keeper->request;
   fcgi_handle *handle = NULL;
   long long until = 0;
   int step;
+  if (request && request->server->handle != self->shown)
+    show(self, request->server->handle);
   do {
     step = fcgi_resource_begin_take(self->core, self->keeper->holder, 0, &until,
                                     &handle);

@@ -229,6 +229,16 @@ fcgi_holder *resource_holder(core_state *state) {
   return loop->holder;
 }
 
+void resource_show(resource_object *self) {
+  const serve_loop *loop = resource_loop(self->state);
+  if (loop == NULL ||
+      atomic_load_explicit(&self->shown, memory_order_relaxed) ==
+          loop->server->core)
+    return;
+  fcgi_server_count_resource(loop->server->core, self->core);
+  atomic_store(&self->shown, loop->server->core);
+}
+
 /* Before the handle is let go of. */
 static void tell_unended(serve_loop *loop, const fcgi_handle *handle,
                          const void *from) {

@@ -220,6 +220,7 @@ static PyObject *take(resource_object *self, unsigned flags) {
   PyObject *raised = NULL;
   long long until = 0;
   int step;
+  resource_show(self);
   do {
     step = begin(self, holder, flags, &until, &handle);
     step = resource_finish(handle, step, &raised);

@@ -19,6 +19,8 @@ typedef struct resource_object {
   PyObject *error;     /* What the last attempt to open raised, or NULL. */
   atomic_uint noted;   /* Takes whose place was noted. */
   atomic_int unended;  /* 1: one was not given back. */
+  _Atomic(const void *) shown; /* The server whose status counts it; never
+                                  followed. */
 } resource_object;
 
 /* Where a handle was taken. The handle's place, which ends when it is given
@@ -44,6 +46,8 @@ void resource_drop_place(void *place);
 struct serve_loop;
 fcgi_holder *resource_holder(core_state *state);
 struct serve_loop *resource_loop(core_state *state);
+/* The status of the server that serves on this thread counts it from now on. */
+void resource_show(resource_object *self);
 
 /* Give back what the request of this loop has, when its handler has ended; the
    exception that it ends with stays set. */

@@ -325,6 +325,12 @@ FCGI_EXPORT const char *fcgi_server_message(const fcgi_server *server);
    FCGI_ERR_LIMIT. */
 FCGI_EXPORT int fcgi_server_keep(fcgi_server *server, fcgi_resource *resource);
 
+/* Has the status of the server count what the resource does from now on, and
+   what it has open; for programs that carry out its steps, as fcgi_server_run
+   does so by itself. Nothing happens where the server has no status. */
+FCGI_EXPORT void fcgi_server_count_resource(fcgi_server *server,
+                                            fcgi_resource *resource);
+
 /* Serves with callbacks until the server is stopped. Each thread that should
    serve calls it, and callbacks run on these threads. Do not use
    fcgi_server_next on the same server. Returns 0, or an error: FCGI_ERR_STATE

@@ -80,7 +80,40 @@
   X(STATUS_PAGES, status_pages, "status_pages", "", COUNTER,                   \
     "Status pages answered.")                                                  \
   X(MOVED, moved, "connections_moved", "", COUNTER,                            \
-    "Connections taken over from a worker that was busy.")
+    "Connections taken over from a worker that was busy.")                     \
+  X(RESOURCES_OPEN, resources_open, "resources_open", "", GAUGE,               \
+    "Handles of resources that are open.")                                     \
+  X(RESOURCES_IN_USE, resources_in_use, "resources_in_use", "", GAUGE,         \
+    "Handles of resources that handlers have.")                                \
+  X(RESOURCES_WAITING, resources_waiting, "resources_waiting", "", GAUGE,      \
+    "Threads that wait for a handle of a resource.")                           \
+  X(RESOURCES_OPENED, resources_opened, "resources_opened", "", COUNTER,       \
+    "Handles of resources that were opened.")                                  \
+  X(RESOURCES_FAILED, resources_failed, "resources_failed", "", COUNTER,       \
+    "Attempts to open a handle that failed.")                                  \
+  X(RESOURCES_REFUSED, resources_refused, "resources_refused", "", COUNTER,    \
+    "Takes of resources that failed.")                                         \
+  X(RESOURCES_WAITED, resources_waited, "resources_waited", "", COUNTER,       \
+    "Takes of resources that had to wait.")                                    \
+  X(RESOURCES_WAITED_MS, resources_waited_ms, "resources_waited_milliseconds", \
+    "", COUNTER, "Milliseconds that these takes have waited.")                 \
+  X(CLOSED_CHECK, closed_check, "resources_closed", "cause=\"check\"",         \
+    COUNTER, "Handles of resources that were closed, by cause.")               \
+  X(CLOSED_RESET, closed_reset, "resources_closed", "cause=\"reset\"",         \
+    COUNTER, "Handles of resources that were closed, by cause.")               \
+  X(CLOSED_INVALIDATED, closed_invalidated, "resources_closed",                \
+    "cause=\"invalidated\"", COUNTER,                                          \
+    "Handles of resources that were closed, by cause.")                        \
+  X(CLOSED_AGE, closed_age, "resources_closed", "cause=\"age\"", COUNTER,      \
+    "Handles of resources that were closed, by cause.")                        \
+  X(CLOSED_IDLE, closed_idle, "resources_closed", "cause=\"idle\"", COUNTER,   \
+    "Handles of resources that were closed, by cause.")                        \
+  X(CLOSED_DRAINED, closed_drained, "resources_closed", "cause=\"drained\"",   \
+    COUNTER, "Handles of resources that were closed, by cause.")               \
+  X(CLOSED_KEPT, closed_kept, "resources_closed", "cause=\"kept\"", COUNTER,   \
+    "Handles of resources that were closed, by cause.")                        \
+  X(CLOSED_STOPPED, closed_stopped, "resources_closed", "cause=\"stopped\"",   \
+    COUNTER, "Handles of resources that were closed, by cause.")
 
 typedef enum fcgi_metric {
 #define FCGI_STATUS_ENUM(name, key, family, label, kind, help)                 \

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What is kept between the requests of a server. */
+#include "board/status.h"
+#include "server/server.h"
 #include "support/keeping.h"
 #include "support/serving.h"
 
@@ -346,6 +348,69 @@ static void test_as_many_as_there_is_room_for(void **state) {
   free(s.k);
 }
 
+static uint64_t metric(const scene *s, fcgi_metric which) {
+  fcgi_status *status;
+  assert_int_equal(
+      fcgi__status_of_board(&status, &s->f->server->observer.board), 0);
+  uint64_t value = fcgi_status_metric(fcgi_status_total(status), which);
+  fcgi_status_free(status);
+  return value;
+}
+
+static int get_and_look(fcgi_request *request, void *user_data) {
+  scene *s = user_data;
+  int result = get(request, user_data);
+  assert_int_equal(metric(s, FCGI_METRIC_RESOURCES_OPEN), 1);
+  assert_int_equal(metric(s, FCGI_METRIC_RESOURCES_IN_USE), 1);
+  fcgi_resource_invalidate(s->k->resource, fcgi_request_holder(request));
+  return result;
+}
+
+static void test_the_status_counts_it(void **state) {
+  scene s;
+  void *value;
+  ((serving *)*state)->config.status_path = "/status";
+  prepare(&s, *state, get_and_look);
+  s.config.eager = 1;
+  begin(&s, 1);
+  ask(&s);
+  await_answer(&s);
+  await(&s.k->closes, 1);
+  assert_int_equal(fcgi_resource_take(s.k->resource, NULL, &value), 0);
+  assert_int_equal(metric(&s, FCGI_METRIC_RESOURCES_IN_USE), 1);
+  assert_int_equal(fcgi_resource_give(s.k->resource, NULL), 0);
+  assert_int_equal(metric(&s, FCGI_METRIC_RESOURCES_IN_USE), 0);
+  assert_int_equal(metric(&s, FCGI_METRIC_RESOURCES_OPEN), 1);
+  assert_int_equal(metric(&s, FCGI_METRIC_RESOURCES_OPENED), 2);
+  assert_int_equal(metric(&s, FCGI_METRIC_RESOURCES_FAILED), 0);
+  assert_int_equal(metric(&s, FCGI_METRIC_CLOSED_INVALIDATED), 1);
+  assert_int_equal(metric(&s, FCGI_METRIC_CLOSED_STOPPED), 0);
+  finish(&s);
+}
+
+/* It may live on: what it counts then goes nowhere, and to the next one. */
+static void test_the_status_ends_before_it(void **state) {
+  scene s;
+  void *value;
+  fcgi_server_event event = {.size = sizeof event};
+  serving *f = *state;
+  f->config.status_path = "/status";
+  prepare(&s, f, get);
+  keeping_begin(s.k, &s.config);
+  assert_int_equal(fcgi_server_next(f->server, &event, 0), 0);
+  fcgi_server_count_resource(f->server, s.k->resource);
+  assert_int_equal(fcgi_resource_take(s.k->resource, NULL, &value), 0);
+  serving_restart(f);
+  assert_int_equal(fcgi_resource_give(s.k->resource, NULL), 0);
+  assert_int_equal(fcgi_server_next(f->server, &event, 0), 0);
+  fcgi_server_count_resource(f->server, s.k->resource);
+  assert_int_equal(metric(&s, FCGI_METRIC_RESOURCES_OPEN), 1);
+  assert_int_equal(metric(&s, FCGI_METRIC_RESOURCES_IN_USE), 0);
+  keeping_end(s.k);
+  assert_int_equal(metric(&s, FCGI_METRIC_RESOURCES_OPEN), 0);
+  free(s.k);
+}
+
 static int run(const char *group, void *kind) {
   const struct CMUnitTest tests[] = {
       SERVING_TEST(test_the_end_gives_back),
@@ -361,6 +426,8 @@ static int run(const char *group, void *kind) {
       SERVING_TEST(test_one_that_cannot_open_ends_the_server),
       SERVING_TEST(test_a_thread_that_cannot_start),
       SERVING_TEST(test_as_many_as_there_is_room_for),
+      SERVING_TEST(test_the_status_counts_it),
+      SERVING_TEST(test_the_status_ends_before_it),
   };
   return cmocka_run_group_tests_name(group, tests, NULL, NULL);
 }

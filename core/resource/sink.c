@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+#include "resource/sink.h"
+#include "os/sealed.h"
+#include <fastcgi/status.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+fcgi__sink *fcgi__sink_new(int fd, size_t offset) {
+  size_t least = offset + FCGI_METRICS * sizeof(uint64_t);
+  fcgi__sink *sink = malloc(sizeof *sink);
+  if (!sink)
+    return NULL;
+  if (fd < 0 || fcgi__sealed_map(fd, least, &sink->memory, &sink->size)) {
+    free(sink);
+    return NULL;
+  }
+  sink->values = (void *)((char *)sink->memory + offset);
+  atomic_init(&sink->users, 1);
+  return sink;
+}
+
+fcgi__sink *fcgi__sink_hold(fcgi__sink *sink) {
+  if (sink)
+    atomic_fetch_add(&sink->users, 1);
+  return sink;
+}
+
+void fcgi__sink_release(fcgi__sink *sink) {
+  if (!sink || atomic_fetch_sub(&sink->users, 1) > 1)
+    return;
+  munmap(sink->memory, sink->size);
+  free(sink);
+}
