@@ -17,6 +17,7 @@ import fastcgi
 import pytest
 from support.fcgi_client import Client, fetch, wait_until
 from support.keeping import Maker, text_of
+from support.tool import fcgi
 
 
 @pytest.fixture
@@ -95,6 +96,8 @@ class TestServing:
         assert shown("resources_opened_total") == 2
         assert shown("resources_waited_total") == 1
         assert shown('resources_closed_total{cause="invalidated"}') == 1
+        line = b"resources 1 open  0 in use  0 waited for  0 refused  0 failed to open\n"
+        assert line in fcgi("top", served.address, "--once", "--interval", "0.1").stdout
 
     def test_a_stop_closes_the_last_one_first(
         self, maker: Maker, serve: Callable[..., Any]
