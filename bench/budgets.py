@@ -13,7 +13,7 @@ from statistics import median
 
 from measure import pairs, ratios
 from proofs import PROOFS
-from rows import IDLE, ROWS, Aim, Bound, Cost
+from rows import IDLE, ROWS, Aim, Bound, Cost, Share
 from sandbox import SOURCE
 
 NOTES = SOURCE / "bench" / "notes.md"
@@ -82,6 +82,21 @@ def of_cost(name: str, result: dict, aim: Cost) -> Budget:
     )
 
 
+def of_share(name: str, result: dict, aim: Share) -> Budget:
+    samples = result.get("samples", {})
+    both = pairs(samples.get(aim.ours, []), samples.get(aim.theirs, []), "cpu_us")
+    found = [ours / theirs for ours, theirs in both if theirs > 0]
+    what = f"CPU of {aim.ours} / {aim.theirs}"
+    return Budget(
+        f"{name}: {what}",
+        f"{ROWS[name].title}: {what}",
+        f"≤ {aim.most:g}",
+        spread(found, ".2f") if found else why_not(result, aim.ours, aim.theirs),
+        median(found) <= aim.most if found else None,
+        f"`{name}`",
+    )
+
+
 FIGURES = {"rate": ("requests a second", 1, ""), "p50": ("median latency", 1000, " ms")}
 FIGURES["p99"] = ("latency at 99 %", 1000, " ms")
 
@@ -104,7 +119,7 @@ def of_bound(name: str, result: dict, aim: Bound) -> Budget:
     )
 
 
-MAKE = {Aim: of_ratio, Cost: of_cost, Bound: of_bound}
+MAKE = {Aim: of_ratio, Cost: of_cost, Share: of_share, Bound: of_bound}
 
 
 def of_instructions() -> Budget:

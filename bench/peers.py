@@ -53,15 +53,18 @@ def served(site: Site, name: str, command: list, inherit: bool = False, **more) 
 # --- Ours ---------------------------------------------------------------------
 
 
-def ours_c(threads: int, *words: str) -> Callable[[Site], Service]:
+PINNED = ("taskset", "-c", "0")
+
+
+def ours_c(threads: int, *words: str, before: tuple[str, ...] = ()) -> Callable[[Site], Service]:
     def start(site: Site) -> Service:
         application = compiled(
             "ours",
             *("cc", "-O2", "-I", SOURCE / "core/include", APPS / "ours.c"),
             *(site.build / "core/libfastcgi.a", "-lpthread"),
         )
-        name = "-".join(["ours-c", str(threads), *words])
-        return served(site, name, [application, "unix:{path}", threads, *words])
+        name = "-".join(["ours-c", str(threads), *before[:1], *words])
+        return served(site, name, [*before, application, "unix:{path}", threads, *words])
 
     return start
 
@@ -78,6 +81,8 @@ def ours_python(threads: int, *words: str) -> Callable[[Site], Service]:
 
 PEERS["ours-c"] = ours_c(1)
 PEERS["ours-c-2"] = ours_c(2)
+PEERS["ours-c-pinned"] = ours_c(1, before=PINNED)
+PEERS["ours-c-8-pinned"] = ours_c(8, before=PINNED)
 PEERS["ours-python"] = ours_python(1)
 PEERS["ours-python-8"] = ours_python(8)
 PEERS["ours-python-workers"] = ours_python(1, "--workers", "4", "--allow-root")
@@ -86,12 +91,21 @@ PEERS["ours-c-stream"] = ours_c(1, "stream")
 PEERS["ours-python-stream"] = ours_python(1, "--stream")
 
 
-@peer("ours-lua")
-def ours_lua(site: Site) -> Service:
-    lua = site.build / "lua"
-    environment = {"LUA_PATH": f"{lua}/?.lua;{lua}/?/init.lua;;", "LUA_CPATH": f"{lua}/?.so;;"}
-    command = ["lua5.4", lua / "bin/fcgi-lua", APPS / "hello.lua", "--bind", "unix:{path}"]
-    return served(site, "ours-lua", [*command, "--log-level", "warning"], environment=environment)
+def ours_lua(threads: int, before: tuple[str, ...] = ()) -> Callable[[Site], Service]:
+    def start(site: Site) -> Service:
+        lua = site.build / "lua"
+        environment = {"LUA_PATH": f"{lua}/?.lua;{lua}/?/init.lua;;", "LUA_CPATH": f"{lua}/?.so;;"}
+        command = ["lua5.4", lua / "bin/fcgi-lua", APPS / "hello.lua", "--bind", "unix:{path}"]
+        options = ["--threads", threads, "--log-level", "warning"]
+        name = "-".join(["ours-lua", str(threads), *before[:1]])
+        return served(site, name, [*before, *command, *options], environment=environment)
+
+    return start
+
+
+PEERS["ours-lua"] = ours_lua(1)
+PEERS["ours-lua-pinned"] = ours_lua(1, PINNED)
+PEERS["ours-lua-8-pinned"] = ours_lua(8, PINNED)
 
 
 # --- In C and other languages -------------------------------------------------

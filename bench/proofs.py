@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: MIT
-"""Budgets that are no ratio: long runs below tests/soak, played with the release build."""
+"""What is no ratio: long runs below tests/soak, played with the release build, and a model."""
 
 import re
 import shutil
 import sys
 from pathlib import Path
 
+import model
 from measure import output
 from sandbox import SOURCE, Failed, Site, compiled
 
 PROOFS = {
     "long-body": "4 GiB + 1 byte through, both ways",
     "reload": "Reloads under load behind nginx and HAProxy",
+    "model": "An estimate for 64 processors",
 }
 
 
@@ -58,4 +60,6 @@ def reload(site: Site, short: bool) -> dict:
 
 def prove(site: Site, name: str, short: bool) -> dict:
     """The result of one of PROOFS."""
+    if name == "model":
+        return model.measure(site)
     return {"long-body": long_body, "reload": reload}[name](site, short)

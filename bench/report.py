@@ -7,10 +7,11 @@ from pathlib import Path
 from statistics import median as middle
 
 import budgets
+import model
 import plot
 from measure import median
 from proofs import PROOFS
-from rows import ROWS, Row
+from rows import C_PINNED_8, ROWS, Row
 
 HEAD = """# Benchmarks
 
@@ -199,6 +200,12 @@ def instructions() -> list[str]:
     ]
 
 
+def estimate(results: Path) -> list[str]:
+    measured = budgets.read(results, "model").get("proof")
+    samples = budgets.read(results, "threads-pinned").get("samples", {}).get(C_PINNED_8)
+    return model.section(measured, samples) if measured and samples else []
+
+
 def about(result: dict) -> list[str]:
     lines = ["", "## Machine and versions", "", f"- {result['machine']}"]
     return lines + [f"- {name}: {text}" for name, text in result["versions"].items()]
@@ -231,6 +238,7 @@ def write(results: Path, document: Path) -> None:
     resting = budgets.read(results, "idle")
     if "date" in resting:
         lines += idle(resting)
+    lines += estimate(results)
     lines += instructions()
     if found:
         lines += about(max(found, key=lambda result: result["date"]))

@@ -26,6 +26,15 @@ class Cost:
 
 
 @dataclass(frozen=True)
+class Share:
+    """The CPU time of a request is to be at most `most` times that of `theirs`."""
+
+    ours: str
+    theirs: str
+    most: float
+
+
+@dataclass(frozen=True)
 class Bound:
     """A figure of `ours` is to be at least `least`, or at most `most`."""
 
@@ -35,7 +44,7 @@ class Bound:
     most: float | None = None
 
 
-Target = Aim | Cost | Bound
+Target = Aim | Cost | Share | Bound
 
 
 @dataclass(frozen=True)
@@ -122,6 +131,10 @@ def four_workers(clients: int) -> tuple[Contender, ...]:
     load = Load(uri="/sleep", connections=clients)
     return each(load, {**FOUR, "uWSGI FastCGI socket, 4 processes": "uwsgi-fastcgi-4"})
 
+
+# On one processor; the client has the others.
+C_PINNED, C_PINNED_8 = "fastcgi C, 1 thread", "fastcgi C, 8 threads"
+LUA_PINNED, LUA_PINNED_8 = "fastcgi Lua, 1 thread", "fastcgi Lua, 8 threads"
 
 CGI_FCGIWRAP = "CGI, nginx and fcgiwrap"
 
@@ -294,6 +307,18 @@ ROWS: dict[str, Row] = {
         {"fastcgi C, 1 thread": "ours-c", "fastcgi C, 2 threads": "ours-c-2"},
         note="The load generator needs a processor of its own too: where there are two, the second "
         "thread takes turns with it.",
+    ),
+    "threads-pinned": row(
+        "Hello on 1 and 8 threads of one processor, 16 kept connections",
+        KEPT,
+        {
+            C_PINNED: "ours-c-pinned",
+            C_PINNED_8: "ours-c-8-pinned",
+            LUA_PINNED: "ours-lua-pinned",
+            LUA_PINNED_8: "ours-lua-8-pinned",
+        },
+        Share(C_PINNED_8, C_PINNED, 1.1),
+        Share(LUA_PINNED_8, LUA_PINNED, 1.1),
     ),
     "sleep": row(
         "A Python handler that sleeps 10 ms, one process, 1 and 8 threads",

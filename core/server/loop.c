@@ -277,10 +277,19 @@ static int ask_poller(fcgi_server *server, fcgi__ready *reports, int most,
   return count;
 }
 
-/* Wait once and serve what came. While others wait too, each takes one report
-   at a time, so that a slow handler never sits on its neighbours' work. 0 when
-   a signal came, SERVED, TAKEN with the only request that came, or an error;
-   `now` is the time after that. */
+/* Where several threads wait, each takes one report at a time: it runs what it
+   has read without a list, a lock or a wake, and a slow handler never sits on
+   its neighbours' work. A lone thread has nobody to leave anything to. Where
+   workers share their work, what is left over has to be seen to be given. */
+static int most_reports(fcgi_server *server, int others, int shares) {
+  int several = atomic_load_explicit(&server->several, memory_order_relaxed);
+  if (others > 0 && !several)
+    atomic_store_explicit(&server->several, 1, memory_order_relaxed);
+  return others > 0 || (several && !shares) ? 1 : REPORTS;
+}
+
+/* Wait once and serve what came. 0 when a signal came, SERVED, TAKEN with the
+   only request that came, or an error; `now` is the time after that. */
 static int wait_once(fcgi_server *server, fcgi_server_event *event, int hold,
                      long long until, long long *now) {
   fcgi__ready reports[REPORTS];
@@ -302,7 +311,8 @@ static int wait_once(fcgi_server *server, fcgi_server_event *event, int hold,
       (shares && fcgi__held_any(&server->share.held)))
     timeout = 0; /* It came after the look at the list. */
   idle = shares ? fcgi__share_enter(server) : NULL;
-  count = ask_poller(server, reports, others ? 1 : REPORTS, timeout);
+  count = ask_poller(server, reports, most_reports(server, others, shares),
+                     timeout);
   if (idle)
     fcgi__share_leave(idle);
   atomic_fetch_sub(&server->sleepers, 1);

@@ -82,6 +82,7 @@ struct fcgi_server {
   fcgi__lifeline lifeline;            /* Where our starter asks us to stop. */
   fcgi__parting parting;              /* Connections that end. */
   atomic_int waits;                   /* 1: who takes events waits for them. */
+  atomic_int several;                 /* 1: threads have waited together. */
   fcgi__poller *poller;               /* Tells which sockets are ready. */
   fcgi__listener listeners[FCGI__LISTENERS]; /* Sockets that listen. */
   size_t listener_count;                     /* Number of `listeners`. */
@@ -108,6 +109,8 @@ struct fcgi_server {
                                             without the lock. */
   atomic_uint running;                   /* Threads in fcgi_server_run. */
   atomic_uint sleepers;                  /* Threads waiting in the poller. */
+  atomic_llong looked;                   /* When one last came back from it:
+                                            beside what it writes too. */
   atomic_int stop_wanted;                /* What fcgi_server_stop asked. */
   atomic_int stopping;                   /* The stop that was carried out. */
   atomic_int carrying;                   /* Threads that carry it out. */
@@ -116,8 +119,6 @@ struct fcgi_server {
   atomic_llong next_sweep;               /* When some deadline may be due. */
   atomic_int doubts;                     /* How many that are accepted next may
                                             have waited until they left. */
-  atomic_llong looked;                   /* When a thread last came back from
-                                            the poller. */
   atomic_llong accept_again;             /* When to look for room again. */
   atomic_uint events;                    /* 1u << type to give out. */
   atomic_uint dropped;                   /* fcgi__hop_bit of header fields that
