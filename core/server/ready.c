@@ -253,7 +253,8 @@ int fcgi__ready_take_own(fcgi__connection *connection, fcgi_server_event *event,
   connection->life.lone = 0;
   if (!own)
     return 0;
-  if (atomic_load_explicit(&server->ready_count, memory_order_relaxed) == 0) {
+  if (atomic_load_explicit(&server->ready_count, memory_order_relaxed) == 0 &&
+      atomic_load(&server->stop_wanted) == atomic_load(&server->stopping)) {
     connection->life.own = NULL;
     give(server, own, event, FCGI_EVENT_REQUEST, hold);
     return 1;

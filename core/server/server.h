@@ -183,9 +183,9 @@ void fcgi__ready_notify(fcgi_server *server, fcgi_request *request,
    connection's lock is held. */
 void fcgi__ready_forget(fcgi_server *server, fcgi_request *request);
 
-/* Take the request that is the thread's own, unless others are ready: it goes
-   behind them then. 1, with REQUEST in `event`. The connection's lock is held.
- */
+/* Take the request that is the thread's own, unless others are ready, or a stop
+   is to be carried out first: it goes to the list then. 1, with REQUEST in
+   `event`. The connection's lock is held. */
 int fcgi__ready_take_own(fcgi__connection *connection, fcgi_server_event *event,
                          int hold);
 

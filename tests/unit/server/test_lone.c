@@ -6,6 +6,7 @@
 #include "support/serving.h"
 
 #include <pthread.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 enum { CLIENTS = 4 };
@@ -103,12 +104,45 @@ static void test_of_several_threads_each_takes_one(void **state) {
     close(clients[i]);
 }
 
+/* Ask for a stop as soon as memory is needed, which is while a request is
+   read. */
+static void *stop_then_realloc(void *old, size_t size, void *data) {
+  fcgi_server **server = data;
+  fcgi_server *stops = *server;
+  *server = NULL;
+  if (stops)
+    fcgi_server_stop(stops, FCGI_STOP_GRACEFUL);
+  if (size > 0)
+    return realloc(old, size);
+  free(old);
+  return NULL;
+}
+
+/* Its handler may take long, and the stop concerns others too. */
+static void test_a_stop_comes_before_the_request(void **state) {
+  serving *f = *state;
+  fcgi_server *stops = NULL;
+  f->config.allocator = (fcgi_allocator){stop_then_realloc, &stops};
+  serving_restart(f);
+  serving_idle(f, 0);
+  records_get(&f->text->sent, 1);
+  serving_send(f);
+  stops = f->server;
+  fcgi_request *request = serving_take(f, FCGI_EVENT_REQUEST);
+  assert_null(stops);
+  assert_int_equal(atomic_load(&f->server->stopping), FCGI__STOPPING);
+  assert_int_equal(fcgi_request_end(request, 0), 0);
+  f->config.allocator = (fcgi_allocator){NULL, NULL};
+  serving_restart(f);
+}
+
 static int run(const char *group, void *kind) {
   const struct CMUnitTest tests[] = {
       SERVING_TEST(test_a_lone_request_is_in_no_list),
       SERVING_TEST(test_requests_that_come_together_keep_their_order),
       SERVING_TEST(test_one_whose_peer_has_gone_is_not_given),
       SERVING_TEST(test_of_several_threads_each_takes_one),
+      SERVING_TEST(test_a_stop_comes_before_the_request),
   };
   return cmocka_run_group_tests_name(group, tests, NULL, NULL);
 }
