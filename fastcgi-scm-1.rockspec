@@ -146,6 +146,7 @@ build = {
         "core/server/overdue.c",
         "core/server/parting.c",
         "core/server/pool.c",
+        "core/server/portion.c",
         "core/server/promise.c",
         "core/server/rawhead.c",
         "core/server/ready.c",

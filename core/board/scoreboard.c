@@ -260,7 +260,8 @@ static void count_one(fcgi__board_others *others, fcgi__board_slot *slot,
                       uint64_t open, uint64_t limit) {
   unsigned idle = atomic_load_explicit(&slot->idle, memory_order_relaxed);
   uint64_t requests = count_requests(slot);
-  uint64_t held = atomic_load(&slot->counts.values[FCGI_METRIC_OPEN]);
+  uint64_t held = atomic_load(&slot->taking) +
+                  atomic_load(&slot->counts.values[FCGI_METRIC_OPEN]);
   others->ready++;
   others->idle += idle;
   others->open += requests;

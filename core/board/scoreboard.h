@@ -52,7 +52,8 @@ typedef struct fcgi__board_slot {
                                   some does. */
   _Atomic uint32_t idle;       /* Threads that wait for something to do, where
                                   workers share their work. */
-  _Atomic uint32_t unused;     /* Fills the word. */
+  _Atomic uint32_t taking;     /* Connections that it may just be taking from
+                                  others, and has not counted as open yet. */
   fcgi__board_counts counts;   /* What it has counted. */
   fcgi__board_entry entries[FCGI__BOARD_ENTRIES]; /* Open requests. */
 } fcgi__board_slot;

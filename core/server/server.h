@@ -214,6 +214,11 @@ int fcgi__ready_withdraw(fcgi_server *server, fcgi_request *request,
    of it waits. Its connection's lock is held. */
 int fcgi__ready_let_go(fcgi_request *request);
 
+/* 1: a foreign event loop takes events, and never waits inside the poller. */
+static inline int fcgi__server_is_loop(const fcgi_server *server) {
+  return !atomic_load_explicit(&server->waits, memory_order_relaxed);
+}
+
 /* An event is ready, and this thread will not take it. */
 void fcgi__server_nudge(fcgi_server *server);
 

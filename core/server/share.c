@@ -11,7 +11,6 @@ enum {
   GIVE_MS = 4,       /* In which it is worth it to give one connection away,
                         for handlers however quick. */
   GIVE_MOST = 64,    /* How many may be given at once, after a pause. */
-  QUICK_MS = 1,      /* Handlers that end sooner are quick. */
   LATE_MS = 2        /* After which a client may well have gone. */
 };
 
@@ -36,22 +35,8 @@ void fcgi__share_inherit(fcgi_server *server) {
                      wrong);
 }
 
-static fcgi__board_others count_others(fcgi_server *server) {
-  uint32_t limit = server->config.limit_connections;
-  fcgi__board_others others = fcgi__board_count_others(
-      &server->observer.board, atomic_load(&server->observer.slot),
-      atomic_load(&server->open), limit);
-  if (others.ready == 0)
-    others.over = 0;
-  else if (fcgi__share_over(&server->share) > 0) /* Some may be of us. */
-    others.over += fcgi__queue_length(&server->share.queue);
-  atomic_store(&server->share.over,
-               others.over < limit ? (unsigned)others.over : limit);
-  return others;
-}
-
 int fcgi__share_has_others(fcgi_server *server) {
-  return count_others(server).ready > 0;
+  return fcgi__share_count_others(server).ready > 0;
 }
 
 /* A single process is woken for each connection. Where it is one that comes to
@@ -135,6 +120,14 @@ static void use(fcgi_server *server, int fd, const fcgi__queue_note *about) {
     fcgi__connection_take_up(server, fd, &past);
 }
 
+/* A connection may be on its way from the queue, where others count it, to this
+   worker, which has not counted it yet; or it has. */
+static void note_taking(fcgi_server *server, unsigned change) {
+  fcgi__board_slot *slot = atomic_load(&server->observer.slot);
+  if (slot)
+    atomic_fetch_add(&slot->taking, change);
+}
+
 /* 1, with a connection or -1; 0 when nothing is there. */
 static int receive(fcgi_server *server, int *fd, fcgi__queue_note *about) {
   int in = atomic_load(&server->share.queue.in), result;
@@ -149,8 +142,10 @@ static int receive(fcgi_server *server, int *fd, fcgi__queue_note *about) {
 void fcgi__share_take(fcgi_server *server) {
   fcgi__queue_note about;
   int fd;
+  note_taking(server, 1);
   if (receive(server, &fd, &about) && fd >= 0)
     use(server, fd, &about);
+  note_taking(server, -1U);
 }
 
 /* They have waited for longer than a request may take, and are answered. */
@@ -244,19 +239,26 @@ void fcgi__share_look(fcgi_server *server) {
   }
 }
 
-/* Whoever was woken for the queue may not come to it. A message that comes anew
-   wakes a process that sleeps. It goes behind all others, of which there are
-   few as long as somebody sleeps. */
-static void tell(fcgi_server *server) {
+static void send_again(fcgi_server *server) {
   fcgi__queue_note about;
   int fd;
-  if (!fcgi__share_is_on(&server->share) || !receive(server, &fd, &about) ||
-      fd < 0)
+  if (!receive(server, &fd, &about) || fd < 0)
     return;
   if (fcgi__queue_put(&server->share.queue, fd, &about) == FCGI__QUEUE_GIVEN)
     close(fd);
   else
     use(server, fd, &about);
+}
+
+/* Whoever was woken for the queue may not come to it. A message that comes anew
+   wakes a process that sleeps. It goes behind all others, of which there are
+   few as long as somebody sleeps. */
+static void tell(fcgi_server *server) {
+  if (!fcgi__share_is_on(&server->share))
+    return;
+  note_taking(server, 1);
+  send_again(server);
+  note_taking(server, -1U);
 }
 
 /* Of a connection that has waited the socket is asked whether its peer has hung
@@ -292,61 +294,6 @@ static fcgi__queue_result give(fcgi_server *server, const fcgi__ready *report) {
   return FCGI__QUEUE_GIVEN;
 }
 
-/* How many of `wanted` may be given, or looked for, now: one for each few
-   milliseconds. That is often enough for slow handlers, and with quick ones
-   costs next to nothing. */
-static int take_pace(fcgi__share *share, unsigned wanted) {
-  long long now = fcgi__now();
-  unsigned rights;
-  pthread_mutex_lock(&share->lock);
-  rights = fcgi__pace_take(&share->pace, now, wanted);
-  pthread_mutex_unlock(&share->lock);
-  return (int)rights;
-}
-
-/* 1: what waits will not wait for long. */
-static int is_quick(fcgi__share *share) {
-  long long now = fcgi__now(), before;
-  pthread_mutex_lock(&share->lock);
-  before = share->turn_at;
-  share->turn_at = now;
-  pthread_mutex_unlock(&share->lock);
-  return now - before <= QUICK_MS;
-}
-
-/* Whoever is free for a moment while handlers are quick may have as much to do
-   a moment later; then numbers of connections are made equal, one by one. */
-static int count_for_threads(fcgi_server *server) {
-  fcgi__board_others others;
-  int quick = is_quick(&server->share);
-  if (take_pace(&server->share, 1) == 0) /* A look takes a while too. */
-    return 0;
-  others = count_others(server);
-  if (quick)
-    return others.poorer;
-  return take_pace(&server->share, others.idle);
-}
-
-/* A foreign event loop, which never waits inside the poller, runs all of its
-   requests at the same time. It keeps no more than the average, and what comes
-   while another one has less is not its. */
-static int count_for_loop(fcgi_server *server) {
-  uint64_t part, own = atomic_load(&server->spare.open) +
-                       atomic_load(&server->share.held.count);
-  fcgi__board_others others;
-  unsigned more;
-  if (own < 2 || take_pace(&server->share, 1) == 0)
-    return 0;
-  others = count_others(server);
-  part = (others.open + own + others.ready) / (others.ready + 1);
-  more = own > part ? (unsigned)(own - part) : others.least < own - 1;
-  return take_pace(&server->share, more);
-}
-
-static int is_loop(const fcgi_server *server) {
-  return !atomic_load_explicit(&server->waits, memory_order_relaxed);
-}
-
 /* This thread is about to run a handler, or a foreign event loop some. */
 static void spread(fcgi_server *server) {
   fcgi__held *held = &server->share.held;
@@ -354,7 +301,7 @@ static void spread(fcgi_server *server) {
   int left, staying = 0, looks;
   if (!fcgi__held_any(held))
     return;
-  left = is_loop(server) ? count_for_loop(server) : count_for_threads(server);
+  left = fcgi__share_portion(server);
   for (looks = FCGI__HELD_MOST;
        left > 0 && looks > 0 && fcgi__held_take(held, &late); looks--) {
     fcgi__queue_result result = give(server, &late.report);
@@ -367,7 +314,7 @@ static void spread(fcgi_server *server) {
 }
 
 static void spread_if_busy(fcgi_server *server) {
-  if (atomic_load(&server->ready_count) > 0 || is_loop(server))
+  if (atomic_load(&server->ready_count) > 0 || fcgi__server_is_loop(server))
     spread(server);
 }
 
@@ -380,7 +327,7 @@ static int may_wait(const fcgi_server *server, const fcgi__ready *report) {
 
 int fcgi__share_is_to_keep(const fcgi_server *server, int count) {
   return fcgi__share_is_on(&server->share) &&
-         (count > 1 || (count == 1 && is_loop(server) &&
+         (count > 1 || (count == 1 && fcgi__server_is_loop(server) &&
                         atomic_load(&server->spare.open) > 0));
 }
 
@@ -388,7 +335,7 @@ void fcgi__share_begin_with(fcgi_server *server, const fcgi__ready *reports,
                             int count) {
   fcgi__late late[REPORTS];
   long long now = fcgi__now();
-  int waiting = 0, first = is_loop(server) ? 0 : 1;
+  int waiting = 0, first = fcgi__server_is_loop(server) ? 0 : 1;
   for (int i = 0; i < count; i++) {
     if (i >= first && may_wait(server, &reports[i]))
       late[waiting++] = (fcgi__late){.report = reports[i], .at = now};
@@ -480,7 +427,7 @@ int fcgi__share_relieve(fcgi_server *server, int accept) {
   int count;
   if (!fcgi__share_is_on(&server->share))
     return read_kept(server);
-  others = count_others(server);
+  others = fcgi__share_count_others(server);
   take_overdue(server);
   if (others.ready == 0)
     return read_kept(server);

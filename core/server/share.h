@@ -50,8 +50,11 @@ static inline int fcgi__share_is_on(const fcgi__share *share) {
   return atomic_load_explicit(&share->queue.out, memory_order_relaxed) >= 0;
 }
 
-/* Ask the others: 1 when another worker serves. */
+/* Ask what the others do, or only whether any other worker serves: 1. */
+fcgi__board_others fcgi__share_count_others(fcgi_server *server);
 int fcgi__share_has_others(fcgi_server *server);
+/* How many of the connections that wait here may go to others now. */
+int fcgi__share_portion(fcgi_server *server);
 
 /* How many more connections than they may accept others have, or had when they
    were last asked. */
