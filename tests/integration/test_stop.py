@@ -16,6 +16,7 @@ from support.told import (
     AS_CGI,
     NAMES,
     SUPERVISED,
+    SWIG,
     command,
     is_open,
     limits,
@@ -29,7 +30,7 @@ from support.told import (
 SECONDS = 20
 LONG = "3600"
 
-KINDS = {"loop": NAMES, "call": ["c", "python", "python-module", "lua", "run"]}
+KINDS = {"loop": NAMES, "call": ["c", "python", "python-module", "lua", "run", *SWIG]}
 KINDS["code"] = ["python", "python-workers", "lua"]
 ALL = [(kind, name) for kind, names in KINDS.items() for name in names]
 

@@ -12,9 +12,12 @@ server:serve(function(request)
   local told = request:param "QUERY_STRING"
   if told == "fail" then
     error(("x"):rep(500))
-  elseif told == "loop" then
+  elseif told ~= "" then
     io.open(os.getenv "MARK", "w"):close()
   end
   while told == "loop" do end
+  while told == "call" do -- A signal ends one.
+    require "socket".sleep(1000)
+  end
   request:reply(200, "text/plain", "fine\n")
 end)

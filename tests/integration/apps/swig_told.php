@@ -8,10 +8,13 @@ $server->serve(function ($request) {
     if ($told === 'fail') {
         throw new RuntimeException(str_repeat('x', 500));
     }
-    if ($told === 'loop') {
+    if ($told !== '') {
         touch(getenv('MARK'));
     }
     while ($told === 'loop') {
+    }
+    while ($told === 'call') { // A signal ends one.
+        sleep(1000);
     }
     $request->reply(200, 'text/plain', "fine\n");
 });

@@ -10,10 +10,11 @@ $server->serve(sub {
     my ($request) = @_;
     my $told = $request->param('QUERY_STRING') // '';
     die 'x' x 500 if $told eq 'fail';
-    if ($told eq 'loop') {
+    if ($told ne '') {
         open my $mark, '>', $ENV{MARK} or die $!;
         close $mark;
-        1 while 1;
     }
+    1 while $told eq 'loop';
+    sleep 1000 while $told eq 'call'; # A signal ends one.
     $request->reply(200, 'text/plain', "fine\n");
 });

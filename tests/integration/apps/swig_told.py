@@ -3,6 +3,7 @@
 
 import os
 import sys
+import time
 from pathlib import Path
 
 import fastcgi_swig
@@ -12,10 +13,12 @@ def answer(request):
     told = request.param("QUERY_STRING")
     if told == "fail":
         raise RuntimeError("x" * 500)
-    if told == "loop":
+    if told:
         Path(os.environ["MARK"]).touch()
     while told == "loop":
         pass
+    if told == "call":
+        time.sleep(1000)
     request.reply(200, "text/plain", b"fine\n")
 
 

@@ -6,9 +6,12 @@ proc answer {request} {
     set told [$request param QUERY_STRING]
     if {$told eq "fail"} {
         error [string repeat x 500]
-    } elseif {$told eq "loop"} {
+    } elseif {$told ne ""} {
         close [open $::env(MARK) w]
-        while 1 {}
+    }
+    while {$told eq "loop"} {}
+    if {$told eq "call"} {
+        after 1000000
     }
     $request reply 200 text/plain "fine\n"
 }
