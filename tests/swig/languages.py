@@ -27,7 +27,7 @@ class Language:
 
 LANGUAGES = {
     "python": Language(".py", [sys.executable], "in die", {"PYTHONPATH": str(TREE / "python")}),
-    "lua": Language(".lua", ["lua5.4"], "stack traceback", {"LUA_CPATH": f"{TREE}/lua/?.so"}),
+    "lua": Language(".lua", ["lua5.4"], "stack traceback", {"LUA_CPATH": f"{TREE}/lua/?.so;;"}),
     "perl": Language(".pl", ["perl"], "app.pl line", {"PERL5LIB": str(TREE / "perl")}),
     "ruby": Language(".rb", ["ruby"], "app.rb:", {"RUBYLIB": str(TREE / "ruby")}),
     "tcl": Language(".tcl", ["tclsh"], '"path::die', {"TCLLIBPATH": str(TREE / "tcl")}),
