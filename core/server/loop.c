@@ -110,16 +110,24 @@ void fcgi__server_sweep(fcgi_server *server) {
   fcgi__server_deadline(server, fcgi__wheel_next(&server->wheel));
 }
 
+/* Nobody has a connection in their hands, and none is open that counts. */
+static int is_empty(fcgi_server *server, int stopping) {
+  return atomic_load(&server->carrying) == 0 &&
+         atomic_load(&server->ready_count) == 0 &&
+         (stopping == FCGI__ABORTING || atomic_load(&server->open) == 0);
+}
+
+/* Whoever carries something counts as open what it takes, before it is done: so
+   that is asked again when nothing is left to take. */
 static int is_over(fcgi_server *server) {
   int stopping = atomic_load(&server->stopping);
   if (!stopping)
     return 0;
   fcgi__service_look(server);
-  return atomic_load(&server->carrying) == 0 &&
-         atomic_load(&server->ready_count) == 0 &&
+  return is_empty(server, stopping) &&
          (stopping == FCGI__ABORTING ||
-          (atomic_load(&server->open) == 0 && fcgi__share_is_through(server) &&
-           fcgi__handover_is_through(server)));
+          (fcgi__share_is_through(server) &&
+           fcgi__handover_is_through(server) && is_empty(server, stopping)));
 }
 
 static void serve_own(fcgi_server *server, void *owner) {

@@ -164,7 +164,7 @@ void fcgi__service_look(fcgi_server *server) {
     return;
   atomic_store(&server->handover.out, -1);
   fcgi__orphan_stopping(&server->orphan);
-  if (atomic_load(&server->stopping) &&
+  if (atomic_load(&server->service.last) &&
       !atomic_exchange(&server->service.alone, 1))
     let_go_of_listeners(server);
 }
@@ -183,6 +183,7 @@ static void carry_out(fcgi_server *server, int own) {
   fcgi__handover_stop_taking(server);
   fcgi__share_stop(server);
   close_listeners(server);
+  atomic_store(&server->service.last, 1);
   fcgi__service_look(server);
   fcgi__server_each_connection(server, stop_one, &wanted);
   if (wanted == FCGI__ABORTING)

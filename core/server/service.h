@@ -12,7 +12,8 @@ struct fcgi_server;
 typedef struct fcgi__service {
   int on;            /* 1: there is a limit. */
   atomic_llong left; /* Requests until then; less than 0 afterwards. */
-  atomic_int alone;  /* 1: the server stops and its supervisor is gone. */
+  atomic_int last;   /* 1: the last connections of a stop are accepted. */
+  atomic_int alone;  /* 1: then, and the supervisor is gone. */
 } fcgi__service;
 
 /* The server is about to wait: what begins with its first wait begins, and our
