@@ -4,7 +4,8 @@
 --   fcgi-lua app.lua --bind unix:guestbook.sock --threads 4
 --
 -- Each thread has a Lua state of its own, which opens SQLite once, at its first
--- request, and never again.
+-- request, and keeps it open.
+local fcgi = require "fcgi"
 local sqlite3 = require "luasql.sqlite3"
 
 local DATABASE = os.getenv "GUESTBOOK_DB" or "guestbook.db"
@@ -24,22 +25,16 @@ local CSS = read_whole(folder .. "page.css")
 
 -- The connection ---------------------------------------------------------
 
--- Run one statement that gives no rows; raises a table {database = why}.
-local function execute(database, statement)
-  local result, problem = database:execute(statement)
+-- Returns what the database has answered, or raises {database = why}.
+local function answered(result, problem)
   if not result then
-    error({ database = (problem:gsub("^LuaSQL: ", "")) }, 0)
+    error({ database = (problem:gsub("^.*LuaSQL: ", "")) }, 0)
   end
-  if type(result) == "userdata" then
-    result:close()
-  end
+  return result
 end
 
 local function select_rows(database, query)
-  local cursor, problem = database:execute(query)
-  if not cursor then
-    error({ database = (problem:gsub("^LuaSQL: ", "")) }, 0)
-  end
+  local cursor = answered(database:execute(query))
   local rows = {}
   local row = cursor:fetch({}, "a")
   while row and next(row) do -- LuaSQL 2.8.1 gives {} where there is no row.
@@ -56,31 +51,33 @@ local function worker_name()
   return fine and ("%s, process %d"):format(state, process) or state
 end
 
-local function open_connection()
-  local database, problem = sqlite3.sqlite3():connect(DATABASE)
-  if not database then
-    error({ database = (problem:gsub("^LuaSQL: ", "")) }, 0)
-  end
-  execute(database, "PRAGMA busy_timeout = 2000")
-  -- Of several states that open a new file at once, one sets its mode and the
-  -- others are told that it is locked, whatever the timeout. One is enough.
-  pcall(execute, database, "PRAGMA journal_mode = WAL")
-  execute(database, "CREATE TABLE IF NOT EXISTS entries (id INTEGER PRIMARY KEY, " ..
-    "at INTEGER NOT NULL, name TEXT NOT NULL, message TEXT NOT NULL)")
+local environment = sqlite3.sqlite3()
+local about -- What is told about the connection that is open.
+
+-- Of several states that open a new file at once, one sets its mode and the
+-- others are told that it is locked, whatever the timeout; their connections
+-- are opened again.
+local function prepare(database)
+  assert(database:execute "PRAGMA busy_timeout = 2000"):close()
+  assert(database:execute "PRAGMA journal_mode = WAL"):close()
+  assert(database:execute("CREATE TABLE IF NOT EXISTS entries (id INTEGER PRIMARY KEY, " ..
+    "at INTEGER NOT NULL, name TEXT NOT NULL, message TEXT NOT NULL)"))
   local id = read_whole("/dev/urandom", 4):gsub(".", function(byte)
     return ("%02x"):format(byte:byte())
   end)
-  return { id = id, opened = os.time(), requests = 0, worker = worker_name(), database = database }
+  about = { id = id, opened = os.time(), requests = 0, worker = worker_name() }
 end
 
-local kept
-
--- This state's connection, opened at its first request.
-local function connection()
-  kept = kept or open_connection()
-  kept.requests = kept.requests + 1
-  return kept
-end
+-- Replacing a connection to a local file gains nothing: it stays open as long as
+-- the state.
+local guestbook = assert(fcgi.resource {
+  name = "guestbook",
+  open = function() return environment:connect(DATABASE) end,
+  configure = prepare,
+  acquire_timeout = 2,
+  max_age = math.huge,
+  max_idle = math.huge,
+})
 
 -- LuaSQL's driver for SQLite binds no parameters, so that texts are quoted by
 -- SQLite's own function. It stops at NUL, which clean() has removed.
@@ -88,10 +85,9 @@ local function quoted(database, text)
   return "'" .. database:escape(text) .. "'"
 end
 
-local function add(conn, form)
-  local database = conn.database
-  execute(database, ("INSERT INTO entries (at, name, message) VALUES (%d, %s, %s)"):format(
-    os.time(), quoted(database, form.name), quoted(database, form.message)))
+local function add(database, form)
+  answered(database:execute(("INSERT INTO entries (at, name, message) VALUES (%d, %s, %s)"):format(
+    os.time(), quoted(database, form.name), quoted(database, form.message))))
 end
 
 -- The page ---------------------------------------------------------------
@@ -120,8 +116,8 @@ local function entry_html(entry)
       (os.date("!%d %B %Y, %H:%M UTC", at):gsub("^0", "")), escape(entry.message))
 end
 
-local function entries_html(conn)
-  local list = select_rows(conn.database,
+local function entries_html(database)
+  local list = select_rows(database,
     "SELECT at, name, message FROM entries ORDER BY id DESC LIMIT " .. SHOWN)
   if #list == 0 then
     return '<p class="empty">Be the first to sign.</p>'
@@ -132,8 +128,8 @@ local function entries_html(conn)
   return table.concat(list, "\n")
 end
 
-local function count_text(conn)
-  local count = math.floor(select_rows(conn.database, "SELECT count(*) AS n FROM entries")[1].n)
+local function count_text(database)
+  local count = math.floor(select_rows(database, "SELECT count(*) AS n FROM entries")[1].n)
   if count == 0 then
     return "No entries yet"
   end
@@ -142,19 +138,19 @@ end
 
 -- What the page tells about a connection; without one it still shows what is
 -- wrong.
-local function facts(conn)
-  if not conn then
+local function facts(database)
+  if not database then
     return { connection_id = "none", connection_age_s = 0, connection_age = "not open", requests = 0,
       worker = "nobody", count = "The entries cannot be shown", entries = "" }
   end
-  local age = os.time() - conn.opened
-  return { connection_id = conn.id, connection_age_s = age, connection_age = age_text(age),
-    requests = conn.requests, worker = escape(conn.worker), count = count_text(conn),
-    entries = entries_html(conn) }
+  local age = os.time() - about.opened
+  return { connection_id = about.id, connection_age_s = age, connection_age = age_text(age),
+    requests = about.requests, worker = escape(about.worker), count = count_text(database),
+    entries = entries_html(database) }
 end
 
-local function page(conn, path, notice, form)
-  local words = facts(conn)
+local function page(database, path, notice, form)
+  local words = facts(database)
   words.title = "Guestbook in Lua"
   words.language = "Lua"
   words.css = CSS
@@ -239,40 +235,42 @@ local function own_path(req)
   return (path:gsub("[^%w/._~-]", function(byte) return ("%%%02X"):format(byte:byte()) end))
 end
 
-local function status(conn)
+local function status()
   return answer_with(200, "application/json",
     ('{"connection_id": "%s", "connection_age_s": %d, "requests": %d}'):format(
-      conn.id, os.time() - conn.opened, conn.requests))
+      about.id, os.time() - about.opened, about.requests))
 end
 
-local function sign(req, conn, path)
+local function sign(req, database, path)
   local form = {}
   local fine, problem = pcall(function()
     read_form(req, form)
     check_form(form)
-    add(conn, form)
+    add(database, form)
   end)
   if fine then
     return answer_with(303, HTML, "", { Location = path })
   elseif type(problem) ~= "table" then
     error(problem, 0)
   elseif problem.mistake then
-    return answer_with(problem.status, HTML, page(conn, path, problem.mistake, form))
+    return answer_with(problem.status, HTML, page(database, path, problem.mistake, form))
   end
   local notice = ("Your entry could not be saved, please try again: %s."):format(problem.database)
-  return answer_with(503, HTML, page(conn, path, notice, form))
+  return answer_with(503, HTML, page(database, path, notice, form))
 end
 
 local function answer(req, path)
-  local conn, method = connection(), req.method
+  local database <close> = answered(guestbook:get())
+  local method = req.method
+  about.requests = about.requests + 1
   if path:match "/status$" then
-    return status(conn)
+    return status()
   elseif method == "GET" or method == "HEAD" then
-    return answer_with(200, HTML, page(conn, path))
+    return answer_with(200, HTML, page(database, path))
   elseif method == "POST" then
-    return sign(req, conn, path)
+    return sign(req, database, path)
   end
-  return answer_with(405, HTML, page(conn, path, "This page can be read and signed, nothing else."),
+  return answer_with(405, HTML, page(database, path, "This page can be read and signed, nothing else."),
     { Allow = "GET, HEAD, POST" })
 end
 

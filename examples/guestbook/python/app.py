@@ -3,12 +3,11 @@
 
     python -m fastcgi app:app --bind unix:guestbook.sock --threads 4
 
-Each thread opens SQLite once, at its first request, and never again.
+Each thread opens SQLite once, at its first request, and keeps it open.
 """
 
 from __future__ import annotations
 
-import contextlib
 import html
 import json
 import os
@@ -22,6 +21,8 @@ from collections.abc import Iterable
 from typing import Any
 from urllib.parse import parse_qs, quote
 
+import fastcgi
+
 DATABASE = os.environ.get("GUESTBOOK_DB", "guestbook.db")
 FOLDER = pathlib.Path(__file__).resolve().parent.parent
 PAGE = string.Template((FOLDER / "page.html").read_text("utf-8"))
@@ -31,23 +32,15 @@ LONGEST_FORM = 64 * 1024
 SHOWN = 50
 
 
-class Connection:
+class Connection(sqlite3.Connection):
     """One open database, and what is told about it."""
 
     def __init__(self) -> None:
+        super().__init__(DATABASE, timeout=2.0)
         self.id = secrets.token_hex(4)
         self.opened = time.monotonic()
         self.requests = 0
         self.worker = f"{threading.current_thread().name}, process {os.getpid()}"
-        self.database = sqlite3.connect(DATABASE, timeout=2.0, isolation_level=None)
-        # Of several threads that open a new file at once, one sets its mode and
-        # the others are told that it is locked, whatever the timeout.
-        with contextlib.suppress(sqlite3.OperationalError):
-            self.database.execute("PRAGMA journal_mode = WAL")
-        self.database.execute(
-            "CREATE TABLE IF NOT EXISTS entries (id INTEGER PRIMARY KEY, "
-            "at INTEGER NOT NULL, name TEXT NOT NULL, message TEXT NOT NULL)"
-        )
 
     @property
     def age(self) -> float:
@@ -55,16 +48,36 @@ class Connection:
 
     def entries(self) -> list[tuple[int, str, str]]:
         query = "SELECT at, name, message FROM entries ORDER BY id DESC LIMIT ?"
-        return self.database.execute(query, (SHOWN,)).fetchall()
+        return self.execute(query, (SHOWN,)).fetchall()
 
     def count(self) -> int:
-        return int(self.database.execute("SELECT count(*) FROM entries").fetchone()[0])
+        return int(self.execute("SELECT count(*) FROM entries").fetchone()[0])
 
     def add(self, name: str, message: str) -> None:
-        self.database.execute(
-            "INSERT INTO entries (at, name, message) VALUES (?, ?, ?)",
-            (int(time.time()), name, message),
-        )
+        row = (int(time.time()), name, message)
+        self.execute("INSERT INTO entries (at, name, message) VALUES (?, ?, ?)", row)
+        self.commit()
+
+
+def prepare(connection: Connection) -> None:
+    """Of several threads that open a new file at once, one sets its mode and the others are told
+    that it is locked, whatever the timeout; their connections are opened again."""
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute(
+        "CREATE TABLE IF NOT EXISTS entries (id INTEGER PRIMARY KEY, "
+        "at INTEGER NOT NULL, name TEXT NOT NULL, message TEXT NOT NULL)"
+    )
+
+
+# Replacing a connection to a local file gains nothing: each stays open as long as its thread.
+database = fastcgi.resource(
+    Connection,
+    name="guestbook",
+    configure=prepare,
+    acquire_timeout=2,
+    max_age=None,
+    max_idle=None,
+)
 
 
 class Mistake(Exception):
@@ -73,18 +86,6 @@ class Mistake(Exception):
     def __init__(self, text: str, status: str = "400 Bad Request") -> None:
         super().__init__(text)
         self.status = status
-
-
-local = threading.local()
-
-
-def connection() -> Connection:
-    """This thread's connection, opened at its first request."""
-    if not hasattr(local, "connection"):
-        local.connection = Connection()
-    kept: Connection = local.connection
-    kept.requests += 1
-    return kept
 
 
 def age_text(seconds: float) -> str:
@@ -190,8 +191,10 @@ def answer(environ: dict[str, Any], kept: Connection) -> tuple[str, list[tuple[s
 
 def app(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
     try:
-        status, headers, body = answer(environ, connection())
-    except sqlite3.Error as error:
+        with database as connection:
+            connection.requests += 1
+            status, headers, body = answer(environ, connection)
+    except (sqlite3.Error, fastcgi.Unavailable) as error:
         environ["wsgi.errors"].write(f"guestbook: {DATABASE}: {error}\n")
         notice = f"The database cannot be used now: {error}."
         status, body = "503 Service Unavailable", page(None, own_path(environ), notice)
