@@ -26,7 +26,17 @@ APP = """
 import os
 import time
 
+import fastcgi
+
+def connect():
+    raise OSError("nobody listens")
+
+db = fastcgi.resource(connect, name="db", acquire_timeout=0.1)
+
 def app(request):
+    if request.path == "/away":
+        with db:
+            return 200, {}, b"never"
     if request.path == "/slow":
         time.sleep(float(request.query))
     if request.path == "/head":
@@ -226,6 +236,13 @@ def test_program_does_not_wait(place: Path):
         with web(place, passing(address)) as nginx:
             assert nginx.status("/slow?7") == 504
         assert quoted("not answered within 5 s, so the client gets 504") in app.output()
+
+
+def test_a_resource_that_cannot_be_opened(place: Path):
+    line = quoted("resource 'db' cannot be opened: ...").removesuffix("...")
+    with program(place) as (app, address), web(place, passing(address)) as nginx:
+        assert nginx.status("/away") == 503
+        wait_until(lambda: line + "OSError: nobody listens" in app.output(), 10, line)
 
 
 def test_forbidden(place: Path):
