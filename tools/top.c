@@ -200,18 +200,19 @@ static void draw_latencies(screen *to, const top *t) {
 
 /* Only of programs that have some. */
 static void draw_resources(screen *to, const top *t) {
+  static const fcgi_metric shown[] = {
+      FCGI_METRIC_RESOURCES_OPEN, FCGI_METRIC_RESOURCES_IN_USE,
+      FCGI_METRIC_RESOURCES_WAITING, FCGI_METRIC_RESOURCES_REFUSED,
+      FCGI_METRIC_RESOURCES_FAILED};
+  char text[sizeof shown / sizeof *shown][SHORT];
   if (total(t, FCGI_METRIC_RESOURCES_OPENED) +
           total(t, FCGI_METRIC_RESOURCES_FAILED) ==
       0)
     return;
-  screen_line(to,
-              "resources %" PRIu64 " open  %" PRIu64 " in use  %" PRIu64
-              " waited for  %" PRIu64 " refused  %" PRIu64 " failed to open",
-              total(t, FCGI_METRIC_RESOURCES_OPEN),
-              total(t, FCGI_METRIC_RESOURCES_IN_USE),
-              total(t, FCGI_METRIC_RESOURCES_WAITING),
-              total(t, FCGI_METRIC_RESOURCES_REFUSED),
-              total(t, FCGI_METRIC_RESOURCES_FAILED));
+  for (size_t i = 0; i < sizeof shown / sizeof *shown; i++)
+    put_count(text[i], (double)total(t, shown[i]));
+  screen_line(to, "resources open %s  used %s  wait %s  refused %s  failed %s",
+              text[0], text[1], text[2], text[3], text[4]);
 }
 
 static void draw_head(screen *to, const top *t) {
