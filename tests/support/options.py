@@ -62,7 +62,10 @@ def processes_page(options: list[Option]) -> list[str]:
         ]
     same = ", ".join(f"`{one.flag}`" for one in options if one.gunicorn)
     fixed = ", ".join(f"`{one.flag}`" for one in options if one.fixed)
-    texts = (f"A reload does not change {fixed}.", f"As in gunicorn are {same}.")
+    texts = (
+        f"A reload does not change {fixed}.",
+        f"These options are named as in gunicorn: {same}.",
+    )
     for text in texts:
         lines += ["", *textwrap.wrap(text, 80, break_on_hyphens=False)]
     return [*lines, ""]
