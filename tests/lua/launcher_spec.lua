@@ -70,6 +70,90 @@ describe("fcgi-lua", function()
     end
   end)
 
+  describe("finds modules beside the application", function()
+    -- It loads and says what it has found, which stands in no directory of LUA_PATH.
+    local found = "error(require('beside') .. ' ' .. require('pack') .. ' ' .. require('part.inner'), 0)\n"
+    local source = support.source .. "/bindings/lua"
+    local paths = ("%s/?.lua;%s/?/init.lua"):format(source, source)
+    local place, elsewhere
+
+    -- Started in `from`, with a LUA_PATH that has no "./?.lua".
+    local function says(from, arguments, more)
+      return (support.shell(("cd '%s'; LUA_PATH='%s%s' timeout 60 %s %s 2>&1 </dev/null"):format(
+        from, more or "", paths, support.launcher, arguments)))
+    end
+
+    setup(function()
+      elsewhere = directory .. "/elsewhere"
+      place = directory .. "/the place"
+      os.execute(("mkdir -p '%s/pack' '%s/part' '%s'"):format(place, place, elsewhere))
+      os.execute(("ln -s 'the place' '%s/link'; ln -s '../the place' '%s/here'"):format(directory, elsewhere))
+      support.write_file(place .. "/app.lua", found)
+      support.write_file(place .. "/beside.lua", "return 'beside'\n")
+      support.write_file(place .. "/pack/init.lua", "return 'pack'\n")
+      support.write_file(place .. "/part/inner.lua", "return 'inner'\n")
+    end)
+
+    for _, options in ipairs { "", " --threads 2", " --workers 1 --allow-root" } do
+      options = options .. " --bind unix:y.sock"
+      it("with" .. options, function()
+        local ways = {
+          { place, "app.lua" }, { place, "./app.lua" }, { place, "'../the place/app.lua'" },
+          { directory, "'the place/app.lua'" }, { directory, "link/app.lua" }, { elsewhere, "here/app.lua" },
+          { elsewhere, ("'%s/app.lua'"):format(place) },
+          { elsewhere, ("--chdir '%s' app.lua"):format(place) },
+          { elsewhere, "--chdir here app.lua" },
+          { directory, "--chdir elsewhere '../the place/app.lua'" },
+        }
+        for _, way in ipairs(ways) do
+          assert.matches("beside pack inner\n", says(way[1], way[2] .. options))
+        end
+      end)
+    end
+
+    it("before those of LUA_PATH", function()
+      support.write_file(elsewhere .. "/beside.lua", "return 'elsewhere'\n")
+      local more = elsewhere .. "/?.lua;"
+      assert.matches("beside pack inner\n", says(elsewhere, ("'%s/app.lua' --bind unix:y.sock"):format(place), more))
+    end)
+
+    it("in the state of every thread and worker", function()
+      support.write_file(place .. "/serves.lua", [[
+        return function(req)
+          if req.params.WAIT then os.execute("sleep " .. req.params.WAIT) end
+          return 200, {}, require "beside" .. " " .. tostring(_G)
+        end]])
+      for options, states in pairs { [""] = 1, ["--threads 3"] = 3, ["--workers 2 --threads 2 --allow-root"] = 1 } do
+        local server <close> = support.launch(directory .. "/link/serves.lua", options)
+        local peers, seen, count = {}, {}, 0
+        for i = 1, states do
+          peers[i] = server:connect()
+          peers[i]:request { params = { WAIT = "0.5" } }
+        end
+        for i = 1, states do
+          local state = peers[i]:response().body:match "^beside (table: .*)"
+          assert.is_string(state)
+          count = seen[state] and count or count + 1
+          seen[state] = true
+          peers[i]:close()
+        end
+        assert.equal(states, count)
+        for _ = 1, 8 do
+          assert.matches("^beside ", server:ask().body)
+        end
+      end
+    end)
+
+    it("and says where it has looked", function()
+      support.write_file(place .. "/lacks.lua", "print(select(2, pcall(require, 'absent')))\n")
+      local text = says(elsewhere, ("'%s/lacks.lua' --bind unix:y.sock"):format(place))
+      for _, file in ipairs { place .. "/absent.lua", place .. "/absent/init.lua", place .. "/absent.so",
+        source .. "/absent.lua", source .. "/absent/init.lua" } do
+        assert.matches(("no file '%s'\n"):format(file), text, 1, true)
+      end
+    end)
+  end)
+
   for _, threads in ipairs { "1", "2" } do
     local options = " --bind unix:x.sock --threads " .. threads
 
