@@ -128,6 +128,11 @@ ROWS = [
     ("fcgid", "/rooted/", ("/rooted", "/")),
     ("fcgid", "/rooted/x//y/../z", ("/rooted", "/x/z")),
     ("fcgid", "/rooted/index.fcgi/x", ("/rooted", "/index.fcgi/x")),
+    ("fcgid-recipe", "/x", ("", "/x")),
+    ("fcgid-recipe", "/x%20y?q=1", ("", "/x y")),
+    ("fcgid-recipe", "/", ("", "/")),
+    ("fcgid-recipe", "/x//y/../z", ("", "/x/z")),
+    ("fcgid-recipe", "/index.fcgi/x", ("", "/index.fcgi/x")),
     ("caddy", "/", ("", "/")),
     ("caddy", "/a%20b", ("", "/a b")),
     ("caddy", "/a//b", ("", "/a//b")),
@@ -199,7 +204,7 @@ class Sites:
             folder.mkdir()
             folder.chmod(0o777)
             self.folders[server, root] = folder
-            application = "" if server == "fcgid" else self.application(root)
+            application = "" if server.startswith("fcgid") else self.application(root)
             started = SERVERS[server](folder, application)
             self.running[server, root] = self.stack.enter_context(started)
         return self.running[server, root].port

@@ -6,9 +6,10 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from textwrap import dedent
 
 from support.nginx import early_log
-from support.paths import tool
+from support.paths import SOURCE, tool
 from support.web_servers import Apache, WebServer
 
 # Flask and all that it needs.
@@ -303,12 +304,28 @@ class PathFcgid(Apache):
         for folder in ("fcgid", "shared", "rooted"):
             (directory / folder).mkdir(exist_ok=True)
             (directory / folder).chmod(0o777)
+        self.write_files(directory, python)
+        values = {"directory": directory, "pythonpath": paths}
+        super().__init__(directory, filled(APACHE + FCGID, values))
+
+    def write_files(self, directory: Path, python: str) -> None:
         for folder, root in (("shared", None), ("rooted", "/rooted")):
             (directory / folder / ".htaccess").write_text(HTACCESS)
             write_program(directory / folder / "index.fcgi", python, root)
         write_program(directory / "program.fcgi", python, None)
-        values = {"directory": directory, "pythonpath": paths}
-        super().__init__(directory, filled(APACHE + FCGID, values))
+
+
+class PathFcgidRecipe(PathFcgid):
+    """The recipe of docs/paths.md in the document root, as it is printed."""
+
+    def write_files(self, directory: Path, python: str) -> None:
+        section = (SOURCE / "docs" / "paths.md").read_text().partition("\n## Shared hosting\n")[2]
+        paragraphs = section.partition("\n## ")[0].split("\n\n")
+        rules, *program = (dedent(text) + "\n" for text in paragraphs if text.startswith("    "))
+        program = "\n".join(program).replace("/usr/bin/env python3", python)
+        (directory / ".htaccess").write_text(rules)
+        (directory / "index.fcgi").write_text(program.replace("from shop ", "from paths_app "))
+        (directory / "index.fcgi").chmod(0o755)
 
 
 def is_open_to_all(path: Path) -> bool:
@@ -364,6 +381,7 @@ SERVERS = {
     "apache": PathApache,
     "apache-nodecode": PathApacheNoDecode,
     "fcgid": PathFcgid,
+    "fcgid-recipe": PathFcgidRecipe,
     "caddy": PathCaddy,
     "haproxy": PathHaproxy,
     "h2o": PathH2o,
