@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: MIT
 """What others send to the socket of a supervisor that its workers report to."""
 
+import fcntl
 import socket
+import struct
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
-from support.fcgi_client import Client, get_params
+from support.fcgi_client import Client, get_params, wait_until
 from support.paths import EXAMPLES
 from support.supervisor import Supervisor
 
@@ -62,3 +65,67 @@ def test_a_flood_of_messages_holds_nothing_up(directory: Path):
             for flood in floods:
                 flood.kill()
                 flood.wait()
+
+
+MESSAGES = (b"READY=1", b"\xff\0\n" * 100, b"x" * 5000, b"FDSTORE=1\nSTOPPING=1", b"")
+
+
+def unread(sender: socket.socket) -> int:
+    """Bytes that the supervisor has not taken yet, and what the kernel adds to them."""
+    return struct.unpack("i", fcntl.ioctl(sender, termios.TIOCOUTQ, bytes(4)))[0]
+
+
+def test_descriptors_that_a_stranger_sends_along_are_not_kept(directory: Path):
+    with Supervisor(directory, [EXAMPLES / "hello"], name="along") as supervisor:
+        supervisor.ready()
+        workers, files = supervisor.workers(), supervisor.descriptors()
+        name = notify_socket(min(workers)).replace("@", "\0", 1)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            sender.connect(name)
+            for number in range(200):
+                message = MESSAGES[number % len(MESSAGES)]
+                socket.send_fds(sender, [message], [0, 1, sender.fileno()])
+            wait_until(lambda: unread(sender) == 0, 60, "the supervisor to take them")
+        assert supervisor.descriptors() == files
+        with Client(supervisor.address) as client:
+            assert client.ask(get_params()).body == b"Hello\n"
+        assert supervisor.workers() == workers
+        supervisor.reload(seconds=60)
+        supervisor.wait_for_workers(lambda now: len(now) == 2 and not now & workers, seconds=60)
+        wait_until(lambda: supervisor.descriptors() == files, 60, "those of the old workers to go")
+        assert supervisor.stop(60) == 0
+
+
+# It sends the others, and ends, once it has taken the file away.
+SENDER = """
+import os, socket, sys, time
+sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+sender.connect(os.environ["NOTIFY_SOCKET"].replace("@", "\\0", 1))
+sender.send(b"READY=1")
+while True:
+    try:
+        os.unlink(sys.argv[1])
+        break
+    except FileNotFoundError:
+        time.sleep(0.02)
+for number in range(200):
+    message = (b"WATCHDOG=1", b"\\xff\\0", b"READY=1", b"x" * 5000)[number % 4]
+    socket.send_fds(sender, [message], [0, 1, sender.fileno()])
+socket.send_fds(sender, [b"STOPPING=1"], [0, 1])
+"""
+
+
+def test_descriptors_that_a_worker_sends_along_are_not_kept(directory: Path):
+    """What it says counts all the same."""
+    gate = directory / "gate"
+    command = [sys.executable, "-c", SENDER, gate]
+    options = ["--ready-after", "never", "--start-timeout", "60"]
+    with Supervisor(directory, command, *options, name="own", workers=1) as supervisor:
+        supervisor.ready()
+        (worker,) = supervisor.workers()
+        files = supervisor.descriptors()
+        gate.touch()
+        supervisor.wait_for_line(f"worker {worker} stops by itself", seconds=60)
+        supervisor.wait_for_workers(lambda now: len(now) == 1 and worker not in now, seconds=60)
+        supervisor.wait_for_line("is ready after", 2, seconds=60)
+        wait_until(lambda: supervisor.descriptors() == files, 60, "as many files as before")
