@@ -12,7 +12,7 @@ import pytest
 from support.fcgi_client import Client, connect, fetch, wait_until
 from support.paths import BUILD
 from support.process import Process
-from support.supervisor import state
+from support.supervisor import children, state
 
 APPS = Path(__file__).resolve().parent / "apps"
 BUILT = BUILD / "tests" / "integration"
@@ -169,7 +169,8 @@ def test_signals_are_the_childs_own(start, hanging, threads, name):
 REPORT = "ls -l /proc/$$/fd; grep ^Sig /proc/self/status; env"
 LIBRARYS = 3 << 31  # Signals 32 and 33, with which glibc's popen does as it likes.
 OURS = ("LISTEN_", "NOTIFY_SOCKET", "WATCHDOG_", "FASTCGI_HANDOVER", "FASTCGI_SUPERVISOR")
-OURS += ("FASTCGI_SCOREBOARD", "FASTCGI_UPGRADE", "FASTCGI_BASE_DIR")
+OURS += ("FASTCGI_SCOREBOARD", "FASTCGI_UPGRADE", "FASTCGI_BASE_DIR", "FASTCGI_FILE_OPTIONS")
+OURS += ("FASTCGI_SHARE=",)
 
 
 def report(address: str) -> tuple[dict[int, str], dict[str, int], dict[str, str]]:
@@ -195,7 +196,7 @@ def test_programs_that_are_started_inherit_nothing(start, threads, supervised):
         assert set(files) == {0, 1, 2}, files
         assert masks["SigBlk"] == 0
         assert masks["SigIgn"] & ~LIBRARYS == 0
-        assert not [name for name in named if name.startswith(OURS)]
+        assert not [name for name in named if f"{name}=".startswith(OURS)]
         assert named["FASTCGI_OF_THE_USER"] == "stays"
     assert app.stop() == 0, app.output()
 
@@ -215,24 +216,17 @@ def test_a_job_outlives_its_worker_and_the_service(start, hanging):
         connect(address)
 
 
-def test_no_dead_child_stays(start):
-    app, address = start(supervised=True)
-    worker = number(fetch(address).body)
+@pytest.mark.parametrize("supervised", [False, True], ids=["alone", "supervised"])
+def test_no_dead_child_stays(start, supervised):
+    app, address = start(supervised=supervised)
+    server = number(fetch(address).body)
     for _ in range(5):
         fetch(address, uri="/child/exit")
         fetch(address, uri="/", COMMAND="true & true")
-    for pid in (app.pid, worker):
-        wait_until(lambda pid=pid: not zombies(pid), 20, "none left")
+
+    def left() -> set[int]:
+        found = [children(pid) | children(pid, zombies=True) for pid in (app.pid, server)]
+        return set.union(*found) - {server}
+
+    wait_until(lambda: not left(), 20, "none left")
     assert app.stop() == 0, app.output()
-
-
-def zombies(parent: int) -> list[int]:
-    found = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            rest = path.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if rest[0] == "Z" and int(rest[1]) == parent:
-            found.append(int(path.parent.name))
-    return found

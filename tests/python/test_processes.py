@@ -6,7 +6,8 @@ from __future__ import annotations
 import signal
 
 import pytest
-from support.fcgi_client import Client, fetch, wait_for_server
+from support.fcgi_client import Client, fetch, wait_for_server, wait_until
+from support.supervisor import children, state
 
 APP = """
 import multiprocessing, os, signal, subprocess, sys, time
@@ -47,22 +48,33 @@ def app(request):
 ANSWERS = {"process": "True", "pool": "[0, 2, 4, 6, 8]", "terminate": "True"}
 
 
-@pytest.mark.parametrize("threads", ["1", "3"])
+# Below a supervisor too, with which the command has a worker.
+WAYS = [["--threads", "1"], ["--threads", "3"], ["--workers", "1", "--allow-root"]]
+
+
+@pytest.mark.parametrize("options", WAYS, ids=["alone", "threads", "supervised"])
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
-def test_multiprocessing(command, tmp_path, threads, method):
+def test_multiprocessing(command, tmp_path, options, method):
     (tmp_path / "app.py").write_text(APP)
-    running = command("-m", "fastcgi", "app:app", "--bind", "unix:x", "--threads", threads)
+    running = command("-m", "fastcgi", "app:app", "--bind", "unix:x", *options)
     address = f"unix:{tmp_path}/x"
     wait_for_server(address)
+    server = int(fetch(address).body)
+    assert (server == running.process.pid) == ("--workers" not in options)
     with Client(address, 120) as kept:
         for turn, (kind, expected) in enumerate(list(ANSWERS.items()) * 2, 1):
             answer = kept.request(uri=f"/?{kind}-{method}", request_id=turn)
             assert (answer.status, answer.body.decode()) == (200, expected), kind
-    assert fetch(address).body == str(running.process.pid).encode()
+    assert fetch(address).body == str(server).encode()
     assert fetch(address, uri="/?run").body == b"True\n"
+    for pid in {server, running.process.pid}:
+        wait_until(lambda pid=pid: not children(pid, zombies=True), 20, "no dead child to stay")
+    left = children(server)  # What the module keeps: it ends with the process that made it.
+    assert not left or method != "fork"
     running.process.terminate()
     status, error = running.finish(60)
     assert (status, "Traceback" in error) == (0, False), error
+    wait_until(lambda: not [pid for pid in left if state(pid) not in ("", "Z")], 20, "their end")
 
 
 SIGNALS = """
