@@ -2,7 +2,9 @@
 /* A program that takes as long as the query string says, and answers with its
    process id: "gate=NAME" marks its beginning in the file NAME.PID and waits
    until there is a file NAME, "sleep=MS" sleeps, "spin=MS" computes, anything
-   else answers at once. nap.py is the same. */
+   else answers at once. nap.py is the same. Here alone "door=FIFO" waits in the
+   kernel until somebody opens the FIFO for writing, and "work=NAME" computes
+   until there is a file NAME. */
 #include <fastcgi/fastcgi.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -30,6 +32,18 @@ static void wait_at(const char *gate) {
     nap(5000);
 }
 
+/* Functions of their own, as the slow log names them. */
+__attribute__((noinline)) static void wait_at_door(const char *name) {
+  int fd = open(name, O_RDONLY);
+  close(fd);
+}
+
+__attribute__((noinline)) static void work_until(const char *name) {
+  volatile unsigned long count = 0;
+  while (++count % 1000000 || access(name, F_OK) != 0)
+    ;
+}
+
 static void take_time(const char *told) {
   double end;
   if (strncmp(told, "gate=", 5) == 0)
@@ -39,6 +53,10 @@ static void take_time(const char *told) {
   else if (strncmp(told, "spin=", 5) == 0)
     for (end = processor_ms() + atof(told + 5); processor_ms() < end;)
       ;
+  else if (strncmp(told, "door=", 5) == 0)
+    wait_at_door(told + 5);
+  else if (strncmp(told, "work=", 5) == 0)
+    work_until(told + 5);
 }
 
 static int answer(fcgi_request *request, void *user_data) {
