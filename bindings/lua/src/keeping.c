@@ -69,6 +69,7 @@ static void want(lua_State *L, const fcgi_lua_resource *self) {
    core is told of the resource, as each has one at most. */
 static int open_value(lua_State *L, fcgi_lua_resource *self, int index,
                       fcgi_handle *handle) {
+  self->used = 1;
   lua_getfield(L, -1, "open");
   int status = lua_pcall(L, 0, 2, 0);
   if (status == LUA_OK && lua_isnil(L, -2)) {
@@ -266,7 +267,9 @@ static void open_one(lua_State *L, fcgi_lua_resource *self,
 
 void fcgi_lua_keeper_prepare(lua_State *L, const fcgi_lua_keeper *keeper,
                              fcgi_server *server) {
-  for (fcgi_lua_resource *at = keeper->first; at; at = at->next)
+  for (fcgi_lua_resource *at = keeper->first; at; at = at->next) {
+    fcgi_lua_resource_renew(L, at);
     if (fcgi_resource_eager(at->core))
       open_one(L, at, server);
+  }
 }

@@ -24,6 +24,8 @@ typedef struct fcgi_lua_resource {
   uint64_t lent[2];  /* The turn of what with() and get() return; 0: none. */
   unsigned depth;    /* Takes that were not given back. */
   unsigned gets;     /* Those of them that are get()'s. */
+  int used;          /* 1: this process, or the one it is a fork of, has begun
+                        to open one. */
   const void *shown; /* The server whose status counts it; never followed. */
 } fcgi_lua_resource;
 
@@ -35,6 +37,9 @@ int fcgi_lua_resource_finish(lua_State *L, fcgi_lua_resource *self,
 /* Take it for the state, and give one take back: 0, or an error of the core. */
 int fcgi_lua_resource_take(lua_State *L, fcgi_lua_resource *self);
 int fcgi_lua_resource_give(lua_State *L, fcgi_lua_resource *self);
+
+/* In a fork: forget what is the parent's. */
+void fcgi_lua_resource_renew(lua_State *L, fcgi_lua_resource *self);
 
 void fcgi_lua_resource_tidy(lua_State *L, fcgi_lua_resource *self,
                             fcgi_resource_tidying what);

@@ -297,7 +297,8 @@ typedef struct fcgi_lua_keeper {
 void fcgi_lua_keeper_class(lua_State *L);
 fcgi_lua_keeper *fcgi_lua_keeper_of(lua_State *L);
 
-/* Have open what is eager, for as long as the server is not stopped. */
+/* A fork that serves has its own resources. Have open what is eager, for as
+   long as the server is not stopped. */
 void fcgi_lua_keeper_prepare(lua_State *L, const fcgi_lua_keeper *keeper,
                              fcgi_server *server);
 

@@ -127,14 +127,27 @@ static int resource_gc(lua_State *L) {
 
 /* --- Taking --- */
 
-/* What was never used may be used by a fork as its own. */
-static void renew_unused(fcgi_lua_resource *self) {
-  fcgi_resource_stats stats = {.size = sizeof stats};
+/* The parent's value stays referenced for good: collected, it would say goodbye
+   on the parent's socket. */
+void fcgi_lua_resource_renew(lua_State *L, fcgi_lua_resource *self) {
   if (!fcgi_resource_forked(self->core))
     return;
-  fcgi_resource_count(self->core, &stats);
-  if (stats.opened == 0)
-    fcgi_resource_renew(self->core);
+  lua_rawgetp(L, LUA_REGISTRYINDEX, self);
+  lua_getiuservalue(L, -1, FCGI_LUA_VALUE);
+  luaL_ref(L, LUA_REGISTRYINDEX);
+  lua_pop(L, 1);
+  fcgi_resource_renew(self->core);
+  self->depth = self->gets = 0;
+  self->used = 0;
+  self->turn++;
+}
+
+/* What was never used may be used by a fork as its own. */
+static int renew_unused(lua_State *L, fcgi_lua_resource *self) {
+  if (self->used || !fcgi_resource_forked(self->core))
+    return 0;
+  fcgi_lua_resource_renew(L, self);
+  return 1;
 }
 
 static void show(fcgi_lua_resource *self, fcgi_server *server) {
@@ -155,8 +168,8 @@ int fcgi_lua_resource_take(lua_State *L, fcgi_lua_resource *self) {
                                     &handle);
     if (step > 0)
       step = fcgi_lua_resource_finish(L, self, handle, step);
-    if (step == FCGI_ERR_STATE)
-      renew_unused(self);
+    if (step == FCGI_ERR_STATE && renew_unused(L, self))
+      step = FCGI_ERR_AGAIN;
   } while (step == FCGI_ERR_AGAIN);
   if (step == 0)
     self->depth++;
@@ -343,14 +356,7 @@ static int resource_drain(lua_State *L) {
 }
 
 static int resource_renew(lua_State *L) {
-  fcgi_lua_resource *self = check(L);
-  if (fcgi_resource_forked(self->core)) {
-    lua_getiuservalue(L, 1, FCGI_LUA_VALUE);
-    luaL_ref(L, LUA_REGISTRYINDEX); /* Collected, it would say goodbye. */
-    fcgi_resource_renew(self->core);
-    self->depth = self->gets = 0;
-    self->turn++;
-  }
+  fcgi_lua_resource_renew(L, check(L));
   return 0;
 }
 
