@@ -8,6 +8,7 @@ local saved
 local actions = {}
 function actions.raise() error("boom at " .. tostring(nil)) end
 function actions.object() error(setmetatable({}, {__tostring = function() return "an object" end})) end
+function actions.mute() error(setmetatable({}, {__tostring = function() error("no text") end})) end
 function actions.table() error({}) end
 function actions.after(req) req:start(200):write("begun "):flush(); error("too late") end
 function actions.none() end
@@ -65,6 +66,7 @@ describe("a handler", function()
 
   it("that raises an object is reported by its text", function()
     fails("object", "an object")
+    fails("mute", "(error object is a table value)")
     fails("table", "(error object is a table value)")
   end)
 

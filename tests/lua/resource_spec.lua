@@ -241,6 +241,40 @@ describe("a resource", function()
     assert.equal("INVALID", code)
   end)
 
+  it("survives an error that cannot be told as text", function()
+    local faults = {
+      setmetatable({}, { __tostring = function() error("no text") end }),
+      setmetatable({}, { __tostring = function() return 7 end }),
+      setmetatable({}, { __tostring = {} }),
+      setmetatable({}, { __name = "mine" }),
+      false,
+    }
+    for i = 1, 5 do
+      for _, option in ipairs { "open", "configure" } do
+        local away = true
+        local db = counting { acquire_timeout = 0, [option] = function()
+          return away and error(faults[i]) or { number = 1 }
+        end }
+        local value, message, code = db:get()
+        assert.same({ nil, "TIMEOUT" }, { value, code }, i)
+        assert.matches("resource 'resource' cannot be opened: ", message, 1, true)
+        assert.equal(1, db:stats().failed)
+        away = false
+        support.wait_for(function() return db:with(function() return true end) end, "its return")
+        assert.equal(0, db:stats().in_use)
+      end
+    end
+  end)
+
+  it("is told by open why there is none, in whatever it returns", function()
+    local fault = setmetatable({}, { __tostring = function() error("no text") end })
+    local db = counting { acquire_timeout = 0, open = function() return nil, fault end }
+    local value, message, code = db:get()
+    assert.same({ nil, "TIMEOUT" }, { value, code })
+    assert.matches("resource 'resource' cannot be opened: ", message, 1, true)
+    assert.equal(1, db:stats().failed)
+  end)
+
   it("is configured when it is opened", function()
     local db = counting { configure = function(value) value.ready = true end }
     assert.is_true(db:with(function(value) return value.ready end))
