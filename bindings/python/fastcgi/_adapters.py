@@ -24,7 +24,9 @@ class Adapter:
         """It is as each request is to find it."""
         self.settle(value)
         if self.attributes:
-            self._memory[id(value)] = {name: getattr(value, name) for name in self.attributes}
+            self._memory[id(value)] = {
+                name: getattr(value, name) for name in self.attributes if hasattr(value, name)
+            }
 
     def resets(self, value: Any) -> bool:
         """Whether there is anything to undo."""
@@ -199,29 +201,60 @@ class Psycopg2(Adapter):
 
 class PyMySQL(Adapter):
     """PyMySQL. A session has much that cannot be asked for, and is begun anew by a command of
-    the protocol, which MySQL 5.7 and MariaDB 10.2 know."""
+    the protocol, which MySQL 5.7 and MariaDB 10.2 know. It leaves the database as it is."""
 
     checks = True
     forgets_settings = True
+    attributes = ("autocommit_mode", "cursorclass", "charset", "encoding", "collation")
     RESET_CONNECTION = 0x1F  # COM_RESET_CONNECTION.
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._databases: dict[int, Any] = {}
 
     def settle(self, value: Any) -> None:
         value.commit()
+        self._databases[id(value)] = self._database_of(value)
+
+    @staticmethod
+    def _database_of(value: Any) -> Any:
+        value.query("SELECT DATABASE()")
+        return value._result.rows[0][0]
 
     def check(self, value: Any) -> object:
         value.ping(reconnect=False)
         return True
 
+    @staticmethod
+    def _begin(value: Any) -> None:
+        """What connect() does with what the connection was made with."""
+        collation = getattr(value, "collation", None)  # PyMySQL 1.1 has it.
+        value.query(f"SET NAMES {value.charset}" + (f" COLLATE {collation}" if collation else ""))
+        with value.cursor() as cursor:
+            if value.sql_mode is not None:
+                cursor.execute("SET sql_mode = %s", (value.sql_mode,))
+            if value.init_command is not None:
+                cursor.execute(value.init_command)
+        if value.autocommit_mode is not None:
+            value.autocommit(value.autocommit_mode)
+
     def reset_session(self, value: Any) -> object:
         value.rollback()
         value._execute_command(self.RESET_CONNECTION, b"")
         value._read_ok_packet()
-        value.set_character_set(value.charset)
-        mode = value.autocommit_mode
-        value.autocommit_mode = None
-        if mode is not None:
-            value.autocommit(mode)
+        self.restore(value)
+        self._begin(value)
+        before = self._databases.get(id(value))
+        if self._database_of(value) == before:
+            return True
+        if before is None:
+            return False  # No command leaves a database for none.
+        value.select_db(before)
         return True
+
+    def forget(self, value: Any) -> None:
+        self._databases.pop(id(value), None)
+        super().forget(value)
 
     def broken(self, error: BaseException, value: Any) -> object:
         return not value.open
