@@ -203,6 +203,33 @@ class TestPostgres:
             assert (second is first, second.autocommit) == (True, before)
         db.drain()
 
+    def test_more_attributes(self, connect: Callable[[], Any]) -> None:
+        changes = {
+            "row_factory": psycopg.rows.dict_row,
+            "server_cursor_factory": psycopg.RawServerCursor,
+            "prepare_threshold": 0,
+            "prepared_max": 7,
+            "isolation_level": 3,
+            "read_only": True,
+            "readonly": True,
+            "deferrable": True,
+        }
+        db = fastcgi.resource(connect)
+        with db as first:
+            changes["cursor_factory"] = (
+                psycopg.RawCursor
+                if hasattr(first, "row_factory")
+                else pytest.importorskip("psycopg2.extras").RealDictCursor
+            )
+            before = {name: getattr(first, name) for name in changes if hasattr(first, name)}
+            for name in before:
+                setattr(first, name, changes[name])
+        with db as second:
+            assert second is first
+            assert {name: getattr(second, name) for name in before} == before
+            assert one(second, "SHOW transaction_read_only") == "off"
+        db.drain()
+
     def test_configure_is_for_each_request(self, connect: Callable[[], Any]) -> None:
         db = fastcgi.resource(
             connect, configure=lambda connection: do(connection, "SET search_path TO shop")
@@ -525,7 +552,8 @@ class TestPyMySQL:
             commits = one(first, "SELECT @@autocommit")
             first.autocommit(not commits)
             first.cursorclass = pymysql.cursors.DictCursor
-            first.set_charset("latin1")
+            first.query("SET NAMES latin1")
+            first.charset, first.encoding = "latin1", "cp1252"
         with db as second:
             assert second is first
             assert [getattr(second, name) for name in names] == before

@@ -121,7 +121,11 @@ class Psycopg(Adapter):
 
     checks = True
     forgets_settings = True
-    attributes = ("autocommit", "isolation_level", "read_only", "deferrable", "row_factory")
+    attributes = (
+        *("autocommit", "isolation_level", "read_only", "deferrable"),
+        *("row_factory", "cursor_factory", "server_cursor_factory"),
+        *("prepare_threshold", "prepared_max"),
+    )
     FATAL = 7  # libpq's PGRES_FATAL_ERROR.
     IDLE = 0  # libpq's PQTRANS_IDLE.
 
