@@ -7,6 +7,8 @@ import gc
 import os
 import re
 import sqlite3
+import subprocess
+import sys
 import threading
 import weakref
 from collections.abc import Callable
@@ -167,6 +169,56 @@ class TestServing:
         gc.collect()
         assert gone() is None
         assert maker.log == ["rollback 1", "close 1"]
+
+    def test_a_thread_that_tidies_keeps_it(self) -> None:
+        """The last reference goes while another thread comes to close what rests."""
+        script = """if True:
+            import fastcgi, threading
+            from fastcgi._resource import tidy_all
+
+            ending, tidying, gone = (threading.Event() for _ in range(3))
+
+            def close(value):
+                if not ending.is_set():
+                    ending.set()
+                    assert tidying.wait(60)
+                else:
+                    tidying.set()
+                    assert gone.wait(60)
+                print("closed")
+
+            def tidy():
+                assert ending.wait(60)
+                tidy_all("all")
+
+            db = fastcgi.resource(object, scope="pool", close=close)
+            both = threading.Barrier(2)
+
+            def use():
+                with db:
+                    both.wait(60)
+
+            users = [threading.Thread(target=use) for _ in range(2)]
+            for user in users: user.start()
+            for user in users: user.join()
+            del users, user
+            other = threading.Thread(target=tidy)
+            other.start()
+            del db
+            gone.set()
+            other.join()
+            print("fine")
+        """
+        environment = {**os.environ, "MALLOC_PERTURB_": "165"}
+        ended = subprocess.run(
+            [sys.executable, "-c", script],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert (ended.returncode, ended.stdout) == (0, "closed\nclosed\nfine\n"), ended.stderr
 
     def test_one_that_a_request_has_stays(self, maker: Maker, serve: Callable[..., Any]) -> None:
         def handler(request: Any) -> Any:

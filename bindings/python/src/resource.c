@@ -115,14 +115,14 @@ static void tidy(resource_object *self, fcgi_resource_tidying what) {
 }
 
 /* What a fork has of its parent's stays referenced for good: to let go of it
-   might say goodbye on the parent's sockets. */
+   might say goodbye on the parent's sockets. The core stays until the object is
+   gone: another thread may have found it through a weak reference, and be in
+   the middle of a step. */
 static void end_core(resource_object *self) {
   if (self->core == NULL || fcgi_resource_forked(self->core))
     return;
   fcgi_resource_stop(self->core);
   tidy(self, FCGI_RESOURCE_ALL);
-  fcgi_resource_free(self->core);
-  self->core = NULL;
 }
 
 static void resource_finalize(PyObject *object) {
@@ -138,6 +138,7 @@ static void resource_dealloc(PyObject *object) {
     return;
   PyObject_GC_UnTrack(object);
   resource_clear(object);
+  fcgi_resource_free(((resource_object *)object)->core);
   type->tp_free(object);
   Py_DECREF(type);
 }
