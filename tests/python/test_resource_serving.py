@@ -124,9 +124,10 @@ class TestServing:
             "r.CLOSE_SECONDS = 0.5\n"
             "r.close_all.__defaults__ = (0.5,)\n"
             "def close(value): threading.Event().wait()\n"
-            "db = fastcgi.resource(object, scope='pool', close=close)\n"
+            "one, two, three = (fastcgi.resource(object, scope='pool', close=close)\n"
+            "                   for _ in range(3))\n"
             "def handler(request):\n"
-            "    with db: return 200, None, 'x'\n"
+            "    with one, two, three: return 200, None, 'x'\n"
         )
         program = command("-m", "fastcgi", "app:handler", "--bind", "unix:app.sock")
         program.wait_for("app.sock")

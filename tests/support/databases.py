@@ -7,9 +7,11 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from support.fcgi_client import patient, wait_until
 
@@ -213,3 +215,28 @@ class MariaDB(Database):
         except pymysql.err.OperationalError:
             return False
         return True
+
+
+def started(kind: type[Database]) -> Iterator[Any]:
+    """What a fixture yields."""
+    why = kind.lacks()
+    if why:
+        pytest.skip(why)
+    with kind() as database:
+        yield database
+
+
+def one(connection: Any, query: str) -> Any:
+    """The first column of the first row, in whichever way it is asked for."""
+    cursor = connection.cursor()
+    cursor.execute(query)
+    row = cursor.fetchone()
+    cursor.close()
+    return row[0] if row else None
+
+
+def do(connection: Any, *queries: str) -> None:
+    cursor = connection.cursor()
+    for query in queries:
+        cursor.execute(query)
+    cursor.close()

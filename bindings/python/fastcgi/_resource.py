@@ -31,6 +31,7 @@ FOREVER, NEVER = -1, -2  # FCGI_WAIT_FOREVER, FCGI_WAIT_NEVER.
 
 _all: list[weakref.ref[Any]] = []  # In the order in which they were made.
 _lock = threading.Lock()  # Held by the thread that prepares to serve.
+_closer: threading.Thread | None = None  # Closes what rests when a server has stopped.
 
 
 def _milliseconds(name: str, seconds: float | None, least: float, none: bool = True) -> int:
@@ -239,19 +240,29 @@ def tidy_all(what: str) -> None:
 
 def close_all(seconds: float = CLOSE_SECONDS) -> None:
     """Close what rests, within a bounded time: a server may not answer a goodbye."""
+    global _closer
     if not any(each.stats()["open"] for each in _living()):
         return
-    closer = threading.Thread(target=tidy_all, args=("all",), name="fastcgi-close", daemon=True)
-    closer.start()
-    closer.join(seconds)
-    if closer.is_alive():
+    _closer = threading.Thread(target=tidy_all, args=("all",), name="fastcgi-close", daemon=True)
+    _closer.start()
+    _closer.join(seconds)
+    if _closer.is_alive():
         say(f"fastcgi: closing resources takes longer than {seconds:g} s; they are left open")
+
+
+def _at_exit() -> None:
+    """Nothing more is closed, not even by finalizers, where closing takes too long already."""
+    if _closer is None or not _closer.is_alive():
+        tidy_all("all")
+        return
+    for each in _living():
+        each._given["close"] = False
 
 
 def _after_fork() -> None:
     """What was never used may be used by a child as its own."""
-    global _lock
-    _lock = threading.Lock()
+    global _lock, _closer
+    _lock, _closer = threading.Lock(), None
     for each in _living():
         if not each._used:
             each.renew()
@@ -259,4 +270,4 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
-atexit.register(tidy_all, "all")
+atexit.register(_at_exit)
