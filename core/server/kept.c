@@ -87,18 +87,32 @@ void fcgi__request_give_back(fcgi_request *request) {
   fcgi__holder_end(&request->holder, tell_unended, request);
 }
 
-/* A callback has returned. What it leaves pending goes on. */
-void fcgi__request_callback_over(fcgi_request *request, int result) {
-  int over = result != FCGI_PENDING;
-  if (!fcgi_holder_is_busy(&request->holder))
-    return;
-  if (!over) {
+/* One past its deadline is the program's until that says that it has ended, and
+   is held for that once more. A trace only looks at it. */
+int fcgi__request_is_done(const fcgi_request *request, unsigned own, int ends) {
+  unsigned late = request->lateness == FCGI__OVERDUE;
+  if (!ends && (late || !fcgi__request_is_over(request)))
+    return 0;
+  return atomic_load(&request->held) == own + late + request->due.traced;
+}
+
+/* Where the caller alone holds it there is nothing to ask. */
+void fcgi__request_give_back_if_done(fcgi_request *request, unsigned own,
+                                     int ends) {
+  int done = ends && atomic_load(&request->held) == own;
+  if (!done) {
     fcgi__connection_lock(request->connection);
-    over = fcgi__request_is_over(request) || request->lateness;
+    done = fcgi__request_is_done(request, own, ends);
     fcgi__connection_unlock_only(request->connection);
   }
-  if (over)
+  if (done)
     fcgi__request_give_back(request);
+}
+
+/* What a callback that has returned leaves pending goes on. */
+void fcgi__request_callback_over(fcgi_request *request, int result) {
+  if (fcgi_holder_is_busy(&request->holder))
+    fcgi__request_give_back_if_done(request, 1, result != FCGI_PENDING);
 }
 
 /* What was made last is closed first: it may need the others. */

@@ -176,8 +176,8 @@ int fcgi__request_end_with(fcgi_request *request, fcgi__request_ender *call,
   int error = FCGI_ERR_ABORTED, release = 0;
   if (fcgi__request_is_other(request))
     return FCGI_ERR_STATE;
-  if (fcgi_holder_is_busy(&request->holder) && atomic_load(&request->held) == 0)
-    fcgi__request_give_back(request);
+  if (fcgi_holder_is_busy(&request->holder))
+    fcgi__request_give_back_if_done(request, 0, 1);
   fcgi__connection_lock(connection);
   if (request->lateness)
     release = finish_overdue(request);
@@ -189,6 +189,19 @@ int fcgi__request_end_with(fcgi_request *request, fcgi__request_ender *call,
   return error;
 }
 
+/* Who holds it last gives back what it still has of resources: others ran when
+   it ended. The lock is not held meanwhile. */
+static void give_back_last(fcgi_request *request, int *error) {
+  fcgi__connection *connection = request->connection;
+  if (!fcgi_holder_is_busy(&request->holder) ||
+      !fcgi__request_is_done(request, 1, 0))
+    return;
+  unlock_after(connection, *error);
+  fcgi__request_give_back(request);
+  fcgi__connection_lock(connection);
+  *error = FCGI_ERR_STATE;
+}
+
 /* Its memory goes last, as what is settled may look at it. */
 void fcgi__request_leave(fcgi_request *request, fcgi__request_ender *call) {
   fcgi__connection *connection = request->connection;
@@ -198,6 +211,7 @@ void fcgi__request_leave(fcgi_request *request, fcgi__request_ender *call) {
     error = call(request, NULL);
   else if (call && finish_overdue(request))
     fcgi__request_drop(request);
+  give_back_last(request, &error);
   gone = fcgi__request_let_go(request);
   unlock_after(connection, error);
   if (gone)
@@ -309,6 +323,7 @@ static fcgi_request *take_traced(fcgi__connection *connection,
     at = at->all_next;
   if (at) {
     at->due.trace = 0;
+    at->due.traced = 1;
     atomic_fetch_add(&at->held, 1);
     fcgi__request_describe(at, what);
   }
@@ -324,6 +339,9 @@ static void trace_connection(fcgi__connection *connection, void *data) {
     return;
   while ((request = take_traced(connection, what)) != NULL) {
     trace(server, request, what);
+    fcgi__connection_lock(connection);
+    request->due.traced = 0;
+    fcgi__connection_unlock_only(connection);
     fcgi__request_release(request);
   }
 }

@@ -98,6 +98,7 @@ typedef struct fcgi__request_dues {
   long long slow;   /* When it is slow, or LLONG_MAX. */
   long long answer; /* When its handler is overdue, or LLONG_MAX. */
   uint8_t trace;    /* 1: it has become slow, and the slow log is to say so. */
+  uint8_t traced;   /* 1: it is held because the slow log says so now. */
 } fcgi__request_dues;
 
 struct fcgi_request {
@@ -295,9 +296,16 @@ size_t fcgi__request_filter(fcgi_request *request, const char *data,
                             size_t len);
 
 /* What it has of resources is given back: its handler is done. No lock is held.
-   The second does so if the callback that returned `result` is the end. */
+   The second does so if the callback that returned `result` is the end, and no
+   other one runs. */
 void fcgi__request_give_back(fcgi_request *request);
 void fcgi__request_callback_over(fcgi_request *request, int result);
+/* 1: it is over, or `ends` with the caller, and no callback holds it beside the
+   `own` of the caller. The connection's lock is held. */
+int fcgi__request_is_done(const fcgi_request *request, unsigned own, int ends);
+/* Give back if that is so. No lock is held. */
+void fcgi__request_give_back_if_done(fcgi_request *request, unsigned own,
+                                     int ends);
 
 /* A callback no longer uses the handle. */
 void fcgi__request_release(fcgi_request *request);
