@@ -8,17 +8,25 @@ fcgi_handle *fcgi__holder_first(fcgi_holder *holder) {
   return atomic_load_explicit(&holder->first, memory_order_acquire);
 }
 
+/* There are two of one resource where two threads took at once. */
 fcgi_handle *fcgi__holder_find(fcgi_holder *holder,
-                               const fcgi_resource *resource) {
-  fcgi_handle *at;
+                               const fcgi_resource *resource,
+                               uintptr_t thread) {
+  fcgi_handle *at, *found = NULL;
   if (!fcgi__holder_first(holder))
     return NULL;
   fcgi__holder_lock(holder);
   at = atomic_load_explicit(&holder->first, memory_order_relaxed);
-  while (at && at->resource != resource)
-    at = at->beside;
+  for (; at; at = at->beside) {
+    if (at->resource != resource)
+      continue;
+    if (!found || at->thread == thread)
+      found = at;
+    if (found->thread == thread)
+      break;
+  }
   fcgi__holder_unlock(holder);
-  return at;
+  return found;
 }
 
 /* The list is as long as the resources that one request uses. */

@@ -15,9 +15,10 @@ struct fcgi_holder {
   atomic_int wanted;            /* 1: it was refused a handle. */
 };
 
-/* The handle of `resource` that it has, or NULL. */
+/* The handle of `resource` that it has, or NULL; of several the one that
+   `thread` has taken. The resource's lock is held. */
 fcgi_handle *fcgi__holder_find(fcgi_holder *holder,
-                               const fcgi_resource *resource);
+                               const fcgi_resource *resource, uintptr_t thread);
 /* The first one that it has, or NULL. */
 fcgi_handle *fcgi__holder_first(fcgi_holder *holder);
 

@@ -11,7 +11,7 @@ static int wants(const fcgi__policy *policy, fcgi_resource_step step) {
 fcgi_handle *fcgi__policy_found(fcgi__policy *policy, const fcgi__ask *ask) {
   fcgi_handle *at;
   if (ask->holder)
-    return fcgi__holder_find(ask->holder, policy->resource);
+    return fcgi__holder_find(ask->holder, policy->resource, ask->thread);
   for (at = policy->all; at; at = at->next)
     if (at->state == FCGI__HANDLE_HELD && !at->holder &&
         at->thread == ask->thread)
@@ -295,6 +295,7 @@ void fcgi__policy_abandon(fcgi__policy *policy, fcgi_handle *handle) {
   handle->doom = 1 + FCGI_RESOURCE_BY_KEPT;
   handle->state = FCGI__HANDLE_IDLE;
   handle->holder = NULL;
+  fcgi__policy_wake(policy);
 }
 
 /* The first pause is short, as most outages are restarts; each is twice as long
