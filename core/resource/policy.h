@@ -187,7 +187,7 @@ int fcgi__policy_give(fcgi__policy *policy, fcgi_handle *handle, int end,
 void fcgi__policy_invalidate(fcgi__policy *policy, fcgi_handle *handle);
 /* Nobody opens what a take was told to open. */
 void fcgi__policy_cancel(fcgi__policy *policy, fcgi_handle *handle);
-/* Nobody can give it back any more. */
+/* Nobody can give it back any more. The first of the queue looks again. */
 void fcgi__policy_abandon(fcgi__policy *policy, fcgi_handle *handle);
 
 /* Its step was carried out with this outcome: READY, the next step, or an

@@ -13,17 +13,20 @@ enum {
   LONGEST_MS = 15000 /* The same; something may be drained at any time. */
 };
 
-/* The thread that has its handle ends. In a fork the parent's thread does not;
-   and its resource may be locked by a thread that is not there. */
+/* The thread ends whose handle it is, or which has had it: then it may be
+   somebody else's by now. In a fork the parent's thread does not end; and its
+   resource may be locked by a thread that is not there. */
 static void thread_ended(void *data) {
   fcgi_handle *handle = data;
   fcgi_resource *resource = handle->resource;
   if (fcgi__process_is_other(&resource->process))
     return;
   pthread_mutex_lock(&resource->lock);
-  if (handle->state == FCGI__HANDLE_HELD && !handle->holder)
+  if (handle->state == FCGI__HANDLE_HELD && !handle->holder &&
+      handle->thread == (uintptr_t)pthread_self())
     fcgi__policy_abandon(&resource->policy, handle);
-  handle->thread = 0;
+  if (resource->policy.scope == FCGI_RESOURCE_THREAD)
+    handle->thread = 0;
   pthread_mutex_unlock(&resource->lock);
 }
 

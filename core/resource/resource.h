@@ -14,7 +14,8 @@ struct fcgi_resource {
   fcgi_resource_config config;     /* Callbacks; its texts are not used. */
   char name[FCGI__RESOURCE_NAME];  /* For messages. */
   fcgi__process process;           /* Whose handles it has. */
-  pthread_key_t key;               /* Scope THREAD: a thread's own handle. */
+  pthread_key_t key;               /* Scope THREAD: a thread's own handle; else
+                                      what it took last without a holder. */
   pthread_mutex_t lock;            /* Guards what follows. */
   fcgi__policy policy;             /* What becomes of the handles. */
   char cause[FCGI_RESOURCE_WHY];   /* Why the last attempt to open failed. */

@@ -167,6 +167,8 @@ int fcgi_resource_begin_take(fcgi_resource *resource, fcgi_holder *holder,
   if (result != FCGI_RESOURCE_READY ||
       (*out != ask.own && resource->policy.scope == FCGI_RESOURCE_THREAD))
     result = take_slowly(resource, &ask, flags, result, now, out);
+  if (!holder && result >= 0 && resource->policy.scope != FCGI_RESOURCE_THREAD)
+    (void)pthread_setspecific(resource->key, *out); /* For thread_ended. */
   pthread_mutex_unlock(&resource->lock);
   return result;
 }
