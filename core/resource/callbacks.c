@@ -98,6 +98,10 @@ unsigned fcgi__holder_end(fcgi_holder *holder, fcgi__holder_tell tell,
   unsigned unended = 0;
   while ((handle = fcgi__holder_first(holder)) != NULL) {
     int step;
+    if (fcgi_resource_forked(handle->resource)) {
+      fcgi__holder_drop(holder, handle);
+      continue;
+    }
     if (handle->resource->config.steps) {
       fcgi__resource_abandon(handle);
       unended++;

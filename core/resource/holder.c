@@ -38,10 +38,20 @@ void fcgi__holder_remove_inner(fcgi_holder *holder, fcgi_handle *handle) {
     at->beside = handle->beside;
 }
 
+/* The list is a copy, and perhaps locked by a thread that is not here. */
+void fcgi__holder_drop(fcgi_holder *holder, fcgi_handle *handle) {
+  fcgi__holder_unlock(holder);
+  fcgi__holder_remove(holder, handle);
+  handle->holder = NULL;
+}
+
 void fcgi__holder_abandon(fcgi_holder *holder) {
   fcgi_handle *handle;
   while ((handle = fcgi__holder_first(holder)) != NULL)
-    fcgi__resource_abandon(handle);
+    if (fcgi_resource_forked(handle->resource))
+      fcgi__holder_drop(holder, handle);
+    else
+      fcgi__resource_abandon(handle);
 }
 
 fcgi_handle *fcgi_holder_first(fcgi_holder *holder) {

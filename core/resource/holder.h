@@ -35,6 +35,9 @@ static inline void fcgi__holder_unlock(fcgi_holder *holder) {
 /* Take one that is not the first out of the list, which is locked. */
 void fcgi__holder_remove_inner(fcgi_holder *holder, fcgi_handle *handle);
 
+/* In a fork: the handle is the parent's, and goes out of the list. */
+void fcgi__holder_drop(fcgi_holder *holder, fcgi_handle *handle);
+
 /* Give back what it has, as fcgi_holder_end does; `tell` is called for each
    handle that was taken and not given back, before that is closed. */
 typedef void (*fcgi__holder_tell)(const fcgi_handle *handle, const void *place,
@@ -43,7 +46,7 @@ unsigned fcgi__holder_end(fcgi_holder *holder, fcgi__holder_tell tell,
                           void *data);
 
 /* It goes and nobody can give back: what it has is closed when the resource is
-   tidied up. No callback is called. */
+   tidied up, unless this is a fork. No callback is called. */
 void fcgi__holder_abandon(fcgi_holder *holder);
 
 #endif

@@ -22,7 +22,7 @@ struct fcgi_resource {
   char message[FCGI_RESOURCE_WHY]; /* Why the last take failed. */
 };
 
-/* Its holder goes, and nobody can give it back. */
+/* Its holder goes, and nobody can give it back. This is no fork. */
 void fcgi__resource_abandon(fcgi_handle *handle);
 
 #endif
