@@ -193,8 +193,17 @@ int fcgi__policy_tidy(fcgi__policy *policy, fcgi_resource_tidying what,
               : FCGI_RESOURCE_READY;
 }
 
-/* The memory goes too: a list of the parent's may lead to the handles. */
+/* Their memory stays: a callback of the parent's that has come along may still
+   report the step of one, which is then none. */
 void fcgi__policy_forget(fcgi__policy *policy) {
+  for (fcgi_handle *at = policy->all; at; at = at->next) {
+    if (at->state == FCGI__HANDLE_HELD && at->holder)
+      fcgi__holder_drop(at->holder, at);
+    at->state = FCGI__HANDLE_EMPTY;
+    at->step = FCGI_RESOURCE_READY;
+    at->holder = NULL;
+    at->thread = 0;
+  }
   policy->all = NULL;
   policy->first = NULL;
   policy->last = &policy->first;

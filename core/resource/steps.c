@@ -264,9 +264,27 @@ int fcgi_resource_begin_tidy(fcgi_resource *resource,
 
 void fcgi_handle_explain(fcgi_handle *handle, const char *why) {
   fcgi_resource *resource = handle->resource;
+  if (fcgi__process_is_other(&resource->process))
+    return;
   pthread_mutex_lock(&resource->lock);
   snprintf(resource->cause, sizeof resource->cause, "%s", why);
   pthread_mutex_unlock(&resource->lock);
+}
+
+/* The lock is held. */
+static void tell_failure(fcgi_resource *resource, int error) {
+  const char *fault = resource->policy.fault;
+  resource->policy.stats.refused++;
+  fcgi__policy_note(&resource->policy, FCGI_METRIC_RESOURCES_REFUSED, 1);
+  if (error == FCGI_ERR_STATE)
+    snprintf(resource->message, sizeof resource->message,
+             "resource '%s': what a callback did was begun by the process of "
+             "which this one is a fork",
+             resource->name);
+  else
+    snprintf(resource->message, sizeof resource->message,
+             "resource '%s' cannot be opened: %.160s", resource->name,
+             fault ? fault : resource->cause);
 }
 
 /* A step in a child that its callback has forked is the parent's. */
@@ -278,14 +296,8 @@ int fcgi_handle_done(fcgi_handle *handle, int outcome) {
   long long now = fcgi__now();
   pthread_mutex_lock(&resource->lock);
   result = fcgi__policy_done(&resource->policy, handle, outcome, now);
-  if (result < 0 && result != FCGI_ERR_AGAIN) {
-    const char *fault = resource->policy.fault;
-    resource->policy.stats.refused++;
-    fcgi__policy_note(&resource->policy, FCGI_METRIC_RESOURCES_REFUSED, 1);
-    snprintf(resource->message, sizeof resource->message,
-             "resource '%s' cannot be opened: %.160s", resource->name,
-             fault ? fault : resource->cause);
-  }
+  if (result < 0 && result != FCGI_ERR_AGAIN)
+    tell_failure(resource, result);
   pthread_mutex_unlock(&resource->lock);
   return result;
 }
