@@ -64,6 +64,15 @@ static int refuse(fcgi_server *server, int error, const char *why) {
   return error;
 }
 
+/* What the thread has open is closed while all that on_thread_start began is
+   there. */
+static void part(fcgi_server *server, const fcgi_handler *handler,
+                 void *user_data, int last) {
+  fcgi__kept_leave(server, last);
+  if (handler->on_thread_stop)
+    handler->on_thread_stop(user_data);
+}
+
 /* What begins and ends with each thread, around its requests. A child that a
    callback has forked is none of them. */
 static int enter(fcgi_server *server, const fcgi_handler *handler,
@@ -73,8 +82,8 @@ static int enter(fcgi_server *server, const fcgi_handler *handler,
   if (result < 0)
     return refuse(server, result, "on_thread_start has failed");
   result = fcgi__kept_open(server);
-  if (result < 0 && handler->on_thread_stop)
-    handler->on_thread_stop(user_data);
+  if (result < 0)
+    part(server, handler, user_data, 0);
   return result < 0 ? result : 0;
 }
 
@@ -82,9 +91,7 @@ static void leave(fcgi_server *server, const fcgi_handler *handler,
                   void *user_data) {
   if (fcgi_server_forked(server))
     return;
-  if (handler->on_thread_stop)
-    handler->on_thread_stop(user_data);
-  fcgi__kept_leave(server, atomic_fetch_sub(&server->running, 1) == 1);
+  part(server, handler, user_data, atomic_fetch_sub(&server->running, 1) == 1);
 }
 
 static int serve(fcgi_server *server, const fcgi_handler *handler,

@@ -41,8 +41,9 @@ typedef struct fcgi_handler {
                                            returns a negative value,
                                            fcgi_server_run does so too. */
   fcgi_thread_callback on_thread_stop;  /* The thread has served its last
-                                           request. The value that this callback
-                                           returns is ignored. */
+                                           request, and closed what it has of
+                                           resources. The value that this
+                                           callback returns is ignored. */
 } fcgi_handler;
 
 #endif
