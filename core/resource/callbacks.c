@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The steps carried out with a program's callbacks. */
+#include "resource/await.h"
 #include "resource/resource.h"
 #include <fastcgi/error.h>
 
@@ -50,9 +51,9 @@ static __attribute__((noinline)) int take_on(fcgi_resource *resource,
 }
 
 static inline int take(fcgi_resource *resource, fcgi_holder *holder,
-                       unsigned flags, void *place, void **value) {
+                       unsigned flags, long long until, void *place,
+                       void **value) {
   fcgi_handle *handle;
-  long long until = 0;
   int result =
       resource->config.steps
           ? FCGI_ERR_STATE
@@ -69,14 +70,23 @@ static inline int take(fcgi_resource *resource, fcgi_holder *holder,
 
 int fcgi_resource_take(fcgi_resource *resource, fcgi_holder *holder,
                        void **value) {
-  return take(resource, holder, 0, __builtin_return_address(0), value);
+  return take(resource, holder, 0, 0, __builtin_return_address(0), value);
+}
+
+int fcgi__resource_take_until(fcgi_resource *resource, long long until,
+                              void **value) {
+  return take(resource, NULL, 0, until, __builtin_return_address(0), value);
+}
+
+long long fcgi__resource_longest_wait(const fcgi_resource *resource) {
+  return resource->policy.acquire;
 }
 
 int fcgi_resource_get(fcgi_resource *resource, fcgi_holder *holder,
                       void **value) {
   if (!holder)
     return FCGI_ERR_INVALID;
-  return take(resource, holder, FCGI_TAKE_KEEP, __builtin_return_address(0),
+  return take(resource, holder, FCGI_TAKE_KEEP, 0, __builtin_return_address(0),
               value);
 }
 

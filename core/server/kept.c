@@ -3,6 +3,7 @@
    given back at its end, and the threads that serve tidy up. */
 #include "os/backtrace.h"
 #include "os/clock.h"
+#include "resource/await.h"
 #include "resource/sink.h"
 #include "server/server.h"
 #include <fastcgi/error.h>
@@ -164,17 +165,27 @@ static int fail(fcgi_server *server, fcgi_resource *resource, int error) {
   return error;
 }
 
-/* Until it is open, for as long as nobody stops the server. */
+static int is_away(fcgi_resource *resource) {
+  fcgi_resource_stats stats = {.size = sizeof stats};
+  fcgi_resource_count(resource, &stats);
+  return stats.away;
+}
+
+/* Until it is open, for as long as nobody stops the server: however long a take
+   may wait, a look at that comes between. */
 static int open_one(fcgi_server *server, fcgi_resource *resource) {
-  char before[FCGI_RESOURCE_WHY] = "", message[FCGI_RESOURCE_WHY];
+  char before[FCGI_RESOURCE_WHY] = "", message[FCGI_RESOURCE_WHY] = "";
+  const long long late = fcgi__now() + fcgi__resource_longest_wait(resource);
   void *value;
   while (!atomic_load(&server->stop_wanted)) {
-    int error = fcgi_resource_take(resource, NULL, &value);
+    int error =
+        fcgi__resource_take_until(resource, fcgi__now() + LOOK_MS, &value);
     if (!error)
       return fcgi_resource_give(resource, NULL);
     if (error != FCGI_ERR_TIMEOUT)
       return fail(server, resource, error);
-    fcgi_resource_message(resource, message, sizeof message);
+    if (is_away(resource) || fcgi__now() >= late)
+      fcgi_resource_message(resource, message, sizeof message);
     if (strcmp(message, before) != 0)
       fcgi__server_log(server, FCGI_LOG_WARNING,
                        "%s; the server is not ready before it is", message);

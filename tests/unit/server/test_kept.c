@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { THREADS = 3, LONG_MS = 20000 };
@@ -22,6 +23,7 @@ typedef struct scene {
   unsigned count;                  /* Of these. */
   atomic_int starts;               /* Calls of on_thread_start, */
   atomic_int stops;                /* and of on_thread_stop. */
+  atomic_int closed;               /* Calls of close before that. */
   _Atomic(fcgi_request *) pending; /* A request left pending. */
 } scene;
 
@@ -32,6 +34,7 @@ static int count_start(void *user_data) {
 
 static int count_stop(void *user_data) {
   scene *s = user_data;
+  atomic_store(&s->closed, atomic_load(&s->k->closes));
   return atomic_fetch_add(&s->stops, 1) * 0;
 }
 
@@ -302,6 +305,59 @@ static void test_a_stop_ends_the_wait_for_an_eager_one(void **state) {
   finish(&s);
 }
 
+/* However long a take of it may wait. */
+static void test_a_stop_ends_a_wait_for_ever(void **state) {
+  scene s;
+  struct timespec until;
+  prepare(&s, *state, get);
+  s.config.eager = 1;
+  s.config.acquire_timeout_ms = FCGI_WAIT_FOREVER;
+  atomic_store(&s.k->away, FCGI_ERR_CLOSED);
+  begin(&s, 1);
+  while (atomic_load(&s.k->attempts) == 0)
+    usleep(1000);
+  fcgi_server_stop(s.f->server, FCGI_STOP_GRACEFUL);
+  clock_gettime(CLOCK_REALTIME, &until);
+  until.tv_sec += LONG_MS / 1000;
+  int error = pthread_timedjoin_np(s.threads[0], NULL, &until);
+  s.count = error ? 1 : 0;
+  atomic_store(&s.k->away, 0);
+  finish(&s);
+  assert_int_equal(error, 0);
+}
+
+/* What a client library began for the thread ends after its handles. */
+static void test_a_thread_closes_before_it_stops(void **state) {
+  scene s;
+  prepare(&s, *state, get);
+  begin(&s, 1);
+  ask(&s);
+  await_answer(&s);
+  finish(&s);
+  assert_int_equal(atomic_load(&s.closed), 1);
+}
+
+/* The same where it never serves. */
+static void test_a_thread_that_fails_closes_before_it_stops(void **state) {
+  scene s;
+  prepare(&s, *state, get);
+  keeping *other = calloc(1, sizeof *other);
+  fcgi_resource_config config = keeping_config(other);
+  config.eager = s.config.eager = 1;
+  atomic_store(&other->away, FCGI_ERR_INVALID);
+  keeping_begin(s.k, &s.config);
+  keeping_begin(other, &config);
+  assert_int_equal(fcgi_server_keep(s.f->server, s.k->resource), 0);
+  assert_int_equal(fcgi_server_keep(s.f->server, other->resource), 0);
+  assert_int_equal(fcgi_server_run(s.f->server, &s.handler, &s),
+                   FCGI_ERR_INVALID);
+  assert_int_equal(atomic_load(&s.closed), 1);
+  keeping_end(other);
+  keeping_end(s.k);
+  free(other);
+  free(s.k);
+}
+
 static void test_one_that_cannot_open_ends_the_server(void **state) {
   scene s;
   prepare(&s, *state, get);
@@ -423,6 +479,9 @@ static int run(const char *group, void *kind) {
       SERVING_TEST(test_serving_threads_tidy_up),
       SERVING_TEST(test_an_eager_one_is_open_before_it_serves),
       SERVING_TEST(test_a_stop_ends_the_wait_for_an_eager_one),
+      SERVING_TEST(test_a_stop_ends_a_wait_for_ever),
+      SERVING_TEST(test_a_thread_closes_before_it_stops),
+      SERVING_TEST(test_a_thread_that_fails_closes_before_it_stops),
       SERVING_TEST(test_one_that_cannot_open_ends_the_server),
       SERVING_TEST(test_a_thread_that_cannot_start),
       SERVING_TEST(test_as_many_as_there_is_room_for),
