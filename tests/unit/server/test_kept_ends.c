@@ -22,7 +22,7 @@ typedef struct scene {
   int other;                       /* A second client. */
   atomic_int calls;                /* Of on_request, */
   atomic_int aborts;               /* of on_abort, */
-  atomic_int traces;               /* and of the tracer. */
+  atomic_int traces;               /* of the tracer, and its returns. */
   atomic_int leave;                /* 1: the first on_request returns. */
   atomic_int open;                 /* 1: what it had was its own till then. */
   _Atomic(fcgi_request *) pending; /* A request left pending. */
@@ -205,6 +205,7 @@ static void stay_in_trace(uintptr_t thread, fcgi_request *request, char *out,
   snprintf(out, len, "here");
   atomic_fetch_add(&s->traces, 1);
   await(&s->k->resets, 1);
+  atomic_fetch_add(&s->traces, 1);
 }
 
 static void test_a_trace_keeps_nothing(void **state) {
@@ -220,6 +221,7 @@ static void test_a_trace_keeps_nothing(void **state) {
   atomic_store(&s.leave, 1);
   expect(&s.k->resets, 1);
   expect_nothing_in_use(&s);
+  expect(&s.traces, 2);
   finish(&s);
 }
 
