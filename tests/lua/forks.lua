@@ -6,7 +6,7 @@ local support = require "support"
 local built = (os.getenv "FASTCGI_BUILD" or "") .. "/tests/integration/processes.so"
 local open = package.loadlib(built, "luaopen_processes")
 if not open then
-  return nil
+  return false
 end
 local processes = open()
 
@@ -27,6 +27,16 @@ function forks.run(work)
   os.remove(path)
   assert(status == 0, "the fork has ended with " .. status)
   return said
+end
+
+--- Call `work` in a fork of this process, which closes its Lua state then.
+function forks.close(work)
+  local child = processes.fork()
+  if child == 0 then
+    pcall(work)
+    os.exit(0, true)
+  end
+  assert(processes.waitpid(child) == 0)
 end
 
 forks.number = processes.getpid

@@ -137,7 +137,8 @@ describe("the connection of a library", function()
     if not server then
       return pending "lua-sql-postgres or postgresql is not installed"
     end
-    local running <close> = server
+    local running = server
+    finally(function() running:__close() end)
     local environment = driver.postgres()
     local db = assert(fcgi.resource { name = "db", open = function()
       return environment:connect(running.dsn)
@@ -161,6 +162,10 @@ describe("the connection of a library", function()
     assert.matches("^%d+$", said)
     assert.not_equal(before, said)
     assert.equal(before, db:with(backend))
+    for _, work in ipairs { function() end, function() db:renew() end } do
+      forks.close(work)
+      assert.equal(before, db:with(backend))
+    end
     db:with(function(connection)
       assert.matches("belongs to the process", forks.run(function() return assert(db:get()) end))
       assert.equal(before, backend(connection))

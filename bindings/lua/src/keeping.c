@@ -6,8 +6,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define KEEPER "fcgi.keeper"
+#define GUARD  "fcgi.opened"
 
 static const char keeper_key = 0; /* Of the keeper in the registry. */
 
@@ -16,6 +18,35 @@ static int keeper_gc(lua_State *L) {
   fcgi_holder_free(keeper->holder);
   keeper->holder = NULL;
   return 0;
+}
+
+/* A fork that closes its state finalises its copy of the parent's value, which
+   would say goodbye on the parent's socket. The guard is made after the value,
+   so that Lua finalises it before, and has the process that opened. */
+static int guard_gc(lua_State *L) {
+  const pid_t *process = lua_touserdata(L, 1);
+  if (*process == getpid())
+    return 0;
+  int type = lua_getiuservalue(L, 1, 1);
+  if (type != LUA_TUSERDATA && type != LUA_TTABLE)
+    return 0;
+  lua_pushnil(L);
+  lua_setmetatable(L, -2);
+  return 0;
+}
+
+/* Of the value at the top, for the resource at `index`. */
+static void guard(lua_State *L, int index) {
+  pid_t *process = lua_newuserdatauv(L, sizeof *process, 1);
+  *process = getpid();
+  lua_pushvalue(L, -2);
+  lua_setiuservalue(L, -2, 1);
+  if (luaL_newmetatable(L, GUARD)) {
+    lua_pushcfunction(L, guard_gc);
+    lua_setfield(L, -2, "__gc");
+  }
+  lua_setmetatable(L, -2);
+  lua_setiuservalue(L, index, FCGI_LUA_GUARD);
 }
 
 /* The module may be opened twice in one state, whose resources point to the
@@ -84,6 +115,7 @@ static int open_value(lua_State *L, fcgi_lua_resource *self, int index,
     return FCGI_ERR_CLOSED;
   }
   lua_pop(L, 1);
+  guard(L, index);
   lua_setiuservalue(L, index, FCGI_LUA_VALUE);
   fcgi_handle_set_value(handle, self);
   want(L, self);
@@ -115,6 +147,8 @@ static int carry_out(lua_State *L, fcgi_lua_resource *self, int index,
     ask(L, index, "close");
     lua_pushnil(L);
     lua_setiuservalue(L, index, FCGI_LUA_VALUE);
+    lua_pushnil(L);
+    lua_setiuservalue(L, index, FCGI_LUA_GUARD);
     return 0;
   }
 }

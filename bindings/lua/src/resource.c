@@ -127,13 +127,13 @@ static int resource_gc(lua_State *L) {
 
 /* --- Taking --- */
 
-/* The parent's value stays referenced for good: collected, it would say goodbye
-   on the parent's socket. */
+/* The guard, and with it the parent's value, stays referenced for good:
+   collected, that would say goodbye on the parent's socket. */
 void fcgi_lua_resource_renew(lua_State *L, fcgi_lua_resource *self) {
   if (!fcgi_resource_forked(self->core))
     return;
   lua_rawgetp(L, LUA_REGISTRYINDEX, self);
-  lua_getiuservalue(L, -1, FCGI_LUA_VALUE);
+  lua_getiuservalue(L, -1, FCGI_LUA_GUARD);
   luaL_ref(L, LUA_REGISTRYINDEX);
   lua_pop(L, 1);
   fcgi_resource_renew(self->core);
