@@ -99,6 +99,22 @@ describe("a resource in a fork", function()
     assert.equal("rollback 1, rollback 1", log())
   end)
 
+  it("lives through renew() where it is held", function()
+    local db, log = noting()
+    do
+      local value <close> = db:get()
+      local said = forks.run(function()
+        db:renew()
+        assert.equal(2, number_of(db))
+        assert.matches("was given back", select(2, pcall(function() return value.number end)))
+        return log()
+      end)
+      assert.equal("rollback 2", said)
+      assert.equal(1, value.number)
+    end
+    assert.equal(1, number_of(db))
+  end)
+
   it("is its own where a server serves", function()
     local db, log = noting()
     number_of(db)

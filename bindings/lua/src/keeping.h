@@ -6,7 +6,7 @@
 #include "lua_fcgi.h"
 
 /* User values of a resource: the functions of its steps by their names, what
-   was opened, and what stands for that in get() and with(). */
+   what was opened, its guard, and what stands for it in get() and with(). */
 enum {
   FCGI_LUA_STEPS = 1,
   FCGI_LUA_VALUE,
