@@ -51,9 +51,9 @@ static __attribute__((noinline)) int take_on(fcgi_resource *resource,
 }
 
 static inline int take(fcgi_resource *resource, fcgi_holder *holder,
-                       unsigned flags, long long until, void *place,
-                       void **value) {
+                       unsigned flags, void *place, void **value) {
   fcgi_handle *handle;
+  long long until = 0;
   int result =
       resource->config.steps
           ? FCGI_ERR_STATE
@@ -70,12 +70,20 @@ static inline int take(fcgi_resource *resource, fcgi_holder *holder,
 
 int fcgi_resource_take(fcgi_resource *resource, fcgi_holder *holder,
                        void **value) {
-  return take(resource, holder, 0, 0, __builtin_return_address(0), value);
+  return take(resource, holder, 0, __builtin_return_address(0), value);
 }
 
 int fcgi__resource_take_until(fcgi_resource *resource, long long until,
                               void **value) {
-  return take(resource, NULL, 0, until, __builtin_return_address(0), value);
+  fcgi_handle *handle;
+  int result;
+  if (resource->config.steps)
+    return FCGI_ERR_STATE;
+  result = fcgi_resource_begin_take(resource, NULL, 0, &until, &handle);
+  result = take_on(resource, NULL, 0, until, result, &handle);
+  if (result == 0)
+    *value = handle->value;
+  return result;
 }
 
 long long fcgi__resource_longest_wait(const fcgi_resource *resource) {
@@ -86,7 +94,7 @@ int fcgi_resource_get(fcgi_resource *resource, fcgi_holder *holder,
                       void **value) {
   if (!holder)
     return FCGI_ERR_INVALID;
-  return take(resource, holder, FCGI_TAKE_KEEP, 0, __builtin_return_address(0),
+  return take(resource, holder, FCGI_TAKE_KEEP, __builtin_return_address(0),
               value);
 }
 

@@ -142,6 +142,8 @@ static __attribute__((noinline)) int take_slowly(fcgi_resource *resource,
     result = FCGI_ERR_TIMEOUT;
   if (*out && *out != ask->own && policy->scope == FCGI_RESOURCE_THREAD)
     result = keep_own(resource, *out, result);
+  else if (*out && !ask->holder && policy->scope != FCGI_RESOURCE_THREAD)
+    (void)pthread_setspecific(resource->key, *out); /* For thread_ended. */
   if (result < 0 && result != FCGI_ERR_AGAIN)
     refuse(resource, ask, result);
   return result;
@@ -165,10 +167,9 @@ int fcgi_resource_begin_take(fcgi_resource *resource, fcgi_holder *holder,
   pthread_mutex_lock(&resource->lock);
   result = fcgi__policy_take(&resource->policy, &ask, now, out);
   if (result != FCGI_RESOURCE_READY ||
-      (*out != ask.own && resource->policy.scope == FCGI_RESOURCE_THREAD))
+      (*out != ask.own &&
+       (!holder || resource->policy.scope == FCGI_RESOURCE_THREAD)))
     result = take_slowly(resource, &ask, flags, result, now, out);
-  if (!holder && result >= 0 && resource->policy.scope != FCGI_RESOURCE_THREAD)
-    (void)pthread_setspecific(resource->key, *out); /* For thread_ended. */
   pthread_mutex_unlock(&resource->lock);
   return result;
 }
