@@ -20,10 +20,12 @@ fcgi_handle *fcgi__holder_find(fcgi_holder *holder,
   for (; at; at = at->beside) {
     if (at->resource != resource)
       continue;
-    if (!found || at->thread == thread)
+    if (at->thread == thread) {
       found = at;
-    if (found->thread == thread)
       break;
+    }
+    if (!found)
+      found = at;
   }
   fcgi__holder_unlock(holder);
   return found;

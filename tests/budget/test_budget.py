@@ -53,10 +53,11 @@ def test_session_takes_half_of_libfcgi():
     assert ratio <= MOST_OF_LIBFCGI, f"{ratio:.2f} of libfcgi's instructions"
 
 
-def test_a_resource_costs_little():
-    assert counted("resource") <= MOST_OF_RESOURCE
-    assert counted("handler-resource") - counted("handler") <= MOST_OF_BLOCK
-    assert counted("lua-resource") - counted("lua-resource-none") <= MOST_OF_GET
+def test_a_resource_costs_little(tolerance: float):
+    more = 1 if tolerance == SAME else 1 + OTHER
+    assert counted("resource") <= MOST_OF_RESOURCE * more
+    assert counted("handler-resource") - counted("handler") <= MOST_OF_BLOCK * more
+    assert counted("lua-resource") - counted("lua-resource-none") <= MOST_OF_GET * more
 
 
 @pytest.mark.parametrize("path", VARIED)

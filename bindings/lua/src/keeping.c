@@ -155,9 +155,9 @@ static int carry_out(lua_State *L, fcgi_lua_resource *self, int index,
 
 int fcgi_lua_resource_finish(lua_State *L, fcgi_lua_resource *self,
                              fcgi_handle *handle, int step) {
-  int top = lua_gettop(L);
   if (step <= 0)
     return step;
+  int top = lua_gettop(L);
   luaL_checkstack(L, 8, "too many values");
   lua_rawgetp(L, LUA_REGISTRYINDEX, self);
   while (step > 0) {
@@ -188,7 +188,8 @@ int fcgi_lua_resource_give(lua_State *L, fcgi_lua_resource *self) {
   if (step < 0)
     return step;
   self->depth--;
-  fcgi_lua_resource_finish(L, self, handle, step);
+  if (step > 0)
+    fcgi_lua_resource_finish(L, self, handle, step);
   return 0;
 }
 

@@ -163,17 +163,18 @@ int fcgi_lua_resource_take(lua_State *L, fcgi_lua_resource *self) {
   int step;
   if (request && request->server->handle != self->shown)
     show(self, request->server->handle);
-  do {
-    step = fcgi_resource_begin_take(self->core, self->keeper->holder, 0, &until,
-                                    &handle);
+  while ((step = fcgi_resource_begin_take(self->core, self->keeper->holder, 0,
+                                          &until, &handle)) != 0) {
     if (step > 0)
       step = fcgi_lua_resource_finish(L, self, handle, step);
-    if (step == FCGI_ERR_STATE && renew_unused(L, self))
-      step = FCGI_ERR_AGAIN;
-  } while (step == FCGI_ERR_AGAIN);
-  if (step == 0)
-    self->depth++;
-  return step;
+    if (step == 0)
+      break;
+    if (step != FCGI_ERR_AGAIN &&
+        (step != FCGI_ERR_STATE || !renew_unused(L, self)))
+      return step;
+  }
+  self->depth++;
+  return 0;
 }
 
 /* Push why it could not be taken. A handler that fails for it answers 503. */
