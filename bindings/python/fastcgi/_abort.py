@@ -57,17 +57,26 @@ class Canceller:
         """Whether this process is a fork of the one that serves the request."""
         return self._server.forked
 
-    def _look(self) -> bool:
-        """Call it if the time has come; False when nothing is left to wait for."""
+    def _look(self, calm: set[int]) -> bool:
+        """Call it if the time has come; False when nothing is left to wait for.
+
+        ``calm`` has the requests that were not aborted a moment ago: those that
+        come later wait too, as the first one's end may be that of the request.
+        """
         with self._lock:
             function = self._function
             if function is None:
                 return False
+            if id(self._request) in calm:
+                return True
             try:
                 reason = self._request.aborted
             except _core.StateError:  # It has ended.
                 return False
-            if reason is None or (reason == "record" and not self._record):
+            if reason is None:
+                calm.add(id(self._request))
+                return True
+            if reason == "record" and not self._record:
                 return True
             self._function = None
             try:
@@ -144,7 +153,8 @@ class Watch:
                     self._running = False
                     return
                 waiting, self._waiting = self._waiting, []
-            left = [canceller for canceller in waiting if canceller._look()]
+            calm: set[int] = set()
+            left = [canceller for canceller in waiting if canceller._look(calm)]
             del waiting
             with self._changed:
                 self._waiting += left
