@@ -2,8 +2,9 @@
 -- What the fault tests ask: fcgi-lua probe.lua --bind ADDRESS [--threads N].
 local text = { ["Content-Type"] = "text/plain" }
 
-local function tell_abort(req)
-  io.stderr:write("probe: ", req.params.QUERY_STRING or "", " aborted: ", tostring(req.aborted), "\n")
+local function tell_abort(req) -- In one write(2), as the library has lines of its own there.
+  local query = req.params.QUERY_STRING or ""
+  io.stderr:write(("probe: %s aborted: %s\n"):format(query, req.aborted))
 end
 
 -- What a function of the module returned; a failure ends the request.
