@@ -19,7 +19,7 @@ import front
 import measure
 import report
 from peers import PEERS, Service, served
-from rows import ROWS, Aim, Bound
+from rows import ROWS, Bound, Cost
 from sandbox import Failed, Site
 
 MOMENT = measure.Pace(2, 0.1, 1, 0.1)
@@ -171,7 +171,7 @@ def test_every_budget_has_its_line(document: Path):
     aims = [(row, aim) for row in ROWS.values() for aim in row.aims]
     assert len(aims) > 15
     for row, aim in aims:
-        sign = " / " if isinstance(aim, Aim) else " - "
+        sign = " - " if isinstance(aim, Cost) else " / "
         whose = aim.ours if isinstance(aim, Bound) else f"{aim.ours}{sign}{aim.theirs}"
         assert f"| {row.title}: " in document.read_text()
         assert f"{whose} |" in document.read_text()

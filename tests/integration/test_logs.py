@@ -323,9 +323,10 @@ def test_workers_share_a_file(directory: Path):
         wait_until(lambda: all(access in files(pid) for pid in workers), what="both to be told")
         ask_all()
         wait_until(lambda: access.read_text().count("\n") == 400, 10, "400 lines")
-        assert Counter(old.read_text().splitlines() + access.read_text().splitlines()) == {
-            f"<{worker}> {QUERY}": 401 for worker in workers
-        }
+        # Which one answers how often is not said: work goes to whoever is idle.
+        lines = Counter(old.read_text().splitlines() + access.read_text().splitlines())
+        assert lines.total() == 802
+        assert set(lines) == {f"<{worker}> {QUERY}" for worker in workers}
         for client in clients:
             client.close()
 

@@ -14,7 +14,8 @@ from support.process import Process
 from support.supervisor import Supervisor
 
 NAP = BUILD / "tests" / "integration" / "nap"
-FRAME = re.compile(r"  #(\d+) (\S+) \((\S+)\)")
+# A function and its file, or a file and the place in it where no name is known.
+FRAME = re.compile(r"  #(\d+) (?:(\S+) \((\S+)\)|(\S+)\+0x[0-9a-f]+)$")
 
 
 def slow_log(directory: Path, name: str, supervised: bool) -> tuple[Process, str]:
@@ -71,7 +72,8 @@ def test_a_handler_that_waits(directory: Path, supervised: bool):
     waits = re.search(r"  waits in the kernel, in (\S+)$", lines[0])
     assert waits, lines
     assert waits[1] in places
-    frames = [FRAME.search(line).groups() for line in lines[1:]]
+    found = [FRAME.search(line).groups() for line in lines[1:]]
+    frames = [(number, function, file or other) for number, function, file, other in found]
     functions = [function for _, function, file in frames if file == "nap"]
     assert functions[0] == "wait_at_door", lines
     assert "answer" in functions[1:3], lines
