@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -339,40 +338,6 @@ static void test_parameters_that_stop_coming(void **state) {
   assert_int_equal(counted(f, FCGI_METRIC_TIMEOUTS_HEADER), 1);
 }
 
-/* Serves until there are so many of the kind. */
-static void serve_until(serving *f, fcgi_metric kind, uint64_t wanted) {
-  for (int i = 0; i < 10000 && counted(f, kind) < wanted; i++)
-    serving_idle(f, 1);
-  assert_int_equal(counted(f, kind), wanted);
-}
-
-static void test_who_may_not_connect(void **state) {
-  serving *f = *state;
-  f->config.allow_from = "10.0.0.1";
-  begin(f);
-  for (unsigned i = 1; i <= 3; i++) {
-    f->client = connect_tcp(f);
-    serve_until(f, FCGI_METRIC_PEERS_REFUSED, i);
-  }
-  assert_int_equal(lines_count(&f->log, "refused a connection from "), 1);
-}
-
-static void test_a_lack_of_descriptors(void **state) {
-  serving *f = *state;
-  struct rlimit before, none;
-  begin(f);
-  f->client = connect_tcp(f);
-  int next = dup(f->client);
-  close(next);
-  assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
-  none = before;
-  none.rlim_cur = (rlim_t)next;
-  assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
-  serve_until(f, FCGI_METRIC_ACCEPTS_FAILED, 1);
-  assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
-  assert_int_equal(lines_count(&f->log, "cannot accept a connection: "), 1);
-}
-
 static int run(const char *group, void *kind) {
   const struct CMUnitTest tests[] = {
       SERVING_TEST(test_strangers_are_named),
@@ -388,8 +353,6 @@ static int run(const char *group, void *kind) {
       SERVING_TEST(test_a_reset_while_nothing_is_read),
       SERVING_TEST(test_a_reset_without_a_request_is_none),
       SERVING_TEST(test_parameters_that_stop_coming),
-      SERVING_TEST(test_who_may_not_connect),
-      SERVING_TEST(test_a_lack_of_descriptors),
   };
   return cmocka_run_group_tests_name(group, tests, NULL, NULL);
 }
