@@ -272,7 +272,8 @@ static int is_due(fcgi__handover *handover) {
 /* The receivers may have been killed, or be programs that do not know of this.
    What is taken back and at rest is passed again, so a receiver that was only
    busy gets it all the same; a request that came meanwhile is served here. A
-   carrier that is shut has no receivers. */
+   carrier that is shut has no receivers, and one whose supervisor is gone has
+   none that would not stop too. */
 int fcgi__handover_is_through(fcgi_server *server) {
   fcgi__handover *handover = &server->handover;
   int back = atomic_load(&handover->back);

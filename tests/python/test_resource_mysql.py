@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import fastcgi
+import pymysql
 import pytest
 from support.databases import MariaDB, do, one, started
-
-pymysql = pytest.importorskip("pymysql", reason="PyMySQL is not installed")
 
 
 @pytest.fixture(scope="module")

@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import fastcgi
+import psycopg
+import psycopg2
+import psycopg2.extras
 import pytest
+import redis
 from fastcgi import _adapters
 from support.databases import Postgres, Redis, do, one, started
 from support.fcgi_client import fetch, wait_until
-
-psycopg = pytest.importorskip("psycopg", reason="psycopg is not installed")
-psycopg2 = pytest.importorskip("psycopg2", reason="psycopg2 is not installed")
-redis = pytest.importorskip("redis", reason="redis is not installed")
 
 
 @pytest.fixture(scope="module")
@@ -189,7 +189,7 @@ class TestPostgres:
             changes["cursor_factory"] = (
                 psycopg.RawCursor
                 if hasattr(first, "row_factory")
-                else pytest.importorskip("psycopg2.extras").RealDictCursor
+                else psycopg2.extras.RealDictCursor
             )
             before = {name: getattr(first, name) for name in changes if hasattr(first, name)}
             for name in before:
