@@ -3,7 +3,23 @@
 
 from __future__ import annotations
 
+import fastcgi
 from fastcgi._abort import Canceller, Watch
+
+
+class Parent:
+    """A server in the process that it was made in."""
+
+    forked = False
+
+
+def run(request, functions):
+    """Let a watch look at the request until it has no canceller left."""
+    watch = Watch()
+    for function in functions:
+        watch._waiting.append(Canceller(request, function, True, print, Parent()))
+    watch._run()
+    return watch
 
 
 def test_cancellers_are_called_in_their_order():
@@ -18,13 +34,51 @@ def test_cancellers_are_called_in_their_order():
             self.looks += 1
             return "connection" if self.looks > 1 else None
 
-    class Parent:
-        forked = False
+    called = []
+    run(Late(), [lambda: called.append("first"), lambda: called.append("second")])
+    assert called == ["first", "second"]
 
-    request, called = Late(), []
+
+def test_every_canceller_is_called_though_the_first_ends_the_request():
+    class Ending:
+        ended = False
+
+        @property
+        def aborted(self):
+            if self.ended:
+                raise fastcgi.StateError("the request has ended")
+            return "connection"
+
+    request, called = Ending(), []
+
+    def end():
+        request.ended = True
+        called.append("first")
+
+    run(request, [end, lambda: called.append("second")])
+    assert called == ["first", "second"]
+
+
+def test_one_that_comes_during_a_look_is_called_after_those_before_it():
+    called = []
     watch = Watch()
-    for name in ("first", "second"):
-        canceller = Canceller(request, lambda name=name: called.append(name), True, print, Parent())
-        watch._waiting.append(canceller)
+
+    def add(name):
+        function = lambda: called.append(name)  # noqa: E731
+        watch._waiting.append(Canceller(request, function, True, print, Parent()))
+
+    class Slow:
+        looks = 0
+
+        @property
+        def aborted(self):
+            self.looks += 1
+            if self.looks == 1:
+                add("second")
+                return None
+            return "connection"
+
+    request = Slow()
+    add("first")
     watch._run()
     assert called == ["first", "second"]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 LOOK_SECONDS = 0.05  # From one look at the aborts to the next.
 LINGER_SECONDS = 2.0  # The thread outlives its last request so long.
+ENDED = "ended"  # What stands for the reason of a request that is over.
 
 
 class Canceller:
@@ -57,33 +58,40 @@ class Canceller:
         """Whether this process is a fork of the one that serves the request."""
         return self._server.forked
 
-    def _look(self, calm: set[int]) -> bool:
-        """Call it if the time has come; False when nothing is left to wait for.
-
-        ``calm`` has the requests that were not aborted a moment ago: those that
-        come later wait too, as the first one's end may be that of the request.
-        """
+    def _look(self, reasons: Reasons) -> bool:
+        """Call it if the time has come; False when nothing is left to wait for."""
         with self._lock:
             function = self._function
             if function is None:
                 return False
-            if id(self._request) in calm:
-                return True
-            try:
-                reason = self._request.aborted
-            except _core.StateError:  # It has ended.
-                return False
-            if reason is None:
-                calm.add(id(self._request))
-                return True
-            if reason == "record" and not self._record:
+            reason = reasons.of(self._request)
+            if reason is None or (reason == "record" and not self._record):
                 return True
             self._function = None
+            if reason == ENDED:
+                return False
             try:
                 function()
             except BaseException:  # Others still count on this thread.
                 self._tell(f"fastcgi: the canceller {function!r} failed\n{traceback.format_exc()}")
             return False
+
+
+class Reasons:
+    """Why requests are aborted, each asked once: its cancellers are all called or
+    none is, although the call of the first may end the request."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, str | None] = {}
+
+    def of(self, request: _core.Request) -> str | None:
+        """The reason, None without one, or ENDED."""
+        if id(request) not in self._known:
+            try:
+                self._known[id(request)] = request.aborted
+            except _core.StateError:
+                self._known[id(request)] = ENDED
+        return self._known[id(request)]
 
 
 class Raiser:
@@ -153,12 +161,12 @@ class Watch:
                     self._running = False
                     return
                 waiting, self._waiting = self._waiting, []
-            calm: set[int] = set()
-            left = [canceller for canceller in waiting if canceller._look(calm)]
+            reasons = Reasons()
+            left = [canceller for canceller in waiting if canceller._look(reasons)]
             del waiting
             with self._changed:
-                self._waiting += left
-                new = len(self._waiting) > len(left)
+                new = len(self._waiting) > 0
+                self._waiting = left + self._waiting  # In the order of their coming.
                 if left and not new:
                     self._changed.wait(LOOK_SECONDS)
             del left
