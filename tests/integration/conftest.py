@@ -5,10 +5,12 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from support.echo import LANGUAGES, echo_command
+from support.path_sites import Sites
 from support.process import Process
 from support.site import Site, serve_behind_nginx
 
@@ -51,3 +53,11 @@ def site(language: str, directory: Path) -> Iterator[Site]:
 def way(request: pytest.FixtureRequest) -> str:
     """Whether nginx keeps its connection or makes one for each request."""
     return request.param
+
+
+@pytest.fixture(scope="module")
+def sites(directory: Path) -> Iterator[Sites]:
+    """Applications that tell their path, behind web servers; none runs yet."""
+    directory.chmod(0o755)
+    with ExitStack() as stack:
+        yield Sites(directory, stack)

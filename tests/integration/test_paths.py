@@ -4,23 +4,8 @@
 A Flask application behind real web servers; docs/paths.md says what is expected.
 """
 
-import json
-import shutil
-import socket
-import sys
-from collections.abc import Iterator
-from contextlib import ExitStack
-from pathlib import Path
-
 import pytest
-from support.fcgi_client import patient
-from support.path_servers import SERVERS
-from support.process import Process
-
-HERE = Path(__file__).parent
-# Not in every release of Debian that the project is tested on.
-OPTIONAL = ("h2o",)
-PROGRAMS = {"fcgid": "apache2", "apache": "apache2"}
+from support.path_sites import App, Sites
 
 # The web server, the request, and what comes of it: SCRIPT_NAME and PATH_INFO, or a status.
 ROWS = [
@@ -61,6 +46,11 @@ ROWS = [
     ("nginx", "/pre/x/../b", ("/pre", "/b")),
     ("nginx", "/pre", ("/pre", "")),
     ("nginx", "/pre/", ("/pre", "/")),
+    ("nginx", "/prex", ("/prex", "")),
+    ("nginx", "/strict/a%20b", ("/strict", "/a b")),
+    ("nginx", "/strict", ("/strict", "")),
+    ("nginx", "/mount", 301),
+    ("nginx", "/mount/", ("", "/mount/")),
     ("nginx", "/loose/x", ("/loose", "/x")),
     ("nginx", "/loosex", ("", "/loosex")),
     ("nginx", "/idx/", ("", "/idx/")),
@@ -111,6 +101,13 @@ ROWS = [
     ("apache", "/admin/x", 403),
     ("apache", "/admin/../same/x", ("", "/same/x")),
     ("apache", "/admin/%2e%2e/same/x", ("", "/same/x")),
+    ("apache-root", "/pre", ("/pre", "")),
+    ("apache-root", "/handler", ("/handler", "")),
+    ("apache-root", "/unescape/a%20b", ("", "/unescape/a b")),
+    ("apache-root", "/unescape/a.php/b%20c", ("", "/unescape/a.php/b c")),
+    ("apache-root", "/full/a.php/b%20c", ("", "/full/a.php/b c")),
+    ("apache-root", "/first-dot/a.php/b%20c", ("/first-dot/a.php", "/b c")),
+    ("apache-root", "/last-dot/a.php/b%20c", ("/last-dot/a.php", "/b c")),
     ("apache-nodecode", "/p/x", ("", "/new/x")),
     ("apache-nodecode", "/p/admin/secret", 403),
     ("apache-nodecode", "/p/admin%2Fsecret", ("", "/new/admin%2Fsecret")),
@@ -140,16 +137,20 @@ ROWS = [
     ("caddy", "/pre/a%20b", ("/pre", "/a b")),
     ("caddy", "/pre/pre", ("/pre", "/pre")),
     ("caddy", "/pre", ("/pre", "")),
+    ("caddy", "/mount/x", ("/mount", "/x")),
+    ("caddy", "/mount", ("", "/mount")),
     ("caddy", "/admin/x", 403),
     ("haproxy", "/", ("", "/")),
     ("haproxy", "/a%20b", ("", "/a b")),
     ("haproxy", "/a//b", ("", "/a//b")),
     ("haproxy", "/pre/a%20b", ("/pre", "/a b")),
     ("haproxy", "/pre/a//b", ("/pre", "/a//b")),
+    ("haproxy", "/pre", ("", "/pre")),
     ("haproxy", "/admin/x", 403),
     ("h2o", "/", ("", "/")),
     ("h2o", "/a%20b", ("", "/a b")),
     ("h2o", "/pre/a%20b", ("", "/pre/a b")),
+    ("h2o", "/pre", ("", "/pre")),
     ("h2o", "/a/../b", ("", "/b")),
     ("h2o", "/a//b", ("", "/a//b")),
 ]
@@ -169,97 +170,42 @@ ROOTED = [
     ("/pre", "haproxy", "/pre", ("/pre", "")),
     ("/pre", "h2o", "/pre", ("/pre", "")),
     ("/pre", "caddy", "/pre/a", ("/pre", "/a")),
+    ("/pre", "caddy", "/pre", ("/pre", "")),
+    ("/mount", "caddy", "/mount", ("/mount", "")),
+    ("/pre", "lighttpd", "/pre", ("/pre", "")),
+    ("/pre", "lighttpd-root", "/pre", ("/pre", "")),
+    ("/pre", "lighttpd-root", "/pre/a", ("/pre", "/a")),
+    ("/pre", "lighttpd-fixed", "/pre", ("/pre", "")),
+    ("/pre", "apache-root", "/pre", ("/pre", "")),
+    ("/shop", "apache-root", "/shop", ("/shop", "")),
+    ("/shop", "fcgid-root", "/shop", ("/shop", "")),
 ]
-
-
-class Sites:
-    """Applications and web servers, started when they are first asked for."""
-
-    def __init__(self, directory: Path, stack: ExitStack):
-        self.directory = directory
-        self.stack = stack
-        self.running: dict = {}
-        self.folders: dict = {}
-
-    def application(self, root: str | None) -> str:
-        if ("app", root) not in self.running:
-            number = len(self.running)
-            socket_path = self.directory / f"app-{number}.sock"
-            command = [sys.executable, "-m", "fastcgi", "paths_app:app", "--bind",
-                       f"unix:{socket_path}", "--socket-mode", "666", "--threads", "4"]  # fmt: skip
-            command += [] if root is None else ["--root-path", root]
-            app = Process(command, self.directory / f"app-{number}.log", cwd=HERE)
-            self.stack.enter_context(app).wait_for_address(f"unix:{socket_path}")
-            self.running["app", root] = str(socket_path)
-        return self.running["app", root]
-
-    def folder(self, server: str, root: str | None) -> Path:
-        """Its document root."""
-        self.port(server, root)
-        return self.folders[server, root]
-
-    def port(self, server: str, root: str | None) -> int:
-        if (server, root) not in self.running:
-            folder = self.directory / f"{server}-{len(self.running)}"
-            folder.mkdir()
-            folder.chmod(0o777)
-            self.folders[server, root] = folder
-            application = "" if server.startswith("fcgid") else self.application(root)
-            started = SERVERS[server](folder, application)
-            self.running[server, root] = self.stack.enter_context(started)
-        return self.running[server, root].port
-
-
-@pytest.fixture(scope="module")
-def sites(directory: Path) -> Iterator[Sites]:
-    directory.chmod(0o755)
-    with ExitStack() as stack:
-        yield Sites(directory, stack)
-
-
-def ask(port: int, target: str) -> tuple[int, bytes]:
-    """As it is written: no client tidies the path."""
-    with socket.create_connection(("127.0.0.1", port), timeout=patient(60)) as client:
-        client.sendall(f"GET {target} HTTP/1.0\r\nHost: localhost\r\n\r\n".encode("latin-1"))
-        received = b"".join(iter(lambda: client.recv(65536), b""))
-    head, _, body = received.partition(b"\r\n\r\n")
-    return int(head.split(b" ", 2)[1]), body
-
-
-def expect(sites: Sites, root: str | None, server: str, target: str, expected) -> None:
-    name = SERVERS[server].program or server
-    if name in OPTIONAL and not shutil.which(name, path="/usr/sbin:/usr/bin:/usr/local/bin"):
-        pytest.skip(f"{name} is not installed; not every Debian has it")
-    status, body = ask(sites.port(server, root), target)
-    if isinstance(expected, list):  # The web server's version decides.
-        expected = next(one for one in expected if (one == 403) == (status == 403))
-    if isinstance(expected, int):
-        assert status == expected, body
-        return
-    assert body.startswith(b"{"), (status, body)
-    seen = json.loads(body)
-    assert (seen["script"], seen["info"]) == expected, seen
-    assert seen["path"] == "".join(expected)
-    assert seen["link"] == expected[0].replace(" ", "%20") + "/"
 
 
 @pytest.mark.parametrize(("server", "target", "expected"), ROWS)
 def test_path(sites: Sites, server: str, target: str, expected):
-    expect(sites, None, server, target, expected)
+    sites.expect(server, target, expected, App())
+
+
+# mod_fcgid starts the application itself, which is Python's.
+SENT = [row for row in ROWS if not row[0].startswith("fcgid")]
+
+
+@pytest.mark.parametrize("language", ["c", "lua"])
+@pytest.mark.parametrize(("server", "target", "expected"), SENT)
+def test_path_in_another_language(sites: Sites, language: str, server: str, target: str, expected):
+    sites.expect(server, target, expected, App(language))
 
 
 @pytest.mark.parametrize(("root", "server", "target", "expected"), ROOTED)
 def test_with_a_root_path(sites: Sites, root: str, server: str, target: str, expected):
-    expect(sites, root, server, target, expected)
+    sites.expect(server, target, expected, App(root=root))
 
 
 def test_a_guarded_page_is_given_to_who_may_see_it(sites: Sites):
-    port = sites.port("nginx", None)
-    with socket.create_connection(("127.0.0.1", port), timeout=patient(60)) as client:
-        client.sendall(b"GET /guarded/x HTTP/1.0\r\nHost: localhost\r\nToken: yes\r\n\r\n")
-        received = b"".join(iter(lambda: client.recv(65536), b""))
-    assert received.split(b" ", 2)[1] == b"200"
-    assert json.loads(received.partition(b"\r\n\r\n")[2])["info"] == "/guarded/x"
+    answer = sites.ask("nginx", "/guarded/x", App(), "Token: yes\r\n")
+    assert answer.status == 200
+    assert answer.seen()["info"] == "/guarded/x"
 
 
 RAW = [
@@ -275,8 +221,7 @@ RAW = [
 
 @pytest.mark.parametrize(("server", "target", "raw"), RAW)
 def test_the_path_as_the_client_wrote_it(sites: Sites, server: str, target: str, raw):
-    seen = json.loads(ask(sites.port(server, None), target)[1])
-    assert seen["raw"] == raw
+    assert sites.ask(server, target, App()).seen()["raw"] == raw
 
 
 # What Apache's proxies put around a file's name is not there; {} is the document root.
@@ -292,7 +237,7 @@ FILES = [
 
 @pytest.mark.parametrize(("server", "target", "file"), FILES)
 def test_the_name_of_the_file(sites: Sites, server: str, target: str, file: str | None):
-    seen = json.loads(ask(sites.port(server, None), target)[1])
+    seen = sites.ask(server, target, App()).seen()
     assert seen["file"] == seen["native_file"]
     if file:
-        assert seen["file"] == file.format(sites.folder(server, None)), seen
+        assert seen["file"] == file.format(sites.server(server, App())[1]), seen

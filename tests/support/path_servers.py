@@ -45,6 +45,8 @@ NGINX = """
     location /try/ { try_files /nothing /front?q=1; }
     location /page.html { ssi on; }
     location /pre { fastcgi_split_path_info ^(/pre)(/.*)?$; SPLIT }
+    location /strict { fastcgi_split_path_info ^(/strict)(/.*)$; SPLIT }
+    location /mount/ { STOCK }
     location /loose { fastcgi_split_path_info ^(/loose)(/?.*)$; SPLIT }
     location /idx/ { fastcgi_index index.php; STOCK }
     location /uri/ { STOCK fastcgi_param PATH_INFO $document_uri; }
@@ -118,6 +120,20 @@ RewriteRule ^/old/(.*)$ /same/new/$1 [PT]
 RewriteRule ^/p/(.*)$ {proxy}/new/$1 [P]
 RewriteRule ^/all/(.*)$ {proxy}/all/$1 [P]
 """
+# Nothing but mount points, one of which is /.
+PROXY_ROOT = """
+TypesConfig /dev/null
+<Location /handler>
+  SetHandler "proxy:{proxy}"
+</Location>
+SetEnvIf Request_URI "^/unescape/" proxy-fcgi-pathinfo=unescape
+SetEnvIf Request_URI "^/full/" proxy-fcgi-pathinfo=full
+SetEnvIf Request_URI "^/first-dot/" proxy-fcgi-pathinfo=first-dot
+SetEnvIf Request_URI "^/last-dot/" proxy-fcgi-pathinfo=last-dot
+ProxyPass "/handler" "!"
+ProxyPass "/pre" "{proxy}"
+ProxyPass "/" "{proxy}/"
+"""
 # Apache takes no %2F for a slash here, in its rules neither.
 NODECODE = """
 AllowEncodedSlashes NoDecode
@@ -150,6 +166,14 @@ http://:{port} {
   @admin path /admin/*
   handle @admin {
     respond 403
+  }
+  @mount path /mount/*
+  handle @mount {
+    reverse_proxy unix/{application} {
+      transport fastcgi {
+        split /mount
+      }
+    }
   }
   @pre path /pre /pre/*
   handle @pre {
@@ -280,39 +304,55 @@ class PathApache(Apache):
     """mod_proxy_fcgi in all its ways, and what leads to it."""
 
     modules = ("alias", "dir", "rewrite", "proxy", "proxy_fcgi", "include", "filter", "mime")
-    more = ""
+    text = APACHE + PROXY
 
     def __init__(self, directory: Path, application: str):
         (directory / "page.shtml").write_text('<!--#include virtual="/same/part" -->')
         values = {"directory": directory, "proxy": f"unix:{application}|fcgi://localhost"}
-        super().__init__(directory, filled(APACHE + PROXY + self.more, values))
+        super().__init__(directory, filled(self.text, values))
 
 
 class PathApacheNoDecode(PathApache):
     """The same where escaped slashes stay escaped."""
 
-    more = NODECODE
+    text = PathApache.text + NODECODE
+
+
+class PathApacheRoot(PathApache):
+    """The same with nothing but mount points."""
+
+    modules = (*PathApache.modules, "setenvif")
+    text = PROXY_ROOT
 
 
 class PathFcgid(Apache):
     """mod_fcgid, which starts the program; the folders are as on shared hosting."""
 
     modules = ("alias", "dir", "rewrite", "mime", "include", "fcgid")
+    text = APACHE + FCGID
 
-    def __init__(self, directory: Path, application: str):
+    def __init__(self, directory: Path, root: str | None):
+        self.root = root
         python, paths = python_for_others(directory)
         for folder in ("fcgid", "shared", "rooted"):
             (directory / folder).mkdir(exist_ok=True)
             (directory / folder).chmod(0o777)
         self.write_files(directory, python)
         values = {"directory": directory, "pythonpath": paths}
-        super().__init__(directory, filled(APACHE + FCGID, values))
+        super().__init__(directory, filled(self.text, values))
 
     def write_files(self, directory: Path, python: str) -> None:
         for folder, root in (("shared", None), ("rooted", "/rooted")):
             (directory / folder / ".htaccess").write_text(HTACCESS)
             write_program(directory / folder / "index.fcgi", python, root)
-        write_program(directory / "program.fcgi", python, None)
+        write_program(directory / "program.fcgi", python, self.root)
+
+
+class PathFcgidRoot(PathFcgid):
+    """The same where all paths are the program's."""
+
+    text = PathFcgid.text.replace('Alias "/fcgid" "{directory}/program.fcgi"',
+                                  'Alias "/" "{directory}/program.fcgi/"')  # fmt: skip
 
 
 class PathFcgidRecipe(PathFcgid):
@@ -380,7 +420,9 @@ SERVERS = {
     "lighttpd-fixed": LighttpdFixed,
     "apache": PathApache,
     "apache-nodecode": PathApacheNoDecode,
+    "apache-root": PathApacheRoot,
     "fcgid": PathFcgid,
+    "fcgid-root": PathFcgidRoot,
     "fcgid-recipe": PathFcgidRecipe,
     "caddy": PathCaddy,
     "haproxy": PathHaproxy,
