@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import resource
 import shutil
 import struct
 import subprocess
@@ -14,12 +15,13 @@ import termios
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from support.fcgi_client import Client, wait_until
+from support.nginx import reserve_port
 from support.paths import BUILD, EXAMPLES, INCLUDE, SOURCE
 from support.process import Process
 from support.site import Answer, Site, serve_behind_nginx
@@ -112,6 +114,39 @@ def test_deadline_and_slow_log(directory: Path):
     assert log.count("in wait_for_the_gate") == THREADS
     assert "GET /kept/hang: not answered within 1.5 s, so the client gets 504" in log
     assert "Traceback" not in log
+
+
+def expect_counts(app: Process, address: str, listed: str, asking: Client) -> None:
+    def counted(name: str) -> int:
+        return json.loads(asking.request(uri=f"{PATH}?json").body)["fastcgi"]["total"][name]
+
+    assert counted("peers_refused") == 0
+    for _ in range(2):
+        with suppress(ConnectionError), Client(listed) as stranger:
+            assert not stranger.request().ended
+    wait_until(lambda: counted("peers_refused") == 2, what="two refused peers")
+    assert counted("accepts_failed") == 0
+    before = resource.prlimit(app.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(app.pid, resource.RLIMIT_NOFILE, (app.descriptors(), before[1]))
+    with Client(address) as waiting:
+        waiting.send_request(uri=f"{PATH}?json")
+        wait_until(lambda: counted("accepts_failed") > 0, what="a failed accept")
+        resource.prlimit(app.pid, resource.RLIMIT_NOFILE, before)
+        assert waiting.collect().status == 200
+    assert counted("peers_refused") == 2
+
+
+def test_connections_that_are_refused_are_counted(directory: Path):
+    """By who may connect over TCP, and for want of descriptors; the page is asked beside them."""
+    address, reserved = f"unix:{directory}/refused.sock", reserve_port()
+    listed = f"127.0.0.1:{reserved.getsockname()[1]}"
+    command = [sys.executable, "-m", "fastcgi", "hang:app", "--chdir", APPS, "--bind", address]
+    command += ["--bind", listed, "--allow-from", "127.0.0.2", "--status-path", PATH]
+    env = {"GATE": str(directory)}
+    with reserved, Process(command, directory / "refused.log", env=env) as app:
+        app.wait_for_address(address)
+        with Client(address) as asking:
+            expect_counts(app, address, listed, asking)
 
 
 @pytest.fixture(scope="module")
