@@ -3,6 +3,7 @@
 
 import os
 import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -13,6 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from support.as_nobody import LAUNCHERS, as_nobody, needs_root
 from support.fcgi_client import Client, connect, get_params, post_params, wait_until
 from support.paths import EXAMPLES
 from support.probe import probe_command
@@ -226,3 +228,32 @@ def test_a_wrong_tmpdir_is_a_warning(directory: Path):
         assert_serves(address, "all the same")
         assert f"{directory}/nowhere" in app.output()
         assert app.output().count("\n") == 1
+
+
+@needs_root
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_temporary_files_are_those_of_the_user(launcher: str, directory: Path):
+    """Where only root may write, nothing starts."""
+    place = directory / f"{launcher}-nobody"
+    directory.chmod(0o755)
+    theirs, roots = place / "theirs", place / "roots"
+    for folder in (place, theirs, roots):
+        folder.mkdir()
+    shutil.chown(theirs, "nobody")
+    theirs.chmod(0o700)
+    address, body = f"unix:{place}/app.sock", os.urandom(200 * KIB)
+
+    def words(temp_dir: Path) -> list[str]:
+        options = ["--body-memory", KIB, "--temp-dir", temp_dir]
+        return as_nobody(launcher, place, address, *options)
+
+    with Process(words(theirs), place / "log") as app:
+        app.wait_for_address(address)
+        with Client(address) as client:
+            assert client.ask(post_params(len(body)), body).status == 200
+        theirs.chmod(0)
+        with Client(address) as client:
+            assert client.ask(post_params(len(body)), body).status in (500, 503)
+    done = subprocess.run(words(roots), capture_output=True, text=True, timeout=300)
+    assert done.returncode in (1, 3), done.stderr
+    assert f'no long body can be kept in temp_dir "{roots}": Permission denied' in done.stderr

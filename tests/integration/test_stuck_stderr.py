@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.as_nobody import LAUNCHERS, as_nobody, needs_root
 from support.fcgi_client import Client, connect, get_params, wait_until
-from support.paths import EXAMPLES
-from support.supervisor import children, copy_for_all
-from support.told import NAMES, SUPERVISED, TOOL, command, started
+from support.supervisor import children
+from support.told import NAMES, SUPERVISED, command, started
 
 FAILURES = 150  # Each a traceback or a line: more than a small pipe holds.
 
@@ -195,23 +195,23 @@ def open_directory(directory: Path) -> Path:
     return place
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+@needs_root
+@pytest.mark.parametrize("launcher", LAUNCHERS)
 @pytest.mark.parametrize("kind", ["pipe", "socket", "file"])
 @pytest.mark.parametrize("where", ["/dev/stderr", "/dev/stdout", "-", "/proc/self/fd/2"])
-def test_logs_of_another_user(kind: str, where: str, directory: Path, open_directory: Path):
+def test_logs_of_another_user(
+    launcher: str, kind: str, where: str, directory: Path, open_directory: Path
+):
     """They are opened by root and written by whom it has become."""
-    for program in ("hello",):
-        if not (open_directory / program).exists():
-            copy_for_all(open_directory, EXAMPLES / program)
-    name = f"{kind}{where.replace('/', '-')}"
-    address = f"unix:{open_directory}/{name}.sock"
-    words = [TOOL, "run", "--user", "nobody", "--bind", address, "--"]
+    address = f"unix:{open_directory}/{launcher}-{kind}{where.replace('/', '-')}.sock"
+    words = as_nobody(launcher, open_directory, address)
     env = {**os.environ, "FASTCGI_ACCESS_LOGFILE": where, "FASTCGI_ERROR_LOGFILE": where}
-    with standard(kind, directory) as (output, read):
-        words = [str(word) for word in (*words, open_directory / "hello")]
-        with started(words, address, stdout=output, stderr=output, env=env) as child:
-            break_protocol(address)
-            assert ask(address) == 200
-            wait_until(lambda: b'"GET ' in read(), 20, "a line of the access log")
-            wait_until(lambda: b"warning: " in read(), 20, "a line of the error log")
-            assert ends(child) == 0
+    with (
+        standard(kind, directory) as (output, read),
+        started(words, address, stdout=output, stderr=output, env=env) as child,
+    ):
+        break_protocol(address)
+        assert ask(address) == 200
+        wait_until(lambda: b'"GET ' in read(), 20, "a line of the access log")
+        wait_until(lambda: b"warning: " in read(), 20, "a line of the error log")
+        assert ends(child) == 0
