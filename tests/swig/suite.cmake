@@ -27,7 +27,7 @@ if(TARGET fcgi_swig_lua)
 endif()
 
 foreach(language ${swig_languages})
-  set(things scenario bytes spec examples exits paths shared)
+  set(things scenario bytes spec examples exits forks paths shared)
   if(NOT language MATCHES "^(python|lua)$") # They have theirs without SWIG.
     list(APPEND things guestbook)
   endif()
