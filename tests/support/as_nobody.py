@@ -9,7 +9,7 @@ from pathlib import Path
 import fastcgi
 import pytest
 
-from support.paths import BUILD, EXAMPLES
+from support.paths import BUILD, EXAMPLES, is_open_to_all
 from support.supervisor import copy_for_all
 
 LAUNCHERS = ["run", "python", "lua"]
@@ -18,11 +18,6 @@ APPS = {
     "app.py": "def app(request):\n    return 200, {}, b'fine'\n",
     "app.lua": "return function() return 200, {}, 'fine' end\n",
 }
-
-
-def is_open_to_all(path: Path) -> bool:
-    """Whether every user may reach it."""
-    return all(folder.stat().st_mode & 0o001 for folder in path.parents)
 
 
 def as_nobody(launcher: str, place: Path, address: str, *options: object) -> list[str]:

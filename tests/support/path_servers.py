@@ -9,7 +9,7 @@ from pathlib import Path
 from textwrap import dedent
 
 from support.nginx import early_log
-from support.paths import SOURCE, tool
+from support.paths import BUILD, SOURCE, is_open_to_all, tool
 from support.web_servers import Apache, WebServer
 
 # Flask and all that it needs.
@@ -331,8 +331,8 @@ class PathFcgid(Apache):
     modules = ("alias", "dir", "rewrite", "mime", "include", "fcgid")
     text = APACHE + FCGID
 
-    def __init__(self, directory: Path, root: str | None):
-        self.root = root
+    def __init__(self, directory: Path, language: str, root: str | None):
+        self.language, self.root = language, root
         python, paths = python_for_others(directory)
         for folder in ("fcgid", "shared", "rooted"):
             (directory / folder).mkdir(exist_ok=True)
@@ -345,7 +345,10 @@ class PathFcgid(Apache):
         for folder, root in (("shared", None), ("rooted", "/rooted")):
             (directory / folder / ".htaccess").write_text(HTACCESS)
             write_program(directory / folder / "index.fcgi", python, root)
-        write_program(directory / "program.fcgi", python, self.root)
+        if self.language == "python":
+            write_program(directory / "program.fcgi", python, self.root)
+        else:
+            write_script(directory / "program.fcgi", self.language, self.root)
 
 
 class PathFcgidRoot(PathFcgid):
@@ -368,10 +371,6 @@ class PathFcgidRecipe(PathFcgid):
         (directory / "index.fcgi").chmod(0o755)
 
 
-def is_open_to_all(path: Path) -> bool:
-    return all(folder.stat().st_mode & 0o001 for folder in path.parents)
-
-
 def python_for_others(directory: Path) -> tuple[str, str]:
     """An interpreter that the web server's user can run, and its PYTHONPATH. What
     lies in a home that is closed to that user is copied."""
@@ -391,6 +390,18 @@ def write_program(path: Path, python: str, root: str | None) -> None:
         f"#!{python}\nimport fastcgi\nfrom paths_app import app\n"
         f"fastcgi.main(app, root_path={root!r})\n"
     )
+    path.chmod(0o755)
+
+
+def write_script(path: Path, language: str, root: str | None) -> None:
+    """Starts a copy of the application in C or Lua."""
+    folder, tests = path.parent, SOURCE / "tests" / "integration"
+    shutil.copy(BUILD / "tests" / "integration" / "paths", folder)
+    shutil.copy(tests / "apps" / "paths.lua", folder)
+    shutil.copytree(BUILD / "lua", folder / "lua")
+    words = {"c": "./paths", "lua": "./lua/bin/fcgi-lua paths.lua"}[language]
+    setting = "" if root is None else f"export FASTCGI_ROOT_PATH={root}\n"
+    path.write_text(f"#!/bin/sh\n{setting}cd {folder}\nexec {words}\n")
     path.chmod(0o755)
 
 

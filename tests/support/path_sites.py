@@ -41,6 +41,13 @@ class App(NamedTuple):
                    "--socket-mode", "666", "--threads", "4"]  # fmt: skip
         return command + ([] if self.root is None else ["--root-path", self.root])
 
+    def environment(self) -> dict[str, str]:
+        """What says the same to those that have no options on the command line."""
+        if self.language == "python":
+            return {}
+        root = {} if self.root is None else {"FASTCGI_ROOT_PATH": self.root}
+        return {"FASTCGI_SOCKET_MODE": "666", **root}
+
 
 class Answer(NamedTuple):
     """What came of a request."""
@@ -70,8 +77,8 @@ class Sites:
         """The path of its socket."""
         if app not in self.applications:
             path = self.directory / f"app-{len(self.applications)}.sock"
-            env = {"FASTCGI_SOCKET_MODE": "666"} if app.language != "python" else {}
-            process = Process(app.command(f"unix:{path}"), path.with_suffix(".log"), FOLDER, env)
+            command = app.command(f"unix:{path}")
+            process = Process(command, path.with_suffix(".log"), FOLDER, app.environment())
             self.stack.enter_context(process).wait_for_address(f"unix:{path}")
             self.applications[app] = str(path)
         return self.applications[app]
@@ -82,8 +89,8 @@ class Sites:
             folder = self.directory / f"{name}-{len(self.servers)}"
             folder.mkdir()
             folder.chmod(0o777)
-            told = app.root if name.startswith("fcgid") else self.application(app)
-            started = self.stack.enter_context(SERVERS[name](folder, told))
+            told = app if name.startswith("fcgid") else [self.application(app)]
+            started = self.stack.enter_context(SERVERS[name](folder, *told))
             self.servers[name, app] = started.port, folder
         return self.servers[name, app]
 

@@ -26,6 +26,11 @@ def tool(name: str) -> str:
     return found
 
 
+def is_open_to_all(path: Path) -> bool:
+    """Whether every user may reach it."""
+    return all(folder.stat().st_mode & 0o001 for folder in path.parents)
+
+
 def sources(*suffixes: str) -> Iterator[Path]:
     """Every source of the project with one of the suffixes."""
     for top in ("core", "bindings", "examples", "swig", "tests", "tools"):

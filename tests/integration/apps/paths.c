@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Tells which path it was asked for, as paths_app.py does: SCRIPT_NAME,
-   PATH_INFO and the path, with a NUL between them; `paths ADDRESS`. */
+   PATH_INFO and the path, with a NUL between them; `paths ADDRESS`, or without
+   one on what it inherits. */
 #include <fastcgi/fastcgi.h>
 #include <stdio.h>
 #include <string.h>
@@ -32,5 +33,5 @@ static int answer(fcgi_request *request, void *user_data) {
 int main(int argc, char **argv) {
   static const fcgi_handler handler = {.size = sizeof handler,
                                        .on_request = answer};
-  return argc == 2 ? fcgi_serve(argv[1], &handler, NULL) : 2;
+  return fcgi_serve(fcgi_serve_address(argc, argv), &handler, NULL) ? 1 : 0;
 }
