@@ -134,6 +134,11 @@ def expect_counts(app: Process, address: str, listed: str, asking: Client) -> No
         resource.prlimit(app.pid, resource.RLIMIT_NOFILE, before)
         assert waiting.collect().status == 200
     assert counted("peers_refused") == 2
+    text = asking.request(uri=f"{PATH}?openmetrics").body.decode()
+    families = {one.name: one for one in text_string_to_metric_families(text)}
+    (refused,) = families["fastcgi_connections_refused"].samples
+    (failed,) = families["fastcgi_accepts_failed"].samples
+    assert (refused.value, failed.value) == (2, counted("accepts_failed"))
 
 
 def test_connections_that_are_refused_are_counted(directory: Path):

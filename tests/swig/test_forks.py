@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
-from support.fcgi_client import Client, connect
+from support.fcgi_client import Client, connect, wait_until
 from support.paths import BUILD
 from support.supervisor import children, state
 from swig.languages import CHOSEN
@@ -291,3 +291,19 @@ def test_a_child_that_stays_holds_nobody_up(program: Program):
             connect(program.address)
     finally:
         os.kill(child, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGQUIT"])
+def test_signals_are_the_childs_own(program: Program, name: str):
+    """What stops the server ends the child alone."""
+    child = number(program.ask("/child/hang"), "child")
+
+    def ended() -> bool:
+        """A signal that comes while an interpreter is still forking is lost."""
+        if state(child) not in ("", "Z"):
+            os.kill(child, getattr(signal, name))
+        return state(child) in ("", "Z")
+
+    wait_until(ended, 20, f"its end by {name}")
+    assert number(program.ask("/"), "pid") == program.pid
+    assert program.stop() == 0, program.output()
