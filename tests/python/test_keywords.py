@@ -138,5 +138,22 @@ def test_wrong_values_start_no_workers(wrong):
         fastcgi.serve(lambda request: None, "unix:x", **({"workers": 2} | wrong))
 
 
+@pytest.mark.parametrize("more", [{}, {"workers": 2}])
+@pytest.mark.parametrize(("wrong", "complaint"), [
+    ({"worker": 2}, "there is no option 'worker'; did you mean 'workers'?"),
+    ({"io-timeout": 2}, "there is no option 'io-timeout'; did you mean 'io_timeout'?"),
+    ({"zzzzzz": 2}, "there is no option 'zzzzzz'"),
+    ({"ready_after": 3}, "there is no option 'ready_after'; fcgi run has it"),
+    ({"pythonpath": "x"}, "option 'pythonpath' is for the command line of python -m fastcgi"),
+])  # fmt: skip
+def test_names_that_serve_and_main_have_not(wrong, complaint, more, monkeypatch):
+    """The message names the call, and no worker is started to say it again."""
+    monkeypatch.setattr(sys, "argv", ["program"])
+    for call in (fastcgi.serve, fastcgi.main):
+        with pytest.raises(TypeError) as caught:
+            call(lambda request: None, **wrong, **more)
+        assert str(caught.value) == f"{call.__name__}(): {complaint}"
+
+
 def test_threads_may_be_left_out():
     assert fastcgi.Server(threads=None).threads == fastcgi.Server().threads == 1

@@ -42,7 +42,7 @@ def main(
     words = _addresses()
     given = _core_options(options)
     own = {"threads": threads, "interface": interface, "stream": stream, "workers": workers}
-    check_keywords(own | given)
+    check_keywords("main", own | given)
     rest: Any = share_work(workers, words, given)
     if rest is None:
         return

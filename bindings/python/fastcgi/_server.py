@@ -230,13 +230,11 @@ def share_work(
     return None
 
 
-def check_keywords(options: Mapping[str, Any]) -> None:
-    """Refuse a value here, and not in each worker. What is no option at all,
-    Server refuses."""
+def check_keywords(call: str, options: Mapping[str, Any]) -> None:
+    """Refuse a name or a value here, and not in each worker."""
     known = _core.Options()
     for name, value in options.items():
-        with contextlib.suppress(KeyError):
-            known.give(name, value)
+        known.give(name, value, call)
 
 
 def serve(
@@ -263,7 +261,7 @@ def serve(
     """
     given = _core_options(options)
     own = {"threads": threads, "interface": interface, "stream": stream, "workers": workers}
-    check_keywords(own | given)
+    check_keywords("serve", own | given)
     rest: Any = share_work(workers, _addresses(bind), given)
     if rest is None:
         return

@@ -117,12 +117,20 @@ static PyObject *value(PyObject *self, PyObject *name) {
   return option == NULL ? NULL : options_value(core_of(self), option);
 }
 
+static int give_any(PyObject *self, PyObject *name, PyObject *value) {
+  const fcgi_option *option = option_of(name);
+  return option == NULL ? -1 : options_give(core_of(self), option, value);
+}
+
 static PyObject *give(PyObject *self, PyObject *args) {
   PyObject *name, *value;
-  if (!PyArg_ParseTuple(args, "UO:give", &name, &value))
+  const char *call = NULL;
+  if (!PyArg_ParseTuple(args, "UO|z:give", &name, &value, &call))
     return NULL;
-  const fcgi_option *option = option_of(name);
-  if (option == NULL || options_give(core_of(self), option, value) < 0)
+  int given = call == NULL
+                  ? give_any(self, name, value)
+                  : options_give_serve(core_of(self), call, name, value);
+  if (given < 0)
     return NULL;
   Py_RETURN_NONE;
 }
@@ -208,8 +216,9 @@ static PyMethodDef methods[] = {
      "value($self, name, /)\n--\n\n"
      "The value of an option, or its default; None where there is none."},
     {"give", give, METH_VARARGS,
-     "give($self, name, value, /)\n--\n\n"
-     "Give an option the value of a keyword; refuses one that it cannot have."},
+     "give($self, name, value, call=None, /)\n--\n\n"
+     "Give an option the value of a keyword; refuses one that it cannot have.\n"
+     "With call, 'serve' or 'main', it also refuses what that has not."},
     {"given", given, METH_NOARGS,
      "given($self)\n--\n\nThe names of the options that were given."},
     {"doubts", doubts, METH_NOARGS,

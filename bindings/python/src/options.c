@@ -152,40 +152,69 @@ static int is_of_server(const fcgi_option *option) {
          strcmp(option->name, "log_level") == 0;
 }
 
+/* What is for the processes of serve() and main(). */
+static int is_of_workers(const fcgi_option *option) {
+  return option->scope == FCGI_OPTION_FOR_PROCESSES ||
+         strcmp(option->name, "chdir") == 0 ||
+         strcmp(option->name, "umask") == 0;
+}
+
+/* What serve() and main() have. */
+static int is_of_serve(const fcgi_option *option) {
+  return is_of_server(option) || is_of_workers(option) ||
+         strcmp(option->name, "threads") == 0 ||
+         strcmp(option->name, "interface") == 0;
+}
+
 /* "keep-alive" finds an option too, and is no keyword. */
 static const fcgi_option *keyword(const char *name) {
   const fcgi_option *option = fcgi_option_find(name);
-  return option != NULL && strcmp(option->name, name) == 0 ? option : NULL;
+  if (option == NULL || strcmp(option->name, name) != 0)
+    return NULL;
+  return option->launchers & 1u << FCGI_LAUNCHER_PYTHON ? option : NULL;
 }
 
-static int refuse_keyword(const char *name) {
+/* The core knows which name was probably meant. */
+static int refuse_keyword(fcgi_options *options, const char *call,
+                          const char *name) {
   const fcgi_option *option = keyword(name);
-  const char *whose = "";
-  if (option != NULL && (option->scope == FCGI_OPTION_FOR_PROCESSES ||
-                         strcmp(option->name, "chdir") == 0 ||
-                         strcmp(option->name, "umask") == 0))
-    whose = ": it is for serve() and main() with workers";
-  else if (option != NULL)
-    whose = ": it is for the command line of python -m fastcgi";
-  PyErr_Format(PyExc_TypeError, "Server() has no option '%.100s'%s", name,
-               whose);
+  if (option == NULL) {
+    fcgi_options_set(options, FCGI_ORIGIN_PROGRAM, name, "");
+    PyErr_Format(PyExc_TypeError, "%s(): %s", call,
+                 fcgi_options_message(options));
+  } else {
+    PyErr_Format(PyExc_TypeError, "%s(): option '%s' is for %s", call, name,
+                 is_of_workers(option)
+                     ? "serve() and main() with workers"
+                     : "the command line of python -m fastcgi");
+  }
   return -1;
+}
+
+/* Give one that the call has, which is Server() without `of_serve`. */
+static int give_keyword(fcgi_options *options, const char *call, int of_serve,
+                        PyObject *key, PyObject *value) {
+  const char *name = PyUnicode_AsUTF8(key);
+  if (name == NULL)
+    return -1;
+  const fcgi_option *option = keyword(name);
+  if (option == NULL || !(of_serve ? is_of_serve : is_of_server)(option))
+    return refuse_keyword(options, call, name);
+  return options_give(options, option, value);
 }
 
 int options_give_server(fcgi_options *options, PyObject *kwargs) {
   PyObject *key, *value;
   Py_ssize_t at = 0;
-  while (kwargs != NULL && PyDict_Next(kwargs, &at, &key, &value)) {
-    const char *name = PyUnicode_AsUTF8(key);
-    const fcgi_option *option = name == NULL ? NULL : keyword(name);
-    if (name == NULL)
+  while (kwargs != NULL && PyDict_Next(kwargs, &at, &key, &value))
+    if (give_keyword(options, "Server", 0, key, value) < 0)
       return -1;
-    if (option == NULL || !is_of_server(option))
-      return refuse_keyword(name);
-    if (options_give(options, option, value) < 0)
-      return -1;
-  }
   return 0;
+}
+
+int options_give_serve(fcgi_options *options, const char *call, PyObject *key,
+                       PyObject *value) {
+  return give_keyword(options, call, 1, key, value);
 }
 
 static PyObject *texts_of(const fcgi_options *options,

@@ -14,6 +14,11 @@ int options_give(fcgi_options *options, const fcgi_option *option,
 /* Give all keyword arguments of Server(): 0, or -1 with an exception. */
 int options_give_server(fcgi_options *options, PyObject *kwargs);
 
+/* Give one keyword argument of `call`, "serve" or "main": 0, or -1 with an
+   exception that names it. */
+int options_give_serve(fcgi_options *options, const char *call, PyObject *key,
+                       PyObject *value);
+
 /* New options of Python's launcher, or NULL with an exception. */
 fcgi_options *options_new(void);
 
