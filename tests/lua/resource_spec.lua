@@ -195,6 +195,18 @@ describe("a resource", function()
     assert.is_true(made[1].closed and made[2].closed)
   end)
 
+  it("is not checked with check_after = math.huge, as there is no other one", function()
+    local checks = 0
+    local db, made = counting { check_after = math.huge, check = function() checks = checks + 1 return true end }
+    for _ = 1, 3 do
+      db:with(function() end)
+      db:with(function() assert(db:invalidate()) end)
+    end
+    assert.same({ 3, 0 }, { #made, checks })
+    local types = support.read_file(support.source .. "/bindings/lua/types/resource.lua")
+    assert.matches("check_after%? [^\n]*math.huge: it is not checked;", types)
+  end)
+
   it("tells why it cannot be had", function()
     local away = true
     local db = counting {

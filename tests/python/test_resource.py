@@ -198,6 +198,31 @@ class TestReplacing:
             assert value.number == 2
         assert maker.log[-2:] == ["close 1", "rollback 2"]
 
+    def test_no_check_but_after_another_one_broke(self, maker: Maker) -> None:
+        checked: list[int] = []
+
+        def check(value: Value) -> None:
+            checked.append(value.number)
+
+        def use() -> None:
+            with db:
+                pass
+
+        db = fastcgi.resource(maker, scope="pool", check_after=None, check=check)
+        other = threading.Thread(target=use)
+        with db:
+            other.start()
+            other.join()
+        use()
+        assert (len(maker.made), checked) == (2, [])
+        with db as value:
+            db.invalidate()
+        use()
+        use()
+        assert checked == [3 - value.number]
+        told = " ".join(str(fastcgi.resource.__doc__).split())
+        assert "None: only after another one of the process was found broken" in told
+
     def test_a_check_that_raises(self, maker: Maker) -> None:
         def check(value: Value) -> None:
             if value.number == 1:

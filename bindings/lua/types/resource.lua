@@ -16,9 +16,9 @@
 ---@field eager? boolean a server is ready only once one is open
 ---@field minimum? 0|1 how many stay open though they rest: 0
 ---@field acquire_timeout? number longest wait while opening fails: 5
----@field check_after? number rest after which it is checked before it is used; 0: each time, math.huge: never; 30
----@field max_age? number age at which it is replaced, less a random tenth: 3600
----@field max_idle? number rest after which it is closed: 600
+---@field check_after? number rest after which it is checked before use; 0: each time, math.huge: it is not checked; 30
+---@field max_age? number age at which it is replaced, less a random tenth; math.huge: never; 3600
+---@field max_idle? number rest after which it is closed; math.huge: never; 600
 
 --- Something expensive, such as a connection to a database, that is kept
 --- between requests; docs/state.md describes it. A Lua state has one.

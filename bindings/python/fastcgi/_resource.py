@@ -75,9 +75,10 @@ class resource(_core.Resource, Generic[T]):
     until the end of the request by ``get()``, has it alone. Times are seconds:
     a wait lasts ``acquire_timeout`` at most and then raises ``Unavailable``; one
     that has rested for ``check_after`` is checked before it is used (0: each
-    time, None: never); one older than ``max_age`` is replaced; one that rests
-    for ``max_idle`` is closed, but for ``minimum`` of them. With ``eager`` a
-    server is ready only once one is open.
+    time; None: only after another one of the process was found broken); one
+    older than ``max_age`` is replaced; one that rests for ``max_idle`` is
+    closed, but for ``minimum`` of them (None for either: never). With ``eager``
+    a server is ready only once one is open.
 
     How one is checked, reset, closed and found broken is known for sqlite3,
     psycopg, psycopg2, PyMySQL and redis. Else ``close()`` and ``rollback()`` are
