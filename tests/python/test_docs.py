@@ -5,9 +5,13 @@ from __future__ import annotations
 
 import pathlib
 import re
+import threading
 
+import fastcgi
 import pytest
 from fastcgi.testing import Client
+from support.fcgi_client import DATA, get_params, record
+from support.fcgi_client import Client as Connection
 
 PAGE = pathlib.Path(__file__).resolve().parents[2] / "docs" / "python.md"
 
@@ -44,6 +48,54 @@ def test_its_handlers_answer(code, name, uri, line, text):
     with Client(code[name]) as client:
         response = client.get(uri)
     assert (response.header("Status"), response.text) == (line, text)
+
+
+def test_its_loop_answers_until_it_is_stopped(code, tmp_path):
+    address = f"unix:{tmp_path}/x"
+    with fastcgi.Server(address) as server:
+        server.set_roles([(1, 1, "responder"), (9, 2, "lookup")])
+        thread = threading.Thread(target=code["loop"], args=[server])
+        thread.start()
+        with Connection(address) as client:
+            for role, name in ((1, "responder"), (9, "lookup")) * 3:
+                client.begin(role=role)
+                client.params(get_params())
+                client.stdin(b"")
+                if role == 9:
+                    client.send(record(DATA, 1))
+                assert client.collect().body.decode() == f"Hello, {name}\n"
+        server.stop()
+        thread.join(60)
+        assert not thread.is_alive()
+
+
+def test_what_else_it_says_of_loops(tmp_path):
+    with fastcgi.Server("127.0.0.1:0", poller="poll") as server:
+        server.listen(f"unix:{tmp_path}/x")
+        assert [":0" in address for address in server.addresses] == [False, False]
+        assert server.accept(timeout=0) is None
+        with pytest.raises(fastcgi.Unsupported):
+            server.fileno()
+        server.stop()
+        assert list(server) == []
+
+
+def test_pages_name_what_is_public():
+    """All but what others are made by, and what a program has given itself."""
+    pages = [PAGE.parents[1] / "README.md", *PAGE.parent.glob("*.md")]
+    text = "".join(page.read_text() for page in pages)
+    public = set(fastcgi.__all__) - {"FileWrapper", "SharedLock", "__version__"}
+    assert {name for name in public if not re.search(rf"\b{name}\b", text)} == set()
+    methods = {name for name in dir(fastcgi.Server) if not name.startswith("_")}
+    told = set(re.findall(r"\b[Ss]erver\.(\w+)", text))
+    assert methods - told == {"address", "run"}
+
+
+def test_detect_interface_does_what_it_says():
+    assert fastcgi.detect_interface(lambda request: None) == "handler"
+    assert fastcgi.detect_interface(lambda environ, start_response: []) == "wsgi"
+    with pytest.raises(TypeError):
+        fastcgi.detect_interface(lambda: None)
 
 
 def test_its_table_has_every_reason(code):

@@ -441,7 +441,8 @@ static PyMethodDef server_methods[] = {
      "close($self)\n--\n\nStop at once and give every resource back."},
     {"fileno", server_fileno, METH_NOARGS,
      "fileno($self)\n--\n\n"
-     "A descriptor that is readable when accept(0) has work."},
+     "A descriptor that is readable when accept(0) has work: call that until "
+     "it\nreturns None."},
     {"wait", server_wait, METH_NOARGS,
      "wait($self)\n--\n\n"
      "Seconds until accept(0) has a timeout to see to; None for none."},
