@@ -147,7 +147,7 @@ def test_units_differ_in_what_they_run_only():
 
 def test_databases_wait_for_each_other():
     """WAL and a busy timeout, in every example with SQLite."""
-    for name in [*PAGES, "docs/python.md"]:
+    for name in [*PAGES, "docs/python.md", "docs/lua.md", "docs/state.md"]:
         page = (SOURCE / name).read_text()
         for text in re.findall(r"^```(?:python|lua)\n(.*?)^```", page, re.M | re.S):
             if "sqlite3" in text:

@@ -155,18 +155,17 @@ end
 
 support.launcher = "lua5.4 " .. support.source .. "/bindings/lua/bin/fcgi-lua"
 
---- Serve an application, given as a path or as Lua source, with the launcher.
---- To be held in a <close> variable.
-function support.launch(app, options)
+local function new_process()
   local directory = support.directory()
-  local self = setmetatable({ directory = directory, path = directory .. "/s.sock",
+  return setmetatable({ directory = directory, path = directory .. "/s.sock",
     log_path = directory .. "/log", status_path = directory .. "/status" }, process)
-  if not app:match("^/[^\n]*%.lua") then
-    app = support.write_file(directory .. "/app.lua", app)
-  end
-  local command = ("%s %s --bind unix:%s %s %s </dev/null >%s 2>&1 & echo $! >pid; wait $!; echo $? >status"):format(
-    support.environment or "", support.launcher, self.path, options or "", app, self.log_path)
-  os.execute(("cd %s; (%s) 2>/dev/null &"):format(directory, command))
+end
+
+-- Run a command that comes to listen at the process's path.
+local function start(self, command)
+  local directory = self.directory
+  os.execute(("cd %s; (%s </dev/null >%s 2>&1 & echo $! >pid; wait $!; echo $? >status) 2>/dev/null &"):format(
+    directory, command, self.log_path))
   self.pid = support.wait_for(function()
     return support.read_file(directory .. "/pid"):match("%d+\n")
   end, "a process"):match("%d+")
@@ -180,6 +179,25 @@ function support.launch(app, options)
     return peer and (peer:close() or true)
   end, "the server at " .. self.path)
   return self
+end
+
+--- Serve an application, given as a path or as Lua source, with the launcher.
+--- To be held in a <close> variable.
+function support.launch(app, options)
+  local self = new_process()
+  if not app:match("^/[^\n]*%.lua") then
+    app = support.write_file(self.directory .. "/app.lua", app)
+  end
+  return start(self, ("%s %s --bind unix:%s %s %s"):format(
+    support.environment or "", support.launcher, self.path, options or "", app))
+end
+
+--- Run Lua source that serves by itself, behind words such as "lua5.4"; it gets
+--- its address, or `arguments`.
+function support.run_program(source, words, arguments)
+  local self = new_process()
+  support.write_file(self.directory .. "/app.lua", source)
+  return start(self, ("%s app.lua %s"):format(words:gsub("PATH", self.path), arguments or "unix:" .. self.path))
 end
 
 return support

@@ -28,8 +28,8 @@ local fcgi = {}
 ---| "UNSUPPORTED" # not supported here
 ---| "DAMAGED"     # another process has written over shared memory
 
---- Why a request is aborted. Reads fail with "ABORTED" from then on, writes only
---- where no reader is left: not after "record".
+--- Why a request is aborted. Reads of what has not come fail with "ABORTED" from
+--- then on, writes only where no reader is left: not after "record".
 ---@alias fcgi.abort_reason
 ---| "record"     # ABORT_REQUEST came: a hint, an answer may still have a reader
 ---| "connection" # the connection is gone
