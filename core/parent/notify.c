@@ -56,20 +56,19 @@ static int send_words(const char *name, unsigned what) {
 }
 
 /* One thread at a time, so that nothing overtakes what was said before. What
-   others owe meanwhile is sent later. */
+   others owe meanwhile that thread sends, too: the process may end soon. */
 static int pay(fcgi__notify *notify, const char *name) {
-  unsigned what;
-  int result;
-  if (atomic_exchange(&notify->telling, 1))
-    return 0;
-  what = atomic_exchange(&notify->owed, 0);
-  result = send_words(name, what);
-  if (result < 0 && fcgi__notify_is_passing(errno)) {
-    atomic_fetch_or(&notify->owed, what);
-    result = 0;
+  int result = 0, full = 0;
+  while (!full && atomic_load(&notify->owed) &&
+         !atomic_exchange(&notify->telling, 1)) {
+    unsigned what = atomic_exchange(&notify->owed, 0);
+    result = what ? send_words(name, what) : 0;
+    full = result < 0 && fcgi__notify_is_passing(errno);
+    if (full)
+      atomic_fetch_or(&notify->owed, what);
+    atomic_store(&notify->telling, 0);
   }
-  atomic_store(&notify->telling, 0);
-  return result;
+  return full ? 0 : result;
 }
 
 int fcgi__notify_tell(fcgi__notify *notify, const char *name, unsigned what) {

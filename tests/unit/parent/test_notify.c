@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <pthread.h>
 #include <string.h>
 
 enum {
@@ -69,6 +70,36 @@ static void test_what_nobody_hears_is_not_owed(void **state) {
   }
 }
 
+typedef struct teller {
+  mailbox *box;         /* Where to, */
+  fcgi__notify *notify; /* and through what. */
+} teller;
+
+static void *tell_ready(void *data) {
+  teller *t = data;
+  fcgi__notify_tell(t->notify, t->box->name, FCGI__NOTIFY_READY);
+  return NULL;
+}
+
+/* The starter hears of it, and has the process stopped, before the one that has
+   told it is done. */
+static void test_what_is_told_meanwhile_is_not_left(void **state) {
+  enum { ROUNDS = 2000 };
+  mailbox *box = *state;
+  for (int i = 0; i < ROUNDS; i++) {
+    fcgi__notify notify = {.every_ms = 0};
+    teller other = {box, &notify};
+    pthread_t thread;
+    const char *heard = "";
+    assert_int_equal(pthread_create(&thread, NULL, tell_ready, &other), 0);
+    while (!strstr(heard, "READY=1"))
+      heard = mailbox_take(box);
+    fcgi__notify_tell(&notify, box->name, FCGI__NOTIFY_STOPPING);
+    pthread_join(thread, NULL);
+    assert_string_equal(mailbox_take(box), "STOPPING=1");
+  }
+}
+
 static void test_a_sign_of_life_without_room_is_due_again_soon(void **state) {
   mailbox *box = *state;
   fcgi__notify notify = {.every_ms = 0};
@@ -92,6 +123,7 @@ int main(void) {
       BOX_TEST(test_sending_never_waits),
       BOX_TEST(test_what_finds_no_room_is_told_later),
       BOX_TEST(test_what_nobody_hears_is_not_owed),
+      BOX_TEST(test_what_is_told_meanwhile_is_not_left),
       BOX_TEST(test_a_sign_of_life_without_room_is_due_again_soon),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
