@@ -3,11 +3,13 @@
 #include <fastcgi/error.h>
 #include <string.h>
 
+/* The item and its storage need no zeroing: whoever takes it fills it in. */
+enum { ZEROED = offsetof(fcgi__exchange, item) };
+
 static fcgi__exchange *blank(const fcgi_allocator *allocator) {
   fcgi__exchange *exchange = fcgi__realloc(allocator, NULL, sizeof *exchange);
-  /* The inline storage needs no zeroing. */
   if (exchange)
-    memset(exchange, 0, offsetof(fcgi__exchange, bytes));
+    memset(exchange, 0, ZEROED);
   return exchange;
 }
 
@@ -16,7 +18,7 @@ static fcgi__exchange *blank_again(fcgi__exchange *exchange) {
   fcgi__buffer bytes = exchange->params.bytes;
   fcgi__buffer entries = exchange->params.entries;
   bytes.len = entries.len = 0;
-  memset(exchange, 0, offsetof(fcgi__exchange, bytes));
+  memset(exchange, 0, ZEROED);
   exchange->params.bytes = bytes;
   exchange->params.entries = entries;
   return exchange;

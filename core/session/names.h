@@ -173,22 +173,30 @@ static inline uint64_t fcgi__differ(const uint8_t *a, const uint8_t *b) {
   return fcgi__eight_at(a) ^ fcgi__eight_at(b);
 }
 
-/* 1 when `text` is that name. Most have 8 to 16 bytes, two words that overlap;
-   none has less than 4, and none more than 48. */
+/* The same for names of other lengths: none has less than 4 bytes, and none
+   more than 48. */
+static inline int fcgi__name_is_other(const uint8_t *known, const uint8_t *text,
+                                      size_t len) {
+  if (len < 8)
+    return fcgi__four_at(text) == fcgi__four_at(known) &&
+           fcgi__four_at(text + len - 4) == fcgi__four_at(known + len - 4);
+  if (len > 32 && (fcgi__differ(text + 16, known + 16) ||
+                   fcgi__differ(text + len - 24, known + len - 24)))
+    return 0;
+  return !fcgi__differ(text, known) && !fcgi__differ(text + 8, known + 8) &&
+         !fcgi__differ(text + len - 16, known + len - 16) &&
+         !fcgi__differ(text + len - 8, known + len - 8);
+}
+
+/* 1 when `text` is that name. Most have 8 to 16 bytes, two words that
+   overlap. */
 static inline int fcgi__name_is(const fcgi__name *name, const uint8_t *text,
                                 size_t len) {
   const uint8_t *known = (const uint8_t *)name->text;
   if (name->place.len != len)
     return 0;
-  if (len < 8)
-    return fcgi__four_at(text) == fcgi__four_at(known) &&
-           fcgi__four_at(text + len - 4) == fcgi__four_at(known + len - 4);
-  if (len > 16 && (fcgi__differ(text + 8, known + 8) ||
-                   fcgi__differ(text + len - 16, known + len - 16)))
-    return 0;
-  if (len > 32 && (fcgi__differ(text + 16, known + 16) ||
-                   fcgi__differ(text + len - 24, known + len - 24)))
-    return 0;
+  if (len - 8 > 8)
+    return fcgi__name_is_other(known, text, len);
   return !fcgi__differ(text, known) &&
          !fcgi__differ(text + len - 8, known + len - 8);
 }

@@ -153,21 +153,24 @@ static void use_input(fcgi_session *session, size_t len) {
   session->in_len -= len;
 }
 
+/* The header is whole only with what has come before, or not yet. */
+static int read_header_part(fcgi_session *session) {
+  size_t need = FCGI_RECORD_HEADER - session->head_len;
+  size_t part = session->in_len < need ? session->in_len : need;
+  memcpy(session->head + session->head_len, session->in, part);
+  session->head_len = (uint8_t)(session->head_len + part);
+  use_input(session, part);
+  if (part == need)
+    return start_record(session, session->head);
+  return session->head[0] == FCGI_WIRE_VERSION ? 0 : FCGI_ERR_PROTOCOL;
+}
+
 /* A whole header in the input, as is usual, is decoded where it lies. */
 static int read_header(fcgi_session *session) {
-  size_t need = FCGI_RECORD_HEADER - session->head_len;
   const uint8_t *header = session->in;
-  size_t part = session->in_len < need ? session->in_len : need;
-  if (session->head_len > 0 || part < need) {
-    memcpy(session->head + session->head_len, session->in, part);
-    session->head_len = (uint8_t)(session->head_len + part);
-    header = session->head;
-    if (part < need) {
-      use_input(session, part);
-      return header[0] == FCGI_WIRE_VERSION ? 0 : FCGI_ERR_PROTOCOL;
-    }
-  }
-  use_input(session, part);
+  if (session->head_len > 0 || session->in_len < FCGI_RECORD_HEADER)
+    return read_header_part(session);
+  use_input(session, FCGI_RECORD_HEADER);
   return start_record(session, header);
 }
 
@@ -232,9 +235,9 @@ fcgi_session_next(fcgi_session *session, const fcgi_event **event) {
   while (session->event.type == FCGI_EVENT_NONE) {
     if (session->due_first)
       give_due(session);
-    else if (session->error)
+    else if (session->gone) /* Also when it has failed. */
       return session->error;
-    else if (session->gone || step(session))
+    else if (step(session))
       return 0;
   }
   *event = &session->event;
