@@ -91,18 +91,48 @@ int64_t fcgi__length_parse(const char *value, size_t len) {
   return number;
 }
 
-/* Letters, digits and !#$%&'*+-.^_`|~, a bit for each: this is asked for every
-   byte of a name. */
+/* Each character of a token has its own place here, and no other one has: this
+   is asked for every byte of a name. */
+static const char tokens[256] = "--------------------------------"
+                                "-!-#$%&'--*+--.-0123456789------"
+                                "-ABCDEFGHIJKLMNOPQRSTUVWXYZ---^_"
+                                "`abcdefghijklmnopqrstuvwxyz-|-~-"
+                                "--------------------------------"
+                                "--------------------------------"
+                                "--------------------------------"
+                                "-------------------------------";
+
 int fcgi__is_token(char at) {
-  static const uint32_t tokens[] = {0, 0x03ff6cfa, 0xc7fffffe, 0x57ffffff};
-  unsigned char number = (unsigned char)at;
-  return number < 128 && (tokens[number / 32] >> number % 32 & 1);
+  return tokens[(unsigned char)at] == at;
+}
+
+/* All bits but the highest of each byte are 0 where no byte is below 16, as
+   what ends a line is; most values have none. */
+static inline uint64_t below_16(const char *from) {
+  const uint64_t each = UINT64_MAX / 255;
+  uint64_t word;
+  memcpy(&word, from, sizeof word);
+  return (word - 16 * each) & ~word & 128 * each;
+}
+
+static int may_break(const char *value, size_t len) {
+  uint64_t low = 0;
+  size_t at = 0;
+  if (len >= 8)
+    low = below_16(value + len - 8);
+  for (; at + 8 <= len; at += 8)
+    low |= below_16(value + at);
+  for (; len < 8 && at < len; at++)
+    low |= (unsigned char)value[at] < 16;
+  return low != 0;
 }
 
 /* The CR, LF or NUL that would end the value too early, or NULL. */
 static const char *find_break(const fcgi_header *header) {
   static const char breaks[] = {'\n', '\r', '\0'};
   const char *found = NULL;
+  if (!may_break(header->value, header->value_len))
+    return NULL;
   for (size_t i = 0; i < sizeof breaks && !found; i++)
     found = memchr(header->value, breaks[i], header->value_len);
   return found;
