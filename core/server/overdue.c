@@ -202,10 +202,21 @@ static void give_back_last(fcgi_request *request, int *error) {
   *error = FCGI_ERR_STATE;
 }
 
+/* Nobody else can get at it any more, so there is nobody to lock out. */
+static int is_left_alone(const fcgi_request *request) {
+  return atomic_load_explicit(&request->closed, memory_order_acquire) &&
+         atomic_load(&request->held) == 1 &&
+         !fcgi_holder_is_busy(&request->holder);
+}
+
 /* Its memory goes last, as what is settled may look at it. */
 void fcgi__request_leave(fcgi_request *request, fcgi__request_ender *call) {
   fcgi__connection *connection = request->connection;
   int error = FCGI_ERR_STATE, gone;
+  if (is_left_alone(request)) {
+    fcgi__request_free(request);
+    return;
+  }
   fcgi__connection_lock(connection);
   if (call && !request->lateness)
     error = call(request, NULL);

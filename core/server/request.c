@@ -170,11 +170,14 @@ void fcgi__request_observe_close(fcgi_request *request) {
                         fcgi_session_unsent(connection->session, request->id));
 }
 
-/* Nobody is to be told of the end. */
+/* Nobody is to be told of the end. Whoever holds the request may free it as
+   soon as `closed` is set. */
 static void close_unseen(fcgi_request *request) {
   request->phase = FCGI__CLOSED;
   if (atomic_load(&request->held) == 0)
     fcgi__request_free(request);
+  else
+    atomic_store_explicit(&request->closed, 1, memory_order_release);
 }
 
 /* Nobody but a callback that still holds the handle, or the one that takes

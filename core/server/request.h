@@ -124,6 +124,8 @@ struct fcgi_request {
   int read_wake;                /* eventfd of a thread that reads, or -1. */
   int write_wake;               /* eventfd of a thread that writes, or -1. */
   atomic_uint held;             /* Callbacks that use the handle. */
+  atomic_uchar closed;          /* 1: CLOSED while held: who lets go of it last
+                                   needs no lock. */
   _Atomic(void *) user_data;    /* The program's. */
   int timeout_ms;               /* Longest wait of one read or write in ms, or
                                    -1; set by the program's thread. */
