@@ -22,7 +22,8 @@ MOST_OF_RESOURCE = 600  # In C, for a thread that takes its own and gives it bac
 MOST_OF_BLOCK = 2000  # and what a block in Python adds to a request,
 MOST_OF_GET = 1500  # and a variable of Lua's that is closed.
 MOST_OF_SAME = 1.15  # Where headers vary, of what they cost where they do not.
-# Equal names leave nothing to do in Python's dict; others go in and out of it.
+# Equal names leave nothing to do in Python's dict; others go in and out of it. Values
+# alone cost 12 % more, another order nothing, names that come and go 21 %.
 MOST_OF_SAME_IN_PYTHON = 1.3
 KEPT = json.loads(BUDGETS.read_text())
 
