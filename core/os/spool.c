@@ -76,6 +76,15 @@ static void compact(fcgi__spool *body) {
   memmove(memory->data, memory->data + body->head, memory->len - body->head);
   memory->len -= body->head;
   body->head = 0;
+  body->gone = 1;
+}
+
+int fcgi__spool_rewind(fcgi__spool *body) {
+  if (body->gone)
+    return FCGI_ERR_STATE;
+  body->head = 0;
+  body->file_head = 0;
+  return 0;
 }
 
 ptrdiff_t fcgi__spool_read(fcgi__spool *body, void *data, size_t len) {

@@ -64,6 +64,25 @@ int fcgi_holder_is_busy(const fcgi_holder *holder) {
   return atomic_load_explicit(&holder->first, memory_order_acquire) != NULL;
 }
 
+void fcgi_holder_begin(fcgi_holder *holder) {
+  atomic_store_explicit(&holder->retry, 0, memory_order_relaxed);
+}
+
+void fcgi_holder_want_retry(fcgi_holder *holder) {
+  atomic_fetch_or(&holder->retry, FCGI__RETRY_ASKED);
+}
+
+int fcgi_holder_wants_retry(const fcgi_holder *holder) {
+  return (atomic_load_explicit(&holder->retry, memory_order_relaxed) &
+          (FCGI__RETRY_TAKEN | FCGI__RETRY_ASKED)) != 0;
+}
+
+void fcgi__holder_again(fcgi_holder *holder) {
+  atomic_fetch_and(&holder->retry,
+                   ~(unsigned)(FCGI__RETRY_BROKEN | FCGI__RETRY_OTHER));
+  atomic_store(&holder->wanted, 0);
+}
+
 /* One that a program has made. */
 typedef struct own_holder {
   fcgi_holder holder;       /* What the program has. */

@@ -13,7 +13,27 @@ struct fcgi_holder {
   _Atomic(fcgi_handle *) first; /* The handle that it took last, or NULL. */
   atomic_flag locked;           /* Set while a thread changes the list. */
   atomic_int wanted;            /* 1: it was refused a handle. */
+  atomic_uint retry;            /* An or of FCGI__RETRY_... */
 };
+
+/* What a holder knows of a retry. */
+enum {
+  FCGI__RETRY_TAKEN = 1,  /* It has taken a handle whose resource retries. */
+  FCGI__RETRY_ASKED = 2,  /* It asks for a retry whatever breaks. */
+  FCGI__RETRY_BROKEN = 4, /* A handle of a resource that retries broke. */
+  FCGI__RETRY_OTHER = 8   /* A handle of another one broke. */
+};
+
+/* 1: a handle that it had broke, and a retry is wanted for that. */
+static inline int fcgi__holder_is_to_retry(const fcgi_holder *holder) {
+  unsigned bits = atomic_load_explicit(&holder->retry, memory_order_relaxed);
+  return (bits & FCGI__RETRY_BROKEN) ||
+         ((bits & FCGI__RETRY_ASKED) && (bits & FCGI__RETRY_OTHER));
+}
+
+/* It is run again: nothing that it has is broken, and it was refused nothing.
+ */
+void fcgi__holder_again(fcgi_holder *holder);
 
 /* The handle of `resource` that it has, or NULL; of several the one that
    `thread` has taken. The resource's lock is held. */

@@ -27,6 +27,8 @@ static long long time_of(int given, int usual) {
 static const char *fault_of(const fcgi_resource_config *config) {
   if ((unsigned)config->scope >= FCGI_RESOURCE_SCOPES)
     return "scope is none of thread, worker and pool";
+  if ((unsigned)config->retry >= FCGI_RETRIES)
+    return "retry is neither never nor safe";
   if (config->most > LARGEST_POOL)
     return "a pool has 65536 handles at most";
   if (config->scope == FCGI_RESOURCE_POOL &&
@@ -64,6 +66,7 @@ int fcgi__policy_init(fcgi__policy *policy, const fcgi_resource_config *config,
   if (config->scope == FCGI_RESOURCE_WORKER)
     policy->most = 1;
   policy->least = config->least;
+  policy->retry = config->retry == FCGI_RETRY_SAFE;
   policy->wanted = wanted_of(config);
   policy->acquire = time_of(config->acquire_timeout_ms, ACQUIRE_MS);
   policy->check_after = time_of(config->check_after_ms, CHECK_MS);

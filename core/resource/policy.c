@@ -40,6 +40,10 @@ static void claim(const fcgi__policy *policy, fcgi_handle *handle,
     handle->thread = ask->thread;
 }
 
+static void note(const fcgi_handle *handle, unsigned bit) {
+  atomic_fetch_or_explicit(&handle->holder->retry, bit, memory_order_relaxed);
+}
+
 static int hold(fcgi__policy *policy, fcgi_handle *handle) {
   handle->state = FCGI__HANDLE_HELD;
   handle->step = FCGI_RESOURCE_READY;
@@ -47,8 +51,11 @@ static int hold(fcgi__policy *policy, fcgi_handle *handle) {
   policy->stats.taken++;
   policy->stats.in_use++;
   fcgi__policy_note(policy, FCGI_METRIC_RESOURCES_IN_USE, 1);
-  if (handle->holder)
+  if (handle->holder) {
     fcgi__holder_add(handle->holder, handle);
+    if (policy->retry)
+      note(handle, FCGI__RETRY_TAKEN);
+  }
   return FCGI_RESOURCE_READY;
 }
 
@@ -83,6 +90,14 @@ int fcgi__policy_close(fcgi__policy *policy, fcgi_handle *handle, unsigned doom,
 static void broke(fcgi__policy *policy, const fcgi_handle *handle) {
   if (handle->trust == policy->trust)
     policy->trust++;
+}
+
+/* Somebody had it when it broke. The check of a take is not that: the taker gets
+   another one. */
+static void broke_in_use(const fcgi__policy *policy,
+                         const fcgi_handle *handle) {
+  if (handle->holder)
+    note(handle, policy->retry ? FCGI__RETRY_BROKEN : FCGI__RETRY_OTHER);
 }
 
 static int needs_check(const fcgi__policy *policy, const fcgi_handle *handle,
@@ -283,6 +298,7 @@ void fcgi__policy_invalidate(fcgi__policy *policy, fcgi_handle *handle) {
     return;
   handle->doom = 1 + FCGI_RESOURCE_BY_INVALIDATED;
   broke(policy, handle);
+  broke_in_use(policy, handle);
 }
 
 void fcgi__policy_abandon(fcgi__policy *policy, fcgi_handle *handle) {
@@ -417,8 +433,10 @@ int fcgi__policy_done(fcgi__policy *policy, fcgi_handle *handle, int outcome,
     handle->trust = policy->trust;
     return hold(policy, handle);
   case FCGI_RESOURCE_RESET:
-    return outcome ? is_broken(policy, handle, FCGI_RESOURCE_BY_RESET)
-                   : rest_or_close(policy, handle, now);
+    if (!outcome)
+      return rest_or_close(policy, handle, now);
+    broke_in_use(policy, handle);
+    return is_broken(policy, handle, FCGI_RESOURCE_BY_RESET);
   case FCGI_RESOURCE_CLOSE:
     return closed(policy, handle, now);
   case FCGI_RESOURCE_READY:

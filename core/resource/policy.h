@@ -103,6 +103,7 @@ typedef struct fcgi__policy {
   fcgi_resource_scope scope;       /* As configured. */
   unsigned most;                   /* Handles at once; WORKER has one. */
   unsigned least;                  /* Handles that rest for ever. */
+  int retry;                       /* 1: as FCGI_RETRY_SAFE says. */
   unsigned wanted;                 /* Steps that are taken, 1u << step. */
   long long acquire;               /* Longest wait. */
   long long check_after;           /* Rest before a check. */

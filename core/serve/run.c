@@ -20,6 +20,16 @@ static fcgi_callback callback_for(const fcgi_handler *handler,
   return NULL;
 }
 
+/* What it has is given back first: only then is it known what broke. */
+static int is_to_retry(fcgi_request *request, fcgi_event_type type) {
+  fcgi_holder *holder = fcgi_request_holder(request);
+  if (type != FCGI_EVENT_REQUEST || !fcgi_holder_wants_retry(holder))
+    return 0;
+  if (fcgi_holder_is_busy(holder))
+    fcgi__request_give_back_if_done(request, 1, 1);
+  return fcgi_request_retry(request, holder);
+}
+
 static void fcgi__callback(const fcgi_handler *handler,
                            const fcgi_server_event *event, void *user_data) {
   fcgi_request *request = event->request;
@@ -27,6 +37,8 @@ static void fcgi__callback(const fcgi_handler *handler,
   int result = callback ? callback(request, user_data) : FCGI_PENDING;
   if (fcgi__request_is_other(request))
     return; /* A child of the callback's has come back. */
+  if (result < 0 && is_to_retry(request, event->type))
+    result = callback(request, user_data);
   if (event->type == FCGI_EVENT_ABORT || event->type == FCGI_EVENT_CLOSE)
     result = FCGI_PENDING;
   fcgi__request_callback_over(request, result);

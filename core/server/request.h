@@ -113,6 +113,7 @@ struct fcgi_request {
   uint8_t kept;                 /* 1: `params` are its own, to be freed. */
   uint8_t phase;                /* A fcgi__request_phase. */
   uint8_t lateness;             /* A fcgi__lateness. */
+  uint8_t retried;              /* 1: its handler runs for the second time. */
   fcgi_abort_reason aborted;    /* Why nobody may read the answer, or 0. */
   uint32_t app_status;          /* What it was ended with, from ENDING on. */
   fcgi__request_turn turn;      /* Its events, under the server's lock. */

@@ -263,6 +263,14 @@ FCGI_EXPORT fcgi_holder *fcgi_request_holder(fcgi_request *request);
    refused a handle says so by itself. */
 FCGI_EXPORT void fcgi_request_set_unavailable(fcgi_request *request);
 
+/* Asks whether a request whose handler has failed is to be run again; call it
+   when what `holder`, NULL for the request's own, had is given back. Returns 1,
+   once for each request, if a handle broke whose resource has FCGI_RETRY_SAFE,
+   the method is GET or HEAD, no output was begun, and the body can be read from
+   its beginning, as it then is. A line in the log says so, and it is counted.
+ */
+FCGI_EXPORT int fcgi_request_retry(fcgi_request *request, fcgi_holder *holder);
+
 /* Sets the longest wait of one read, write or flush, in ms, or
    FCGI_WAIT_FOREVER or FCGI_WAIT_NEVER. Default: io_timeout_ms of the
    server. */

@@ -43,6 +43,19 @@ typedef enum fcgi_resource_scope {
       FCGI_RESOURCE_SCOPES /* Number of scopes in this version. */
 } fcgi_resource_scope;
 
+/* X(NAME, key): whether a request is run again that fails because a handle broke
+   which it had. SAFE: once, if its method is GET or HEAD. */
+#define FCGI_RETRY_MAP(X)                                                      \
+  X(NEVER, never)                                                              \
+  X(SAFE, safe)
+
+typedef enum fcgi_retry {
+#define FCGI_RETRY_ENUM(name, key) FCGI_RETRY_##name,
+  FCGI_RETRY_MAP(FCGI_RETRY_ENUM)
+#undef FCGI_RETRY_ENUM
+      FCGI_RETRIES /* Number of them in this version. */
+} fcgi_retry;
+
 /* What is to be done with a handle next. */
 typedef enum fcgi_resource_step {
   FCGI_RESOURCE_READY = 0, /* Nothing: it is taken, given back or tidied up. */
@@ -98,6 +111,8 @@ typedef struct fcgi_resource_config {
                                 tenth. Default: 1 h. */
   int max_idle_ms;           /* Rest after which one is closed. Default:
                                 10 min. */
+  fcgi_retry retry;          /* Whether fcgi_request_retry runs a request again
+                                when one broke. Default: FCGI_RETRY_NEVER. */
   int steps;                 /* 1: no callbacks are called; the program takes
                                 steps. */
   unsigned wanted;           /* The steps that the program wants, an or of
@@ -246,6 +261,19 @@ FCGI_EXPORT unsigned fcgi_holder_end(fcgi_holder *holder);
 
 /* Returns 1 while it has a handle; a look without a lock. */
 FCGI_EXPORT int fcgi_holder_is_busy(const fcgi_holder *holder);
+
+/* Begins another request with a holder that is no request itself: nothing that
+   it had counts as broken, and it wants no retry. */
+FCGI_EXPORT void fcgi_holder_begin(fcgi_holder *holder);
+
+/* Wants a retry if a handle that the holder has breaks, whatever the resource
+   says of it: for a handler that knows its work to be safe. */
+FCGI_EXPORT void fcgi_holder_want_retry(fcgi_holder *holder);
+
+/* Returns 1 when the holder has taken a handle of a resource that retries, or
+   wants a retry: an answer of 500 or more is worth to be held back until what
+   it has is given back. */
+FCGI_EXPORT int fcgi_holder_wants_retry(const fcgi_holder *holder);
 
 /* --- Steps --- */
 

@@ -97,6 +97,8 @@
     "Takes of resources that had to wait.")                                    \
   X(RESOURCES_WAITED_MS, resources_waited_ms, "resources_waited_milliseconds", \
     "", COUNTER, "Milliseconds that these takes have waited.")                 \
+  X(RETRIED, requests_retried, "requests_retried", "", COUNTER,                \
+    "Requests run again because a resource broke.")                            \
   X(CLOSED_CHECK, closed_check, "resources_closed", "cause=\"check\"",         \
     COUNTER, "Handles of resources that were closed, by cause.")               \
   X(CLOSED_RESET, closed_reset, "resources_closed", "cause=\"reset\"",         \
