@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 Scope = Literal["thread", "worker", "pool"]
+Retry = Literal["never", "safe"]
 Reset = Callable[[T], object] | Literal["session", "transaction", False]
 
 CLOSE_SECONDS = 5.0  # For closing all when a server has stopped.
@@ -78,7 +79,8 @@ class resource(_core.Resource, Generic[T]):
     time; None: only after another one of the process was found broken); one
     older than ``max_age`` is replaced; one that rests for ``max_idle`` is
     closed, but for ``minimum`` of them (None for either: never). With ``eager``
-    a server is ready only once one is open.
+    a server is ready only once one is open. With ``retry="safe"`` a GET or HEAD
+    that fails because one broke runs once more.
 
     How one is checked, reset, closed and found broken is known for sqlite3,
     psycopg, psycopg2, PyMySQL and redis. Else ``close()`` and ``rollback()`` are
@@ -101,6 +103,7 @@ class resource(_core.Resource, Generic[T]):
         check_after: float | None = 30.0,
         max_age: float | None = 3600.0,
         max_idle: float | None = 600.0,
+        retry: Retry = "never",
         configure: Callable[[T], object] | None = None,
         check: Callable[[T], object] | Literal[False] | None = None,
         reset: Reset[T] = "session",
@@ -114,6 +117,8 @@ class resource(_core.Resource, Generic[T]):
         _callable("configure", configure)
         if reset not in ("session", "transaction", False) and not callable(reset):
             raise ValueError("reset must be 'session', 'transaction', False or callable")
+        if retry not in ("never", "safe"):
+            raise ValueError(f"retry must be 'never' or 'safe', not {retry!r}")
         if not 1 <= size <= 65536:
             raise ValueError("size must be from 1 to 65536")
         if not 0 <= minimum <= 65536:
@@ -129,6 +134,7 @@ class resource(_core.Resource, Generic[T]):
             _milliseconds("check_after", check_after, 0),
             _milliseconds("max_age", max_age, 0.001),
             _milliseconds("max_idle", max_idle, 0.001),
+            retry == "safe",
         )
         self._eager = eager
         self._used = False

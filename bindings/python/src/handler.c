@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The native interface: def handler(request) -> (status, headers, body). */
-#include "loop.h"
+#include "retry.h"
 
 /* A first block that is longer than Content-Length is refused like a body that
    is; of any other nobody knows what follows. */
@@ -51,13 +51,44 @@ static int send_blocks(serve_loop *loop, PyObject *iterator) {
   return begun ? 0 : reply_start(&loop->answer, loop->request, -1);
 }
 
+/* What could not be held back any longer is sent as if it came now. */
+static int send_late(serve_loop *loop, PyObject *list, PyObject *iterator) {
+  for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list); i++) {
+    int over = send_block(loop, PyList_GET_ITEM(list, i), i == 0);
+    if (over != 0)
+      return over < 0 ? -1 : 0;
+  }
+  PyObject *block;
+  int over = 0;
+  while (over == 0 && (block = PyIter_Next(iterator)) != NULL) {
+    over = send_block(loop, block, 0);
+    Py_DECREF(block);
+  }
+  return over < 0 || PyErr_Occurred() ? -1 : 0;
+}
+
+/* LOOP_HELD when it was short enough. */
+static int hold_back(serve_loop *loop, PyObject *iterator) {
+  PyObject *list = PyList_New(0);
+  int rc = list == NULL ? -1 : retry_collect(iterator, list);
+  if (rc > 0)
+    rc = reply_body(&loop->answer, list) < 0 ? -1 : LOOP_HELD;
+  else if (rc == 0)
+    rc = send_late(loop, list, iterator);
+  Py_XDECREF(list);
+  return rc;
+}
+
 static int stream(serve_loop *loop, PyObject *body) {
   if (!is_iterable(body))
     return -1;
   PyObject *iterator = PyObject_GetIter(body);
-  int failed = iterator == NULL || send_blocks(loop, iterator) < 0;
+  int rc = -1;
+  if (iterator != NULL)
+    rc = retry_holds(loop, loop->answer.status) ? hold_back(loop, iterator)
+                                                : send_blocks(loop, iterator);
   Py_XDECREF(iterator);
-  return loop_close(loop, body) < 0 || failed ? -1 : 0;
+  return loop_close(loop, body) < 0 ? -1 : rc;
 }
 
 /* The status as a number, 0 for one out of range; -1 with an exception. */

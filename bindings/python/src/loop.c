@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "loop.h"
 #include "resource.h"
+#include "retry.h"
 #include <time.h>
 
 /* Whether one call of the core sends the answer and the length that
@@ -12,6 +13,11 @@ static int is_simple(serve_loop *loop) {
 }
 
 int loop_answer(serve_loop *loop) {
+  return retry_holds(loop, loop->answer.status) ? LOOP_HELD
+                                                : loop_answer_now(loop);
+}
+
+int loop_answer_now(serve_loop *loop) {
   request_object *request = loop->request;
   size_t len = reply_body_len(&loop->answer);
   int head = len == 0 ? reply_is_head(request) : 0;
@@ -280,9 +286,13 @@ static int serve_one(serve_loop *loop, fcgi_request *handle) {
   if (loop->request == NULL)
     return PyErr_ExceptionMatches(PyExc_MemoryError) ? (PyErr_Clear(), 0) : -1;
   int rc = loop->roles == NULL ? 0 : choose_app(loop);
+  if (loop->holder != NULL)
+    fcgi_holder_begin(loop->holder);
   if (rc == 0)
     rc = loop->serve(loop);
   resource_end_request(loop);
+  if (loop->holder != NULL && (rc < 0 || rc == LOOP_HELD))
+    rc = retry_failed(loop, rc);
   if (rc == 1)
     return 0; /* Sent and settled at the next turn. */
   if (rc < 0 && loop->pending == NULL)

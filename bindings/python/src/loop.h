@@ -15,6 +15,10 @@ typedef struct serve_loop serve_loop;
    exception. */
 typedef int (*serve_fn)(serve_loop *loop);
 
+/* What a serve_fn gives beside these: an answer of 500 or more is in
+   `loop->answer`, and waits until it is known what broke. */
+#define LOOP_HELD 2
+
 struct serve_loop {
   core_state *state;       /* The module's. */
   server_object *server;   /* Lent by the caller, held. */
@@ -40,9 +44,10 @@ struct serve_loop {
 int handler_serve(serve_loop *loop); /* def app(request) */
 int wsgi_serve(serve_loop *loop);    /* def app(environ, start_response) */
 
-/* Make `loop->answer`, whose body is whole, pending: 1, or -1 with an
- * exception. */
+/* Make `loop->answer`, whose body is whole, pending: 1, or -1 with an exception.
+   The first may hold it back. */
 int loop_answer(serve_loop *loop);
+int loop_answer_now(serve_loop *loop);
 
 /* Call body.close() where there is one, whatever happened (PEP 3333). An
    exception raised before stays, one raised by close() gives -1. */

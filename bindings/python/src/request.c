@@ -385,6 +385,10 @@ static PyMethodDef request_methods[] = {
      "write_stderr($self, text, /)\n--\n\n"
      "Write to STDERR, which the web server puts in its error log: bytes, or "
      "str as\nUTF-8. It leaves with the next bytes of the answer, or its end."},
+    {"want_retry", retry_method_want, METH_NOARGS,
+     "want_retry($self)\n--\n\n"
+     "Run a GET or HEAD once more if it fails because a resource broke,\n"
+     "whatever the resource says."},
     {"on_abort", FAST(abort_method_on), METH_VARARGS | METH_KEYWORDS,
      "on_abort($self, canceller, /, *, record=True)\n--\n\n"
      "Call canceller() once when the request is aborted, from a thread of the "

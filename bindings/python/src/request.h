@@ -104,6 +104,7 @@ PyObject *answer_method_send_file(PyObject *self, PyObject *args,
                                   PyObject *kwargs);
 PyObject *answer_method_end(PyObject *self, PyObject *args, PyObject *kwargs);
 PyObject *answer_method_fail(PyObject *self, PyObject *unused);
+PyObject *retry_method_want(PyObject *self, PyObject *unused);
 PyObject *abort_get_reason(PyObject *self, void *unused);
 PyObject *abort_method_on(PyObject *self, PyObject *args, PyObject *kwargs);
 PyObject *abort_method_raise(PyObject *self, PyObject *args, PyObject *kwargs);

@@ -56,7 +56,7 @@ static int make(resource_object *self, fcgi_resource_config *config,
 static int resource_init(PyObject *object, PyObject *args, PyObject *kwargs) {
   static const char *const names[] = {
       "open",       "name",     "scope",  "size",    "minimum", "eager",
-      "acquire_ms", "check_ms", "age_ms", "idle_ms", NULL};
+      "acquire_ms", "check_ms", "age_ms", "idle_ms", "retry", NULL};
   resource_object *self = (resource_object *)object;
   fcgi_resource_config config = {.size = sizeof config,
                                  .steps = 1,
@@ -64,13 +64,15 @@ static int resource_init(PyObject *object, PyObject *args, PyObject *kwargs) {
                                            1u << FCGI_RESOURCE_RESET,
                                  .user_data = self};
   const char *scope;
+  int retry;
   PyObject *open;
-  if (!args_parse(args, kwargs, "OssIIpiiii:Resource", names, &open,
+  if (!args_parse(args, kwargs, "OssIIpiiiip:Resource", names, &open,
                   &config.name, &scope, &config.most, &config.least,
                   &config.eager, &config.acquire_timeout_ms,
                   &config.check_after_ms, &config.max_age_ms,
-                  &config.max_idle_ms))
+                  &config.max_idle_ms, &retry))
     return -1;
+  config.retry = retry ? FCGI_RETRY_SAFE : FCGI_RETRY_NEVER;
   if (self->core != NULL) {
     PyErr_SetString(self->state->errors[ERROR_STATE],
                     "the resource is initialised already");

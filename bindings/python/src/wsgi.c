@@ -1,16 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /* The WSGI interface, PEP 3333. */
-#include "loop.h"
+#include "retry.h"
 #include "start_response.h"
+
+static int take_whole(serve_loop *loop, start_response *start,
+                      PyObject *blocks) {
+  reply *answer = &loop->answer;
+  return start_response_take(start, answer) < 0 ||
+                 reply_body(answer, blocks) < 0
+             ? -1
+             : 0;
+}
 
 /* A list or tuple is whole already: headers, blocks and end leave in one
    write. */
 static int answer_whole(serve_loop *loop, start_response *start,
                         PyObject *blocks) {
-  reply *answer = &loop->answer;
-  if (start_response_take(start, answer) < 0 || reply_body(answer, blocks) < 0)
-    return -1;
-  return loop_answer(loop);
+  return take_whole(loop, start, blocks) < 0 ? -1 : loop_answer(loop);
 }
 
 /* The application has ended the request by itself, so that nothing is sent;
@@ -20,19 +26,66 @@ static int is_over(const start_response *start) {
          (!start->begun || start->left != 0 || start->no_body);
 }
 
-static int iterate(start_response *start, PyObject *blocks) {
-  PyObject *iterator = PyObject_GetIter(blocks), *block;
-  int failed = iterator == NULL, unread = 0;
-  while (!failed && !unread && (block = PyIter_Next(iterator)) != NULL) {
-    if (!is_over(start))
-      failed = start_response_write(start, block) < 0;
-    unread = start->begun && start->no_body; /* The head is all there is. */
+static int write_block(start_response *start, PyObject *block) {
+  return is_over(start) ? 0 : start_response_write(start, block);
+}
+
+/* Write all that the iterator gives. */
+static int iterate_on(start_response *start, PyObject *iterator) {
+  PyObject *block;
+  int failed = 0;
+  while (!failed && !(start->begun && start->no_body) && /* The head is all. */
+         (block = PyIter_Next(iterator)) != NULL) {
+    failed = write_block(start, block) < 0;
     Py_DECREF(block);
   }
-  Py_XDECREF(iterator);
   if (failed || PyErr_Occurred())
     return -1;
   return start_response_end(start);
+}
+
+/* What could not be held any longer goes on its way. */
+static int iterate_late(start_response *start, PyObject *list,
+                        PyObject *iterator) {
+  for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list); i++)
+    if (write_block(start, PyList_GET_ITEM(list, i)) < 0)
+      return -1;
+  return iterate_on(start, iterator);
+}
+
+/* The first block, or NULL, and those that follow are an error page. */
+static int hold_back(serve_loop *loop, start_response *start, PyObject *first,
+                     PyObject *iterator) {
+  PyObject *list = PyList_New(0);
+  int rc = list == NULL || (first != NULL && PyList_Append(list, first) < 0)
+               ? -1
+               : 1;
+  if (rc > 0 && first != NULL)
+    rc = retry_collect(iterator, list);
+  if (rc > 0 && !start->begun)
+    rc = take_whole(loop, start, list) < 0 ? -1 : LOOP_HELD;
+  else if (rc >= 0)
+    rc = iterate_late(start, list, iterator);
+  Py_XDECREF(list);
+  return rc;
+}
+
+/* The first block comes before anything is known of the answer: until then a
+   generator may not have called start_response. */
+static int iterate(serve_loop *loop, start_response *start, PyObject *blocks) {
+  PyObject *iterator = PyObject_GetIter(blocks);
+  PyObject *first = iterator == NULL ? NULL : PyIter_Next(iterator);
+  int rc = PyErr_Occurred() ? -1 : 0;
+  if (rc == 0 && !start->begun && retry_holds(loop, start->status))
+    rc = hold_back(loop, start, first, iterator);
+  else if (rc == 0 && first != NULL && write_block(start, first) < 0)
+    rc = -1;
+  else if (rc == 0)
+    rc = first == NULL ? start_response_end(start)
+                       : iterate_on(start, iterator);
+  Py_XDECREF(first);
+  Py_XDECREF(iterator);
+  return rc;
 }
 
 /* Send a file from where it stands, the PEP's optional fast path. */
@@ -69,7 +122,8 @@ static int respond(serve_loop *loop, start_response *start, PyObject *result) {
   int file = file_wrapper_open(loop->state, result, &fd, &offset, &length);
   if (file < 0)
     return -1;
-  return file ? send_file(start, fd, offset, length) : iterate(start, result);
+  return file ? send_file(start, fd, offset, length)
+              : iterate(loop, start, result);
 }
 
 static int call(serve_loop *loop, PyObject *dict, start_response *start) {
