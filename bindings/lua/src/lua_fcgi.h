@@ -293,6 +293,21 @@ typedef struct fcgi_lua_keeper {
   long long due;                   /* When it is tidied up; 0: not known. */
 } fcgi_lua_keeper;
 
+/* 1: a failure waits until it is known what broke. */
+static inline int fcgi_lua_may_retry(const fcgi_lua_keeper *keeper) {
+  return keeper->holder && fcgi_holder_wants_retry(keeper->holder);
+}
+
+/* retry.c */
+
+/* The handler has failed. 1: what it has was given back, a resource broke, and
+   it is to be called once more. Raises for want of memory alone. */
+int fcgi_lua_retry(lua_State *L, fcgi_lua_keeper *keeper,
+                   fcgi_lua_request *request);
+int fcgi_lua_want_retry(lua_State *L);
+
+/* keeping.c, resource.c */
+
 /* Leave the class of keepers, and the state's, on the registry. */
 void fcgi_lua_keeper_class(lua_State *L);
 fcgi_lua_keeper *fcgi_lua_keeper_of(lua_State *L);

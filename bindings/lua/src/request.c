@@ -339,6 +339,7 @@ static const luaL_Reg methods[] = {{"read", fcgi_lua_read},
                                    {"flush", fcgi_lua_flush},
                                    {"set_timeout", fcgi_lua_set_timeout},
                                    {"log", fcgi_lua_log},
+                                   {"want_retry", fcgi_lua_want_retry},
                                    {"finish", request_finish},
                                    {"close", request_finish},
                                    {NULL, NULL}};

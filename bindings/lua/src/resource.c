@@ -65,6 +65,7 @@ static int make_core(lua_State *L, fcgi_lua_resource *self, char *why,
                                  .max_idle_ms = number_at(L, 4),
                                  .least = (unsigned)number_at(L, 5),
                                  .eager = number_at(L, 6),
+                                 .retry = (fcgi_retry)number_at(L, 7),
                                  .steps = 1,
                                  .user_data = self};
   lua_getfield(L, 1, "name");

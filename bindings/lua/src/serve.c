@@ -25,6 +25,7 @@ typedef struct loop {
   int parameters;            /* 0: the handler has none, so gets no request. */
   int by_role;               /* There are handlers of roles. */
   int traced;                /* There is a slow log. */
+  int again;                 /* The request it has is to be served again. */
   fcgi_lua_run run;          /* Of the handler that runs. */
   fcgi_lua_keeper *keeper;   /* Resources of the state. */
 } loop;
@@ -100,14 +101,16 @@ static int push_call(lua_State *L, const loop *self) {
   return count;
 }
 
-/* Wait for one request: 1, or what stopped the server; 0 once there is
-   enough. */
-static int take(lua_State *L, const loop *self) {
+/* Wait for one request, or have the same again: 1, or what stopped the server;
+   0 once there is enough. */
+static int take(lua_State *L, loop *self) {
   fcgi_server *handle = self->server->handle;
   fcgi_lua_keeper *keeper = self->keeper;
   const atomic_int *enough = self->enough;
   fcgi_server_event event = {.size = sizeof event};
   int code, ms = enough ? TICK_MS : -1;
+  if (self->again)
+    return 1 + (self->again = 0);
   if (keeper->first)
     ms = fcgi_lua_keeper_wait_ms(keeper, ms);
   do {
@@ -117,14 +120,27 @@ static int take(lua_State *L, const loop *self) {
   } while (code == 0 && !(enough && atomic_load(enough)));
   if (code > 0)
     fcgi_lua_request_take(self->request, event.request);
+  if (keeper->holder)
+    fcgi_holder_begin(keeper->holder);
   return code;
+}
+
+/* Whether the handler returned an error page that is whole; nil and a message
+   are an error, which is raised. */
+static int has_failed(lua_State *L) {
+  return lua_type(L, 2) == LUA_TNUMBER && lua_tonumber(L, 2) >= 500 &&
+         (lua_isnil(L, 4) || lua_isstring(L, 4) ||
+          (lua_istable(L, 4) && !fcgi_lua_callable(L, 4)));
 }
 
 /* The handler has returned. What it has of resources is given back after the
    answer, whose body may be a function that uses it. */
 static void finish(lua_State *L, loop *self) {
   fcgi_lua_keeper *keeper = self->keeper;
-  conclude(L, self->request);
+  if (fcgi_lua_may_retry(keeper) && has_failed(L))
+    self->again = fcgi_lua_retry(L, keeper, self->request);
+  if (!self->again)
+    conclude(L, self->request);
   if (self->traced)
     fcgi_lua_trace_end(&self->run);
   lua_settop(L, 0);
@@ -194,8 +210,8 @@ static int is_refused(const fcgi_lua_keeper *keeper, const char *text) {
   return strstr(text, why) != NULL;
 }
 
-/* Write the traceback of a failed coroutine, with the request that met it, to
-   the log of the server. Protected: it allocates. */
+/* Returns the traceback of a failed coroutine, with the request that met it,
+   for the log of the server; or nothing. Protected: it allocates. */
 static int report(lua_State *L) {
   lua_State *co = lua_touserdata(L, 1);
   const loop *self = lua_touserdata(L, 2);
@@ -219,32 +235,45 @@ static int report(lua_State *L) {
   }
   if (!is_refused(self->keeper, lua_tostring(L, -1)))
     luaL_traceback(L, co, lua_tostring(L, -1), 0);
-  const char *text = lua_pushfstring(
-      L, "fcgi: %s %s%s failed: %s\n", method ? method : "a request",
-      uri ? uri : "", rest ? rest : "", lua_tostring(L, -1));
-  tell(request, text);
-  return 0;
+  lua_pushfstring(L, "fcgi: %s %s%s failed: %s\n",
+                  method ? method : "a request", uri ? uri : "",
+                  rest ? rest : "", lua_tostring(L, -1));
+  return 1;
 }
 
-/* The handler failed: a traceback for us, a 500 for the client. */
+/* Push what is to be told, or nil. */
+static void push_report(lua_State *L, lua_State *co, loop *self) {
+  lua_pushcfunction(L, report);
+  lua_pushlightuserdata(L, co);
+  lua_pushlightuserdata(L, self);
+  if (lua_pcall(L, 2, 1, 0) == LUA_OK)
+    return;
+  lua_pop(L, 1);
+  lua_pushliteral(L, "fcgi: a request failed, and so did its traceback\n");
+}
+
+/* The handler failed: a traceback for us, a 500 for the client; unless it is
+   called again. */
 static void failed(lua_State *L, lua_State *co, loop *self, int status) {
   fcgi_lua_request *request = self->request;
+  fcgi_lua_keeper *keeper = self->keeper;
   if (status == LUA_YIELD) {
     lua_settop(co, 0);
     lua_pushliteral(co, "the handler yielded, but nothing resumes it here");
   }
-  lua_pushcfunction(L, report);
-  lua_pushlightuserdata(L, co);
-  lua_pushlightuserdata(L, self);
-  if (lua_pcall(L, 2, 0, 0) != LUA_OK) {
-    tell(request, "fcgi: a request failed, and so did its traceback\n");
-    lua_pop(L, 1);
-  }
+  push_report(L, co, self);
   fcgi_lua_reset(co, L); /* Closes what the handler left open. */
   lua_settop(co, 0);
+  self->again =
+      fcgi_lua_may_retry(keeper) && fcgi_lua_retry(L, keeper, request);
+  if (!self->again && lua_isstring(L, -1))
+    tell(request, lua_tostring(L, -1));
+  lua_pop(L, 1);
+  if (self->again)
+    return;
   fcgi_lua_request_release(request, 1);
-  if (self->keeper->first)
-    fcgi_lua_keeper_end_all(L, self->keeper);
+  if (keeper->first)
+    fcgi_lua_keeper_end_all(L, keeper);
 }
 
 /* 0 for a Lua function without parameters. */

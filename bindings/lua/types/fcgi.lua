@@ -433,6 +433,13 @@ function request:flush() end
 ---@return fcgi.code? code
 function request:log(text) end
 
+--- Has a GET or HEAD run once more if it fails because a resource broke that it
+--- had, whatever the resource says.
+---@return true? done
+---@return string? message
+---@return fcgi.code? code
+function request:want_retry() end
+
 --- End the request. Does nothing on one that is finished.
 ---@param app_status? integer 0 suits every web server
 ---@return true? done

@@ -14,6 +14,7 @@
 ---@field close? false|fun(value: any) closes it
 ---@field broken? false|fun(error: any, value: any): any whether what a handler has raised says that it is broken
 ---@field eager? boolean a server is ready only once one is open
+---@field retry? "never"|"safe" "safe": a GET or HEAD that fails because it broke runs once more: "never"
 ---@field minimum? 0|1 how many stay open though they rest: 0
 ---@field acquire_timeout? number longest wait while opening fails: 5
 ---@field check_after? number rest after which it is checked before use; 0: each time, math.huge: it is not checked; 30

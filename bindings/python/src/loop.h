@@ -44,8 +44,8 @@ struct serve_loop {
 int handler_serve(serve_loop *loop); /* def app(request) */
 int wsgi_serve(serve_loop *loop);    /* def app(environ, start_response) */
 
-/* Make `loop->answer`, whose body is whole, pending: 1, or -1 with an exception.
-   The first may hold it back. */
+/* Make `loop->answer`, whose body is whole, pending: 1, or -1 with an
+   exception. The first may hold it back. */
 int loop_answer(serve_loop *loop);
 int loop_answer_now(serve_loop *loop);
 

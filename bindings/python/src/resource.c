@@ -56,7 +56,7 @@ static int make(resource_object *self, fcgi_resource_config *config,
 static int resource_init(PyObject *object, PyObject *args, PyObject *kwargs) {
   static const char *const names[] = {
       "open",       "name",     "scope",  "size",    "minimum", "eager",
-      "acquire_ms", "check_ms", "age_ms", "idle_ms", "retry", NULL};
+      "acquire_ms", "check_ms", "age_ms", "idle_ms", "retry",   NULL};
   resource_object *self = (resource_object *)object;
   fcgi_resource_config config = {.size = sizeof config,
                                  .steps = 1,

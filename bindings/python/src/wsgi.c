@@ -81,8 +81,8 @@ static int iterate(serve_loop *loop, start_response *start, PyObject *blocks) {
   else if (rc == 0 && first != NULL && write_block(start, first) < 0)
     rc = -1;
   else if (rc == 0)
-    rc = first == NULL ? start_response_end(start)
-                       : iterate_on(start, iterator);
+    rc =
+        first == NULL ? start_response_end(start) : iterate_on(start, iterator);
   Py_XDECREF(first);
   Py_XDECREF(iterator);
   return rc;

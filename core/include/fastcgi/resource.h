@@ -43,8 +43,8 @@ typedef enum fcgi_resource_scope {
       FCGI_RESOURCE_SCOPES /* Number of scopes in this version. */
 } fcgi_resource_scope;
 
-/* X(NAME, key): whether a request is run again that fails because a handle broke
-   which it had. SAFE: once, if its method is GET or HEAD. */
+/* X(NAME, key): whether a request is run again that fails because a handle
+   broke which it had. SAFE: once, if its method is GET or HEAD. */
 #define FCGI_RETRY_MAP(X)                                                      \
   X(NEVER, never)                                                              \
   X(SAFE, safe)
