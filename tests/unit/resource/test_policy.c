@@ -206,51 +206,6 @@ static void test_failed_reset_closes(void **state) {
   (void)state;
 }
 
-/* What a holder knows when one breaks that it has: by a call or by the reset,
-   but not by the check of the take. */
-static unsigned learns(fcgi_retry retry, int by_call) {
-  fcgi_resource_config config = pool_of(1);
-  config.retry = retry;
-  config.check_after_ms = FCGI_WAIT_NEVER;
-  scene *s = begin(&config);
-  fcgi_holder holder = {.locked = ATOMIC_FLAG_INIT};
-  fcgi__ask who = {.holder = &holder, .thread = ME, .until = s->now + 1};
-  fcgi_handle *handle = take_open(s, ME);
-  unsigned bits;
-  give(s, handle);
-  assert_int_equal(fcgi__policy_take(s->policy, &who, s->now, &handle),
-                   FCGI_RESOURCE_CHECK);
-  assert_int_equal(done(s, handle, FCGI_ERR_CLOSED), FCGI_RESOURCE_CLOSE);
-  assert_int_equal(done(s, handle, 0), FCGI_RESOURCE_OPEN);
-  assert_int_equal(done(s, handle, 0), FCGI_RESOURCE_READY);
-  assert_false(fcgi__holder_is_to_retry(&holder));
-  assert_int_equal(fcgi_holder_wants_retry(&holder), retry == FCGI_RETRY_SAFE);
-  if (by_call)
-    fcgi__policy_invalidate(s->policy, handle);
-  assert_int_equal(give_one(s, handle),
-                   by_call ? FCGI_RESOURCE_CLOSE : FCGI_RESOURCE_RESET);
-  assert_int_equal(done(s, handle, by_call ? 0 : FCGI_ERR_CLOSED),
-                   by_call ? FCGI_RESOURCE_READY : FCGI_RESOURCE_CLOSE);
-  bits = (unsigned)fcgi__holder_is_to_retry(&holder);
-  fcgi_holder_want_retry(&holder);
-  bits |= (unsigned)fcgi__holder_is_to_retry(&holder) << 1;
-  fcgi__holder_again(&holder);
-  assert_false(fcgi__holder_is_to_retry(&holder));
-  assert_true(fcgi_holder_wants_retry(&holder));
-  fcgi_holder_begin(&holder);
-  assert_false(fcgi_holder_wants_retry(&holder));
-  end(s);
-  return bits;
-}
-
-static void test_the_holder_learns_what_broke(void **state) {
-  for (int by_call = 0; by_call < 2; by_call++) {
-    assert_int_equal(learns(FCGI_RETRY_SAFE, by_call), 1 | 2);
-    assert_int_equal(learns(FCGI_RETRY_NEVER, by_call), 2);
-  }
-  (void)state;
-}
-
 static void test_ages_differ_by_a_tenth_at_most(void **state) {
   fcgi_resource_config config = pool_of(64);
   config.max_age_ms = 1000;
@@ -521,7 +476,6 @@ int main(void) {
       cmocka_unit_test(test_broken_is_replaced_in_the_same_take),
       cmocka_unit_test(test_one_that_breaks_makes_the_others_suspect),
       cmocka_unit_test(test_failed_reset_closes),
-      cmocka_unit_test(test_the_holder_learns_what_broke),
       cmocka_unit_test(test_ages_differ_by_a_tenth_at_most),
       cmocka_unit_test(test_an_old_one_is_replaced),
       cmocka_unit_test(test_reaping_keeps_the_least),
