@@ -32,6 +32,7 @@ build = {
         "bindings/lua/src/read.c",
         "bindings/lua/src/request.c",
         "bindings/lua/src/resource.c",
+        "bindings/lua/src/retry.c",
         "bindings/lua/src/response.c",
         "bindings/lua/src/roles.c",
         "bindings/lua/src/send_file.c",
