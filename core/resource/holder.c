@@ -72,9 +72,21 @@ void fcgi_holder_want_retry(fcgi_holder *holder) {
   atomic_fetch_or(&holder->retry, FCGI__RETRY_ASKED);
 }
 
-int fcgi_holder_wants_retry(const fcgi_holder *holder) {
-  return (atomic_load_explicit(&holder->retry, memory_order_relaxed) &
-          (FCGI__RETRY_TAKEN | FCGI__RETRY_ASKED)) != 0;
+static int has_retrying(fcgi_holder *holder) {
+  fcgi_handle *at;
+  fcgi__holder_lock(holder);
+  at = atomic_load_explicit(&holder->first, memory_order_relaxed);
+  while (at && !at->resource->policy.retry)
+    at = at->beside;
+  fcgi__holder_unlock(holder);
+  return at != NULL;
+}
+
+/* Only after a failure: takes need not note what they took. */
+int fcgi_holder_wants_retry(fcgi_holder *holder) {
+  if (atomic_load(&holder->retry) & (FCGI__RETRY_ASKED | FCGI__RETRY_BROKEN))
+    return 1;
+  return fcgi__holder_first(holder) && has_retrying(holder);
 }
 
 void fcgi__holder_again(fcgi_holder *holder) {

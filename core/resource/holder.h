@@ -18,10 +18,9 @@ struct fcgi_holder {
 
 /* What a holder knows of a retry. */
 enum {
-  FCGI__RETRY_TAKEN = 1,  /* It has taken a handle whose resource retries. */
-  FCGI__RETRY_ASKED = 2,  /* It asks for a retry whatever breaks. */
-  FCGI__RETRY_BROKEN = 4, /* A handle of a resource that retries broke. */
-  FCGI__RETRY_OTHER = 8   /* A handle of another one broke. */
+  FCGI__RETRY_ASKED = 1,  /* It asks for a retry whatever breaks. */
+  FCGI__RETRY_BROKEN = 2, /* A handle of a resource that retries broke. */
+  FCGI__RETRY_OTHER = 4   /* A handle of another one broke. */
 };
 
 /* 1: a handle that it had broke, and a retry is wanted for that. */

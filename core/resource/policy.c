@@ -40,10 +40,6 @@ static void claim(const fcgi__policy *policy, fcgi_handle *handle,
     handle->thread = ask->thread;
 }
 
-static void note(const fcgi_handle *handle, unsigned bit) {
-  atomic_fetch_or_explicit(&handle->holder->retry, bit, memory_order_relaxed);
-}
-
 static int hold(fcgi__policy *policy, fcgi_handle *handle) {
   handle->state = FCGI__HANDLE_HELD;
   handle->step = FCGI_RESOURCE_READY;
@@ -51,11 +47,8 @@ static int hold(fcgi__policy *policy, fcgi_handle *handle) {
   policy->stats.taken++;
   policy->stats.in_use++;
   fcgi__policy_note(policy, FCGI_METRIC_RESOURCES_IN_USE, 1);
-  if (handle->holder) {
+  if (handle->holder)
     fcgi__holder_add(handle->holder, handle);
-    if (policy->retry)
-      note(handle, FCGI__RETRY_TAKEN);
-  }
   return FCGI_RESOURCE_READY;
 }
 
@@ -97,7 +90,8 @@ static void broke(fcgi__policy *policy, const fcgi_handle *handle) {
 static void broke_in_use(const fcgi__policy *policy,
                          const fcgi_handle *handle) {
   if (handle->holder)
-    note(handle, policy->retry ? FCGI__RETRY_BROKEN : FCGI__RETRY_OTHER);
+    atomic_fetch_or(&handle->holder->retry,
+                    policy->retry ? FCGI__RETRY_BROKEN : FCGI__RETRY_OTHER);
 }
 
 static int needs_check(const fcgi__policy *policy, const fcgi_handle *handle,

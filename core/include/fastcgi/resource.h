@@ -270,10 +270,10 @@ FCGI_EXPORT void fcgi_holder_begin(fcgi_holder *holder);
    says of it: for a handler that knows its work to be safe. */
 FCGI_EXPORT void fcgi_holder_want_retry(fcgi_holder *holder);
 
-/* Returns 1 when the holder has taken a handle of a resource that retries, or
-   wants a retry: an answer of 500 or more is worth to be held back until what
-   it has is given back. */
-FCGI_EXPORT int fcgi_holder_wants_retry(const fcgi_holder *holder);
+/* Returns 1 when the holder has a handle of a resource that retries, had one
+   that broke, or wants a retry: an answer of 500 or more is worth to be held
+   back until what it has is given back. */
+FCGI_EXPORT int fcgi_holder_wants_retry(fcgi_holder *holder);
 
 /* --- Steps --- */
 
