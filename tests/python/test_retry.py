@@ -190,6 +190,19 @@ class TestRetry:
         assert fetch(scene.served.address, "POST", "/", body=b"x").status == 500
         assert (len(scene.had), scene.retried()) == (1, 0)
 
+    def test_flask(self, serve: Callable[..., Any]) -> None:
+        """It answers 500 by itself, through an iterator with close()."""
+        flask = pytest.importorskip("flask", reason="flask is not installed")
+        scene = Scene(serve)
+        app = flask.Flask("shop")
+        app.add_url_rule("/", "work", scene.work)
+        app.add_url_rule("/late", "late", lambda: scene.db.get() and scene.work())
+        scene.begin(app, interface="wsgi")
+        for path in ("/", "/late"):
+            scene.had.clear()
+            assert fetch(scene.served.address, "GET", path).body == b"run 2"
+        assert scene.retried() == 2
+
     def test_environ_is_as_it_was(self, serve: Callable[..., Any]) -> None:
         scene = Scene(serve)
         scene.begin(wsgi(scene), interface="wsgi")
