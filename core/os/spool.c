@@ -39,14 +39,30 @@ static int append_file(fcgi__spool *body, const uint8_t *data, size_t len,
   return 0;
 }
 
-/* What is read makes room for more: memory, and then the file. A file that
-   cannot be cut is written on at its end. */
+/* A reader that lags keeps the start of the buffer unused. The rest is moved
+   down once more than half is read. */
+static void compact(fcgi__spool *body) {
+  enum { LARGE = 65536 };
+  fcgi__buffer *memory = &body->memory;
+  if (body->head == 0 ||
+      (body->head < memory->len && (body->fd >= 0 || body->head < LARGE ||
+                                    body->head < memory->len / 2)))
+    return;
+  memmove(memory->data, memory->data + body->head, memory->len - body->head);
+  memory->len -= body->head;
+  body->head = 0;
+  body->gone = 1;
+}
+
+/* What is read makes room for more, as more comes: memory, and then the file. A
+   file that cannot be cut is written on at its end. */
 static void reuse_room(fcgi__spool *body) {
-  if (body->head > 0 && body->head == body->memory.len)
-    body->head = body->memory.len = 0;
+  compact(body);
   if (body->file_len > 0 && body->file_head == body->file_len &&
-      ftruncate(body->fd, 0) == 0)
+      ftruncate(body->fd, 0) == 0) {
     body->file_head = body->file_len = 0;
+    body->gone = 1;
+  }
 }
 
 int fcgi__spool_append(fcgi__spool *body, const fcgi_allocator *allocator,
@@ -67,18 +83,6 @@ int fcgi__spool_append(fcgi__spool *body, const fcgi_allocator *allocator,
   return error;
 }
 
-/* A stream's reader that lags keeps the start of the buffer unused: move the
-   rest down once more than half is read. */
-static void compact(fcgi__spool *body) {
-  fcgi__buffer *memory = &body->memory;
-  if (body->fd >= 0 || body->head < 65536 || body->head < memory->len / 2)
-    return;
-  memmove(memory->data, memory->data + body->head, memory->len - body->head);
-  memory->len -= body->head;
-  body->head = 0;
-  body->gone = 1;
-}
-
 int fcgi__spool_rewind(fcgi__spool *body) {
   if (body->gone)
     return FCGI_ERR_STATE;
@@ -94,7 +98,6 @@ ptrdiff_t fcgi__spool_read(fcgi__spool *body, void *data, size_t len) {
     len = len < held ? len : held;
     memcpy(data, body->memory.data + body->head, len);
     body->head += len;
-    compact(body);
     return (ptrdiff_t)len;
   }
   if (body->fd < 0 || body->file_head == body->file_len)

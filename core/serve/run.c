@@ -20,14 +20,15 @@ static fcgi_callback callback_for(const fcgi_handler *handler,
   return NULL;
 }
 
-/* What it has is given back first: only then is it known what broke. */
+/* What it has is given back first: only then is it known what broke. While
+   another callback of it runs, that may use what it has. */
 static int is_to_retry(fcgi_request *request, fcgi_event_type type) {
   fcgi_holder *holder = fcgi_request_holder(request);
   if (type != FCGI_EVENT_REQUEST || !fcgi_holder_wants_retry(holder))
     return 0;
   if (fcgi_holder_is_busy(holder))
     fcgi__request_give_back_if_done(request, 1, 1);
-  return fcgi_request_retry(request, holder);
+  return !fcgi_holder_is_busy(holder) && fcgi_request_retry(request, holder);
 }
 
 static void fcgi__callback(const fcgi_handler *handler,
@@ -37,8 +38,11 @@ static void fcgi__callback(const fcgi_handler *handler,
   int result = callback ? callback(request, user_data) : FCGI_PENDING;
   if (fcgi__request_is_other(request))
     return; /* A child of the callback's has come back. */
-  if (result < 0 && is_to_retry(request, event->type))
+  if (result < 0 && is_to_retry(request, event->type)) {
     result = callback(request, user_data);
+    if (fcgi__request_is_other(request))
+      return;
+  }
   if (event->type == FCGI_EVENT_ABORT || event->type == FCGI_EVENT_CLOSE)
     result = FCGI_PENDING;
   fcgi__request_callback_over(request, result);

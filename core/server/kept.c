@@ -138,19 +138,20 @@ static int rewind_input(fcgi_request *request) {
          fcgi__spool_rewind(&request->data.spool) == 0;
 }
 
-static int begin_again(fcgi_request *request) {
+/* `what` says then which request it is. */
+static int begin_again(fcgi_request *request, char what[FCGI__WHAT]) {
   int again;
   fcgi__connection_lock(request->connection);
   again = is_fresh(request) && rewind_input(request);
-  request->retried |= (uint8_t)again;
+  if (again) {
+    request->retried = 1;
+    fcgi__request_describe(request, what);
+  }
   fcgi__connection_unlock_only(request->connection);
   return again;
 }
 
-static void tell_retry(const fcgi_request *request) {
-  fcgi_server *server = request->connection->server;
-  char what[FCGI__WHAT];
-  fcgi__request_describe(request, what);
+static void tell_retry(fcgi_server *server, const char *what) {
   fcgi__observe_count(&server->observer, FCGI_METRIC_RETRIED, 1);
   fcgi__server_log(server, FCGI_LOG_WARNING,
                    "%s: failed, as a resource that it had broke; it is run "
@@ -159,14 +160,15 @@ static void tell_retry(const fcgi_request *request) {
 }
 
 int fcgi_request_retry(fcgi_request *request, fcgi_holder *holder) {
+  char what[FCGI__WHAT];
   if (!holder)
     holder = &request->holder;
   if (!fcgi__holder_is_to_retry(holder) || fcgi__request_is_other(request) ||
-      !begin_again(request))
+      !begin_again(request, what))
     return 0;
   fcgi__holder_again(holder);
   atomic_store(&request->holder.wanted, 0);
-  tell_retry(request);
+  tell_retry(request->connection->server, what);
   return 1;
 }
 

@@ -23,7 +23,10 @@ typedef int (*fcgi_thread_callback)(void *user_data);
 typedef struct fcgi_handler {
   size_t size;                /* sizeof(fcgi_handler). */
   fcgi_callback on_request;   /* A request has arrived: answer it, or return
-                                 FCGI_PENDING. */
+                                 FCGI_PENDING. A request that fails because a
+                                 resource broke arrives once more if the resource
+                                 says so (resource.h), with the user data that
+                                 the first call has set. */
   fcgi_callback on_stdin;     /* Body bytes can be read. */
   fcgi_callback on_stdin_end; /* The body is complete. */
   fcgi_callback on_data;      /* DATA bytes can be read (filter). */

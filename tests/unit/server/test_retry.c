@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { LONG_MS = 20000 };
 
@@ -17,15 +18,39 @@ typedef struct scene {
   serving *f;            /* The server and a client. */
   keeping *k;            /* What is kept. */
   const char *method;    /* Of the request. */
-  const char *body;      /* Of it, or NULL. */
+  const char *body;      /* Of it, or NULL; */
+  unsigned times;        /* it is sent so often, */
+  int stream;            /* 1: and again only once the first is read. */
+  int held;              /* 1: another callback uses it during the first run. */
   fcgi_retry retry;      /* Of the resource. */
   int asks;              /* 1: the handler wants a retry. */
   int early;             /* 1: it begins its answer before it fails. */
   int breaks;            /* So many runs break what they have. */
   int runs;              /* Of the handler. */
-  char read[2][16];      /* What each run has read of the body. */
+  atomic_int reading;    /* 1: the first run has read something. */
+  size_t len[2];         /* How much each run has read of the body, */
+  char read[2][16];      /* and what. */
   keeping_value *had[2]; /* What each run had. */
+  fcgi_request *used;    /* By another callback, or NULL. */
 } scene;
+
+static void read_body(scene *s, int run, fcgi_request *request) {
+  char data[4096];
+  ptrdiff_t len;
+  while ((len = fcgi_request_read(request, data, sizeof data)) > 0) {
+    size_t room = sizeof s->read[run] - 1;
+    if (s->len[run] == 0)
+      memcpy(s->read[run], data, (size_t)len < room ? (size_t)len : room);
+    s->len[run] += (size_t)len;
+    atomic_store(&s->reading, 1);
+  }
+}
+
+/* As serve/run.c has it for each callback that runs. */
+static void begin_other(scene *s, fcgi_request *request) {
+  atomic_fetch_add(&request->held, 1);
+  s->used = request;
+}
 
 static int work(fcgi_request *request, void *user_data) {
   scene *s = user_data;
@@ -38,7 +63,9 @@ static int work(fcgi_request *request, void *user_data) {
   if (fcgi_resource_get(s->k->resource, holder, &value))
     return -1;
   s->had[run] = value;
-  fcgi_request_read(request, s->read[run], sizeof s->read[run] - 1);
+  if (s->held && run == 0)
+    begin_other(s, request);
+  read_body(s, run, request);
   if (s->early)
     fcgi_request_start(request, 200, NULL, 0);
   if (run >= s->breaks)
@@ -57,6 +84,13 @@ static void *run_thread(void *data) {
   return (void *)(intptr_t)fcgi_server_run(s->f->server, &handler, s);
 }
 
+static void send_and_wait(const scene *s) {
+  serving_send(s->f);
+  for (int i = 0; i < LONG_MS && !atomic_load(&s->reading); i++)
+    usleep(1000);
+  assert_true(atomic_load(&s->reading));
+}
+
 static void ask(const scene *s) {
   records *r = &s->f->text->sent;
   struct pollfd at = {.fd = s->f->client, .events = POLLIN};
@@ -64,11 +98,16 @@ static void ask(const scene *s) {
   records_param(r, 1, "REQUEST_METHOD", s->method);
   records_param(r, 1, "REQUEST_URI", "/page");
   records_params_end(r, 1);
-  if (s->body)
+  for (unsigned i = 0; s->body && i < s->times; i++) {
     records_stdin(r, 1, s->body);
+    if (s->stream)
+      send_and_wait(s);
+  }
   records_stdin_end(r, 1);
   serving_send(s->f);
   assert_int_equal(poll(&at, 1, LONG_MS), 1);
+  if (s->used)
+    fcgi__request_release(s->used);
 }
 
 static uint64_t retried(const scene *s) {
@@ -86,6 +125,7 @@ static int runs_of(scene given, serving *f) {
   scene s = given;
   pthread_t thread;
   f->config.status_path = "/status";
+  f->config.body = s.stream ? FCGI_BODY_STREAM : FCGI_BODY_COLLECT;
   lines_begin(&f->log, &f->config);
   serving_restart(f);
   s.f = f;
@@ -108,14 +148,17 @@ static int runs_of(scene given, serving *f) {
   if (s.runs == 2)
     assert_ptr_not_equal(s.had[0], s.had[1]);
   if (s.runs == 2)
-    assert_string_equal(s.read[1], s.body ? s.body : "");
+    assert_string_equal(s.read[1], s.read[0]);
+  if (s.runs == 2)
+    assert_int_equal(s.len[1], s.len[0]);
+  assert_int_equal(s.len[0], s.body ? s.times * strlen(s.body) : 0);
   keeping_end(s.k);
   free(s.k);
   return s.runs;
 }
 
 static const scene usual = {
-    .method = "GET", .retry = FCGI_RETRY_SAFE, .breaks = 1};
+    .method = "GET", .retry = FCGI_RETRY_SAFE, .breaks = 1, .times = 1};
 
 static void test_it_runs_once_more(void **state) {
   serving *f = *state;
@@ -134,6 +177,33 @@ static void test_the_body_is_read_again(void **state) {
   scene s = usual;
   s.body = "a body";
   assert_int_equal(runs_of(s, *state), 2);
+}
+
+/* In memory and in a file. */
+static void test_a_long_body_is_read_again(void **state) {
+  char body[50001];
+  scene s = usual;
+  memset(body, 'x', sizeof body - 1);
+  body[sizeof body - 1] = '\0';
+  memcpy(body, "begin", 5);
+  s.body = body;
+  for (s.times = 2; s.times <= 8; s.times += 6)
+    assert_int_equal(runs_of(s, *state), 2);
+}
+
+/* What was read has made room for what came then. */
+static void test_not_where_part_of_the_body_is_gone(void **state) {
+  scene s = usual;
+  s.body = "part";
+  s.times = 2;
+  s.stream = 1;
+  assert_int_equal(runs_of(s, *state), 1);
+}
+
+static void test_not_while_another_callback_runs(void **state) {
+  scene s = usual;
+  s.held = 1;
+  assert_int_equal(runs_of(s, *state), 1);
 }
 
 static void test_head_is_safe_too(void **state) {
@@ -178,6 +248,9 @@ static int run(const char *group, void *kind) {
       SERVING_TEST(test_it_runs_once_more),
       SERVING_TEST(test_and_only_once),
       SERVING_TEST(test_the_body_is_read_again),
+      SERVING_TEST(test_a_long_body_is_read_again),
+      SERVING_TEST(test_not_where_part_of_the_body_is_gone),
+      SERVING_TEST(test_not_while_another_callback_runs),
       SERVING_TEST(test_head_is_safe_too),
       SERVING_TEST(test_a_handler_asks_for_it),
       SERVING_TEST(test_it_is_off_by_default),
