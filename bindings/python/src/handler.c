@@ -68,14 +68,26 @@ static int send_late(serve_loop *loop, PyObject *list, PyObject *iterator) {
 }
 
 /* LOOP_HELD when it was short enough. */
-static int hold_back(serve_loop *loop, PyObject *iterator) {
+static int collect(serve_loop *loop, PyObject *first, PyObject *iterator) {
   PyObject *list = PyList_New(0);
-  int rc = list == NULL ? -1 : retry_collect(iterator, list);
+  int rc = list == NULL ? -1 : retry_collect(first, iterator, 0, list);
   if (rc > 0)
     rc = reply_body(&loop->answer, list) < 0 ? -1 : LOOP_HELD;
   else if (rc == 0)
     rc = send_late(loop, list, iterator);
   Py_XDECREF(list);
+  return rc;
+}
+
+/* The first block comes before all else, as the application may find only then
+   what is broken. */
+static int hold_back(serve_loop *loop, PyObject *iterator) {
+  PyObject *first = PyIter_Next(iterator);
+  int rc;
+  if (first == NULL && PyErr_Occurred())
+    return -1;
+  rc = retry_decide(loop) ? LOOP_AGAIN : collect(loop, first, iterator);
+  Py_XDECREF(first);
   return rc;
 }
 

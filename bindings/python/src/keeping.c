@@ -3,6 +3,7 @@
 #include "loop.h"
 #include "resource.h"
 #include <stdlib.h>
+#include <time.h>
 
 /* What was raised, as one object; nothing is raised any more. */
 static PyObject *take_exception(void) {
@@ -314,6 +315,19 @@ void resource_end_request(serve_loop *loop) {
 int resource_wait_ms(core_state *state, int ms) {
   int tidy = atomic_load_explicit(&state->tidy_ms, memory_order_relaxed);
   return tidy > 0 && (ms < 0 || tidy < ms) ? tidy : ms;
+}
+
+int resource_tidying_due(serve_loop *loop) {
+  int ms = resource_wait_ms(loop->state, -1);
+  struct timespec time;
+  if (ms < 0)
+    return 0;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  long long now = (long long)time.tv_sec * 1000 + time.tv_nsec / 1000000;
+  int due = loop->tidy_at != 0 && now >= loop->tidy_at;
+  if (due || loop->tidy_at == 0)
+    loop->tidy_at = now + ms;
+  return due;
 }
 
 void resource_tidy_all(core_state *state, fcgi_resource_tidying what) {

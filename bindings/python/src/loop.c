@@ -2,7 +2,6 @@
 #include "loop.h"
 #include "resource.h"
 #include "retry.h"
-#include <time.h>
 
 /* Whether one call of the core sends the answer and the length that
    reply_add_length would add. */
@@ -281,18 +280,48 @@ static int choose_app(serve_loop *loop) {
   return PyErr_Occurred() ? -1 : 0;
 }
 
+/* There is no memory for the request, which has failed: 0, or -1 with what else
+   was raised. */
+static int drop_one(void) {
+  if (!PyErr_ExceptionMatches(PyExc_MemoryError))
+    return -1;
+  PyErr_Clear();
+  return 0;
+}
+
+/* As serve_fn: with what another request would have, so that nothing of the
+   first run is left. */
+static int serve_again(serve_loop *loop) {
+  fcgi_request *handle = loop->again;
+  int rc = -1;
+  loop->again = NULL;
+  PyErr_Clear();
+  request_closed(loop->request);
+  settle(loop);
+  loop->request = take_request(loop, handle);
+  if (loop->request != NULL)
+    rc = loop->serve(loop);
+  resource_end_request(loop);
+  return rc;
+}
+
 static int serve_one(serve_loop *loop, fcgi_request *handle) {
   loop->request = take_request(loop, handle);
   if (loop->request == NULL)
-    return PyErr_ExceptionMatches(PyExc_MemoryError) ? (PyErr_Clear(), 0) : -1;
+    return drop_one();
   int rc = loop->roles == NULL ? 0 : choose_app(loop);
   if (loop->holder != NULL)
     fcgi_holder_begin(loop->holder);
   if (rc == 0)
     rc = loop->serve(loop);
   resource_end_request(loop);
-  if (loop->holder != NULL && (rc < 0 || rc == LOOP_HELD))
-    rc = retry_failed(loop, rc);
+  if (loop->holder != NULL && (rc < 0 || rc >= LOOP_HELD) &&
+      retry_is_due(loop, rc))
+    rc = serve_again(loop);
+  if (loop->request == NULL)
+    return drop_one();
+  if (rc == LOOP_HELD)
+    rc = loop_answer_now(loop);
   if (rc == 1)
     return 0; /* Sent and settled at the next turn. */
   if (rc < 0 && loop->pending == NULL)
@@ -320,25 +349,11 @@ static int turn(serve_loop *loop, fcgi_request **handle) {
   return code == 1 && event.type != FCGI_EVENT_REQUEST ? 0 : code;
 }
 
-/* Whether so much time has passed that this thread looks at resources. */
-static int is_tidying_due(serve_loop *loop) {
-  int ms = resource_wait_ms(loop->state, -1);
-  struct timespec time;
-  if (ms < 0)
-    return 0;
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  long long now = (long long)time.tv_sec * 1000 + time.tv_nsec / 1000000;
-  int due = loop->tidy_at != 0 && now >= loop->tidy_at;
-  if (due || loop->tidy_at == 0)
-    loop->tidy_at = now + ms;
-  return due;
-}
-
 static int serve_all(serve_loop *loop) {
   for (;;) {
     fcgi_request *handle = NULL;
     int code = turn(loop, &handle);
-    if (code == 0 && is_tidying_due(loop))
+    if (code == 0 && resource_tidying_due(loop))
       resource_tidy_all(loop->state, FCGI_RESOURCE_REAP);
     if (code == FCGI_ERR_CLOSED) {
       atomic_store(&loop->server->stopped, 1);
@@ -355,7 +370,7 @@ static int serve_all(serve_loop *loop) {
     }
     if (code == 1 && serve_one(loop, handle) < 0)
       return -1;
-    if (code == 1 && loop->pending == NULL && is_tidying_due(loop))
+    if (code == 1 && loop->pending == NULL && resource_tidying_due(loop))
       resource_tidy_all(loop->state, FCGI_RESOURCE_REAP);
   }
 }

@@ -16,8 +16,10 @@ typedef struct serve_loop serve_loop;
 typedef int (*serve_fn)(serve_loop *loop);
 
 /* What a serve_fn gives beside these: an answer of 500 or more is in
-   `loop->answer`, and waits until it is known what broke. */
-#define LOOP_HELD 2
+   `loop->answer`, and waits until it is known what broke; or that is known, and
+   the request is to be served once more. */
+#define LOOP_HELD  2
+#define LOOP_AGAIN 3
 
 struct serve_loop {
   core_state *state;       /* The module's. */
@@ -31,6 +33,7 @@ struct serve_loop {
   request_object *spare;   /* The one before, to be used again, or NULL. */
   start_response *start;   /* WSGI only: that of `request` or `spare`. */
   fcgi_request *pending;   /* Claimed: write `answer` and end it, or NULL. */
+  fcgi_request *again;     /* Claimed: to be served once more, or NULL. */
   char simple;             /* 1 when `answer` has not begun: one call does. */
   int wait_ms;             /* How long one wait for a request lasts. */
   fcgi_holder *holder;     /* Of resources that the request has, or NULL. */

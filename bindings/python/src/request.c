@@ -118,6 +118,10 @@ fcgi_request *request_claim(request_object *self, int quiet) {
   return NULL;
 }
 
+void request_unclaim(request_object *self) {
+  atomic_store(&self->uses, 0);
+}
+
 void request_closed(request_object *self) {
   server_drop(self->server);
 }

@@ -62,7 +62,11 @@ void request_look_away(request_object *self);
    it has ended, or when another thread uses it; `quiet` sets no exception. */
 fcgi_request *request_claim(request_object *self, int quiet);
 
-/* Call it when the claimed handle is dead. Needs no GIL. */
+/* The claimed handle is not ended after all. */
+void request_unclaim(request_object *self);
+
+/* Call it when the claimed handle is dead, or another object's. Needs no GIL.
+ */
 void request_closed(request_object *self);
 
 /* Claim the request and fail it, when it is still open. */

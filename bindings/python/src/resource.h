@@ -53,9 +53,11 @@ void resource_show(resource_object *self);
    exception that it ends with stays set. */
 void resource_end_request(struct serve_loop *loop);
 
-/* Whether it is time that this thread tidies up, as fcgi_resource_tidy_ms says;
-   and do it, or LEAVE. Exceptions are written to stderr. */
+/* How long a wait of at most `ms` may last, as fcgi_resource_tidy_ms says;
+   whether it is time that this thread tidies up; and do it, or LEAVE.
+   Exceptions are written to stderr. */
 int resource_wait_ms(core_state *state, int ms);
+int resource_tidying_due(struct serve_loop *loop);
 void resource_tidy_all(core_state *state, fcgi_resource_tidying what);
 
 #endif

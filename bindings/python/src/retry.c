@@ -2,22 +2,42 @@
 #include "retry.h"
 #include "resource.h"
 
-enum { HELD = 65536 }; /* Bytes of an error page that are held back. */
+enum { HELD = 65536 }; /* Bytes after the first block that are held back. */
 
-int retry_collect(PyObject *iterator, PyObject *list) {
-  Py_ssize_t held = 0;
-  PyObject *block;
-  while (held <= HELD && (block = PyIter_Next(iterator)) != NULL) {
-    Py_ssize_t len = PyObject_Size(block);
-    if (len < 0)
-      PyErr_Clear(); /* It is refused when it is sent. */
-    int failed = PyList_Append(list, block) < 0;
-    held += 1 + (len > 0 ? len : 0);
-    Py_DECREF(block);
-    if (failed)
-      return -1;
+/* How many bytes it has, or -1 with an exception. The application may use the
+   memory of a block again for the next one. */
+static Py_ssize_t keep(PyObject *list, PyObject *block, int bytes_only) {
+  PyObject *kept = NULL;
+  Py_buffer view;
+  int is_block =
+      PyUnicode_Check(block) ? !bytes_only : PyObject_CheckBuffer(block);
+  if (PyBytes_CheckExact(block) || !is_block) {
+    kept = Py_NewRef(block);
+  } else if (reply_block(block, &view) == 0) {
+    kept = PyBytes_FromStringAndSize(view.buf, view.len);
+    PyBuffer_Release(&view);
   }
-  if (PyErr_Occurred())
+  if (kept == NULL)
+    return -1;
+  Py_ssize_t len = PyBytes_Check(kept) ? PyBytes_GET_SIZE(kept) : 0;
+  int failed = PyList_Append(list, kept);
+  Py_DECREF(kept);
+  return failed < 0 ? -1 : len;
+}
+
+int retry_collect(PyObject *first, PyObject *iterator, int bytes_only,
+                  PyObject *list) {
+  Py_ssize_t held = 0, len = 0;
+  PyObject *block;
+  if (first == NULL)
+    return 1;
+  len = keep(list, first, bytes_only);
+  while (len >= 0 && held <= HELD && (block = PyIter_Next(iterator)) != NULL) {
+    len = keep(list, block, bytes_only);
+    held += 1 + len;
+    Py_DECREF(block);
+  }
+  if (len < 0 || PyErr_Occurred())
     return -1;
   return held <= HELD;
 }
@@ -38,49 +58,29 @@ PyObject *retry_method_want(PyObject *object, PyObject *unused) {
   Py_RETURN_NONE;
 }
 
-/* The application sees its request as it was. What it has kept of the first
-   run, such as start_response, is not used again. */
-static void forget(serve_loop *loop) {
+/* What the application has kept of the first run must not meet the second one:
+   threads, cancellers, start_response. A thread that uses the request at this
+   moment keeps it from running again. */
+int retry_decide(serve_loop *loop) {
   request_object *request = loop->request;
-  PyErr_Clear();
-  reply_clear(&loop->answer);
-  reply_init(&loop->answer, 0);
-  if (loop->start != NULL && start_response_is_unused(loop->start)) {
-    start_response_renew(loop->start);
-  } else if (loop->start != NULL) {
-    start_response_drop(loop->start);
-    loop->start = NULL;
-  }
-  Py_CLEAR(request->params);
-  request->ahead_at = request->ahead_len = 0;
-  request->begun = request->exhausted = 0;
-}
-
-/* A thread of the application's that still uses the request would meet the
-   second run. */
-static int is_to_retry(serve_loop *loop) {
-  request_object *request = loop->request;
-  int again = 0;
-  if (atomic_load(&request->uses) != 0)
+  if (loop->again != NULL)
+    return 1;
+  fcgi_request *handle = request_claim(request, 1);
+  if (handle == NULL)
     return 0;
-  PyObject *type, *value, *traceback;
-  PyErr_Fetch(&type, &value, &traceback);
-  fcgi_request *handle = request_use(request);
-  if (handle != NULL) {
-    again = fcgi_request_retry(handle, loop->holder);
-    request_leave(request);
-  }
-  PyErr_Clear();
-  PyErr_Restore(type, value, traceback);
-  return again;
+  if (fcgi_request_retry(handle, loop->holder))
+    loop->again = handle;
+  else
+    request_unclaim(request);
+  return loop->again != NULL;
 }
 
-int retry_failed(serve_loop *loop, int rc) {
-  if ((rc == LOOP_HELD || PyErr_ExceptionMatches(PyExc_Exception)) &&
-      is_to_retry(loop)) {
-    forget(loop);
-    rc = loop->serve(loop);
-    resource_end_request(loop);
-  }
-  return rc == LOOP_HELD ? loop_answer_now(loop) : rc;
+/* What ends a program, or a handler of a signal raises, is no failure. */
+int retry_is_due(serve_loop *loop, int rc) {
+  if (rc >= 0 || PyErr_ExceptionMatches(PyExc_Exception))
+    return retry_decide(loop);
+  if (loop->again != NULL)
+    request_unclaim(loop->request);
+  loop->again = NULL;
+  return 0;
 }

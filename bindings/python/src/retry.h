@@ -11,13 +11,19 @@ static inline int retry_holds(const serve_loop *loop, int status) {
          fcgi_holder_wants_retry(loop->holder);
 }
 
-/* Put blocks of a body that is held back into `list`: 1 when that is all, 0
-   when there are too many bytes to hold, or -1 with an exception. */
-int retry_collect(PyObject *iterator, PyObject *list);
+/* 1: what is known of resources by now suffices, and the request runs once
+   more: it has ended for the application, and `loop->again` has it. */
+int retry_decide(serve_loop *loop);
 
-/* The application has failed, with `rc` -1 and an exception or with LOOP_HELD,
-   and has nothing of resources any more: what comes of it, as of a serve_fn but
-   never LOOP_HELD. */
-int retry_failed(serve_loop *loop, int rc);
+/* Put `first`, or NULL where there is none, and what the iterator gives after
+   it into `list`, as bytes: 1 when that is all, 0 when there are too many bytes
+   to hold, or -1 with an exception. What is no block stays as it is, and so
+   does str where there are `bytes_only`: it is refused when it is sent. */
+int retry_collect(PyObject *first, PyObject *iterator, int bytes_only,
+                  PyObject *list);
+
+/* The application has failed, with `rc` -1 and an exception, or with LOOP_HELD
+   or LOOP_AGAIN, and has nothing of resources any more: as retry_decide. */
+int retry_is_due(serve_loop *loop, int rc);
 
 #endif

@@ -56,12 +56,10 @@ static int iterate_late(start_response *start, PyObject *list,
 /* The first block, or NULL, and those that follow are an error page. */
 static int hold_back(serve_loop *loop, start_response *start, PyObject *first,
                      PyObject *iterator) {
+  if (retry_decide(loop))
+    return LOOP_AGAIN;
   PyObject *list = PyList_New(0);
-  int rc = list == NULL || (first != NULL && PyList_Append(list, first) < 0)
-               ? -1
-               : 1;
-  if (rc > 0 && first != NULL)
-    rc = retry_collect(iterator, list);
+  int rc = list == NULL ? -1 : retry_collect(first, iterator, 1, list);
   if (rc > 0 && !start->begun)
     rc = take_whole(loop, start, list) < 0 ? -1 : LOOP_HELD;
   else if (rc >= 0)
@@ -70,13 +68,18 @@ static int hold_back(serve_loop *loop, start_response *start, PyObject *first,
   return rc;
 }
 
+static int is_held(const serve_loop *loop, const start_response *start) {
+  return !start->begun && retry_holds(loop, start->status) &&
+         request_open(start->request);
+}
+
 /* The first block comes before anything is known of the answer: until then a
    generator may not have called start_response. */
 static int iterate(serve_loop *loop, start_response *start, PyObject *blocks) {
   PyObject *iterator = PyObject_GetIter(blocks);
   PyObject *first = iterator == NULL ? NULL : PyIter_Next(iterator);
   int rc = PyErr_Occurred() ? -1 : 0;
-  if (rc == 0 && !start->begun && retry_holds(loop, start->status))
+  if (rc == 0 && is_held(loop, start))
     rc = hold_back(loop, start, first, iterator);
   else if (rc == 0 && first != NULL && write_block(start, first) < 0)
     rc = -1;
@@ -119,6 +122,8 @@ static int respond(serve_loop *loop, start_response *start, PyObject *result) {
   if (!start->begun &&
       (PyList_CheckExact(result) || PyTuple_CheckExact(result)))
     return answer_whole(loop, start, result);
+  if (is_held(loop, start))
+    return iterate(loop, start, result); /* A file too, as far as it is held. */
   int file = file_wrapper_open(loop->state, result, &fd, &offset, &length);
   if (file < 0)
     return -1;
