@@ -6,6 +6,7 @@ package.path = here .. "?.lua;" .. package.path .. ";/usr/share/lua/5.3/?.lua"
 local databases = require "databases"
 local fcgi = require "fcgi"
 local support = require "support"
+local test = require "fcgi.test"
 
 local function library(name)
   local fine, found = pcall(require, name)
@@ -138,6 +139,21 @@ describe("LuaSQL with PostgreSQL", function()
       checked:with(function(connection) ask(connection, "select 1") end)
       server:restart(how)
       checked:with(function(connection) assert(ask(connection, "select 1")) end)
+    end
+  end)
+
+  it("restarts, and with a retry that costs no request", function()
+    local db = resource { retry = "safe", acquire_timeout = 60 }
+    local client <close> = assert(test.client { handler = function()
+      local connection <close> = assert(db:get())
+      return 200, {}, tostring(ask(connection, "select 7"))
+    end })
+    for round, how in ipairs { "fast", "immediate", "fast" } do
+      assert.equal("7", assert(client:get("/")).body)
+      server:restart(how)
+      local answer = assert(client:get("/"))
+      assert.same({ 200, "7" }, { answer.status, answer.body }, how)
+      assert.equal(round + 1, db:stats().opened)
     end
   end)
 

@@ -304,6 +304,10 @@ static inline int fcgi_lua_may_retry(const fcgi_lua_keeper *keeper) {
    it is to be called once more. Raises for want of memory alone. */
 int fcgi_lua_retry(lua_State *L, fcgi_lua_keeper *keeper,
                    fcgi_lua_request *request);
+/* The same if the 3 values from 2 on, which it has returned, are an error
+   page. */
+int fcgi_lua_retry_page(lua_State *L, fcgi_lua_keeper *keeper,
+                        fcgi_lua_request *request);
 int fcgi_lua_want_retry(lua_State *L);
 
 /* keeping.c, resource.c */

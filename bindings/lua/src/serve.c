@@ -109,8 +109,10 @@ static int take(lua_State *L, loop *self) {
   const atomic_int *enough = self->enough;
   fcgi_server_event event = {.size = sizeof event};
   int code, ms = enough ? TICK_MS : -1;
-  if (self->again)
-    return 1 + (self->again = 0);
+  if (self->again) {
+    self->again = 0;
+    return 1;
+  }
   if (keeper->first)
     ms = fcgi_lua_keeper_wait_ms(keeper, ms);
   do {
@@ -125,20 +127,12 @@ static int take(lua_State *L, loop *self) {
   return code;
 }
 
-/* Whether the handler returned an error page that is whole; nil and a message
-   are an error, which is raised. */
-static int has_failed(lua_State *L) {
-  return lua_type(L, 2) == LUA_TNUMBER && lua_tonumber(L, 2) >= 500 &&
-         (lua_isnil(L, 4) || lua_isstring(L, 4) ||
-          (lua_istable(L, 4) && !fcgi_lua_callable(L, 4)));
-}
-
 /* The handler has returned. What it has of resources is given back after the
    answer, whose body may be a function that uses it. */
 static void finish(lua_State *L, loop *self) {
   fcgi_lua_keeper *keeper = self->keeper;
-  if (fcgi_lua_may_retry(keeper) && has_failed(L))
-    self->again = fcgi_lua_retry(L, keeper, self->request);
+  if (fcgi_lua_may_retry(keeper))
+    self->again = fcgi_lua_retry_page(L, keeper, self->request);
   if (!self->again)
     conclude(L, self->request);
   if (self->traced)
