@@ -201,9 +201,9 @@ static void draw_latencies(screen *to, const top *t) {
 /* Only of programs that have some. */
 static void draw_resources(screen *to, const top *t) {
   static const fcgi_metric shown[] = {
-      FCGI_METRIC_RESOURCES_OPEN,    FCGI_METRIC_RESOURCES_IN_USE,
+      FCGI_METRIC_RESOURCES_OPEN, FCGI_METRIC_RESOURCES_IN_USE,
       FCGI_METRIC_RESOURCES_WAITING, FCGI_METRIC_RESOURCES_REFUSED,
-      FCGI_METRIC_RESOURCES_FAILED,  FCGI_METRIC_RETRIED};
+      FCGI_METRIC_RESOURCES_FAILED};
   char text[sizeof shown / sizeof *shown][SHORT];
   if (total(t, FCGI_METRIC_RESOURCES_OPENED) +
           total(t, FCGI_METRIC_RESOURCES_FAILED) ==
@@ -211,10 +211,9 @@ static void draw_resources(screen *to, const top *t) {
     return;
   for (size_t i = 0; i < sizeof shown / sizeof *shown; i++)
     put_count(text[i], (double)total(t, shown[i]));
-  screen_line(
-      to,
-      "resources open %s  used %s  wait %s  refused %s  failed %s  retried %s",
-      text[0], text[1], text[2], text[3], text[4], text[5]);
+  screen_line(to, "resources open %s  used %s  wait %s  refused %s  failed %s",
+              text[0], text[1], text[2], text[3], text[4]);
+  screen_line(to, "requests retried %" PRIu64, total(t, FCGI_METRIC_RETRIED));
 }
 
 static void draw_head(screen *to, const top *t) {

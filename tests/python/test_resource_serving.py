@@ -98,7 +98,7 @@ class TestServing:
         assert shown("resources_opened_total") == 2
         assert shown("resources_waited_total") == 1
         assert shown('resources_closed_total{cause="invalidated"}') == 1
-        line = b"resources open 1  used 0  wait 0  refused 0  failed 0  retried 0\n"
+        line = b"resources open 1  used 0  wait 0  refused 0  failed 0\nrequests retried 0\n"
         assert line in fcgi("top", served.address, "--once", "--interval", "0.1").stdout
 
     def test_a_stop_closes_the_last_one_first(
