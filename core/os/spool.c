@@ -45,8 +45,8 @@ static void compact(fcgi__spool *body) {
   enum { LARGE = 65536 };
   fcgi__buffer *memory = &body->memory;
   if (body->head == 0 ||
-      (body->head < memory->len && (body->fd >= 0 || body->head < LARGE ||
-                                    body->head < memory->len / 2)))
+      (body->head < memory->len &&
+       (body->fd >= 0 || body->head < LARGE || body->head < memory->len / 2)))
     return;
   memmove(memory->data, memory->data + body->head, memory->len - body->head);
   memory->len -= body->head;

@@ -290,7 +290,8 @@ class TestFirstRun:
         page = fetch(scene.served.address, "GET", "/status?openmetrics").body.decode()
         counted = re.search(r"^fastcgi_responses_total\{class=\"2xx\"\} (\d+)$", page, re.M)
         refused = re.search(r"^fastcgi_responses_total\{class=\"5xx\"\} (\d+)$", page, re.M)
-        assert counted and refused
+        assert counted
+        assert refused
         assert (counted[1], refused[1]) == ("1", "0")
         wait_until(lambda: "/page" in access.read_text(), what="the line")
         lines = [line for line in access.read_text().splitlines() if "/page" in line]

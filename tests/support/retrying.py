@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import fastcgi
+
 from support.fcgi_client import fetch
 from support.keeping import Maker
 
