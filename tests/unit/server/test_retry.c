@@ -31,7 +31,7 @@ typedef struct scene {
   size_t len[2];         /* How much each run has read of the body, */
   char read[2][16];      /* and what. */
   keeping_value *had[2]; /* What each run had. */
-  fcgi_request *used;    /* By another callback, or NULL. */
+  _Atomic(fcgi_request *) used; /* By another callback, or NULL. */
 } scene;
 
 static void read_body(scene *s, int run, fcgi_request *request) {
@@ -49,7 +49,7 @@ static void read_body(scene *s, int run, fcgi_request *request) {
 /* As serve/run.c has it for each callback that runs. */
 static void begin_other(scene *s, fcgi_request *request) {
   atomic_fetch_add(&request->held, 1);
-  s->used = request;
+  atomic_store(&s->used, request);
 }
 
 static int work(fcgi_request *request, void *user_data) {
@@ -91,7 +91,7 @@ static void send_and_wait(const scene *s) {
   assert_true(atomic_load(&s->reading));
 }
 
-static void ask(const scene *s) {
+static void ask(scene *s) {
   records *r = &s->f->text->sent;
   struct pollfd at = {.fd = s->f->client, .events = POLLIN};
   records_begin(r, 1, FCGI_ROLE_RESPONDER, 0);
@@ -106,8 +106,8 @@ static void ask(const scene *s) {
   records_stdin_end(r, 1);
   serving_send(s->f);
   assert_int_equal(poll(&at, 1, LONG_MS), 1);
-  if (s->used)
-    fcgi__request_release(s->used);
+  if (atomic_load(&s->used))
+    fcgi__request_release(atomic_load(&s->used));
 }
 
 static uint64_t retried(const scene *s) {
