@@ -238,6 +238,26 @@ static void draw_head(screen *to, const top *t) {
   draw_resources(to, t);
 }
 
+/* By name, all workers together. */
+static void draw_kept(screen *to, const top *t) {
+  static const fcgi_metric shown[] = {
+      FCGI_METRIC_RESOURCES_OPEN,    FCGI_METRIC_RESOURCES_IN_USE,
+      FCGI_METRIC_RESOURCES_WAITING, FCGI_METRIC_RESOURCES_OPENED,
+      FCGI_METRIC_RESOURCES_REFUSED, FCGI_METRIC_RESOURCES_FAILED};
+  const fcgi_status_worker *all = fcgi_status_total(t->now);
+  if (all->resource_count > 0)
+    screen_title(to, " RESOURCE            OPEN  USED  WAIT OPENED REFUSED "
+                     "FAILED");
+  for (size_t i = 0; i < all->resource_count; i++) {
+    const fcgi_status_resource *at = fcgi_status_resource_at(all, i);
+    char text[sizeof shown / sizeof *shown][SHORT];
+    for (size_t j = 0; j < sizeof shown / sizeof *shown; j++)
+      put_count(text[j], (double)fcgi_status_resource_metric(at, shown[j]));
+    screen_line(to, " %-18.18s %5s %5s %5s %6s %7s %6s", at->name, text[0],
+                text[1], text[2], text[3], text[4], text[5]);
+  }
+}
+
 static const char *state_name(fcgi_worker_state state) {
   static const char *const names[] = {
 #define NAME(name, key) #key,
@@ -345,6 +365,7 @@ static void draw(screen *to, const top *t) {
   screen_begin(to);
   draw_head(to, t);
   draw_workers(to, t);
+  draw_kept(to, t);
   draw_requests(to, t);
   screen_end(to);
 }

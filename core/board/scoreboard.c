@@ -141,8 +141,7 @@ void fcgi__board_set_state(fcgi__board *board, int slot,
     atomic_store(&at->state, state);
 }
 
-/* What only tells how things are now is nothing once the worker is gone. */
-static int is_gauge(unsigned value) {
+int fcgi__metric_is_gauge(unsigned value) {
   enum { COUNTER, GAUGE };
   static const char kinds[] = {
 #define KIND(name, key, family, label, kind, help) kind,
@@ -156,6 +155,7 @@ static void move(_Atomic uint64_t *to, _Atomic uint64_t *from) {
   atomic_fetch_add(to, atomic_exchange(from, 0));
 }
 
+/* What only tells how things are now is nothing once the worker is gone. */
 void fcgi__board_release_slot(fcgi__board *board, int slot) {
   fcgi__board_slot *at = fcgi__board_slot_at(board, slot);
   fcgi__board_counts *former;
@@ -163,11 +163,12 @@ void fcgi__board_release_slot(fcgi__board *board, int slot) {
     return;
   former = &board->head->former;
   for (unsigned i = 0; i < FCGI_METRICS; i++)
-    if (!is_gauge(i))
+    if (!fcgi__metric_is_gauge(i))
       move(&former->values[i], &at->counts.values[i]);
   for (unsigned i = 0; i < FCGI__BOARD_BUCKETS; i++)
     move(&former->latency[i], &at->counts.latency[i]);
   move(&former->latency_sum_us, &at->counts.latency_sum_us);
+  fcgi__board_move_rows(board->head->former_rows, at->rows);
   atomic_store(&at->state, FCGI_WORKER_FREE);
 }
 

@@ -5,18 +5,22 @@
 #ifndef FCGI_BOARD_SCOREBOARD_H
 #define FCGI_BOARD_SCOREBOARD_H
 
+#include "base/row.h"
 #include "os/backlog.h"
 #include <fastcgi/status.h>
 #include <stdatomic.h>
 #include <stdint.h>
 
 enum {
-  FCGI__BOARD_VERSION = 2,
+  FCGI__BOARD_VERSION = 3,
   FCGI__BOARD_ENTRIES = 64,  /* Open requests that a worker shows. */
   FCGI__BOARD_SLOTS = 16384, /* Most workers of a board. */
   FCGI__BOARD_METHOD = 16,   /* Bytes of a method, with its NUL. */
   FCGI__BOARD_PATH = 128,    /* Bytes of a path, with its NUL. */
   FCGI__BOARD_BUCKETS = 104, /* Of a histogram of latencies. */
+  FCGI__BOARD_ROWS = 16,     /* Resources that a worker shows. */
+  FCGI__BOARD_NAME = 32,     /* Bytes of a name of one, with its NUL. */
+  FCGI__NAME_WORDS = FCGI__BOARD_NAME / 8,
   FCGI__METHOD_WORDS = FCGI__BOARD_METHOD / 8,
   FCGI__PATH_WORDS = FCGI__BOARD_PATH / 8
 };
@@ -42,6 +46,13 @@ typedef struct fcgi__board_counts {
                                                     latencies. */
 } fcgi__board_counts;
 
+/* What the resources of one name do. These metrics are kept nowhere else. */
+typedef struct fcgi__board_row {
+  _Atomic uint64_t name[FCGI__NAME_WORDS];   /* Bytes, a NUL at the end; a row
+                                                is free while word 0 is. */
+  _Atomic uint64_t counts[FCGI__ROW_COUNTS]; /* As base/row.h has them. */
+} fcgi__board_row;
+
 typedef struct fcgi__board_slot {
   _Atomic int64_t pid;         /* The worker; 0: not known yet. */
   _Atomic uint32_t state;      /* A fcgi_worker_state. */
@@ -55,6 +66,7 @@ typedef struct fcgi__board_slot {
   _Atomic uint32_t taking;     /* Connections that it may just be taking from
                                   others, and has not counted as open yet. */
   fcgi__board_counts counts;   /* What it has counted. */
+  fcgi__board_row rows[FCGI__BOARD_ROWS];         /* What its resources do. */
   fcgi__board_entry entries[FCGI__BOARD_ENTRIES]; /* Open requests. */
 } fcgi__board_slot;
 
@@ -78,7 +90,8 @@ typedef struct fcgi__board_head {
   _Atomic int64_t listen_queue_limit; /* Most that the kernel lets wait, -1:
                                          not known. */
   _Atomic uint64_t events[FCGI_SUPERVISED_EVENTS]; /* By fcgi_supervised. */
-  fcgi__board_counts former; /* What former workers have counted. */
+  fcgi__board_counts former; /* What former workers have counted, */
+  fcgi__board_row former_rows[FCGI__BOARD_ROWS]; /* and their resources. */
 } fcgi__board_head;
 
 typedef struct fcgi__board {
@@ -157,6 +170,20 @@ fcgi__board_others fcgi__board_count_others(const fcgi__board *board,
    The first holds up to 16 us; from there four make a doubling. */
 unsigned fcgi__board_bucket(uint64_t us);
 uint64_t fcgi__board_bucket_end(unsigned bucket);
+
+/* The row of a name, or one that gets it. Those of the same name share a row,
+   and so do all that find no other place, as "others". Only one thread does so
+   at a time. */
+fcgi__board_row *fcgi__board_row_of(fcgi__board_row rows[FCGI__BOARD_ROWS],
+                                    const char *name);
+/* Add the counters of a worker that is gone to those of the former ones. */
+void fcgi__board_move_rows(fcgi__board_row to[FCGI__BOARD_ROWS],
+                           fcgi__board_row from[FCGI__BOARD_ROWS]);
+/* The text of words that may change; there is a NUL at the end of `out`. */
+void fcgi__board_read_text(char *out, size_t size,
+                           const _Atomic uint64_t *words);
+/* 1: it tells how things are now. */
+int fcgi__metric_is_gauge(unsigned value);
 
 /* Count `amount` more in a worker's slot; NULL is fine. */
 static inline void fcgi__board_add(fcgi__board_slot *slot, fcgi_metric value,

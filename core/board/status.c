@@ -86,14 +86,6 @@ static void read_counts(fcgi__status_worker *out,
   out->shown.latency_sum_us += atomic_load(&counts->latency_sum_us);
 }
 
-static void read_text(char *out, size_t size, const _Atomic uint64_t *words) {
-  for (size_t i = 0; i < size / sizeof(uint64_t); i++) {
-    uint64_t word = atomic_load(&words[i]);
-    memcpy(out + i * sizeof word, &word, sizeof word);
-  }
-  out[size - 1] = '\0';
-}
-
 /* A text that is being changed is left empty. */
 static void read_entry(fcgi__status_request *out,
                        const fcgi__board_entry *entry, uint64_t now) {
@@ -105,8 +97,8 @@ static void read_entry(fcgi__status_request *out,
       .method = out->method,
       .path = out->path,
   };
-  read_text(out->method, sizeof out->method, entry->method);
-  read_text(out->path, sizeof out->path, entry->path);
+  fcgi__board_read_text(out->method, sizeof out->method, entry->method);
+  fcgi__board_read_text(out->path, sizeof out->path, entry->path);
   if (atomic_load(&entry->version) & 1)
     out->method[0] = out->path[0] = '\0';
 }
@@ -142,6 +134,9 @@ static void read_slot(fcgi__status *status, const fcgi__board_slot *slot,
   };
   read_counts(out, &slot->counts);
   read_counts(&status->total, &slot->counts);
+  out->resources = status->next_resource;
+  fcgi__status_read_rows(status, out, slot->rows);
+  status->next_resource += out->shown.resource_count;
   read_entries(status, out, slot, now);
 }
 
@@ -159,6 +154,7 @@ static void read_head(fcgi__status *status, const fcgi__board_head *head,
   for (unsigned i = 0; i < FCGI_SUPERVISED_EVENTS; i++)
     status->events[i] = atomic_load(&head->events[i]);
   read_counts(&status->total, &head->former);
+  fcgi__status_read_rows(status, NULL, head->former_rows);
 }
 
 /* Room for one request more than there can be: each is read before it is
@@ -170,7 +166,8 @@ static fcgi__status *new_status(size_t slots) {
   status->workers = calloc(slots, sizeof *status->workers);
   status->requests =
       calloc(slots * FCGI__BOARD_ENTRIES + 1, sizeof *status->requests);
-  if (status->workers && status->requests)
+  if (status->workers && status->requests &&
+      fcgi__status_make_room(status, slots) == 0)
     return status;
   fcgi_status_free(&status->shown);
   return NULL;
@@ -271,6 +268,7 @@ void fcgi_status_free(fcgi_status *status) {
     return;
   free(inside(status)->workers);
   free(inside(status)->requests);
+  free(inside(status)->resources);
   free(status);
 }
 

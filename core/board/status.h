@@ -38,9 +38,16 @@ typedef struct fcgi__status_request {
   char path[FCGI__BOARD_PATH];     /* The path, with a NUL. */
 } fcgi__status_request;
 
+typedef struct fcgi__status_resource {
+  fcgi_status_resource shown;        /* Its text is the next field. */
+  char name[FCGI__BOARD_NAME];       /* The name, with a NUL. */
+  uint64_t counts[FCGI__ROW_COUNTS]; /* As in a row. */
+} fcgi__status_resource;
+
 typedef struct fcgi__status_worker {
   fcgi_status_worker shown;              /* What users see. */
   const fcgi__status_request *requests;  /* Its open requests. */
+  fcgi__status_resource *resources;      /* What its resources do. */
   uint64_t values[FCGI_METRICS];         /* By fcgi_metric. */
   uint64_t latency[FCGI__BOARD_BUCKETS]; /* Requests in each bucket. */
 } fcgi__status_worker;
@@ -51,6 +58,9 @@ typedef struct fcgi__status {
   fcgi__status_worker total;               /* All workers, former ones too. */
   fcgi__status_worker *workers;            /* Those that live. */
   fcgi__status_request *requests;          /* The requests of all workers. */
+  fcgi__status_resource *resources;        /* Those of the total, and then of
+                                              each worker. */
+  fcgi__status_resource *next_resource;    /* Where the next worker's go. */
 } fcgi__status;
 
 static inline const fcgi__status_worker *
@@ -87,6 +97,23 @@ void fcgi__status_fpm(fcgi__text *out, const fcgi_status *status);
 void fcgi__status_fpm_full(fcgi__text *out, const fcgi_status *status);
 void fcgi__status_xml(fcgi__text *out, const fcgi_status *status);
 void fcgi__status_xml_full(fcgi__text *out, const fcgi_status *status);
+
+/* Room for what a scoreboard of so many slots has: 0, or -1. Then what is in
+   the rows of a worker, or of former ones for NULL, which goes to the total
+   too. */
+int fcgi__status_make_room(fcgi__status *status, size_t slots);
+void fcgi__status_read_rows(fcgi__status *status, fcgi__status_worker *worker,
+                            const fcgi__board_row rows[FCGI__BOARD_ROWS]);
+
+/* What is shown of resources, in each format; nothing where there are none. */
+void fcgi__resources_text(fcgi__text *out, const fcgi_status *status);
+void fcgi__resources_openmetrics(fcgi__text *out, const fcgi_status *status);
+void fcgi__resources_html(fcgi__text *out, const fcgi_status *status);
+void fcgi__resources_json(fcgi__text *out, const fcgi_status_worker *worker);
+
+/* The lines of OpenMetrics that describe a family. */
+void fcgi__text_family(fcgi__text *out, const char *name, const char *type,
+                       const char *help);
 
 /* Everything, as one JSON object. */
 void fcgi__status_members(fcgi__text *out, const fcgi_status *status);

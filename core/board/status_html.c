@@ -175,6 +175,7 @@ void fcgi__status_html(fcgi__text *out, const fcgi_status *status) {
       fcgi_status_metric(fcgi_status_total(status), FCGI_METRIC_REQUESTS));
   tiles(out, status);
   worker_table(out, status);
+  fcgi__resources_html(out, status);
   request_table(out, status);
   all_numbers(out, status);
   fcgi__text_add(out, "%s", fcgi__status_page_foot());

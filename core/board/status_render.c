@@ -120,6 +120,7 @@ void fcgi__status_text(fcgi__text *out, const fcgi_status *status) {
                    (double)fcgi_status_quantile(fcgi_status_total(status), NULL,
                                                 shares[i]) /
                        1e3);
+  fcgi__resources_text(out, status);
   for (size_t i = 0; i < status->worker_count; i++) {
     const fcgi_status_worker *worker = fcgi_status_worker_at(status, i);
     fcgi__text_add(out,
@@ -148,6 +149,7 @@ static void json_values(fcgi__text *out, const fcgi_status_worker *worker) {
                  fcgi_status_quantile(worker, NULL, 0.95),
                  fcgi_status_quantile(worker, NULL, 0.99),
                  worker->latency_sum_us);
+  fcgi__resources_json(out, worker);
 }
 
 static void json_requests(fcgi__text *out, const fcgi_status_worker *worker) {
@@ -203,23 +205,24 @@ void fcgi__status_members(fcgi__text *out, const fcgi_status *status) {
 /* OpenMetrics 1.0: a family's TYPE and HELP come before its samples, names of
    counters end in _total, EOF ends it all. */
 
-static void family(fcgi__text *out, const char *name, const char *type,
-                   const char *help) {
+void fcgi__text_family(fcgi__text *out, const char *name, const char *type,
+                       const char *help) {
   fcgi__text_add(out, "# TYPE fastcgi_%s %s\n# HELP fastcgi_%s %s\n", name,
                  type, name, help);
 }
 
 static void gauge(fcgi__text *out, const char *name, const char *help,
                   int64_t value) {
-  family(out, name, "gauge", help);
+  fcgi__text_family(out, name, "gauge", help);
   fcgi__text_add(out, "fastcgi_%s %" PRId64 "\n", name, value);
 }
 
 /* Every fourth boundary, a doubling: fewer series, the same sums. */
 static void latency(fcgi__text *out, const fcgi_status_worker *total) {
   uint64_t below = 0;
-  family(out, "request_duration_seconds", "histogram",
-         "Time from a request's being ready for a handler to its end.");
+  fcgi__text_family(
+      out, "request_duration_seconds", "histogram",
+      "Time from a request's being ready for a handler to its end.");
   for (unsigned i = 0; i < FCGI__BOARD_BUCKETS; i++) {
     below += fcgi__status_inside(total)->latency[i];
     if (i % 4 == 0 && i + 4 < FCGI__BOARD_BUCKETS)
@@ -236,7 +239,7 @@ static void latency(fcgi__text *out, const fcgi_status_worker *total) {
 }
 
 static void workers(fcgi__text *out, const fcgi_status *status) {
-  family(out, "workers", "gauge", "Workers by state.");
+  fcgi__text_family(out, "workers", "gauge", "Workers by state.");
   for (unsigned state = 1; state < FCGI_WORKER_STATES; state++) {
     unsigned count = 0;
     for (size_t i = 0; i < status->worker_count; i++)
@@ -250,8 +253,8 @@ static void sample(fcgi__text *out, unsigned value, uint64_t amount) {
   const fcgi__metric_text *metric = fcgi__metric_at(value);
   const char *before = value > 0 ? fcgi__metric_at(value - 1)->family : "";
   if (strcmp(before, metric->family) != 0)
-    family(out, metric->family, metric->is_gauge ? "gauge" : "counter",
-           metric->help);
+    fcgi__text_family(out, metric->family,
+                      metric->is_gauge ? "gauge" : "counter", metric->help);
   fcgi__text_add(out, "fastcgi_%s%s", metric->family,
                  metric->is_gauge ? "" : "_total");
   if (*metric->label)
@@ -263,10 +266,11 @@ void fcgi__status_openmetrics(fcgi__text *out, const fcgi_status *status) {
   for (unsigned i = 0; i < FCGI_METRICS; i++)
     sample(out, i, fcgi_status_metric(fcgi_status_total(status), i));
   latency(out, fcgi_status_total(status));
+  fcgi__resources_openmetrics(out, status);
   for (unsigned i = 0; i < FCGI_SUPERVISED_EVENTS; i++) {
     char name[64];
     snprintf(name, sizeof name, "supervisor_%s", fcgi__supervised_key(i));
-    family(out, name, "counter", fcgi__supervised_help(i));
+    fcgi__text_family(out, name, "counter", fcgi__supervised_help(i));
     fcgi__text_add(out, "fastcgi_%s_total %" PRIu64 "\n", name,
                    fcgi_status_supervised(status, i));
   }
@@ -276,8 +280,8 @@ void fcgi__status_openmetrics(fcgi__text *out, const fcgi_status *status) {
   if (status->listen_queue >= 0)
     gauge(out, "listen_queue", "Connections that are not accepted yet.",
           status->listen_queue);
-  family(out, "start_time_seconds", "gauge",
-         "When it was started, in seconds since 1970.");
+  fcgi__text_family(out, "start_time_seconds", "gauge",
+                    "When it was started, in seconds since 1970.");
   fcgi__text_add(out, "fastcgi_start_time_seconds %.3f\n# EOF\n",
                  (double)status->started_ms / 1e3);
 }

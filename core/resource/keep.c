@@ -141,6 +141,8 @@ void fcgi__policy_waited(fcgi__policy *policy, long long ms) {
     bucket++;
   policy->stats.waits[bucket]++;
   policy->stats.waited_ms += (uint64_t)ms;
+  if (policy->row)
+    atomic_fetch_add(&policy->row[FCGI__ROW_METRICS + bucket], 1);
   fcgi__policy_note(policy, FCGI_METRIC_RESOURCES_WAITED, 1);
   fcgi__policy_note(policy, FCGI_METRIC_RESOURCES_WAITED_MS, (uint64_t)ms);
 }
@@ -215,6 +217,7 @@ void fcgi__policy_forget(fcgi__policy *policy) {
   policy->closed = 0;
   policy->stats = (fcgi_resource_stats){.size = sizeof policy->stats};
   policy->sink = NULL;
+  policy->row = NULL;
 }
 
 /* How things are now moves along; what was counted stays where it was. */
@@ -230,8 +233,10 @@ static void move(const fcgi__policy *policy, uint64_t sign) {
 static void catch_up(const fcgi__policy *policy) {
   const fcgi_resource_stats *stats = &policy->stats;
   uint64_t waited = 0;
-  for (unsigned i = 0; i < FCGI_RESOURCE_WAITS; i++)
+  for (unsigned i = 0; i < FCGI_RESOURCE_WAITS; i++) {
     waited += stats->waits[i];
+    atomic_fetch_add(&policy->row[FCGI__ROW_METRICS + i], stats->waits[i]);
+  }
   fcgi__policy_note(policy, FCGI_METRIC_RESOURCES_OPENED, stats->opened);
   fcgi__policy_note(policy, FCGI_METRIC_RESOURCES_FAILED, stats->failed);
   fcgi__policy_note(policy, FCGI_METRIC_RESOURCES_REFUSED, stats->refused);
@@ -241,9 +246,11 @@ static void catch_up(const fcgi__policy *policy) {
     fcgi__policy_note(policy, FCGI_METRIC_CLOSED_CHECK + i, stats->closed[i]);
 }
 
-void fcgi__policy_count_in(fcgi__policy *policy, fcgi__sink *sink) {
+void fcgi__policy_count_in(fcgi__policy *policy, fcgi__sink *sink,
+                           size_t offset) {
   move(policy, (uint64_t)-1);
   policy->sink = sink;
+  policy->row = sink ? (void *)((char *)sink->memory + offset) : NULL;
   move(policy, 1);
   if (sink && !policy->shown)
     catch_up(policy);

@@ -9,6 +9,7 @@
 #define FCGI_RESOURCE_POLICY_H
 
 #include "base/alloc.h"
+#include "base/row.h"
 #include "resource/holder.h"
 #include "resource/sink.h"
 #include <fastcgi/resource.h>
@@ -128,19 +129,21 @@ typedef struct fcgi__policy {
   uint64_t random;           /* State of the random numbers. */
   fcgi_resource_stats stats; /* What is counted. */
   fcgi__sink *sink;          /* Where it is counted, too; or NULL. */
+  _Atomic uint64_t *row;     /* Its numbers there (base/row.h), or NULL. */
   int shown;                 /* 1: there has been one. */
 } fcgi__policy;
 
 /* Count for the status of a server, where there is one. */
 static inline void fcgi__policy_note(const fcgi__policy *policy,
                                      fcgi_metric metric, uint64_t amount) {
-  if (policy->sink)
-    atomic_fetch_add_explicit(&policy->sink->values[metric], amount,
+  if (policy->row)
+    atomic_fetch_add_explicit(&policy->row[fcgi__row_at(metric)], amount,
                               memory_order_relaxed);
 }
 
-/* Count in `sink` from now on, or nowhere for NULL. */
-void fcgi__policy_count_in(fcgi__policy *policy, fcgi__sink *sink);
+/* Count at `offset` of `sink` from now on, or nowhere for NULL. */
+void fcgi__policy_count_in(fcgi__policy *policy, fcgi__sink *sink,
+                           size_t offset);
 
 /* Takes what the configuration has, with its defaults: 0, or FCGI_ERR_INVALID
    with one line in `why`. */

@@ -95,7 +95,7 @@ void fcgi_resource_free(fcgi_resource *resource) {
   fcgi_resource_stop(resource);
   if (!resource->config.steps)
     fcgi_resource_tidy(resource, FCGI_RESOURCE_ALL);
-  fcgi__resource_count_in(resource, NULL);
+  fcgi__resource_count_in(resource, NULL, 0);
   pthread_key_delete(resource->key);
   while (resource->policy.all) {
     fcgi_handle *handle = resource->policy.all;
@@ -121,14 +121,15 @@ void fcgi_resource_renew(fcgi_resource *resource) {
   fcgi__process_init(&resource->process);
 }
 
-void fcgi__resource_count_in(fcgi_resource *resource, fcgi__sink *sink) {
+void fcgi__resource_count_in(fcgi_resource *resource, fcgi__sink *sink,
+                             size_t offset) {
   fcgi__sink *before;
   if (fcgi__process_is_other(&resource->process))
     return;
   pthread_mutex_lock(&resource->lock);
   before = resource->policy.sink;
   if (sink != before)
-    fcgi__policy_count_in(&resource->policy, fcgi__sink_hold(sink));
+    fcgi__policy_count_in(&resource->policy, fcgi__sink_hold(sink), offset);
   pthread_mutex_unlock(&resource->lock);
   if (sink != before)
     fcgi__sink_release(before);

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "resource/sink.h"
 #include "os/sealed.h"
-#include <fastcgi/status.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 
-fcgi__sink *fcgi__sink_new(int fd, size_t offset) {
-  size_t least = offset + FCGI_METRICS * sizeof(uint64_t);
+fcgi__sink *fcgi__sink_new(int fd, size_t least) {
   fcgi__sink *sink = malloc(sizeof *sink);
   if (!sink)
     return NULL;
@@ -14,7 +12,6 @@ fcgi__sink *fcgi__sink_new(int fd, size_t offset) {
     free(sink);
     return NULL;
   }
-  sink->values = (void *)((char *)sink->memory + offset);
   atomic_init(&sink->users, 1);
   return sink;
 }

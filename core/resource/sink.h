@@ -11,20 +11,21 @@
 #include <stdint.h>
 
 typedef struct fcgi__sink {
-  _Atomic uint64_t *values; /* By fcgi_metric, inside of the memory. */
-  void *memory;             /* Mapped, unmapped with the last user. */
-  size_t size;              /* Bytes of the memory. */
-  atomic_uint users;        /* Who holds it. */
+  void *memory;      /* Mapped, unmapped with the last user. */
+  size_t size;       /* Bytes of the memory. */
+  atomic_uint users; /* Who holds it. */
 } fcgi__sink;
 
-/* Map the memory behind `fd`, which stays the caller's, with the values of the
-   metrics at `offset`. The caller holds it. NULL where that fails. */
-fcgi__sink *fcgi__sink_new(int fd, size_t offset);
+/* Map the memory behind `fd`, which stays the caller's, of `least` bytes or
+   more. The caller holds it. NULL where that fails. */
+fcgi__sink *fcgi__sink_new(int fd, size_t least);
 /* One user more, and one less; NULL is fine. */
 fcgi__sink *fcgi__sink_hold(fcgi__sink *sink);
 void fcgi__sink_release(fcgi__sink *sink);
 
-/* Count in `sink` from now on, or nowhere for NULL. A fork does nothing. */
-void fcgi__resource_count_in(fcgi_resource *resource, fcgi__sink *sink);
+/* Count at `offset` of `sink` from now on, FCGI__ROW_COUNTS numbers as
+   base/row.h has them, or nowhere for NULL. A fork does nothing. */
+void fcgi__resource_count_in(fcgi_resource *resource, fcgi__sink *sink,
+                             size_t offset);
 
 #endif

@@ -44,11 +44,13 @@ void fcgi_server_count_resource(fcgi_server *server, fcgi_resource *resource) {
   pthread_mutex_lock(&server->lock);
   fcgi__board_slot *slot = atomic_load(&server->observer.slot);
   if (slot && !kept->sink)
-    kept->sink = fcgi__sink_new(board->fd,
-                                (uintptr_t)slot - (uintptr_t)board->head +
-                                    offsetof(fcgi__board_slot, counts.values));
-  if (kept->sink)
-    fcgi__resource_count_in(resource, kept->sink);
+    kept->sink = fcgi__sink_new(board->fd, board->size);
+  if (slot && kept->sink) {
+    const fcgi__board_row *row =
+        fcgi__board_row_of(slot->rows, fcgi_resource_name(resource));
+    fcgi__resource_count_in(resource, kept->sink,
+                            (uintptr_t)row->counts - (uintptr_t)board->head);
+  }
   pthread_mutex_unlock(&server->lock);
 }
 

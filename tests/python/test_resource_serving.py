@@ -62,7 +62,7 @@ class TestServing:
 
     def test_the_status_counts_it(self, maker: Maker, serve: Callable[..., Any]) -> None:
         """Threads that wait, too, and a handle that was invalidated."""
-        db = fastcgi.resource(maker, scope="pool", size=1)
+        db = fastcgi.resource(maker, scope="pool", size=1, name="shop")
         inside, go = threading.Event(), threading.Event()
 
         def handler(request: Any) -> Any:
@@ -98,8 +98,15 @@ class TestServing:
         assert shown("resources_opened_total") == 2
         assert shown("resources_waited_total") == 1
         assert shown('resources_closed_total{cause="invalidated"}') == 1
-        line = b"resources open 1  used 0  wait 0  refused 0  failed 0\nrequests retried 0\n"
-        assert line in fcgi("top", served.address, "--once", "--interval", "0.1").stdout
+        named = '{resource="shop"}'
+        assert shown(f"resource_open{named}") == 1
+        assert shown(f"resource_opened_total{named}") == 2
+        assert shown(f"resource_wait_seconds_count{named}") == 1
+        top = fcgi("top", served.address, "--once", "--interval", "0.1").stdout.decode()
+        assert "resources open 1  used 0  wait 0  refused 0  failed 0\nrequests retried 0\n" in top
+        lines = [line.split() for line in top.splitlines()]
+        assert ["shop", "1", "0", "0", "2", "0", "0"] in lines
+        assert max(map(len, top.splitlines()[1:])) <= 60  # The first has the address.
 
     def test_a_stop_closes_the_last_one_first(
         self, maker: Maker, serve: Callable[..., Any]

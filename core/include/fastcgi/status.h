@@ -81,6 +81,8 @@
     "Status pages answered.")                                                  \
   X(MOVED, moved, "connections_moved", "", COUNTER,                            \
     "Connections taken over from a worker that was busy.")                     \
+  X(RETRIED, requests_retried, "requests_retried", "", COUNTER,                \
+    "Requests run again because a resource broke.")                            \
   X(RESOURCES_OPEN, resources_open, "resources_open", "", GAUGE,               \
     "Handles of resources that are open.")                                     \
   X(RESOURCES_IN_USE, resources_in_use, "resources_in_use", "", GAUGE,         \
@@ -97,8 +99,6 @@
     "Takes of resources that had to wait.")                                    \
   X(RESOURCES_WAITED_MS, resources_waited_ms, "resources_waited_milliseconds", \
     "", COUNTER, "Milliseconds that these takes have waited.")                 \
-  X(RETRIED, requests_retried, "requests_retried", "", COUNTER,                \
-    "Requests run again because a resource broke.")                            \
   X(CLOSED_CHECK, closed_check, "resources_closed", "cause=\"check\"",         \
     COUNTER, "Handles of resources that were closed, by cause.")               \
   X(CLOSED_RESET, closed_reset, "resources_closed", "cause=\"reset\"",         \
@@ -175,7 +175,7 @@ typedef enum fcgi_phase {
 } fcgi_phase;
 
 /* A request that is open. Methods and paths are what a client sent: escape
-   them before you show them. Only the library makes these three structs; a
+   them before you show them. Only the library makes these four structs; a
    later version may have more fields at their ends. */
 typedef struct fcgi_status_request {
   fcgi_phase phase;   /* Where the request is. */
@@ -194,7 +194,15 @@ typedef struct fcgi_status_worker {
   uint64_t silent_us;      /* Microseconds since it last did something. */
   uint64_t latency_sum_us; /* Microseconds that its finished requests took. */
   size_t request_count;    /* Number of its open requests. */
+  size_t resource_count;   /* Number of its resources, by name. */
 } fcgi_status_worker;
+
+/* What the resources of one name do. A worker shows 16 of them. Those that come
+   later share a row, whose name is "others". A name is what the program says:
+   escape it before you show it. */
+typedef struct fcgi_status_resource {
+  const char *name; /* The beginning of the name. */
+} fcgi_status_resource;
 
 typedef struct fcgi_status {
   int64_t supervisor;         /* Process id of the supervisor, or 0. */
@@ -256,6 +264,20 @@ fcgi_status_worker_at(const fcgi_status *status, size_t index);
 /* Returns open request `index` of a worker, or NULL past the last one. */
 FCGI_EXPORT const fcgi_status_request *
 fcgi_status_request_at(const fcgi_status_worker *worker, size_t index);
+
+/* Returns resource `index` of a worker, or NULL past the last one. */
+FCGI_EXPORT const fcgi_status_resource *
+fcgi_status_resource_at(const fcgi_status_worker *worker, size_t index);
+
+/* Returns a number of a resource, RESOURCES_OPEN to CLOSED_STOPPED; 0 for any
+   other metric. */
+FCGI_EXPORT uint64_t fcgi_status_resource_metric(
+    const fcgi_status_resource *resource, fcgi_metric metric);
+
+/* Returns how many takes have waited for less than 2^bucket ms and not for less
+   than half of that; in bucket 15, the last, for longer. */
+FCGI_EXPORT uint64_t fcgi_status_resource_waits(
+    const fcgi_status_resource *resource, unsigned bucket);
 
 /* Returns a number of a worker; 0 for a metric that this version does not
    know. */
