@@ -121,6 +121,8 @@ class TestKnown:
         begin(scene, interface, page)
         answer = fetch(scene.served.address)
         assert (answer.status, answer.body) == (500, b"".join(LONG))
+        assert len(pages) == 2
+        wait_until(lambda: pages[1].closed > 0, what="its close()")  # After the answer.
         assert [page.closed for page in pages] == [1, 1]
         assert (len(scene.had), scene.retried()) == (2, 1)
 
