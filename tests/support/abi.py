@@ -42,7 +42,8 @@ def formats() -> tuple[str, str]:
     only one of them."""
     here = subprocess.run(["abidw", "--abixml-version"], capture_output=True, text=True).stdout
     kept = re.search(r'<abi-corpus version="(\d+)', BASELINE.read_text())
-    return here.strip().partition(".")[0], kept[1] if kept else "none"
+    writes = re.search(r"(\d+)\.", here)  # "abidw: 2.1"
+    return writes[1] if writes else "none", kept[1] if kept else "none"
 
 
 def public_structs() -> set[str]:
