@@ -5,6 +5,7 @@ server understands is told so."""
 
 import http.client
 import json
+import os
 import sys
 from collections import Counter
 from contextlib import contextmanager
@@ -79,7 +80,10 @@ ANSWERS: dict[str, tuple[int, str, str]] = {
     "long line": (500, "x" * 270000, "the line 'xxx"),
 }
 SERVERS = {"nginx": Nginx, "apache": Apache, "lighttpd": Lighttpd, "haproxy": Haproxy}
-LANGUAGES = ("c", "python", "lua", "swig")
+ALL = "c python lua swig"
+LANGUAGES = [
+    name for name in ALL.split() if name in os.environ.get("FASTCGI_LANGUAGES", ALL).split()
+]
 PAIRS = [*(("c", name) for name in SERVERS), *((name, "nginx") for name in LANGUAGES[1:])]
 
 
