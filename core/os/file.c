@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -107,4 +108,13 @@ int fcgi__file_has(int fd, uint64_t end) {
   if (fstat(fd, &file) < 0)
     return 0;
   return (uint64_t)file.st_size >= end || read_at(fd, &byte, 1, end - 1) == 1;
+}
+
+int fcgi__file_may_have(uint64_t end) {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_FSIZE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY ||
+      end <= limit.rlim_cur)
+    return 1;
+  errno = EFBIG;
+  return 0;
 }

@@ -13,6 +13,10 @@ int fcgi__file_temporary(const char *dir);
    knows how much that is: its length, and `*copy` to be closed, or an error. */
 int64_t fcgi__file_copy(int fd, uint64_t offset, const char *dir, int *copy);
 
+/* 1: a file may have `end` bytes here; else 0 with errno. Beyond RLIMIT_FSIZE
+   write(2) and ftruncate(2) raise SIGXFSZ, which ends the program. */
+int fcgi__file_may_have(uint64_t end);
+
 /* 1: the file has at least `end` bytes, whatever it says its size is. */
 int fcgi__file_has(int fd, uint64_t end);
 

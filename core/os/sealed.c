@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "os/sealed.h"
+#include "os/file.h"
 #include <errno.h>
 #include <fastcgi/error.h>
 #include <fcntl.h>
@@ -51,7 +52,8 @@ static int keeps_its_size(int fd) {
 
 int fcgi__sealed_new(const char *name, size_t size) {
   int fd = open_file(name);
-  if (fd >= 0 && (ftruncate(fd, (off_t)size) != 0 || seal(fd) != 0)) {
+  if (fd >= 0 && (!fcgi__file_may_have(size) ||
+                  ftruncate(fd, (off_t)size) != 0 || seal(fd) != 0)) {
     int saved = errno;
     close(fd);
     errno = saved;

@@ -7,24 +7,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
-
-/* Writing past RLIMIT_FSIZE raises SIGXFSZ, which ends the program. */
-static int is_within_limit(uint64_t end) {
-  struct rlimit limit;
-  if (getrlimit(RLIMIT_FSIZE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY ||
-      end <= limit.rlim_cur)
-    return 1;
-  errno = EFBIG;
-  return 0;
-}
 
 static int append_file(fcgi__spool *body, const uint8_t *data, size_t len,
                        const char *dir) {
   if (body->fd < 0)
     body->fd = fcgi__file_temporary(dir);
-  if (body->fd < 0 || !is_within_limit(body->file_len + len))
+  if (body->fd < 0 || !fcgi__file_may_have(body->file_len + len))
     return FCGI_ERR_SYSTEM;
   while (len > 0) {
     ssize_t done = pwrite(body->fd, data, len, (off_t)body->file_len);

@@ -206,6 +206,7 @@ def test_largest_file(language: str, directory: Path):
         FASTCGI_ACCESS_LOGFILE=str(access),
         FASTCGI_STATUS_PATH="/status",
     ) as app:
+        app.ask("/")  # What it makes when it begins is no log.
         before = resource.prlimit(app.pid, resource.RLIMIT_FSIZE, (16384, resource.RLIM_INFINITY))
 
         def make_room() -> None:
