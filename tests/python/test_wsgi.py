@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import io
+import socket
 import sys
 import threading
 import time
@@ -436,6 +437,7 @@ def test_a_reader_that_is_too_slow_never_gets_a_part_for_the_whole(serve, shape)
     serving = serve(app, io_timeout=0.2)
     with Client(serving.address) as client:
         client.send_request()
+        assert client.socket.recv(1, socket.MSG_PEEK), "it has begun"
         assert fetch(serving.address, "HEAD").status == 200, "the only thread has given up"
         answer = client.collect()
     assert not answer.ended
