@@ -293,7 +293,9 @@ class TestPostgres:
             )
             statuses = self.restart_under_load(served.address, database, how)
             assert len(statuses) > 6 * CLIENTS
-            assert statuses == [200] * len(statuses)
+            # A server that is going down at once may give a connection and break it, too.
+            most = THREADS if how == signal.SIGQUIT else 0
+            assert len(statuses) - statuses.count(200) <= most
             text = fetch(served.address, "GET", "/status?openmetrics").body.decode()
             assert not re.search(r"^fastcgi_requests_retried_total 0$", text, re.M)
 
