@@ -58,6 +58,12 @@ def test_a_change_is_seen(change: str, today: Path, tmp_path: Path):
     assert differences(old, today) != ""
 
 
+def test_the_baseline_has_no_path_of_a_machine():
+    paths = set(re.findall(r' path="([^"]*)"', BASELINE.read_text()))
+    assert paths
+    assert all(path.startswith("core/") for path in paths), paths
+
+
 def test_soname_and_package_agree():
     """Until 1.0 each minor version has an interface of its own."""
     major, minor, _ = version().split(".")

@@ -64,6 +64,12 @@ def hide(root: xml.Element) -> None:
             struct.set("is-declaration-only", "yes")
 
 
+def shorten(root: xml.Element) -> None:
+    """Name each file from the tree's root, wherever the tree lies."""
+    for unit in root.iter("abi-instr"):
+        unit.set("path", "/".join(Path(unit.get("path", "")).parts[-3:]))
+
+
 def prune(root: xml.Element) -> None:
     """Leave out types that no function leads to."""
     types = {at.get("id"): at for unit in root.iter("abi-instr") for at in unit if at.get("id")}
@@ -83,6 +89,7 @@ def dump(library: Path, out: Path) -> None:
     subprocess.run([*command, "--out-file", str(out), str(library)], check=True)
     tree = xml.parse(out)
     hide(tree.getroot())
+    shorten(tree.getroot())
     prune(tree.getroot())
     xml.indent(tree)
     tree.write(out)
