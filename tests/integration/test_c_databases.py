@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from support.databases import Postgres
+from support.databases import Postgres, started
 from support.fcgi_client import Client, get_params, wait_until
 from support.paths import EXAMPLES
 from support.process import Process
@@ -55,10 +55,7 @@ def test_sqlite_that_cannot_be_opened_is_503(directory: Path):
 
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[Postgres]:
-    if lacks := Postgres.lacks():
-        pytest.skip(lacks)
-    with Postgres() as server:
-        yield server
+    yield from started(Postgres)
 
 
 def test_postgres_is_kept_open(directory: Path, postgres: Postgres):

@@ -11,8 +11,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import fastcgi
+import flask
+import psycopg
 import pytest
-from support.databases import Postgres, one
+from support.databases import Postgres, one, started
 from support.fcgi_client import fetch, wait_until
 from support.retrying import Gone, Scene
 
@@ -157,7 +159,6 @@ class TestRetry:
 
     def test_flask(self, serve: Callable[..., Any]) -> None:
         """It answers 500 by itself, through an iterator with close()."""
-        flask = pytest.importorskip("flask", reason="flask is not installed")
         scene = Scene(serve)
         app = flask.Flask("shop")
         app.add_url_rule("/", "work", scene.work)
@@ -257,47 +258,50 @@ class TestRetry:
 THREADS, CLIENTS = 4, 8
 
 
+@pytest.fixture
+def database() -> Iterator[Postgres]:
+    yield from started(Postgres)
+
+
 class TestPostgres:
     """A restart of the database under load costs no failed request."""
 
     @pytest.mark.parametrize("interface", ["handler", "wsgi"])
     @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT], ids=["fast", "immediate"])
-    def test_restarts(self, serve: Callable[..., Any], how: int, interface: str) -> None:
-        psycopg = pytest.importorskip("psycopg", reason="psycopg is not installed")
-        if Postgres.lacks():
-            pytest.skip(str(Postgres.lacks()))
-        with Postgres() as database:
-            db = fastcgi.resource(
-                lambda: psycopg.connect(database.dsn), acquire_timeout=60, retry="safe"
-            )
+    def test_restarts(
+        self, serve: Callable[..., Any], database: Postgres, how: int, interface: str
+    ) -> None:
+        db = fastcgi.resource(
+            lambda: psycopg.connect(database.dsn), acquire_timeout=60, retry="safe"
+        )
 
-            def handler(request: Any) -> Any:
+        def handler(request: Any) -> Any:
+            with db as connection:
+                return 200, None, str(one(connection, "SELECT 7 FROM pg_sleep(0.01)"))
+
+        def app(environ: Any, start_response: Any) -> Any:
+            try:
                 with db as connection:
-                    return 200, None, str(one(connection, "SELECT 7 FROM pg_sleep(0.01)"))
+                    text = str(one(connection, "SELECT 7 FROM pg_sleep(0.01)"))
+                start_response("200 OK", [])
+            except psycopg.Error as error:
+                text = repr(error)
+                start_response("500 INTERNAL SERVER ERROR", [])
+            return Closing(text.encode())
 
-            def app(environ: Any, start_response: Any) -> Any:
-                try:
-                    with db as connection:
-                        text = str(one(connection, "SELECT 7 FROM pg_sleep(0.01)"))
-                    start_response("200 OK", [])
-                except psycopg.Error as error:
-                    text = repr(error)
-                    start_response("500 INTERNAL SERVER ERROR", [])
-                return Closing(text.encode())
-
-            served = serve(
-                handler if interface == "handler" else app,
-                interface=interface,
-                threads=THREADS,
-                status_path="/status",
-            )
-            statuses = self.restart_under_load(served.address, database, how)
-            assert len(statuses) > 6 * CLIENTS
-            # A server that is going down at once may give a connection and break it, too.
-            most = THREADS if how == signal.SIGQUIT else 0
-            assert len(statuses) - statuses.count(200) <= most
-            text = fetch(served.address, "GET", "/status?openmetrics").body.decode()
-            assert not re.search(r"^fastcgi_requests_retried_total 0$", text, re.M)
+        served = serve(
+            handler if interface == "handler" else app,
+            interface=interface,
+            threads=THREADS,
+            status_path="/status",
+        )
+        statuses = self.restart_under_load(served.address, database, how)
+        assert len(statuses) > 6 * CLIENTS
+        # A server that is going down at once may give a connection and break it, too.
+        most = THREADS if how == signal.SIGQUIT else 0
+        assert len(statuses) - statuses.count(200) <= most
+        text = fetch(served.address, "GET", "/status?openmetrics").body.decode()
+        assert not re.search(r"^fastcgi_requests_retried_total 0$", text, re.M)
 
     @staticmethod
     def restart_under_load(address: str, database: Postgres, how: int) -> list[int]:
