@@ -7,9 +7,11 @@
 #include <fastcgi/status.h>
 
 enum {
+  /* The first metric of resources, how many there are, and how many numbers a
+     row has: these, and the buckets of waits behind them. */
   FCGI__ROW_FIRST = FCGI_METRIC_RESOURCES_OPEN,
   FCGI__ROW_METRICS = FCGI_METRIC_CLOSED_STOPPED - FCGI__ROW_FIRST + 1,
-  FCGI__ROW_COUNTS = FCGI__ROW_METRICS + FCGI_RESOURCE_WAITS /* Both. */
+  FCGI__ROW_COUNTS = FCGI__ROW_METRICS + FCGI_RESOURCE_WAITS
 };
 
 /* Where a metric of resources is; the buckets of waits are behind these. */
