@@ -157,15 +157,15 @@ int fcgi__policy_open(fcgi__policy *policy, fcgi_handle *handle,
 
 static int take_new(fcgi__policy *policy, const fcgi__ask *ask,
                     fcgi_handle *handle, fcgi_handle **out) {
+  int step;
   if (!handle)
     handle = fcgi__policy_empty(policy, ask->thread);
   if (!handle)
     return FCGI_ERR_NOMEM;
   *out = handle;
-  if (handle->state == FCGI__HANDLE_EMPTY)
-    policy->used++;
+  step = fcgi__policy_open(policy, handle, FCGI__TAKING);
   claim(policy, handle, ask);
-  return fcgi__policy_open(policy, handle, FCGI__TAKING);
+  return step;
 }
 
 /* Whoever came later waits behind those that wait. */

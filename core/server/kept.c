@@ -187,7 +187,7 @@ int fcgi__kept_wait_ms(fcgi_server *server) {
   int least = -1;
   for (unsigned i = 0; i < count; i++) {
     int ms = fcgi_resource_tidy_ms(server->kept_resources.at[i]);
-    least = least < 0 || (ms >= 0 && ms < least) ? ms : least;
+    least = least < 0 || ms < least ? ms : least;
   }
   return least;
 }
