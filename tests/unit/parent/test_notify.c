@@ -8,7 +8,11 @@
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 enum {
   OFTEN = 40,       /* Waits of a second each would be noticed. */
@@ -116,6 +120,81 @@ static void test_a_sign_of_life_without_room_is_due_again_soon(void **state) {
   assert_string_equal(mailbox_take(box), "WATCHDOG=1");
 }
 
+/* Until the next one is due, and where none is asked for, nothing is sent. */
+static void test_signs_of_life_come_in_their_time(void **state) {
+  mailbox *box = *state;
+  fcgi__notify notify = {.every_ms = 0};
+  long long due;
+  assert_int_equal(fcgi__notify_alive(&notify, box->name), LLONG_MAX);
+  assert_string_equal(mailbox_take(box), "");
+  fcgi__notify_begin(&notify, SELDOM_MS);
+  due = fcgi__notify_alive(&notify, box->name);
+  assert_in_range(due, fcgi__now() + SELDOM_MS - SOON_MS, LLONG_MAX);
+  assert_string_equal(mailbox_take(box), "WATCHDOG=1");
+  assert_int_equal(fcgi__notify_alive(&notify, box->name), due);
+  assert_string_equal(mailbox_take(box), "");
+}
+
+static int interval(const char *usec, long pid) {
+  char text[32];
+  snprintf(text, sizeof text, "%ld", pid);
+  setenv("WATCHDOG_USEC", usec, 1);
+  if (pid)
+    setenv("WATCHDOG_PID", text, 1);
+  else
+    unsetenv("WATCHDOG_PID");
+  return fcgi__notify_interval();
+}
+
+/* Half of what the environment says, and a millisecond at least. */
+static void test_how_often_a_sign_of_life_is_asked_for(void **state) {
+  static const char *const wrong[] = {"", "x", "0", "-5", "5s"};
+  (void)state;
+  assert_int_equal(interval("3000000", 0), 1500);
+  assert_int_equal(interval("3000000", (long)getpid()), 1500);
+  assert_int_equal(interval("3000000", (long)getpid() + 1), 0);
+  assert_int_equal(interval("1", 0), 1);
+  assert_int_equal(interval("3999", 0), 1);
+  assert_int_equal(interval("4000", 0), 2);
+  assert_int_equal(interval("9000000000000000", 0), INT_MAX);
+  for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+    assert_int_equal(interval(wrong[i], 0), 0);
+  unsetenv("WATCHDOG_USEC");
+  assert_int_equal(fcgi__notify_interval(), 0);
+}
+
+static int error_of(const char *name) {
+  errno = 0;
+  assert_int_equal(fcgi__notify_send(name, "READY=1"), -1);
+  return errno;
+}
+
+/* The longest name fills the place for it. */
+static void test_what_names_a_socket(void **state) {
+  char name[sizeof(((struct sockaddr_un *)NULL)->sun_path) + 1];
+  (void)state;
+  assert_int_equal(error_of("@"), EINVAL);
+  assert_int_equal(error_of("/"), EINVAL);
+  assert_int_equal(error_of("run/notify"), EINVAL);
+  memset(name, 'n', sizeof name);
+  name[0] = '@';
+  name[sizeof name - 1] = '\0';
+  assert_int_equal(error_of(name), EINVAL);
+  name[sizeof name - 2] = '\0';
+  assert_int_equal(error_of(name), ECONNREFUSED);
+  assert_int_equal(error_of("/nowhere/at/all"), ENOENT);
+}
+
+static void test_what_may_be_sent_again(void **state) {
+  static const int passing[] = {EAGAIN, EINTR, ENOBUFS, ENOMEM, EMFILE, ENFILE};
+  static const int lasting[] = {0, ENOENT, ECONNREFUSED, EACCES, EINVAL};
+  (void)state;
+  for (size_t i = 0; i < sizeof passing / sizeof *passing; i++)
+    assert_true(fcgi__notify_is_passing(passing[i]));
+  for (size_t i = 0; i < sizeof lasting / sizeof *lasting; i++)
+    assert_false(fcgi__notify_is_passing(lasting[i]));
+}
+
 #define BOX_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void) {
@@ -125,6 +204,10 @@ int main(void) {
       BOX_TEST(test_what_nobody_hears_is_not_owed),
       BOX_TEST(test_what_is_told_meanwhile_is_not_left),
       BOX_TEST(test_a_sign_of_life_without_room_is_due_again_soon),
+      BOX_TEST(test_signs_of_life_come_in_their_time),
+      BOX_TEST(test_how_often_a_sign_of_life_is_asked_for),
+      BOX_TEST(test_what_names_a_socket),
+      BOX_TEST(test_what_may_be_sent_again),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

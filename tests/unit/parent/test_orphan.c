@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+/* A worker whose supervisor is gone ends, whatever its handlers do. */
+#include "os/clock.h"
+#include "parent/orphan.h"
+#include "support/unit.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { PATIENCE_MS = 200, LONG_S = 60 };
+
+static void find(fcgi__orphan *orphan, long pid, long parent) {
+  char text[80];
+  snprintf(text, sizeof text, "%ld:%ld:%d:7", pid, parent, PATIENCE_MS);
+  fcgi__orphan_find(orphan, text);
+}
+
+static void expect_none(const fcgi__orphan *orphan) {
+  assert_int_equal(orphan->lifeline, 0);
+  assert_false(fcgi__orphan_is_one(orphan));
+}
+
+static void test_who_is_not_meant_has_no_supervisor(void **state) {
+  static const char *const wrong[] = {"", "x", "1:2:3", "1:2:3:4:5"};
+  fcgi__orphan orphan = {.timer = 0};
+  (void)state;
+  for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+    fcgi__orphan_find(&orphan, wrong[i]);
+  find(&orphan, (long)getpid() + 1, 1);
+  find(&orphan, (long)getpid(), 0);
+  expect_none(&orphan);
+}
+
+static void test_who_has_its_supervisor_is_none(void **state) {
+  fcgi__orphan orphan = {.timer = 0};
+  (void)state;
+  find(&orphan, (long)getpid(), (long)getppid());
+  assert_int_equal(orphan.lifeline, 7);
+  assert_false(fcgi__orphan_is_one(&orphan));
+}
+
+/* How a worker with this supervisor ends when its server is to stop, and after
+   how many ms. */
+static int stop(int is_orphan, long long *ms) {
+  long long began = fcgi__now();
+  int status;
+  pid_t pid = fork();
+  if (pid == 0) {
+    fcgi__orphan orphan = {.timer = 0};
+    find(&orphan, (long)getpid(), (long)getppid() + is_orphan);
+    fcgi__orphan_stopping(&orphan);
+    fcgi__orphan_stopping(&orphan);
+    if (is_orphan)
+      sleep(LONG_S);
+    usleep(2000 * PATIENCE_MS);
+    _exit(0);
+  }
+  assert_true(pid > 0);
+  assert_int_equal(waitpid(pid, &status, 0), pid);
+  *ms = fcgi__now() - began;
+  return status;
+}
+
+static void test_the_kernel_ends_an_orphan(void **state) {
+#ifdef __linux__
+  long long ms;
+  int status = stop(1, &ms);
+  (void)state;
+  assert_true(WIFSIGNALED(status));
+  assert_int_equal(WTERMSIG(status), SIGKILL);
+  assert_in_range(ms, PATIENCE_MS, 1000 * LONG_S / 2);
+#else
+  (void)state;
+  skip();
+#endif
+}
+
+static void test_nobody_ends_who_has_a_supervisor(void **state) {
+  long long ms;
+  (void)state;
+  assert_int_equal(stop(0, &ms), 0);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_who_is_not_meant_has_no_supervisor),
+      cmocka_unit_test(test_who_has_its_supervisor_is_none),
+      cmocka_unit_test(test_the_kernel_ends_an_orphan),
+      cmocka_unit_test(test_nobody_ends_who_has_a_supervisor),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
