@@ -89,6 +89,66 @@ static void test_an_abort_goes_with_its_request(void **state) {
   serving_idle(f, LIMIT_MS);
 }
 
+/* A body of so many bytes is a request, or is answered with 413. */
+static void test_a_body_at_its_limit(void **state) {
+  serving *f = *state;
+  f->config.limit_request_body = 5;
+  serving_restart(f);
+  records_open(&f->text->sent, 1);
+  records_stdin(&f->text->sent, 1, "12");
+  records_stdin(&f->text->sent, 1, "345");
+  records_stdin_end(&f->text->sent, 1);
+  serving_send(f);
+  reply(f, serving_take(f, FCGI_EVENT_REQUEST));
+  records_open(&f->text->sent, 1);
+  records_stdin(&f->text->sent, 1, "12");
+  records_stdin(&f->text->sent, 1, "3456");
+  records_stdin_end(&f->text->sent, 1);
+  serving_send(f);
+  serving_idle(f, 20);
+  serving_expect(f, "stdout 1 Content-Type: text/plain\r\n"
+                    "Content-Length: 22\r\n"
+                    "Status: 413 Content Too Large\r\n\r\n"
+                    "413 Content Too Large\n\n"
+                    "stdout_end 1\nend 1 app=0 status=0\n");
+}
+
+static int say(fcgi_request *request, size_t len) {
+  static const char text[WINDOW + 1];
+  return fcgi_request_write_stderr(request, text, len);
+}
+
+/* What waits on STDERR fills a window at most, newlines between messages among
+   it, and has room again when it has left. */
+static void test_messages_fill_a_window(void **state) {
+  serving *f = *state;
+  f->config.output_window = WINDOW;
+  serving_restart(f);
+  fcgi_request *request = get(f);
+  assert_int_equal(say(request, WINDOW + 1), FCGI_ERR_LIMIT);
+  assert_int_equal(say(request, WINDOW / 2), 0);
+  assert_int_equal(say(request, WINDOW / 2), FCGI_ERR_LIMIT);
+  assert_int_equal(say(request, WINDOW / 2 - 1), 0);
+  assert_int_equal(say(request, 1), FCGI_ERR_LIMIT);
+  assert_int_equal(fcgi_request_write_stderr(request, "\n", 1), FCGI_ERR_LIMIT);
+  assert_int_equal(fcgi_request_start(request, 200, NULL, 0), 0);
+  assert_int_equal(say(request, WINDOW), FCGI_ERR_LIMIT);
+  assert_int_equal(say(request, WINDOW - 1), 0);
+  fcgi_request_end(request, 0);
+}
+
+/* Who writes on for a second after the head learns that it has no end. */
+static void test_a_second_of_a_body_that_nobody_reads(void **state) {
+  serving *f = *state;
+  fcgi_request *request = get(f);
+  assert_int_equal(fcgi_request_start(request, 204, NULL, 0), 0);
+  assert_int_equal(fcgi_request_write(request, "a", 1), FCGI_ERR_CLOSED);
+  assert_in_range(fcgi__now() - request->out.unread_at, 0, LONG_MS);
+  request->out.unread_at = fcgi__now() - 1000;
+  assert_int_equal(fcgi_request_write(request, "a", 1), FCGI_ERR_ABORTED);
+  fcgi_request_end(request, 0);
+}
+
 /* A listening socket of the program's, and a client that waits there. */
 static int listen_for_one(int *client) {
   struct sockaddr_in at = {.sin_family = AF_INET,
@@ -152,6 +212,9 @@ static int run(const char *group, void *kind) {
       SERVING_TEST(test_a_handler_at_work_is_not_idle),
       SERVING_TEST(test_half_a_window_is_room_enough),
       SERVING_TEST(test_an_abort_goes_with_its_request),
+      SERVING_TEST(test_a_body_at_its_limit),
+      SERVING_TEST(test_messages_fill_a_window),
+      SERVING_TEST(test_a_second_of_a_body_that_nobody_reads),
       SERVING_TEST(test_descriptor_0_is_no_listener),
   };
   return cmocka_run_group_tests_name(group, tests, NULL, NULL);

@@ -232,6 +232,29 @@ static void test_rest_of_a_file(void **state) {
   fclose(file);
 }
 
+/* A rest of nothing is sent as any other one, and fails where that would. */
+static void test_rest_of_nothing(void **state) {
+  serving *f = *state;
+  const fcgi_header length = header("Content-Length", "3");
+  FILE *file = tmpfile();
+  log_to(f);
+  fcgi_request *request = take_get(f);
+  assert_int_equal(fcgi_request_start(request, 200, NULL, 0), 0);
+  assert_int_equal(
+      fcgi_request_send_file(request, fileno(file), 0, FCGI_TO_END), 0);
+  assert_int_equal(fcgi_request_end(request, 0), 0);
+  serving_expect(f, "stdout 1 Status: 200 OK\r\n\r\n\nstdout_end 1\n"
+                    "end 1 app=0 status=0\n");
+  request = take_get(f);
+  assert_int_equal(fcgi_request_start(request, 200, &length, 1), 0);
+  assert_int_equal(fcgi_request_write(request, "abcd", 4), FCGI_ERR_INVALID);
+  assert_int_equal(
+      fcgi_request_send_file(request, fileno(file), 0, FCGI_TO_END),
+      FCGI_ERR_INVALID);
+  assert_int_equal(fcgi_request_end(request, 0), FCGI_ERR_INVALID);
+  fclose(file);
+}
+
 /* What the kernel makes up has no size before it is read. */
 static void test_files_without_a_size_are_read(void **state) {
   serving *f = *state;
@@ -245,6 +268,11 @@ static void test_files_without_a_size_are_read(void **state) {
   fcgi_request *request = take_get(f);
   assert_int_equal(fcgi_request_start(request, 200, NULL, 0), 0);
   assert_int_equal(fcgi_request_send_file(request, fd, 0, FCGI_TO_END), 0);
+  int next = dup(fd);
+  close(next);
+  assert_int_equal(fcgi_request_send_file(request, fd, 1000, FCGI_TO_END), 0);
+  assert_int_equal(dup(fd), next); /* The copy of nothing is closed. */
+  close(next);
   close(fd);
   assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
   assert_int_equal(fcgi_request_send_file(request, pipes[0], 0, FCGI_TO_END),
@@ -326,6 +354,7 @@ static int run(const char *group, void *kind) {
       SERVING_TEST(test_broken_promises_cut_the_answer),
       SERVING_TEST(test_broken_promises_spare_other_requests),
       SERVING_TEST(test_rest_of_a_file),
+      SERVING_TEST(test_rest_of_nothing),
       SERVING_TEST(test_files_without_a_size_are_read),
       SERVING_TEST(test_file_that_shrinks_spares_other_requests),
       SERVING_TEST(test_roles_of_their_own_write_what_they_like),
