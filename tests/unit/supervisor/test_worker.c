@@ -21,6 +21,7 @@ typedef struct scene {
   fcgi__worker worker; /* The worker. */
   pid_t child;         /* The process, until its end is known. */
   int lifeline[2];     /* Where it can be asked to stop. */
+  int rope[2];         /* What it holds: it ends with the test. */
 } scene;
 
 static void ignore_line(fcgi_log_level level, const char *line, void *data) {
@@ -42,11 +43,13 @@ static int set_up(void **state) {
   s->current = s->wanted = 1;
   s->workers = &all->worker;
   s->worker_count = 1;
+  if (pipe(all->lifeline) || pipe(all->rope))
+    return -1;
   all->child = fork();
   if (all->child == 0) {
-    alarm(600); /* Whatever becomes of the test. */
-    for (;;)
-      pause();
+    char byte;
+    close(all->rope[1]);
+    _exit(read(all->rope[0], &byte, 1) != 0);
   }
   setpgid(all->child, all->child);
   all->worker = (fcgi__worker){.pid = all->child,
@@ -55,8 +58,7 @@ static int set_up(void **state) {
                                .lifeline = -1,
                                .alive_due = LLONG_MAX,
                                .retire_due = LLONG_MAX};
-  return fcgi__board_new(&s->board, 1) || fcgi__board_take(&s->board, 1) ||
-         pipe(all->lifeline);
+  return fcgi__board_new(&s->board, 1) || fcgi__board_take(&s->board, 1);
 }
 
 static int tear_down(void **state) {
@@ -65,8 +67,10 @@ static int tear_down(void **state) {
     kill(all->child, SIGKILL);
     waitpid(all->child, NULL, 0);
   }
-  close(all->lifeline[0]);
-  close(all->lifeline[1]);
+  for (int i = 0; i < 2; i++) {
+    close(all->lifeline[i]);
+    close(all->rope[i]);
+  }
   fcgi__board_free(&all->s.board);
   free(all);
   return 0;
