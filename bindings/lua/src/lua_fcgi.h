@@ -42,6 +42,7 @@ typedef struct fcgi_lua_request {
   uint64_t turn;                 /* Number of the request that has it now. */
   int answered;                  /* 1: output has begun. */
   int ref;                       /* In the registry, if lent; or LUA_NOREF. */
+  int has_ctx;                   /* 1: req.ctx was asked for. */
   fcgi_lua_ahead body;           /* Bytes of STDIN that were read ahead. */
   fcgi_lua_ahead data;           /* Bytes of DATA that were read ahead. */
   struct fcgi_lua_request *next; /* Of those that no loop uses. */
@@ -50,7 +51,7 @@ typedef struct fcgi_lua_request {
 /* The value of fcgi.request. It is finished when another has its turn, so that
    a program may keep it for as long as it wants. With a request of its own,
    user value 1 caches its params, 2 is the guard that ends it when it is
-   collected. */
+   collected, 3 is its ctx. */
 typedef struct fcgi_lua_value {
   fcgi_lua_request *request; /* State of the request, lent; never NULL. */
   uint64_t turn;             /* The request's, when the value was made. */
@@ -166,12 +167,27 @@ int fcgi_lua_request_open(const fcgi_lua_request *request);
    nothing was written for fails even when `failed` is 0. Never raises. */
 void fcgi_lua_request_release(fcgi_lua_request *request, int failed);
 
+/* Release one of its own, whose value is at `index`, and close what its ctx
+   holds. Can raise. */
+void fcgi_lua_request_leave(lua_State *L, fcgi_lua_request *request, int index,
+                            int failed);
+
 /* End it with `app_status` and free what it holds; the core's result. */
 int fcgi_lua_request_end(fcgi_lua_request *request, uint32_t app_status);
 
 /* Take the core's request, to end it, and free what was read ahead; NULL when
    it has ended. */
 fcgi_request *fcgi_lua_request_detach(fcgi_lua_request *request);
+
+/* ctx.c */
+
+/* Push req.ctx of the request whose value is at `index`. Can raise. */
+void fcgi_lua_ctx_push(lua_State *L, fcgi_lua_request *request, int index);
+
+/* Close what it holds, and forget it; errors are logged. The request has a ctx,
+   and may have ended. `index` is for one of its own. Can raise for want of
+   memory. */
+void fcgi_lua_ctx_end(lua_State *L, fcgi_lua_request *request, int index);
 
 /* headers.c */
 
@@ -309,6 +325,9 @@ int fcgi_lua_retry(lua_State *L, fcgi_lua_keeper *keeper,
 int fcgi_lua_retry_page(lua_State *L, fcgi_lua_keeper *keeper,
                         fcgi_lua_request *request);
 int fcgi_lua_want_retry(lua_State *L);
+int fcgi_lua_query(lua_State *L);
+int fcgi_lua_form(lua_State *L);
+int fcgi_lua_cookies(lua_State *L);
 
 /* keeping.c, resource.c */
 

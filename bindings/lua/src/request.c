@@ -19,7 +19,8 @@ typedef enum field {
   FIELD_CONTENT_LENGTH,
   FIELD_ABORTED,
   FIELD_DATA_LENGTH,
-  FIELD_DATA_MODIFIED
+  FIELD_DATA_MODIFIED,
+  FIELD_CTX
 } field;
 
 /* A request that the program holds itself ends when it is collected. A serving
@@ -72,7 +73,7 @@ static void add_guard(lua_State *L, fcgi_lua_request *request,
 
 fcgi_lua_request *fcgi_lua_request_new(lua_State *L, fcgi_lua_server *server,
                                        int server_index) {
-  own_request *own = lua_newuserdatauv(L, sizeof *own, 2);
+  own_request *own = lua_newuserdatauv(L, sizeof *own, 3);
   own->value = (fcgi_lua_value){.request = &own->request};
   own->request = (fcgi_lua_request){.server = server, .ref = LUA_NOREF};
   luaL_setmetatable(L, FCGI_LUA_REQUEST);
@@ -81,9 +82,9 @@ fcgi_lua_request *fcgi_lua_request_new(lua_State *L, fcgi_lua_server *server,
 }
 
 /* Push a new request to lend. Its user value 1 is the params of the request
-   that has it. */
+   that has it, 2 is its ctx. */
 static fcgi_lua_request *push_lent(lua_State *L) {
-  fcgi_lua_request *request = lua_newuserdatauv(L, sizeof *request, 1);
+  fcgi_lua_request *request = lua_newuserdatauv(L, sizeof *request, 2);
   *request = (fcgi_lua_request){.ref = LUA_NOREF};
   luaL_setmetatable(L, LENT);
   lua_pushvalue(L, -1);
@@ -113,6 +114,9 @@ static int lent_close(lua_State *L) {
   fcgi_lua_request_release(request, 1);
   lua_pushnil(L);
   lua_setiuservalue(L, 1, 1);
+  lua_pushnil(L);
+  lua_setiuservalue(L, 1, 2);
+  request->has_ctx = 0;
   request->next = from->idle;
   from->idle = request;
   return 0;
@@ -198,12 +202,25 @@ void fcgi_lua_request_release(fcgi_lua_request *request, int failed) {
     fcgi_request_end(handle, 0);
 }
 
+/* A serving loop does it for those that it lends. */
+static void end_ctx(lua_State *L, fcgi_lua_request *request, int index) {
+  if (request->has_ctx && request->ref == LUA_NOREF)
+    fcgi_lua_ctx_end(L, request, index);
+}
+
+void fcgi_lua_request_leave(lua_State *L, fcgi_lua_request *request, int index,
+                            int failed) {
+  fcgi_lua_request_release(request, failed);
+  end_ctx(L, request, index);
+}
+
 static int request_finish(lua_State *L) {
   fcgi_lua_request *request = check_any(L);
   lua_Integer app_status = luaL_optinteger(L, 2, 0);
   luaL_argcheck(L, app_status >= 0 && app_status <= UINT32_MAX, 2,
                 "an application status is 0 to 4294967295");
   int code = request ? fcgi_lua_request_end(request, (uint32_t)app_status) : 0;
+  end_ctx(L, ((fcgi_lua_value *)lua_touserdata(L, 1))->request, 1);
   if (code < 0)
     return fcgi_lua_fail(L, code, NULL);
   lua_pushboolean(L, 1);
@@ -215,6 +232,7 @@ static int request_close(lua_State *L) {
   fcgi_lua_request *request = check_any(L);
   if (request)
     fcgi_lua_request_release(request, !lua_isnoneornil(L, 2));
+  end_ctx(L, ((fcgi_lua_value *)lua_touserdata(L, 1))->request, 1);
   return 0;
 }
 
@@ -314,6 +332,9 @@ static int push_field(lua_State *L, field which) {
     return push_known(L, fcgi_request_data_modified(request));
   case FIELD_ABORTED:
     return push_aborted(L, request);
+  case FIELD_CTX:
+    fcgi_lua_ctx_push(L, checked, 1);
+    return 1;
   }
   return 0;
 }
@@ -340,6 +361,9 @@ static const luaL_Reg methods[] = {{"read", fcgi_lua_read},
                                    {"set_timeout", fcgi_lua_set_timeout},
                                    {"log", fcgi_lua_log},
                                    {"want_retry", fcgi_lua_want_retry},
+                                   {"query", fcgi_lua_query},
+                                   {"form", fcgi_lua_form},
+                                   {"cookies", fcgi_lua_cookies},
                                    {"finish", request_finish},
                                    {"close", request_finish},
                                    {NULL, NULL}};
@@ -353,7 +377,7 @@ static void add_fields(lua_State *L) {
       "script_name",     "path_info", "raw_path",
       "script_filename", "id",        "role",
       "content_length",  "aborted",   "data_length",
-      "data_modified"};
+      "data_modified",   "ctx"};
   for (int i = 0; i < (int)(sizeof names / sizeof *names); i++) {
     lua_pushinteger(L, i);
     lua_setfield(L, -2, names[i]);

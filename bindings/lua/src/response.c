@@ -341,5 +341,8 @@ int fcgi_lua_answer(lua_State *L, fcgi_lua_request *request) {
 int fcgi_lua_reply(lua_State *L) {
   fcgi_lua_request *request = fcgi_lua_request_check(L);
   lua_settop(L, 4);
-  return fcgi_lua_answer(L, request);
+  int results = fcgi_lua_answer(L, request);
+  if (request->ref == LUA_NOREF && request->has_ctx)
+    fcgi_lua_ctx_end(L, request, 1);
+  return results;
 }

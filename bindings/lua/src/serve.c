@@ -138,6 +138,8 @@ static void finish(lua_State *L, loop *self) {
   if (self->traced)
     fcgi_lua_trace_end(&self->run);
   lua_settop(L, 0);
+  if (self->request->has_ctx)
+    fcgi_lua_ctx_end(L, self->request, 0);
   if (!keeper->first)
     return;
   if (fcgi_holder_is_busy(keeper->holder) || keeper->refused)
@@ -258,6 +260,8 @@ static void failed(lua_State *L, lua_State *co, loop *self, int status) {
   push_report(L, co, self);
   fcgi_lua_reset(co, L); /* Closes what the handler left open. */
   lua_settop(co, 0);
+  if (request->has_ctx)
+    fcgi_lua_ctx_end(L, request, 0);
   self->again =
       fcgi_lua_may_retry(keeper) && fcgi_lua_retry(L, keeper, request);
   if (!self->again && lua_isstring(L, -1))

@@ -164,13 +164,21 @@ typedef struct request_loop {
 
 #define ROUND "fcgi.requests"
 
+static void leave_current(lua_State *L, request_loop *loop, int failed) {
+  fcgi_lua_request *request = loop->current;
+  if (!request)
+    return;
+  loop->current = NULL;
+  lua_getiuservalue(L, 1, 1);
+  fcgi_lua_request_leave(L, request, -1, failed);
+  lua_pop(L, 1);
+}
+
 static int round_next(lua_State *L) {
   request_loop *loop = luaL_checkudata(L, 1, ROUND);
   lua_getiuservalue(L, 1, 2);
   fcgi_lua_server *server = luaL_checkudata(L, -1, FCGI_LUA_SERVER);
-  if (loop->current)
-    fcgi_lua_request_release(loop->current, 0);
-  loop->current = NULL;
+  leave_current(L, loop, 0);
   if (!server->handle)
     return 0;
   fcgi_lua_request *request = fcgi_lua_request_new(L, server, lua_gettop(L));
@@ -189,9 +197,7 @@ static int round_next(lua_State *L) {
    an error is argument 2 and the client gets a 500 for it. */
 static int round_close(lua_State *L) {
   request_loop *loop = luaL_checkudata(L, 1, ROUND);
-  if (loop->current)
-    fcgi_lua_request_release(loop->current, !lua_isnoneornil(L, 2));
-  loop->current = NULL;
+  leave_current(L, loop, !lua_isnoneornil(L, 2));
   return 0;
 }
 

@@ -336,6 +336,7 @@ function server:close() end
 ---@field data_length integer? bytes of a filter's file, FCGI_DATA_LENGTH
 ---@field data_modified integer? when it was modified, in seconds since 1970
 ---@field aborted false|fcgi.abort_reason whether it is aborted, and why; looks at the connection
+---@field ctx table the request's own; values with `__close` are closed when the request ends
 local request = {}
 
 --- Read the body as io files are read. A number reads that many bytes, fewer
@@ -439,6 +440,21 @@ function request:log(text) end
 ---@return string? message
 ---@return fcgi.code? code
 function request:want_retry() end
+
+--- The decoded query string: fcgi.query.read.
+---@param options? fcgi.query_options
+---@return fcgi.fields? fields, string? message, fcgi.code? code, integer? status
+function request:query(options) end
+
+--- The decoded form and its files: fcgi.form.read.
+---@param options? fcgi.form_options
+---@return fcgi.fields? fields
+---@return table<string, fcgi.upload>|string files, fcgi.code? code, integer? status
+function request:form(options) end
+
+--- The cookies by name: fcgi.cookie.read.
+---@return table<string, string>
+function request:cookies() end
 
 --- End the request. Does nothing on one that is finished.
 ---@param app_status? integer 0 suits every web server
