@@ -66,7 +66,7 @@ foreach(thing gone raw_answers syscalls send_file stderr budget endless c_exampl
               tool_alone authorizer spec cgi roles haproxy faults_peers
               faults_files faults_processes faults_calls run run_arguments run_deploy numbers options refused
               run_limits run_inbox run_upgrade run_config run_shared
-              dashboard docs_run docs_deploy docs_troubleshooting paths path_bytes
+              dashboard forms docs_run docs_deploy docs_troubleshooting paths path_bytes
               chunked slow_log pull_loops run_programs run_share run_systemd status logs monitors departed bench bench_report docs_state)
   fcgi_add_pytest(integration.${thing} integration 300
                   integration/test_${thing}.py)

@@ -87,7 +87,7 @@ local function write_part(part, file, most)
   while bytes do
     size = size + #bytes
     if size > most then
-      return limits.exceed("bytes of files", most)
+      return limits.exceed("bytes of a file", most)
     end
     local written, why = file:write(bytes)
     if not written then
@@ -168,9 +168,11 @@ function Reading:take_file(part)
   if self.files_count > options.limit_files then
     return limits.exceed("files", options.limit_files)
   end
-  local most = math.min(options.limit_file_size, options.limit_files_size - self.files_size)
-  local upload, message, code, status = keep(part, most, options.tmpfile)
-  if not upload then
+  local left = options.limit_files_size - self.files_size
+  local upload, message, code, status = keep(part, math.min(options.limit_file_size, left), options.tmpfile)
+  if code == "LIMIT" and left < options.limit_file_size then
+    return limits.exceed("bytes of files", options.limit_files_size)
+  elseif not upload then
     return nil, message, code, status
   elseif upload.raw_filename == "" and upload.size == 0 then
     upload.file:close()
