@@ -3,6 +3,7 @@ package.path = debug.getinfo(1, "S").source:match("^@(.*/)") .. "?.lua;" .. pack
 local support = require "support"
 
 local path = support.source .. "/examples/guestbook/lua/app.lua"
+local FORM = "application/x-www-form-urlencoded"
 local home
 
 -- Serve the guestbook with a database of its own.
@@ -20,7 +21,7 @@ local function get(server, of)
 end
 
 local function post(server, body)
-  return server:ask { body = body, params = { PATH_INFO = "/book/", REQUEST_URI = "/old/status" } }
+  return server:ask { body = body, params = { PATH_INFO = "/book/", REQUEST_URI = "/old/status", CONTENT_TYPE = FORM } }
 end
 
 local function status(server)
@@ -112,7 +113,8 @@ describe("the guestbook", function()
     for round = 1, 10 do
       for i = 1, 8 do
         peers[i] = server:connect()
-        peers[i]:request { body = ("name=n%d&message=m%d"):format(i, round), params = { PATH_INFO = "/" } }
+        peers[i]:request { body = ("name=n%d&message=m%d"):format(i, round),
+          params = { PATH_INFO = "/", CONTENT_TYPE = FORM } }
       end
       for i = 1, 8 do
         local response = peers[i]:response()

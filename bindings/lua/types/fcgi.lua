@@ -17,7 +17,7 @@ local fcgi = {}
 ---| "NOMEM"       # out of memory
 ---| "INVALID"     # invalid argument
 ---| "STATE"       # not allowed in this state; the application did not load
----| "PROTOCOL"    # the peer broke the FastCGI protocol
+---| "PROTOCOL"    # the peer broke the FastCGI protocol, or a form is malformed
 ---| "LIMIT"       # a configured limit was reached
 ---| "AGAIN"       # not possible now without blocking
 ---| "TIMEOUT"     # timed out
@@ -25,7 +25,7 @@ local fcgi = {}
 ---| "ABORTED"     # the request was aborted
 ---| "TRUNCATED"   # the body ended before CONTENT_LENGTH bytes
 ---| "SYSTEM"      # a system call failed
----| "UNSUPPORTED" # not supported here
+---| "UNSUPPORTED" # not supported here; the body is no form
 ---| "DAMAGED"     # another process has written over shared memory
 
 --- Why a request is aborted. Reads of what has not come fail with "ABORTED" from

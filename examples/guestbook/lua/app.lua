@@ -6,6 +6,8 @@
 -- Each thread has a Lua state of its own, which opens SQLite once, at its first
 -- request, and keeps it open.
 local fcgi = require "fcgi"
+local html = require "fcgi.html"
+local url = require "fcgi.url"
 local sqlite3 = require "luasql.sqlite3"
 
 local DATABASE = os.getenv "GUESTBOOK_DB" or "guestbook.db"
@@ -92,12 +94,6 @@ end
 
 -- The page ---------------------------------------------------------------
 
-local ESCAPES = { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ['"'] = "&quot;", ["'"] = "&#x27;" }
-
-local function escape(text)
-  return (text:gsub("[&<>\"']", ESCAPES))
-end
-
 -- 8 s, 3 min 12 s, 2 h 5 min.
 local function age_text(seconds)
   local minutes = seconds // 60
@@ -112,8 +108,8 @@ end
 local function entry_html(entry)
   local at = math.floor(entry.at)
   return ('<article class="entry"><header><h3>%s</h3>\n<time datetime="%s">%s</time></header>\n<p>%s</p></article>')
-    :format(escape(entry.name), os.date("!%Y-%m-%dT%H:%M:%SZ", at),
-      (os.date("!%d %B %Y, %H:%M UTC", at):gsub("^0", "")), escape(entry.message))
+    :format(html.escape(entry.name), os.date("!%Y-%m-%dT%H:%M:%SZ", at),
+      (os.date("!%d %B %Y, %H:%M UTC", at):gsub("^0", "")), html.escape(entry.message))
 end
 
 local function entries_html(database)
@@ -145,7 +141,7 @@ local function facts(database)
   end
   local age = os.time() - about.opened
   return { connection_id = about.id, connection_age_s = age, connection_age = age_text(age),
-    requests = about.requests, worker = escape(about.worker), count = count_text(database),
+    requests = about.requests, worker = html.escape(about.worker), count = count_text(database),
     entries = entries_html(database) }
 end
 
@@ -154,36 +150,19 @@ local function page(database, path, notice, form)
   words.title = "Guestbook in Lua"
   words.language = "Lua"
   words.css = CSS
-  words.notice = notice and '<p class="notice" role="alert">' .. escape(notice) .. "</p>" or ""
-  words.action = escape(path)
-  words.name = escape(form and form.name or "")
-  words.message = escape(form and form.message or "")
-  words.status_url = escape((path:match "^(.*)/" or "") .. "/status")
+  words.notice = notice and '<p class="notice" role="alert">' .. html.escape(notice) .. "</p>" or ""
+  words.action = html.escape(path)
+  words.name = html.escape(form and form.name or "")
+  words.message = html.escape(form and form.message or "")
+  words.status_url = html.escape((path:match "^(.*)/" or "") .. "/status")
   return (PAGE:gsub("%$([a-z_]+)", words))
 end
 
 -- The form ---------------------------------------------------------------
 
--- Valid UTF-8 without NUL and surrounding white space.
+-- Text without NUL and surrounding white space.
 local function clean(text)
-  local parts, from = {}, 1
-  text = text:gsub("%z", "")
-  while true do
-    local length, bad = utf8.len(text, from)
-    parts[#parts + 1] = text:sub(from, length and -1 or bad - 1)
-    if length then
-      break
-    end
-    parts[#parts + 1] = "\u{FFFD}"
-    from = bad + 1
-  end
-  return (table.concat(parts):gsub("\r\n", "\n"):match "^%s*(.-)%s*$")
-end
-
-local function decode(text)
-  return (text:gsub("%+", " "):gsub("%%(%x%x)", function(hex)
-    return string.char(tonumber(hex, 16))
-  end))
+  return (text:gsub("%z", ""):gsub("\r\n", "\n"):match "^%s*(.-)%s*$")
 end
 
 -- Something the visitor can put right.
@@ -192,17 +171,12 @@ local function mistake(text, status)
 end
 
 local function read_form(req, form)
-  local body, problem = req:read(LONGEST_FORM + 1)
-  if problem then
-    error(mistake("The form did not arrive whole."), 0)
-  elseif body and #body > LONGEST_FORM then
-    error(mistake("The form is too large.", 413), 0)
+  local fields, _, code, status = req:form { limit_fields_size = LONGEST_FORM }
+  if not fields then
+    error(mistake(code == "LIMIT" and "The form is too large." or "The form did not arrive whole.", status), 0)
   end
-  for name, value in (body or ""):gmatch "([^&=]+)=([^&]*)" do
-    name = decode(name)
-    if LONGEST[name] then
-      form[name] = form[name] or clean(decode(value))
-    end
+  for _, name in ipairs(FIELDS) do
+    form[name] = fields[name] and clean(fields[name])
   end
 end
 
@@ -231,8 +205,7 @@ end
 
 -- The path of this page, which the web server has judged, as a link has it.
 local function own_path(req)
-  local path = "/" .. req.path:match "^/*(.*)"
-  return (path:gsub("[^%w/._~-]", function(byte) return ("%%%02X"):format(byte:byte()) end))
+  return url.encode_path("/" .. req.path:match "^/*(.*)")
 end
 
 local function status()
