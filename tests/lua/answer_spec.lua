@@ -54,7 +54,7 @@ describe("answer.json", function()
     local headers = { ["Content-Type"] = "application/problem+json" }
     local status, all = answer.json({}, nil, headers)
     assert.same({ 200, headers }, { status, all })
-    assert.same({ 200, { ["Content-Type"] = "application/json" } }, { (answer.json {}), select(2, answer.json {}) })
+    assert.same({ ["Content-Type"] = "application/json" }, (select(2, answer.json {})))
     all.X = 1
     assert.is_nil(headers.X)
   end)

@@ -57,7 +57,8 @@ describe("docs/lua.md", function()
 
   it("reads parts while they come", function()
     local server <close> = serve "parts"
-    assert.equal("color: 5 bytes\ncolor: 4 bytes\na&b.txt: 5 bytes\n", ask(server, { body = BODY, headers = PARTS }).body)
+    assert.equal("color: 5 bytes\ncolor: 4 bytes\na&b.txt: 5 bytes\n",
+      ask(server, { body = BODY, headers = PARTS }).body)
     assert.equal(400, ask(server, { body = BODY:sub(1, 100), headers = PARTS }).status)
     assert.equal(415, ask(server, { body = "a=b", headers = ENCODED }).status)
   end)

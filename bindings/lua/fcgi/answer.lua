@@ -50,7 +50,8 @@ local function copy(headers)
 end
 
 --- A value as JSON, by lua-cjson or dkjson, whichever is installed. One that
---- cannot be JSON raises an error.
+--- cannot be JSON raises an error. An empty table is `{}` in the former and `[]` in
+--- the latter.
 ---@param value any
 ---@param status? fcgi.status 200
 ---@param headers? fcgi.headers

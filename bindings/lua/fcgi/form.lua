@@ -223,7 +223,7 @@ local function read_parts(req, options, files)
   if not reader then
     return nil, message, code, status
   end
-  local reading, part = new_reading(options, files), nil
+  local reading, part = new_reading(options, files)
   part, message, code, status = reader:next()
   while part do
     local taken

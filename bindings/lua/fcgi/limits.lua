@@ -24,7 +24,7 @@ function limits.choose(options, defaults)
       error(("unknown option '%s'"):format(tostring(name)), 3)
     elseif type(value) ~= type(usual) then
       error(("option '%s' must be a %s (got a %s)"):format(name, type(usual), type(value)), 3)
-    elseif type(value) == "number" and not (value >= 0) then
+    elseif type(value) == "number" and (value < 0 or value ~= value) then
       error(("option '%s' must not be negative"):format(name), 3)
     end
     chosen[name] = value
