@@ -223,7 +223,8 @@ local function read_parts(req, options, files)
   if not reader then
     return nil, message, code, status
   end
-  local reading, part = new_reading(options, files)
+  local reading = new_reading(options, files)
+  local part
   part, message, code, status = reader:next()
   while part do
     local taken

@@ -3,7 +3,7 @@
    first called, so that a program that calls none is spared it. */
 #include "lua_fcgi.h"
 
-/* Call a function of a module with all arguments, and return what it returns. */
+/* Call a function of a module with all arguments; its results are returned. */
 static int call(lua_State *L, const char *module, const char *name) {
   fcgi_lua_request_check(L);
   luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
