@@ -60,7 +60,8 @@ local function copy_all(from, to)
   return not message, message
 end
 
---- Copy it to a file of the program's own, which replaces one that is there.
+--- Copy it to a file of the program's own, over one that is there. After a failure
+--- a part of it may be there.
 ---@param path string
 ---@return true? done
 ---@return string? message
@@ -77,7 +78,6 @@ function Upload:save(path)
   if done and closed then
     return true
   end
-  os.remove(path)
   return nil, path .. ": " .. (why or problem), "SYSTEM"
 end
 
