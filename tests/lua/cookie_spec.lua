@@ -26,6 +26,13 @@ describe("cookie.parse", function()
     assert.same({}, cookie.parse(nil))
   end)
 
+  it("takes no longer for what is made to take long", function()
+    local blank = (" "):rep(1000000)
+    assert.same({ a = "b" }, cookie.parse(blank .. "a" .. blank .. "=" .. blank .. "b" .. blank))
+    assert.same({}, cookie.parse(blank .. "a" .. blank .. "b" .. blank))
+    assert.same({ a = blank .. "b" }, cookie.parse('a="' .. blank .. 'b"' .. blank))
+  end)
+
   it("never raises", function()
     math.randomseed(3)
     for _ = 1, 1000 do

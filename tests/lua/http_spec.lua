@@ -101,6 +101,15 @@ describe("http.precondition", function()
     end)
   end
 
+  it("takes no longer for what is made to take long", function()
+    for _, list in ipairs { (" "):rep(1000000), ('"'):rep(1000001), ('"a'):rep(500001), ("W/"):rep(500000),
+      '"' .. ("a"):rep(1000000) } do
+      assert.is_nil(http.precondition(request("GET", { ["If-None-Match"] = list }), '"b"', T))
+      assert.is_nil(http.precondition(request("GET", { ["If-Modified-Since"] = list }), '"b"', T))
+      assert.is_nil((http.range(request("GET", { Range = "bytes=" .. list }), 10)))
+    end
+  end)
+
   it("knows of weak tags, and of what has none", function()
     assert.equal(304, http.precondition(request("GET", { ["If-None-Match"] = '"a"' }), 'W/"a"'))
     assert.equal(412, http.precondition(request("GET", { ["If-Match"] = '"a"' }), 'W/"a"'))

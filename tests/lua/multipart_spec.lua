@@ -287,6 +287,22 @@ describe("a form with limits", function()
     assert.equal("LIMIT", select(3, parts_of(source_of(body, 900), "B", { limit_headers_size = 140 })))
   end)
 
+  it("takes no longer for headers that are made to take long", function()
+    local long, blank = ("x"):rep(1000000), (" "):rep(1000000)
+    for disposition, filename in pairs {
+      ['form-data; name="a"; filename="/' .. long .. '/b"'] = "b",
+      ['form-data; name="a"; filename="' .. ("/"):rep(1000000) .. '"'] = "",
+      ['form-data; name="a"; filename="' .. ("\\\""):rep(500000) .. '"'] = ('"'):rep(500000),
+      ['form-data; name="a"; filename="' .. ("\\"):rep(999999) .. '"'] = "",
+      [blank .. "form-data" .. blank .. "; name=a" .. blank .. "; filename=b" .. blank] = "b",
+    } do
+      local body = "--B\r\nContent-Disposition: " .. disposition .. "\r\nX: a" .. blank .. "b\r\nY:" .. blank ..
+        "\r\n\r\nx\r\n--B--"
+      local reader = assert(multipart.reader(source_of(body, 10000000), "B", { limit_headers_size = math.huge }))
+      assert.equal(filename, assert(reader:next()).filename)
+    end
+  end)
+
   it("has no more text than is wanted", function()
     local part = one("form-data; name=a")
     assert.same({ nil, "bytes of a field: more than 0", "LIMIT", 413 }, { part:text(0) })

@@ -55,6 +55,22 @@ describe("text.scrub", function()
   end)
 end)
 
+describe("text.trim", function()
+  for given, expected in pairs {
+    [""] = "", [" "] = "", ["a"] = "a", [" a b\r\n"] = "a b", ["\t\n\v\f\r a"] = "a", ["\0 \u{A0}"] = "\0 \u{A0}",
+  } do
+    it(("makes %q"):format(expected), function()
+      assert.equal(expected, text.trim(given))
+    end)
+  end
+
+  it("takes no longer for what is made to take long", function()
+    local blank = (" "):rep(1000000)
+    assert.equal("", text.trim(blank))
+    assert.equal("a" .. blank .. "b", text.trim(blank .. "a" .. blank .. "b" .. blank))
+  end)
+end)
+
 describe("url", function()
   it("decodes escapes and leaves the rest", function()
     for encoded, expected in pairs {

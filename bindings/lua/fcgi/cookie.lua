@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- Cookies (RFC 6265, and its revision for SameSite, Partitioned and prefixes).
+local text = require "fcgi.text"
 
 --- Cookies: read leniently, built strictly.
 ---@class fcgi.cookie
@@ -35,8 +36,10 @@ local KINDS = {
 function cookie.parse(header)
   local found = {}
   for pair in (header or ""):gmatch("[^;]+") do
-    local name, value = pair:match("^[ \t]*([^=]-)[ \t]*=[ \t]*(.-)[ \t]*$")
-    if name and name ~= "" and found[name] == nil then
+    local name, value = pair:match("^([^=]*)=(.*)$")
+    name = text.trim(name or "")
+    if name ~= "" and found[name] == nil then
+      value = text.trim(value)
       found[name] = value:match('^"(.*)"$') or value
     end
   end

@@ -145,11 +145,11 @@ end
 local function parse_headers(lines)
   local headers = {}
   for line in lines:gsub("\r\n[ \t]+", " "):gmatch("(.-)\r\n") do
-    local name, value = line:match("^([A-Za-z0-9!#-'*+.^_`|~-]+):[ \t]*(.-)[ \t]*$")
+    local name, value = line:match("^([A-Za-z0-9!#-'*+.^_`|~-]+):(.*)$")
     if not name or value:find("[%z\r\n]") or headers[name:lower()] then
       return nil
     end
-    headers[name:lower()] = value
+    headers[name:lower()] = text.trim(value)
   end
   return headers
 end
@@ -174,7 +174,7 @@ end
 
 -- Nothing that means something in a path.
 local function plain_name(filename)
-  local name = filename:match("[^/\\]*$"):gsub("[%z\1-\31\127]", "_")
+  local name = (filename:match("^.*[/\\](.*)$") or filename):gsub("[%z\1-\31\127]", "_")
   return name:find("^%.%.?$") and "" or name
 end
 

@@ -58,4 +58,13 @@ function text.scrub(bytes)
   return table.concat(parts)
 end
 
+--- Text without white space at its ends. It takes time in proportion to its
+--- length, which a pattern such as `^%s*(.-)%s*$` does not.
+---@param given string
+---@return string
+function text.trim(given)
+  local first = given:find("[^ \t\r\n\f\v]")
+  return first and given:match("^.*[^ \t\r\n\f\v]", first) or ""
+end
+
 return text

@@ -7,6 +7,7 @@
 -- request, and keeps it open.
 local fcgi = require "fcgi"
 local html = require "fcgi.html"
+local trim = require("fcgi.text").trim
 local url = require "fcgi.url"
 local sqlite3 = require "luasql.sqlite3"
 
@@ -162,7 +163,7 @@ end
 
 -- Text without NUL and surrounding white space.
 local function clean(text)
-  return (text:gsub("%z", ""):gsub("\r\n", "\n"):match "^%s*(.-)%s*$")
+  return trim((text:gsub("%z", ""):gsub("\r\n", "\n")))
 end
 
 -- Something the visitor can put right.
