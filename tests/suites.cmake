@@ -73,7 +73,7 @@ foreach(thing gone raw_answers syscalls send_file stderr budget endless c_exampl
 endforeach()
 
 # Each once for every language and launcher.
-foreach(thing stop stuck_stderr)
+foreach(thing stop stuck_stderr outage)
   fcgi_add_pytest(integration.${thing} integration 900
                   integration/test_${thing}.py)
 endforeach()

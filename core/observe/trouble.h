@@ -19,7 +19,8 @@
   X(OUTPUT, TIMEOUTS_OUTPUT, "connections that took no more of an answer")     \
   X(REFUSED, PEERS_REFUSED, "connections from others who may not connect")     \
   X(ACCEPT, ACCEPTS_FAILED, "failures to accept a connection")                 \
-  X(RESET, RESETS, "connections that were reset with requests open")
+  X(RESET, RESETS, "connections that were reset with requests open")           \
+  X(UNAVAILABLE, UNAVAILABLE, "requests that could not have what they need")
 
 typedef enum fcgi__trouble_kind {
 #define FCGI__TROUBLE_ENUM(name, value, plural) FCGI__TROUBLE_##name,

@@ -12,9 +12,15 @@
 struct fcgi_holder {
   _Atomic(fcgi_handle *) first; /* The handle that it took last, or NULL. */
   atomic_flag locked;           /* Set while a thread changes the list. */
-  atomic_int wanted;            /* 1: it was refused a handle. */
+  atomic_int wanted;            /* Whether it was refused a handle: 0 or
+                                   FCGI__WANTED... */
+  _Atomic(const fcgi_resource *) refuser; /* Who refused it one last: only to
+                                             be compared, as it may be gone. */
   atomic_uint retry;            /* An or of FCGI__RETRY_... */
 };
+
+/* It was refused a handle; the log has been told so, too. */
+enum { FCGI__WANTED = 1, FCGI__WANTED_TOLD };
 
 /* What a holder knows of a retry. */
 enum {
@@ -28,6 +34,13 @@ static inline int fcgi__holder_is_to_retry(const fcgi_holder *holder) {
   unsigned bits = atomic_load_explicit(&holder->retry, memory_order_relaxed);
   return (bits & FCGI__RETRY_BROKEN) ||
          ((bits & FCGI__RETRY_ASKED) && (bits & FCGI__RETRY_OTHER));
+}
+
+/* `resource` has refused it a handle. */
+static inline void fcgi__holder_refused(fcgi_holder *holder,
+                                        const fcgi_resource *resource) {
+  atomic_store(&holder->refuser, resource);
+  atomic_store(&holder->wanted, FCGI__WANTED);
 }
 
 /* It is run again: nothing that it has is broken, and it was refused nothing.

@@ -93,7 +93,7 @@ static int refuse(fcgi_resource *resource, const fcgi__ask *ask, int error) {
   resource->policy.stats.refused++;
   fcgi__policy_note(&resource->policy, FCGI_METRIC_RESOURCES_REFUSED, 1);
   if (ask->holder && error == FCGI_ERR_TIMEOUT)
-    atomic_store(&ask->holder->wanted, 1);
+    fcgi__holder_refused(ask->holder, resource);
   explain(resource, error);
   return error;
 }

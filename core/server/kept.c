@@ -69,8 +69,43 @@ fcgi_holder *fcgi_request_holder(fcgi_request *request) {
   return &request->holder;
 }
 
-void fcgi_request_set_unavailable(fcgi_request *request) {
-  atomic_store(&request->holder.wanted, 1);
+/* The request has its parameters. Of many that fail for one cause few are told.
+ */
+static void tell_unavailable(const fcgi_request *request, const char *why) {
+  char what[FCGI__WHAT];
+  fcgi__request_describe(request, what);
+  fcgi__server_trouble(request->connection->server, FCGI__TROUBLE_UNAVAILABLE,
+                       why, FCGI_LOG_WARNING, "%s: %s", what, why);
+}
+
+/* 1: nobody has told it of this run. */
+static int is_untold(fcgi_request *request) {
+  return atomic_exchange(&request->holder.wanted, FCGI__WANTED_TOLD) !=
+         FCGI__WANTED_TOLD;
+}
+
+static const char not_had[] = "something that it needs is not available";
+
+/* A resource that the server does not keep may be gone by now. */
+void fcgi__request_tell_unavailable(fcgi_request *request) {
+  const fcgi__kept_resources *kept =
+      &request->connection->server->kept_resources;
+  const fcgi_resource *refuser = atomic_load(&request->holder.refuser);
+  unsigned count = atomic_load(&kept->count);
+  char why[FCGI_RESOURCE_WHY];
+  snprintf(why, sizeof why, "%s", not_had);
+  for (unsigned i = 0; i < count; i++)
+    if (kept->at[i] == refuser)
+      fcgi_resource_message(kept->at[i], why, sizeof why);
+  if (is_untold(request))
+    tell_unavailable(request, why);
+}
+
+void fcgi_request_set_unavailable(fcgi_request *request, const char *why) {
+  fcgi__connection_lock(request->connection);
+  if (is_untold(request) && fcgi__request_check(request) == 0)
+    tell_unavailable(request, why ? why : not_had);
+  fcgi__connection_unlock_only(request->connection);
 }
 
 /* The request may have ended, and its parameters with it. */

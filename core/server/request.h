@@ -298,6 +298,10 @@ void fcgi__request_dropped(const fcgi_request *request, uint32_t hops);
 size_t fcgi__request_filter(fcgi_request *request, const char *data,
                             size_t len);
 
+/* Tells, once a request, why it is answered with 503. The connection's lock is
+   held. */
+void fcgi__request_tell_unavailable(fcgi_request *request);
+
 /* What it has of resources is given back: its handler is done. No lock is held.
    The second does so if the callback that returned `result` is the end, and no
    other one runs. */

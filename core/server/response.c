@@ -222,11 +222,12 @@ static void observe_head(fcgi_request *request, const start *of,
 
 /* A handler that fails for want of a resource has not failed for good, and
    frameworks make a 500 of every failure. */
-static void say_later(const fcgi_request *request, start *of) {
+static void say_later(fcgi_request *request, start *of) {
   if (of->head.status != 500 || !atomic_load(&request->holder.wanted))
     return;
   of->head.status = 503;
   of->later = 1;
+  fcgi__request_tell_unavailable(request);
 }
 
 /* Put it on STDOUT, in one write. */

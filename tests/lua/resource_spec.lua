@@ -374,6 +374,11 @@ describe("threads", function()
     assert.equal("1", response.headers["retry-after"])
     assert.matches("resource 'file' cannot be opened: " .. directory, server:log(), 1, true)
     assert.is_nil(server:log():find("traceback", 1, true))
+    for _ = 1, 20 do
+      assert.equal(503, server:ask().status)
+    end
+    local _, lines = server:log():gsub("resource 'file' cannot be opened", "")
+    assert.equal(1, lines)
     support.write_file(directory .. "/f", "")
     support.wait_for(function() return server:ask().status == 200 end, "its return")
     support.remove(directory)

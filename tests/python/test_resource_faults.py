@@ -38,8 +38,38 @@ class TestFailing:
         assert (answer.status, answer.headers["retry-after"]) == (503, "1")
         maker.error = None
         wait_until(lambda: fetch(served.address).status == 200)
-        said = "'GET' '/': resource 'db' cannot be opened: OSError: nobody listens"
+        said = "GET /: resource 'db' cannot be opened: OSError: nobody listens"
         wait_until(lambda: said in log.read_text())
+        assert "Traceback" not in log.read_text()
+
+    def test_an_outage_is_told_in_one_line(
+        self, maker: Maker, serve: Callable[..., Any], tmp_path: Path
+    ) -> None:
+        maker.error = OSError("nobody listens")
+        db = fastcgi.resource(maker, acquire_timeout=0.01, name="db")
+        log = tmp_path / "error.log"
+
+        def handler(request: Any) -> Any:
+            with db:
+                return text_of("there")
+
+        served = serve(handler, error_logfile=str(log), status_path="/status")
+        for _ in range(20):
+            assert fetch(served.address).status == 503
+        page = fetch(served.address, "/status?openmetrics").body.decode()
+        assert re.search(r"^fastcgi_requests_unavailable_total 20$", page, re.M)
+        lines = [line for line in log.read_text().splitlines() if "GET /: resource" in line]
+        assert len(lines) == 1
+
+    def test_an_application_raises_it(self, serve: Callable[..., Any], tmp_path: Path) -> None:
+        log = tmp_path / "error.log"
+
+        def handler(request: Any) -> Any:
+            raise fastcgi.Unavailable("the queue is full")
+
+        answer = fetch(serve(handler, error_logfile=str(log)).address)
+        assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+        wait_until(lambda: "GET /: the queue is full\n" in log.read_text())
         assert "Traceback" not in log.read_text()
 
     def test_what_is_raised(self, maker: Maker) -> None:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The status page of workers under load, in a browser."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,10 +9,12 @@ from pathlib import Path
 from support.browser import Browser
 from support.load import Load
 from support.nginx import Nginx
-from support.reload import worker_command
+from support.paths import SOURCE
 from support.supervisor import Supervisor
 
 PATH = "/kept/status"
+APPS = SOURCE / "tests" / "integration" / "apps"
+APP = [sys.executable, "-m", "fastcgi", "kept_echo:app", "--chdir", APPS, "--stream"]
 
 
 class Dashboard:
@@ -49,7 +52,7 @@ class Dashboard:
 def dashboard(directory: Path, workers: int = 4) -> Iterator[Dashboard]:
     options = ["--status-path", PATH]
     with (
-        Supervisor(directory, worker_command("python"), *options, workers=workers) as supervisor,
+        Supervisor(directory, [*APP, "--threads", "2"], *options, workers=workers) as supervisor,
         Nginx(directory, supervisor.address) as nginx,
         Browser(directory) as browser,
     ):

@@ -185,7 +185,7 @@ static int refuse(lua_State *L, fcgi_lua_resource *self, int code) {
   fcgi_resource_message(self->core, why, sizeof why);
   if (code == FCGI_ERR_TIMEOUT && keeper->request &&
       fcgi_lua_request_open(keeper->request)) {
-    fcgi_request_set_unavailable(keeper->request->handle);
+    fcgi_request_set_unavailable(keeper->request->handle, why);
     keeper->refused = self->core;
   }
   return fcgi_lua_fail(L, code, why);

@@ -197,7 +197,7 @@ static int has_left(const fcgi_lua_request *request, const char *text) {
 }
 
 /* Whether the error is that a resource could not be had: no fault of the
-   handler either, for which one line is enough. */
+   handler either, and told by the server. */
 static int is_refused(const fcgi_lua_keeper *keeper, const char *text) {
   char why[FCGI_RESOURCE_WHY];
   if (!keeper->refused)
@@ -219,7 +219,8 @@ static int report(lua_State *L) {
     lua_pushvalue(co, -1);   /* The variables that are closed get it, too. */
   lua_xmove(co, L, 1);
   fcgi_lua_error_text(L);
-  if (has_left(request, lua_tostring(L, -1)))
+  if (has_left(request, lua_tostring(L, -1)) ||
+      is_refused(self->keeper, lua_tostring(L, -1)))
     return 0;
   if (fcgi_lua_request_open(request)) {
     method = fcgi_request_param(request->handle, "REQUEST_METHOD");
@@ -229,8 +230,7 @@ static int report(lua_State *L) {
       rest = fcgi_request_param(request->handle, "PATH_INFO");
     }
   }
-  if (!is_refused(self->keeper, lua_tostring(L, -1)))
-    luaL_traceback(L, co, lua_tostring(L, -1), 0);
+  luaL_traceback(L, co, lua_tostring(L, -1), 0);
   lua_pushfstring(L, "fcgi: %s %s%s failed: %s\n",
                   method ? method : "a request", uri ? uri : "",
                   rest ? rest : "", lua_tostring(L, -1));

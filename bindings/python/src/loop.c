@@ -128,22 +128,16 @@ static void print(PyObject *text, PyObject *type, PyObject *value,
   print_error(type, value, traceback);
 }
 
-/* An outage is no fault of the application's: one line for each request. 1:
-   that is what it was. */
+/* An outage is no fault of the application's: the server tells it, in few
+   lines. 1: that is what it was. */
 static int tell_unavailable(serve_loop *loop, PyObject *value) {
   if (!PyErr_GivenExceptionMatches(value, loop->state->unavailable))
     return 0;
-  PyObject *method =
-      PyObject_GetAttrString((PyObject *)loop->request, "method");
-  PyObject *path = PyObject_GetAttrString((PyObject *)loop->request, "path");
+  PyObject *text = PyObject_Str(value);
+  const char *why = text == NULL ? NULL : PyUnicode_AsUTF8(text);
   PyErr_Clear();
-  PyObject *text = PyUnicode_FromFormat("fastcgi: %A %A: %S\n",
-                                        method == NULL ? Py_None : method,
-                                        path == NULL ? Py_None : path, value);
-  server_log(loop->server, FCGI_LOG_WARNING, text);
+  request_set_unavailable(loop->request, why);
   Py_XDECREF(text);
-  Py_XDECREF(path);
-  Py_XDECREF(method);
   return 1;
 }
 

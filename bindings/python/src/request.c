@@ -100,6 +100,16 @@ void request_look_away(request_object *self) {
   atomic_fetch_sub(&self->looks, 1);
 }
 
+void request_set_unavailable(request_object *self, const char *why) {
+  fcgi_request *handle = request_look(self);
+  if (handle == NULL) {
+    PyErr_Clear();
+    return;
+  }
+  fcgi_request_set_unavailable(handle, why);
+  request_look_away(self);
+}
+
 fcgi_request *request_claim(request_object *self, int quiet) {
   int uses = 0;
   if (!quiet && request_open(self) && refuse_fork(self))

@@ -57,6 +57,8 @@ void request_leave(request_object *self);
    request waits for it instead of failing. */
 fcgi_request *request_look(request_object *self);
 void request_look_away(request_object *self);
+/* Says that it lacks what `why` names, if it has not ended. */
+void request_set_unavailable(request_object *self, const char *why);
 
 /* Take the handle for good, to end it: from now on all uses raise. NULL when
    it has ended, or when another thread uses it; `quiet` sets no exception. */

@@ -155,15 +155,10 @@ static int is_made(resource_object *self) {
 }
 
 /* The handler's answer becomes 503 if it fails for this. */
-static void note_unavailable(core_state *state) {
+static void note_unavailable(core_state *state, const char *why) {
   serve_loop *loop = resource_loop(state);
-  fcgi_request *handle = loop == NULL ? NULL : request_look(loop->request);
-  if (handle == NULL) {
-    PyErr_Clear();
-    return;
-  }
-  fcgi_request_set_unavailable(handle);
-  request_look_away(loop->request);
+  if (loop != NULL)
+    request_set_unavailable(loop->request, why);
 }
 
 static PyObject *raise_unavailable(resource_object *self, const char *why) {
@@ -176,7 +171,7 @@ static PyObject *raise_unavailable(resource_object *self, const char *why) {
   if (stats.away && self->error != NULL)
     PyException_SetCause(error, Py_NewRef(self->error));
   Py_END_CRITICAL_SECTION();
-  note_unavailable(self->state);
+  note_unavailable(self->state, why);
   PyErr_SetObject(self->state->unavailable, error);
   Py_DECREF(error);
   return NULL;

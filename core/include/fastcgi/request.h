@@ -259,9 +259,12 @@ FCGI_EXPORT fcgi_abort_reason fcgi_request_aborted(fcgi_request *request);
 FCGI_EXPORT fcgi_holder *fcgi_request_holder(fcgi_request *request);
 
 /* Says that something which the handler needs cannot be had now. If it fails or
-   answers with 500, the client gets 503 with Retry-After. A holder that was
-   refused a handle says so by itself. */
-FCGI_EXPORT void fcgi_request_set_unavailable(fcgi_request *request);
+   answers with 500, the client gets 503 with Retry-After. `why`, one line or
+   NULL, goes to the log: once a request, and of many requests with the same
+   text once in ten seconds, with their number. A holder that was refused a
+   handle says so by itself. */
+FCGI_EXPORT void fcgi_request_set_unavailable(fcgi_request *request,
+                                              const char *why);
 
 /* Asks whether a request whose handler has failed is to be run again; call it
    when what `holder`, NULL for the request's own, had is given back. Returns 1,

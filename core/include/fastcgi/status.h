@@ -83,6 +83,8 @@
     "Connections taken over from a worker that was busy.")                     \
   X(RETRIED, requests_retried, "requests_retried", "", COUNTER,                \
     "Requests run again because a resource broke.")                            \
+  X(UNAVAILABLE, requests_unavailable, "requests_unavailable", "", COUNTER,    \
+    "Requests that could not have what they need, such as a resource.")        \
   X(RESOURCES_OPEN, resources_open, "resources_open", "", GAUGE,               \
     "Handles of resources that are open.")                                     \
   X(RESOURCES_IN_USE, resources_in_use, "resources_in_use", "", GAUGE,         \

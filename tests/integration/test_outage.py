@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: MIT
+"""A database that restarts, crashes and is away, behind nginx under load."""
+
+import http.client
+import os
+import signal
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from support.databases import Database, Postgres, Redis
+from support.fcgi_client import wait_until
+from support.paths import BUILD
+from support.site import Site, exchange, serve_behind_nginx
+from support.supervisor import children
+
+APPS = Path(__file__).parent / "apps"
+WORKERS, THREADS, CLIENTS = 2, 4, 50
+RESTARTS = [*[signal.SIGINT] * 5, signal.SIGQUIT]  # Five times fast, then immediate.
+PYTHON = [sys.executable, "-m", "fastcgi", "--chdir", APPS]
+PROGRAMS = {
+    "native": [*PYTHON, "outage:native"],
+    "wsgi": [*PYTHON, "outage:wsgi"],
+    "flask": [*PYTHON, "outage:make_flask()"],
+    "django": [*PYTHON, "outage:make_django()"],
+    "redis": [*PYTHON, "outage:visits"],
+    "lua": [BUILD / "lua" / "bin" / "fcgi-lua", APPS / "outage.lua"],
+}
+
+
+class Crowd:
+    """Clients that ask again and again over kept connections."""
+
+    def __init__(self, site: Site):
+        self._site = site
+        self._over = threading.Event()
+        self._threads = [threading.Thread(target=self._ask) for _ in range(CLIENTS)]
+        self.answers: list[tuple[int, str | None, float]] = []  # Status, Retry-After, seconds.
+        self.broken: list[BaseException] = []
+
+    def __enter__(self) -> "Crowd":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _ask(self) -> None:
+        connection = self._site.connect()
+        try:
+            while not self._over.is_set():
+                began = time.monotonic()
+                answer = exchange(connection, "/kept/")
+                took = time.monotonic() - began
+                self.answers.append((answer.status, answer.headers["Retry-After"], took))
+                if answer.status == 503:
+                    self._over.wait(0.1)  # A client that comes back heeds the header.
+        except (OSError, http.client.HTTPException) as error:
+            self.broken.append(error)
+        finally:
+            connection.close()
+
+    def counts(self) -> Counter[int]:
+        return Counter(status for status, _, _ in self.answers)
+
+    def await_more(self, status: int = 200, more: int = 2 * CLIENTS) -> None:
+        enough = self.counts()[status] + more
+        wait_until(
+            lambda: self.broken or self.counts()[status] >= enough, 60, f"answers with {status}"
+        )
+        assert not self.broken
+
+
+@contextmanager
+def outage(directory: Path, name: str, retry: str, wait: float) -> Iterator[tuple[Site, Database]]:
+    kind = Redis if name == "redis" else Postgres
+    assert kind.lacks() is None
+    address = f"unix:{directory}/{name}.sock"
+    options = ["--bind", address, "--workers", WORKERS, "--threads", THREADS]
+    with kind() as database:
+        os.chmod(database.folder, 0o755)
+        environment = {
+            "OUTAGE_DATABASE": database.socket if kind is Redis else database.dsn,
+            "OUTAGE_RETRY": retry,
+            "OUTAGE_WAIT": str(wait),
+        }
+        with serve_behind_nginx(
+            directory, [*PROGRAMS[name], *options], address, env=environment
+        ) as site:
+            yield site, database
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_a_restart_fails_no_request_that_is_retried(directory: Path, name: str):
+    with outage(directory, name, "safe", 60) as (site, database), Crowd(site) as crowd:
+        for how in RESTARTS:
+            crowd.await_more()
+            database.restart(how)
+        crowd.await_more()
+    assert set(crowd.counts()) == {200}, site.app.output()
+
+
+@pytest.mark.parametrize("name", ["native", "lua"])
+def test_without_a_retry_those_inside_a_handler_fail(directory: Path, name: str):
+    with outage(directory, name, "never", 60) as (site, database), Crowd(site) as crowd:
+        for how in RESTARTS:
+            crowd.await_more()
+            database.restart(how)
+        crowd.await_more()
+    assert set(crowd.counts()) <= {200, 500}
+    assert crowd.counts()[500] <= len(RESTARTS) * WORKERS * THREADS
+
+
+def cpu_seconds(pid: int) -> float:
+    """Of a process and all its children that are there."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    own = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return own + sum(map(cpu_seconds, children(pid)))
+
+
+@pytest.mark.parametrize("name", ["native", "lua", "redis"])
+def test_while_it_is_away(directory: Path, name: str):
+    """Answers are 503 at once or within acquire_timeout, and little is done for them."""
+    with outage(directory, name, "safe", 0.5) as (site, database), Crowd(site) as crowd:
+        crowd.await_more()
+        database.stop()
+        before, began = len(crowd.answers), time.monotonic()
+        used = cpu_seconds(site.app.pid)
+        crowd.await_more(503, 10 * CLIENTS)
+        wait_until(lambda: time.monotonic() - began >= 5, 60, "five seconds")
+        used = cpu_seconds(site.app.pid) - used
+        share = used / (time.monotonic() - began)
+        away = crowd.answers[before:]
+        assert {later for status, later, _ in away if status == 503} == {"1"}
+        database.start()
+        crowd.await_more()
+        served = len(crowd.answers)
+        crowd.await_more()
+    assert set(crowd.counts()) == {200, 503}, site.app.output()
+    assert {status for status, _, _ in crowd.answers[served:]} == {200}
+    assert share < 0.3, f"{share:.2f} of a processor"
+    lines = [line for line in site.app.output().splitlines() if "cannot be opened" in line]
+    assert 1 <= len(lines) <= 8 * WORKERS, lines
