@@ -161,10 +161,11 @@ static int finish_overdue(fcgi_request *request) {
 }
 
 /* A call that found the request ended has changed nothing, as a rule, and then
-   there is nothing to settle. */
+   there is nothing to settle: answers that wait for the next one go on waiting.
+ */
 static void unlock_after(fcgi__connection *connection, int error) {
-  if (error == FCGI_ERR_STATE && !connection->life.flush &&
-      !connection->life.notified)
+  int flush = connection->life.flush && connection->life.gathered == 0;
+  if (error == FCGI_ERR_STATE && !flush && !connection->life.notified)
     fcgi__connection_unlock_only(connection);
   else
     fcgi__connection_unlock(connection);

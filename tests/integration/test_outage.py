@@ -21,6 +21,7 @@ from support.supervisor import children
 
 APPS = Path(__file__).parent / "apps"
 WORKERS, THREADS, CLIENTS = 2, 4, 50
+ROOT = ["--allow-root"] if os.geteuid() == 0 else []
 RESTARTS = [*[signal.SIGINT] * 5, signal.SIGQUIT]  # Five times fast, then immediate.
 PYTHON = [sys.executable, "-m", "fastcgi", "--chdir", APPS]
 PROGRAMS = {
@@ -71,6 +72,10 @@ class Crowd:
     def counts(self) -> Counter[int]:
         return Counter(status for status, _, _ in self.answers)
 
+    def is_well(self) -> bool:
+        """Whether a worker that is still behind would have shown."""
+        return {status for status, _, _ in self.answers[-10 * CLIENTS :]} == {200}
+
     def await_more(self, status: int = 200, more: int = 2 * CLIENTS) -> None:
         enough = self.counts()[status] + more
         wait_until(
@@ -84,7 +89,7 @@ def outage(directory: Path, name: str, retry: str, wait: float) -> Iterator[tupl
     kind = Redis if name == "redis" else Postgres
     assert kind.lacks() is None
     address = f"unix:{directory}/{name}.sock"
-    options = ["--bind", address, "--workers", WORKERS, "--threads", THREADS]
+    options = ["--bind", address, "--workers", WORKERS, "--threads", THREADS, *ROOT]
     with kind() as database:
         os.chmod(database.folder, 0o755)
         environment = {
@@ -105,7 +110,7 @@ def test_a_restart_fails_no_request_that_is_retried(directory: Path, name: str):
             crowd.await_more()
             database.restart(how)
         crowd.await_more()
-    assert set(crowd.counts()) == {200}, site.app.output()
+    assert set(crowd.counts()) == {200}, f"{crowd.counts()}\n{site.app.output()}"
 
 
 @pytest.mark.parametrize("name", ["native", "lua"])
@@ -141,11 +146,8 @@ def test_while_it_is_away(directory: Path, name: str):
         away = crowd.answers[before:]
         assert {later for status, later, _ in away if status == 503} == {"1"}
         database.start()
-        crowd.await_more()
-        served = len(crowd.answers)
-        crowd.await_more()
+        wait_until(crowd.is_well, 60, "an end of the 503s")
     assert set(crowd.counts()) == {200, 503}, site.app.output()
-    assert {status for status, _, _ in crowd.answers[served:]} == {200}
     assert share < 0.3, f"{share:.2f} of a processor"
     lines = [line for line in site.app.output().splitlines() if "cannot be opened" in line]
     assert 1 <= len(lines) <= 8 * WORKERS, lines

@@ -56,7 +56,7 @@ class TestFailing:
         served = serve(handler, error_logfile=str(log), status_path="/status")
         for _ in range(20):
             assert fetch(served.address).status == 503
-        page = fetch(served.address, "/status?openmetrics").body.decode()
+        page = fetch(served.address, "GET", "/status?openmetrics").body.decode()
         assert re.search(r"^fastcgi_requests_unavailable_total 20$", page, re.M)
         lines = [line for line in log.read_text().splitlines() if "GET /: resource" in line]
         assert len(lines) == 1

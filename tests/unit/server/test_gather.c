@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* Answers to requests that came together, on one thread. */
+#include "server/server.h"
 #include "support/serving.h"
 
 #include <sys/socket.h>
 #include <unistd.h>
 
 enum {
-  BATCH = 16,  /* Requests sent at once. */
-  TRIES = 2000 /* Batches, until handlers were quick for long enough on a
-                  machine that does other things as well. */
+  BATCH = 16,      /* Requests sent at once. */
+  LONG_MS = 20000, /* For an event that comes. */
+  TRIES = 2000     /* Batches, until handlers were quick for long enough on a
+                      machine that does other things as well. */
 };
 
 static void send_batch(serving *f, uint16_t count) {
@@ -44,18 +46,35 @@ static void answer_rest(serving *f, int count) {
     answer(serving_take(f, FCGI_EVENT_REQUEST));
 }
 
+static void answer_one(serving *f) {
+  answer(serving_take(f, FCGI_EVENT_REQUEST));
+}
+
+/* As a callback does, which returns then. */
+static void answer_in_callback(serving *f) {
+  fcgi_server_event event = {.size = sizeof event};
+  assert_int_equal(fcgi__server_take_event(f->server, &event, LONG_MS, 1), 1);
+  assert_int_equal(event.type, FCGI_EVENT_REQUEST);
+  answer(event.request);
+  fcgi__request_returned(event.request, 0);
+}
+
 /* Leave one answered request of a batch whose answer waits; the others of the
    batch are ready. */
-static void make_one_wait(serving *f) {
+static void make_wait(serving *f, void (*answer_first)(serving *)) {
   for (int i = 0; i < TRIES; i++) {
     send_batch(f, BATCH);
-    answer(serving_take(f, FCGI_EVENT_REQUEST));
+    answer_first(f);
     if (answers(f) == 0)
       return;
     answer_rest(f, BATCH - 1);
     assert_int_equal(answers(f), BATCH - 1);
   }
   fail_msg("no answer ever waited");
+}
+
+static void make_one_wait(serving *f) {
+  make_wait(f, answer_one);
 }
 
 static void test_first_answers_leave_at_once(void **state) {
@@ -71,6 +90,14 @@ static void test_answers_of_a_batch_leave_with_the_last(void **state) {
   serving *f = *state;
   make_one_wait(f);
   answer_rest(f, BATCH - 1);
+  assert_int_equal(answers(f), BATCH);
+}
+
+static void test_a_callback_that_returns_sends_nothing(void **state) {
+  serving *f = *state;
+  make_wait(f, answer_in_callback);
+  for (int i = 1; i < BATCH; i++)
+    answer_in_callback(f);
   assert_int_equal(answers(f), BATCH);
 }
 
@@ -181,6 +208,7 @@ static int run(const char *group, void *kind) {
   const struct CMUnitTest tests[] = {
       SERVING_TEST(test_first_answers_leave_at_once),
       SERVING_TEST(test_answers_of_a_batch_leave_with_the_last),
+      SERVING_TEST(test_a_callback_that_returns_sends_nothing),
       SERVING_TEST(test_slow_handler_ends_the_waiting),
       SERVING_TEST(test_flush_sends_what_waits),
       SERVING_TEST(test_nothing_waits_unless_asked_for),
