@@ -50,8 +50,8 @@ def reload(site: Site, short: bool) -> dict:
     place.mkdir(parents=True, exist_ok=True)
     if not (place / "load").exists():
         shutil.copy(load, place / "load")
-    pace = ["--reloads", 6, "--seconds", 3] if short else ["--reloads", 24, "--seconds", 48]
-    text = soak(site, "reload", *pace, "--requests", 1)
+    pace = [6, "--pause", 0.1, 0.5] if short else [24, "--pause", 1, 3]
+    text = soak(site, "reload", "--reloads", *pace, "--requests", 1, "--silence", 60_000)
     found = re.search(r"^all +(\d+) +(\d+) +(\d+)", text, re.M)
     if not found:
         raise Failed(f"no result: {text[-200:]}")
