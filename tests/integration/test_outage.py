@@ -2,13 +2,14 @@
 """A database that restarts, crashes and is away, behind nginx under load."""
 
 import http.client
+import operator
 import os
 import signal
 import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -40,7 +41,8 @@ class Crowd:
     def __init__(self, site: Site):
         self._site = site
         self._over = threading.Event()
-        self._threads = [threading.Thread(target=self._ask) for _ in range(CLIENTS)]
+        self._threads = [threading.Thread(target=self._ask, args=(i,)) for i in range(CLIENTS)]
+        self._served = [0] * CLIENTS  # Answers with 200 of each.
         self.answers: list[tuple[int, str | None, float]] = []  # Status, Retry-After, seconds.
         self.broken: list[BaseException] = []
 
@@ -54,7 +56,7 @@ class Crowd:
         for thread in self._threads:
             thread.join()
 
-    def _ask(self) -> None:
+    def _ask(self, number: int) -> None:
         connection = self._site.connect()
         try:
             while not self._over.is_set():
@@ -62,6 +64,7 @@ class Crowd:
                 answer = exchange(connection, "/kept/")
                 took = time.monotonic() - began
                 self.answers.append((answer.status, answer.headers["Retry-After"], took))
+                self._served[number] += answer.status == 200
                 if answer.status == 503:
                     self._over.wait(0.1)  # A client that comes back heeds the header.
         except (OSError, http.client.HTTPException) as error:
@@ -76,11 +79,19 @@ class Crowd:
         """Whether a worker that is still behind would have shown."""
         return {status for status, _, _ in self.answers[-10 * CLIENTS :]} == {200}
 
-    def await_more(self, status: int = 200, more: int = 2 * CLIENTS) -> None:
-        enough = self.counts()[status] + more
-        wait_until(
-            lambda: self.broken or self.counts()[status] >= enough, 60, f"answers with {status}"
+    def await_others(self, status: int, count: int) -> None:
+        enough = self.counts()[status] + count
+        self._await(lambda: self.counts()[status] >= enough, f"answers with {status}")
+
+    def await_all(self) -> None:
+        """Return when each client was served by a request that it has begun since."""
+        enough = [count + 2 for count in self._served]
+        self._await(
+            lambda: all(map(operator.ge, self._served, enough)), "an answer for each client"
         )
+
+    def _await(self, condition: Callable[[], bool], what: str) -> None:
+        wait_until(lambda: self.broken or condition(), 60, what)
         assert not self.broken
 
 
@@ -107,9 +118,9 @@ def outage(directory: Path, name: str, retry: str, wait: float) -> Iterator[tupl
 def test_a_restart_fails_no_request_that_is_retried(directory: Path, name: str):
     with outage(directory, name, "safe", 60) as (site, database), Crowd(site) as crowd:
         for how in RESTARTS:
-            crowd.await_more()
+            crowd.await_all()
             database.restart(how)
-        crowd.await_more()
+        crowd.await_all()
     assert set(crowd.counts()) == {200}, f"{crowd.counts()}\n{site.app.output()}"
 
 
@@ -117,9 +128,9 @@ def test_a_restart_fails_no_request_that_is_retried(directory: Path, name: str):
 def test_without_a_retry_those_inside_a_handler_fail(directory: Path, name: str):
     with outage(directory, name, "never", 60) as (site, database), Crowd(site) as crowd:
         for how in RESTARTS:
-            crowd.await_more()
+            crowd.await_all()
             database.restart(how)
-        crowd.await_more()
+        crowd.await_all()
     assert set(crowd.counts()) <= {200, 500}
     assert crowd.counts()[500] <= len(RESTARTS) * WORKERS * THREADS
 
@@ -135,11 +146,11 @@ def cpu_seconds(pid: int) -> float:
 def test_while_it_is_away(directory: Path, name: str):
     """Answers are 503 at once or within acquire_timeout, and little is done for them."""
     with outage(directory, name, "safe", 0.5) as (site, database), Crowd(site) as crowd:
-        crowd.await_more()
+        crowd.await_all()
         database.stop()
         before, began = len(crowd.answers), time.monotonic()
         used = cpu_seconds(site.app.pid)
-        crowd.await_more(503, 10 * CLIENTS)
+        crowd.await_others(503, 10 * CLIENTS)
         wait_until(lambda: time.monotonic() - began >= 5, 60, "five seconds")
         used = cpu_seconds(site.app.pid) - used
         share = used / (time.monotonic() - began)

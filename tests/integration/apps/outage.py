@@ -44,7 +44,7 @@ def make_flask():
     from flask import Flask
 
     app = Flask(__name__)
-    app.add_url_rule("/<path:path>", view_func=lambda path: seven())
+    app.add_url_rule("/", view_func=seven)
     return app
 
 
