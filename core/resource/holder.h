@@ -16,7 +16,7 @@ struct fcgi_holder {
                                    FCGI__WANTED... */
   _Atomic(const fcgi_resource *) refuser; /* Who refused it one last: only to
                                              be compared, as it may be gone. */
-  atomic_uint retry;            /* An or of FCGI__RETRY_... */
+  atomic_uint retry;                      /* An or of FCGI__RETRY_... */
 };
 
 /* It was refused a handle; the log has been told so, too. */
