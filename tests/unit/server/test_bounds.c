@@ -39,9 +39,13 @@ static void test_a_handler_at_work_is_not_idle(void **state) {
   f->config.idle_timeout_ms = LIMIT_MS;
   serving_restart(f);
   fcgi_request *request = get(f);
+  const fcgi__connection *connection = request->connection;
   serving_idle(f, 4 * LIMIT_MS);
-  reply(f, request);
-  reply(f, get(f));
+  long long before = fcgi__now();
+  assert_int_equal(fcgi_request_reply(request, 200, "text/plain", "x", 1), 0);
+  assert_in_range(connection->life.idle_due, before + LIMIT_MS,
+                  fcgi__now() + LIMIT_MS);
+  serving_expect(f, answer);
   serving_idle(f, 4 * LIMIT_MS);
   assert_true(serving_is_closed(f, LONG_MS));
 }

@@ -8,7 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { LIMIT_MS = 60, LONG_MS = 20000, ROOM = 4096 };
+enum { LIMIT_MS = 300, LONG_MS = 20000, ROOM = 4096 };
 
 static void begin(serving *f) {
   lines_begin(&f->log, &f->config);
