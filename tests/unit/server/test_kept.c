@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { THREADS = 3, LONG_MS = 20000, FAILURES = 3 };
+enum { THREADS = 3, LONG_MS = 20000 };
 
 typedef struct scene {
   serving *f;                      /* The server and a client. */
@@ -144,54 +144,16 @@ static const char later[] =
     "Retry-After: 1\r\nStatus: 503 Service Unavailable\r\n\r\n"
     "503 Service Unavailable\n\nstdout_end 1\nend 1 app=0 status=0\n";
 
-static uint64_t unavailable(const scene *s) {
-  fcgi_status *status;
-  assert_int_equal(
-      fcgi__status_of_board(&status, &s->f->server->observer.board), 0);
-  uint64_t value =
-      fcgi_status_metric(fcgi_status_total(status), FCGI_METRIC_UNAVAILABLE);
-  fcgi_status_free(status);
-  return value;
-}
-
 static void test_a_failure_for_want_of_it_is_503(void **state) {
   scene s;
   prepare(&s, *state, get);
   s.config.acquire_timeout_ms = 30;
   atomic_store(&s.k->away, FCGI_ERR_CLOSED);
-  s.f->config.status_path = "/status";
-  serving_restart(s.f);
-  begin(&s, 1);
-  for (int i = 0; i < FAILURES; i++) {
-    ask(&s);
-    await_answer(&s);
-    serving_expect(s.f, later);
-    close(s.f->client);
-    s.f->client = serving_connect(s.f);
-  }
-  assert_int_equal(unavailable(&s), FAILURES);
-  finish(&s);
-  assert_int_equal(
-      lines_count(&s.f->log, ": resource 'db' cannot be opened: "), 1);
-}
-
-static int say_unavailable(fcgi_request *request, void *user_data) {
-  (void)user_data;
-  fcgi_request_set_unavailable(request, "the queue is full");
-  fcgi_request_set_unavailable(request, "and once more");
-  return -1;
-}
-
-static void test_a_program_says_what_it_lacks(void **state) {
-  scene s;
-  prepare(&s, *state, say_unavailable);
   begin(&s, 1);
   ask(&s);
   await_answer(&s);
   serving_expect(s.f, later);
   finish(&s);
-  assert_int_equal(lines_count(&s.f->log, ": the queue is full"), 1);
-  assert_int_equal(lines_count(&s.f->log, "and once more"), 0);
 }
 
 static int answer_500(fcgi_request *request, void *user_data) {
@@ -510,7 +472,6 @@ static int run(const char *group, void *kind) {
       SERVING_TEST(test_the_end_gives_back),
       SERVING_TEST(test_what_is_kept_past_the_end_is_told),
       SERVING_TEST(test_a_failure_for_want_of_it_is_503),
-      SERVING_TEST(test_a_program_says_what_it_lacks),
       SERVING_TEST(test_a_500_for_want_of_it_is_503),
       SERVING_TEST(test_a_pending_request_keeps_it),
       SERVING_TEST(test_two_requests_of_a_thread_do_not_share),
