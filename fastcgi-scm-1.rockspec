@@ -130,6 +130,7 @@ build = {
         "core/resource/resource.c",
         "core/resource/sink.c",
         "core/resource/steps.c",
+        "core/resource/told.c",
         "core/serve/ending.c",
         "core/serve/relay.c",
         "core/serve/run.c",

@@ -218,6 +218,7 @@ void fcgi__policy_forget(fcgi__policy *policy) {
   policy->stats = (fcgi_resource_stats){.size = sizeof policy->stats};
   policy->sink = NULL;
   policy->row = NULL;
+  fcgi__told_forget(policy->told);
 }
 
 /* How things are now moves along; what was counted stays where it was. */
@@ -248,9 +249,14 @@ static void catch_up(const fcgi__policy *policy) {
 
 void fcgi__policy_count_in(fcgi__policy *policy, fcgi__sink *sink,
                            size_t offset) {
-  move(policy, (uint64_t)-1);
+  void *row = sink ? (char *)sink->memory + offset : NULL;
   policy->sink = sink;
-  policy->row = sink ? (void *)((char *)sink->memory + offset) : NULL;
+  if (policy->told) {
+    fcgi__told_move(policy, row);
+    return;
+  }
+  move(policy, (uint64_t)-1);
+  policy->row = row;
   move(policy, 1);
   if (sink && !policy->shown)
     catch_up(policy);

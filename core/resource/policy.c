@@ -320,9 +320,22 @@ static void back_off(fcgi__policy *policy, long long now) {
   policy->tries++;
 }
 
+/* What it connects to is there, and has none free: no outage, and no sign that
+   one is over. */
+static int none_is_free(fcgi__policy *policy, fcgi_handle *handle) {
+  if (handle->tries)
+    policy->trying = 0;
+  if (handle->holder)
+    fcgi__holder_refused(handle->holder, policy->resource);
+  vacate(policy, handle);
+  return FCGI_ERR_TIMEOUT;
+}
+
 /* Of those that fail together, the first one begins the outage. */
 static int failed(fcgi__policy *policy, fcgi_handle *handle, int outcome,
                   long long now) {
+  if (outcome == FCGI_ERR_TIMEOUT)
+    return none_is_free(policy, handle);
   policy->stats.failed++;
   fcgi__policy_note(policy, FCGI_METRIC_RESOURCES_FAILED, 1);
   if (!policy->away) {
@@ -357,10 +370,12 @@ static long long age_of(fcgi__policy *policy) {
   return policy->max_age - (long long)(policy->random >> 24) % tenth;
 }
 
-/* Not among those that are being opened, whose values others set. */
+/* Not among those that are being opened, whose values others set, and those
+   that are being closed: a pool lends at once what was returned to it. */
 static int is_open(const fcgi_handle *handle) {
   return handle->state != FCGI__HANDLE_EMPTY &&
-         handle->step != FCGI_RESOURCE_OPEN;
+         handle->step != FCGI_RESOURCE_OPEN &&
+         handle->step != FCGI_RESOURCE_CLOSE;
 }
 
 static const char *fault_of_value(const fcgi__policy *policy,

@@ -12,6 +12,7 @@
 #include "base/row.h"
 #include "resource/holder.h"
 #include "resource/sink.h"
+#include "resource/told.h"
 #include <fastcgi/resource.h>
 #include <fastcgi/status.h>
 #include <stdint.h>
@@ -131,6 +132,8 @@ typedef struct fcgi__policy {
   fcgi__sink *sink;          /* Where it is counted, too; or NULL. */
   _Atomic uint64_t *row;     /* Its numbers there (base/row.h), or NULL. */
   int shown;                 /* 1: there has been one. */
+  fcgi__told *told;          /* What a pool of the program's counts, or NULL;
+                                then `row` is NULL. */
 } fcgi__policy;
 
 /* Count for the status of a server, where there is one. */

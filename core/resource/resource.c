@@ -104,6 +104,7 @@ void fcgi_resource_free(fcgi_resource *resource) {
   }
   pthread_mutex_destroy(&resource->lock);
   fcgi__process_clear(&resource->process);
+  fcgi__free(&allocator, resource->policy.told);
   fcgi__free(&allocator, resource);
 }
 
@@ -182,7 +183,8 @@ int fcgi_resource_count(fcgi_resource *resource, fcgi_resource_stats *out) {
     return FCGI_ERR_INVALID;
   if (!fcgi__process_is_other(&resource->process)) {
     pthread_mutex_lock(&resource->lock);
-    stats = resource->policy.stats;
+    stats = resource->policy.told ? fcgi__told_sum(&resource->policy)
+                                  : resource->policy.stats;
     stats.away = resource->policy.away;
     pthread_mutex_unlock(&resource->lock);
   }

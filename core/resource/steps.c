@@ -284,8 +284,10 @@ static void tell_failure(fcgi_resource *resource, int error) {
              resource->name);
   else
     snprintf(resource->message, sizeof resource->message,
-             "resource '%s' cannot be opened: %.160s", resource->name,
-             fault ? fault : resource->cause);
+             error == FCGI_ERR_TIMEOUT ? "resource '%s': none was free: %.160s"
+                                       : "resource '%s' cannot be opened: "
+                                         "%.160s",
+             resource->name, fault ? fault : resource->cause);
 }
 
 /* A step in a child that its callback has forked is the parent's. */

@@ -117,6 +117,23 @@ class TestFailing:
         with pytest.raises(NameError, match="conect"), db:
             pass
 
+    def test_an_open_that_has_none_free(self, maker: Maker) -> None:
+        """It is not tried again, and the next take is not kept waiting."""
+        maker.error = fastcgi.Unavailable("all are lent")
+        db = fastcgi.resource(maker, acquire_timeout=600, name="db")
+        for cause in (None, OSError("full")):
+            maker.error.__cause__ = cause
+            with pytest.raises(fastcgi.Unavailable) as raised, db:
+                pass
+            assert raised.value.__cause__ is (cause or maker.error)
+            said = "OSError: full" if cause else "Unavailable: all are lent"
+            assert str(raised.value) == f"resource 'db': none was free: {said}"
+        stats = db.stats()
+        assert (stats["refused"], stats["failed"], stats["away"]) == (2, 0, 0)
+        maker.error = None
+        with db as value:
+            assert value.open
+
     def test_open_returns_none(self) -> None:
         db = fastcgi.resource(lambda: None, name="db")
         with pytest.raises(TypeError, match="open of resource 'db' has returned None"), db:

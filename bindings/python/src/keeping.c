@@ -68,18 +68,36 @@ static void close_value(resource_object *self, PyObject *value) {
   Py_DECREF(value);
 }
 
-static int open_failed(resource_object *self, fcgi_handle *handle,
-                       PyObject **raised) {
-  PyObject *error = take_exception();
-  int final = error == NULL || is_final(self->state, error);
-  if (error != NULL)
-    explain(handle, error);
-  if (final && *raised == NULL)
-    *raised = Py_XNewRef(error);
+/* What the core is told of it. */
+static int code_of(core_state *state, PyObject *error) {
+  if (error == NULL)
+    return FCGI_ERR_INVALID;
+  if (PyErr_GivenExceptionMatches(error, state->unavailable))
+    return FCGI_ERR_TIMEOUT;
+  return is_final(state, error) ? FCGI_ERR_INVALID : FCGI_ERR_CLOSED;
+}
+
+static void set_error(resource_object *self, PyObject *error) {
   Py_BEGIN_CRITICAL_SECTION(self);
   Py_XSETREF(self->error, error);
   Py_END_CRITICAL_SECTION();
-  return final ? FCGI_ERR_INVALID : FCGI_ERR_CLOSED;
+}
+
+/* Unavailable is raised anew with what was the cause of this one. */
+static int open_failed(resource_object *self, fcgi_handle *handle,
+                       PyObject **raised) {
+  PyObject *error = take_exception();
+  int code = code_of(self->state, error);
+  PyObject *cause =
+      code == FCGI_ERR_TIMEOUT ? PyException_GetCause(error) : NULL;
+  if (cause != NULL)
+    Py_SETREF(error, cause);
+  if (error != NULL)
+    explain(handle, error);
+  if (code == FCGI_ERR_INVALID && *raised == NULL)
+    *raised = Py_XNewRef(error);
+  set_error(self, error);
+  return code;
 }
 
 static int open_value(resource_object *self, fcgi_handle *handle,
@@ -93,7 +111,11 @@ static int open_value(resource_object *self, fcgi_handle *handle,
     value = NULL;
   }
   fcgi_handle_set_value(handle, value);
-  return value == NULL ? open_failed(self, handle, raised) : 0;
+  if (value == NULL)
+    return open_failed(self, handle, raised);
+  if (self->error != NULL)
+    set_error(self, NULL);
+  return 0;
 }
 
 /* 0 if the function, where there is one, neither raises nor returns False. What
@@ -231,7 +253,7 @@ fcgi_holder *resource_holder(core_state *state) {
 }
 
 void resource_show(resource_object *self) {
-  const serve_loop *loop = resource_loop(self->state);
+  const serve_loop *loop = PyThread_tss_get(&self->state->serving);
   if (loop == NULL ||
       atomic_load_explicit(&self->shown, memory_order_relaxed) ==
           loop->server->core)

@@ -163,12 +163,10 @@ static void note_unavailable(core_state *state, const char *why) {
 
 static PyObject *raise_unavailable(resource_object *self, const char *why) {
   PyObject *error = PyObject_CallFunction(self->state->unavailable, "s", why);
-  fcgi_resource_stats stats = {.size = sizeof stats};
   if (error == NULL)
     return NULL;
-  fcgi_resource_count(self->core, &stats);
   Py_BEGIN_CRITICAL_SECTION(self);
-  if (stats.away && self->error != NULL)
+  if (self->error != NULL)
     PyException_SetCause(error, Py_NewRef(self->error));
   Py_END_CRITICAL_SECTION();
   note_unavailable(self->state, why);
@@ -461,6 +459,8 @@ static PyMethodDef resource_methods[] = {
      "stats($self)\n--\n\nWhat is counted, as a dict of numbers."},
     {"_adapted", resource_adapted, METH_NOARGS,
      "_adapted($self)\n--\n\nCall _check and _reset, or not if they are None."},
+    {"_tell", resource_tell, METH_O,
+     "_tell($self, counts, /)\n--\n\nWhat a pool of its own has counted."},
     {"_tidy", resource_tidy, METH_VARARGS,
      "_tidy($self, what, /)\n--\n\nClose what is to be closed."},
     {NULL, NULL, 0, NULL},

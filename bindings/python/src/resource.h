@@ -48,6 +48,8 @@ fcgi_holder *resource_holder(core_state *state);
 struct serve_loop *resource_loop(core_state *state);
 /* The status of the server that serves on this thread counts it from now on. */
 void resource_show(resource_object *self);
+/* The method _tell. */
+PyObject *resource_tell(PyObject *object, PyObject *numbers);
 
 /* Give back what the request of this loop has, when its handler has ended; the
    exception that it ends with stays set. */

@@ -120,8 +120,9 @@ typedef struct fcgi_resource_config {
   void *user_data;           /* The pointer that callbacks are called with. */
 
   /* Make a value, which is not NULL. Otherwise return an error and write one
-     line into `why`: FCGI_ERR_INVALID if no further attempt can help, any other
-     if what it connects to may come back. */
+     line into `why`: FCGI_ERR_INVALID if no further attempt can help,
+     FCGI_ERR_TIMEOUT if there is none for this take, which fails at once, any
+     other if what it connects to may come back. */
   int (*open)(void **value, char *why, size_t len, void *user_data);
   /* 0: the value works. NULL: no check. */
   int (*check)(void *value, void *user_data);
@@ -236,6 +237,13 @@ FCGI_EXPORT int fcgi_resource_tidy_ms(const fcgi_resource *resource);
 /* Fills `out` as far as `out->size` goes. FCGI_ERR_INVALID without it. */
 FCGI_EXPORT int fcgi_resource_count(fcgi_resource *resource,
                                     fcgi_resource_stats *out);
+
+/* Tells what a pool of the program's own has counted so far, which lends what
+   `open` returns and takes it back in `close`. Its open, in_use, opened and
+   closed take the place of the resource's, and its waiting, failed, waits and
+   waited_ms are added. FCGI_ERR_NOMEM; FCGI_ERR_INVALID without its size. */
+FCGI_EXPORT int fcgi_resource_tell(fcgi_resource *resource,
+                                   const fcgi_resource_stats *pool);
 
 /* Copies why the last take failed, one line for a person, into `out`. */
 FCGI_EXPORT void fcgi_resource_message(fcgi_resource *resource, char *out,
