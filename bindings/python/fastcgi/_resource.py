@@ -19,7 +19,14 @@ from ._say import say
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from psycopg import Connection as PsycopgConnection
+    from psycopg_pool import ConnectionPool
+    from sqlalchemy import Engine
+
+    from ._pools import EngineResource, PoolResource
+
 T = TypeVar("T")
+C = TypeVar("C", bound="PsycopgConnection[Any]")
 
 Scope = Literal["thread", "worker", "pool"]
 Retry = Literal["never", "safe"]
@@ -148,6 +155,49 @@ class resource(_core.Resource, Generic[T]):
         self._adapter: Adapter | None = None
         _all.append(weakref.ref(self, _forget))
 
+    @classmethod
+    def sqlalchemy(
+        cls,
+        engine: Engine,
+        *,
+        name: str = "sqlalchemy",
+        acquire_timeout: float = 5.0,
+        retry: Retry = "never",
+        eager: bool = False,
+    ) -> EngineResource:
+        """A resource of the connections in the pool of an engine.
+
+            db = fastcgi.resource.sqlalchemy(create_engine("postgresql+psycopg:///shop"))
+
+        The engine says how many there are, how long a take waits for a free
+        one, and when one is replaced. ``acquire_timeout`` is how long it waits
+        for a database that is away.
+        """
+        from ._pools import EngineResource
+
+        return EngineResource(engine, name, acquire_timeout, retry, eager)
+
+    @classmethod
+    def psycopg_pool(
+        cls,
+        pool: ConnectionPool[C],
+        *,
+        name: str | None = None,
+        retry: Retry = "never",
+        eager: bool = False,
+    ) -> PoolResource[C]:
+        """A resource of the connections in a pool of psycopg_pool.
+
+            db = fastcgi.resource.psycopg_pool(ConnectionPool("dbname=shop", open=False))
+
+        The pool is opened when it is first needed or, with ``eager``, before
+        the server is ready. It says how many connections there are, how long a
+        take waits for one, and when one is replaced.
+        """
+        from ._pools import PoolResource
+
+        return PoolResource(pool, name, retry, eager)
+
     if TYPE_CHECKING:
 
         def __enter__(self) -> T: ...
@@ -203,6 +253,9 @@ class resource(_core.Resource, Generic[T]):
             self._adapter.close(value)
         elif close:
             close(value)
+
+    def _leave_parent(self) -> None:
+        """What a fork does at once."""
 
     def _prepare(self, server: _core.Server) -> None:
         """Before a server serves: have one open, if it is eager."""
@@ -271,6 +324,7 @@ def _after_fork() -> None:
     global _lock, _closer
     _lock, _closer = threading.Lock(), None
     for each in _living():
+        each._leave_parent()
         if not each._used:
             each.renew()
 
