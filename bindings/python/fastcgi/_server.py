@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from . import _core
 from ._abort import Canceller, Raiser, Watch
+from ._django import closing_connections
 from ._exits import end_fork, traceable_interrupts
 from ._interface import detect_interface
 from ._resource import close_all, prepare
@@ -118,7 +119,7 @@ class Server(_core.Server):
         handlers = self._roles.handlers() if roles is None else roles
         forget_starter()
         prepare(self)
-        with traceable_interrupts():
+        with traceable_interrupts(), closing_connections(self):
             super().run(app, interface=interface, multithread=multithread, roles=handlers or None)
 
     def serve(self, app: Application | None = None, *, interface: Interface = "auto") -> None:
