@@ -8,9 +8,11 @@ import re
 import threading
 
 import fastcgi
+import psycopg
 import pytest
 from fastcgi.testing import Client
-from support.fcgi_client import DATA, get_params, record
+from support.databases import Postgres, started
+from support.fcgi_client import DATA, get_params, record, wait_until
 from support.fcgi_client import Client as Connection
 
 PAGE = pathlib.Path(__file__).resolve().parents[2] / "docs" / "python.md"
@@ -48,6 +50,28 @@ def test_its_handlers_answer(code, name, uri, line, text):
     with Client(code[name]) as client:
         response = client.get(uri)
     assert (response.header("Status"), response.text) == (line, text)
+
+
+@pytest.fixture
+def shop(monkeypatch):
+    """The database that the page's pools connect to."""
+    for database in started(Postgres):
+        database.ask("CREATE DATABASE shop")
+        monkeypatch.setenv("PGHOST", str(database.folder))
+        monkeypatch.setenv("PGUSER", "postgres")
+        with psycopg.connect("dbname=shop") as connection:
+            connection.execute("CREATE TABLE orders AS SELECT FROM generate_series(1, 3)")
+            connection.execute("CREATE TABLE items AS SELECT FROM generate_series(1, 2)")
+            connection.execute("CREATE TABLE customers AS SELECT 'Ann' AS name")
+        connection.close()
+        yield database
+
+
+def test_its_pools_answer(shop, code):
+    for name, text in (("orders", "3"), ("items", "2"), ("customers", "Ann"), ("site", "Ann")):
+        with Client(code[name]) as client:
+            assert client.get("/").text == text
+    wait_until(lambda: shop.backends() == 0)
 
 
 def test_its_loop_answers_until_it_is_stopped(code, tmp_path):
