@@ -43,7 +43,8 @@ typedef struct shim_pairs {
 typedef enum shim_outcome {
   SHIM_DONE = 0, /* It returned. */
   SHIM_FAILED,   /* It failed; the error is parked in the closure. */
-  SHIM_LEAVE     /* The same, and the loop must be left whatever the policy:
+  SHIM_ABORTED,  /* The same; the error is one of ours with the code ABORTED. */
+  SHIM_LEAVE     /* It failed, and the loop must be left whatever the policy:
                     the program is told to stop. */
 } shim_outcome;
 
@@ -52,7 +53,8 @@ typedef struct shim_handler {
   /* Answer a request, whose handle the callee then owns; or, with NULL, see to
      signals: that comes at least once a second. Nothing is thrown through. */
   shim_outcome (*call)(void *closure, shim_request *request);
-  /* Give the parked error to shim_server_log and drop it. */
+  /* Give the parked error to shim_server_log and drop it. `server` may be
+     NULL. */
   void (*report)(void *closure, shim_server *server);
   void *closure; /* The language's own. */
 } shim_handler;
@@ -100,7 +102,11 @@ void shim_server_run(shim_server *server, shim_error *error,
 void shim_server_serve(shim_server *server, shim_error *error,
                        shim_handler *handler, const char *on_error);
 
-/* fcgi_server_log, of a server that runs: it waits for nobody. */
+/* What the failure of a handler is: `code` is the name that an error of ours
+   has, NULL for another error. */
+shim_outcome shim_failure(const char *code);
+
+/* fcgi_server_log, of a server that runs, or of none: it waits for nobody. */
 void shim_server_log(shim_server *server, const char *text, size_t len);
 
 /* fcgi_server_stop. Never fails. */

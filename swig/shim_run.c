@@ -15,7 +15,13 @@ typedef struct loop {
   bool parked;                 /* An error waits in the closure. */
 } loop;
 
-/* 1 to go on. */
+shim_outcome shim_failure(const char *code) {
+  const char *aborted = fcgi_error_name(FCGI_ERR_ABORTED);
+  return code && strcmp(code, aborted) == 0 ? SHIM_ABORTED : SHIM_FAILED;
+}
+
+/* 1 to go on. That its request was aborted, as by a client that has left, is no
+   fault of the handler, and the core tells what is to be told of it. */
 static int judge(loop *self, shim_outcome outcome) {
   if (outcome == SHIM_DONE)
     return 1;
@@ -25,7 +31,8 @@ static int judge(loop *self, shim_outcome outcome) {
     self->parked = true;
     return 0;
   }
-  self->handler->report(self->handler->closure, self->server);
+  self->handler->report(self->handler->closure,
+                        outcome == SHIM_ABORTED ? NULL : self->server);
   return 1;
 }
 

@@ -163,7 +163,8 @@ shim_text shim_server_address(shim_server *server, shim_error *error,
 }
 
 void shim_server_log(shim_server *server, const char *text, size_t len) {
-  fcgi_server_log(server->core, FCGI_LOG_ERROR, text, len);
+  if (server)
+    fcgi_server_log(server->core, FCGI_LOG_ERROR, text, len);
 }
 
 void shim_server_stop(shim_server *server, bool graceful) {

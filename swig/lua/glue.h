@@ -210,6 +210,27 @@ static int fcgi_call_held(lua_State *L) {
   return 0;
 }
 
+/* Protected: the outcome that the error stands for. */
+static int fcgi_judge(lua_State *L) {
+  int is_ours = lua_getmetatable(L, 1) &&
+                luaL_getmetatable(L, "fcgi_swig.error") == LUA_TTABLE &&
+                lua_rawequal(L, -1, -2) &&
+                lua_getfield(L, 1, "code") == LUA_TSTRING;
+  lua_pushinteger(L, shim_failure(is_ours ? lua_tostring(L, -1) : NULL));
+  return 1;
+}
+
+static shim_outcome fcgi_failure(const fcgi_closure *closure) {
+  lua_State *L = closure->L;
+  shim_outcome outcome = SHIM_FAILED;
+  lua_pushcfunction(L, fcgi_judge);
+  lua_pushvalue(L, closure->error);
+  if (lua_pcall(L, 1, 1, 0) == LUA_OK)
+    outcome = (shim_outcome)lua_tointeger(L, -1);
+  lua_pop(L, 1);
+  return outcome;
+}
+
 static shim_outcome fcgi_call(void *data, shim_request *request) {
   fcgi_closure *closure = data;
   lua_State *L = closure->L;
@@ -226,7 +247,7 @@ static shim_outcome fcgi_call(void *data, shim_request *request) {
     shim_request_free(request);
   lua_replace(L, closure->error);
   closure->parked = 1;
-  return failed;
+  return failed == SHIM_FAILED ? fcgi_failure(closure) : failed;
 }
 
 static void fcgi_report(void *data, shim_server *server) {

@@ -90,6 +90,14 @@ static SV *fcgi_proxy(pTHX_ shim_request *request) {
                             SWIG_OWNER | SWIG_SHADOW);
 }
 
+static shim_outcome fcgi_failure(pTHX_ SV *error) {
+  SV **code = NULL;
+  if (sv_isa(error, "FastCGI::Swig::Error") &&
+      SvTYPE(SvRV(error)) == SVt_PVHV)
+    code = hv_fetchs((HV *)SvRV(error), "code", 0);
+  return shim_failure(code && SvPOK(*code) ? SvPV_nolen(*code) : NULL);
+}
+
 static shim_outcome fcgi_call(void *data, shim_request *request) {
   dTHX;
   fcgi_closure *closure = data;
@@ -110,7 +118,7 @@ static shim_outcome fcgi_call(void *data, shim_request *request) {
   LEAVE;
   if (!died)
     return SHIM_DONE;
-  return request ? SHIM_FAILED : SHIM_LEAVE;
+  return request ? fcgi_failure(aTHX_ closure->error) : SHIM_LEAVE;
 }
 
 /* What is thrown may be an object whose own text fails. */

@@ -61,12 +61,14 @@ static int fcgi_is(zval *value, zend_uchar type, const char *name) {
 
 /* --- Errors --------------------------------------------------------------- */
 
+static zend_class_entry *fcgi_error_class(void) {
+  static const char class[] = "fastcgierror";
+  return zend_hash_str_find_ptr(EG(class_table), class, sizeof class - 1);
+}
+
 /* A FastCGIError, whose code is a name as with PDO's exceptions. */
 static void fcgi_raise(int code, const char *text) {
-  static const char class[] = "fastcgierror";
-  zend_class_entry *entry =
-      zend_hash_str_find_ptr(EG(class_table), class, sizeof class - 1);
-  zend_object *error = zend_throw_exception(entry, text, 0);
+  zend_object *error = zend_throw_exception(fcgi_error_class(), text, 0);
   zend_update_property_string(zend_ce_exception, error, "code", 4,
                               fcgi_error_name(code));
 }
@@ -132,6 +134,14 @@ static void fcgi_tick(void) {
   zval_ptr_dtor(&result);
 }
 
+static shim_outcome fcgi_failure(zend_object *error) {
+  zval room, *code = NULL;
+  if (instanceof_function(error->ce, fcgi_error_class()))
+    code = zend_read_property(zend_ce_exception, error, "code", 4, 1, &room);
+  return shim_failure(code && Z_TYPE_P(code) == IS_STRING ? Z_STRVAL_P(code)
+                                                          : NULL);
+}
+
 /* Take the exception out of the engine. */
 static shim_outcome fcgi_park(fcgi_closure *closure) {
   zend_object *error = EG(exception);
@@ -139,7 +149,7 @@ static shim_outcome fcgi_park(fcgi_closure *closure) {
   GC_ADDREF(error);
   zend_clear_exception();
   closure->error = error;
-  return ends ? SHIM_LEAVE : SHIM_FAILED;
+  return ends ? SHIM_LEAVE : fcgi_failure(error);
 }
 
 static shim_outcome fcgi_call(void *data, shim_request *request) {

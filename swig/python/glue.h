@@ -149,6 +149,21 @@ static void fcgi_unpark(fcgi_closure *closure) {
 #endif
 }
 
+static shim_outcome fcgi_failure(PyObject *error) {
+  PyObject *module = PyImport_ImportModule("fastcgi_swig");
+  PyObject *type = module ? PyObject_GetAttrString(module, "Error") : NULL;
+  PyObject *code = type && PyObject_IsInstance(error, type) > 0
+                       ? PyObject_GetAttrString(error, "code")
+                       : NULL;
+  shim_outcome outcome = shim_failure(
+      code && PyUnicode_Check(code) ? PyUnicode_AsUTF8(code) : NULL);
+  Py_XDECREF(code);
+  Py_XDECREF(type);
+  Py_XDECREF(module);
+  PyErr_Clear();
+  return outcome;
+}
+
 static shim_outcome fcgi_call(void *data, shim_request *request) {
   fcgi_closure *closure = data;
   shim_outcome outcome = SHIM_DONE;
@@ -156,10 +171,9 @@ static shim_outcome fcgi_call(void *data, shim_request *request) {
   int failed =
       request ? fcgi_call_held(closure, request) : PyErr_CheckSignals();
   if (failed) {
-    outcome = request && !PyErr_ExceptionMatches(PyExc_KeyboardInterrupt)
-                  ? SHIM_FAILED
-                  : SHIM_LEAVE;
+    int leave = !request || PyErr_ExceptionMatches(PyExc_KeyboardInterrupt);
     fcgi_park(closure);
+    outcome = leave ? SHIM_LEAVE : fcgi_failure(closure->error);
   }
   PyGILState_Release(gil);
   return outcome;

@@ -111,6 +111,13 @@ static int fcgi_is_a(VALUE error, VALUE type) {
          RTEST(rb_obj_is_kind_of(error, type));
 }
 
+static shim_outcome fcgi_failure(VALUE error) {
+  VALUE code = Qnil;
+  if (fcgi_is_a(error, rb_path2class("FastCGI::Swig::Error")))
+    code = rb_iv_get(error, "@code");
+  return shim_failure(RB_TYPE_P(code, T_STRING) ? RSTRING_PTR(code) : NULL);
+}
+
 static shim_outcome fcgi_park(fcgi_closure *closure, int state) {
   VALUE error = rb_errinfo();
   closure->state = state;
@@ -120,7 +127,7 @@ static shim_outcome fcgi_park(fcgi_closure *closure, int state) {
     closure->error = error;
     rb_set_errinfo(Qnil);
   }
-  return fcgi_is_a(error, rb_eSignal) ? SHIM_LEAVE : SHIM_FAILED;
+  return fcgi_is_a(error, rb_eSignal) ? SHIM_LEAVE : fcgi_failure(error);
 }
 
 static void *fcgi_call_locked(void *data) {

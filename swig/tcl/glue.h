@@ -238,6 +238,35 @@ static int fcgi_must_leave(Tcl_Interp *interp) {
          Tcl_Canceled(interp, 0) != TCL_OK;
 }
 
+/* A value of a result's options, which the caller lets go of; or NULL. */
+static Tcl_Obj *fcgi_returned(Tcl_Interp *interp, int code, const char *name) {
+  Tcl_Obj *value = NULL;
+  Tcl_Obj *key = Tcl_NewStringObj(name, -1);
+  Tcl_Obj *options = Tcl_GetReturnOptions(interp, code);
+  Tcl_IncrRefCount(key);
+  Tcl_IncrRefCount(options);
+  Tcl_DictObjGet(NULL, options, key, &value);
+  if (value)
+    Tcl_IncrRefCount(value);
+  Tcl_DecrRefCount(options);
+  Tcl_DecrRefCount(key);
+  return value;
+}
+
+static shim_outcome fcgi_failure(Tcl_Interp *interp, int code) {
+  Tcl_Obj *value = fcgi_returned(interp, code, "-errorcode");
+  Tcl_Obj **words;
+  int count = 0;
+  const char *name = NULL;
+  if (value && Tcl_ListObjGetElements(NULL, value, &count, &words) == TCL_OK &&
+      count == 2 && strcmp(Tcl_GetString(words[0]), "FCGI") == 0)
+    name = Tcl_GetString(words[1]);
+  shim_outcome outcome = shim_failure(name);
+  if (value)
+    Tcl_DecrRefCount(value);
+  return outcome;
+}
+
 static shim_outcome fcgi_call(void *data, shim_request *request) {
   fcgi_closure *closure = data;
   int code =
@@ -245,22 +274,20 @@ static shim_outcome fcgi_call(void *data, shim_request *request) {
   if (code == TCL_OK)
     return SHIM_DONE;
   int leave = !request || fcgi_must_leave(closure->interp);
+  shim_outcome outcome =
+      leave ? SHIM_LEAVE : fcgi_failure(closure->interp, code);
   closure->parked = Tcl_SaveInterpState(closure->interp, code);
-  return leave ? SHIM_LEAVE : SHIM_FAILED;
+  return outcome;
 }
 
-/* The trace of an error; what there is to tell of another way out. */
+/* The trace of an error, or what there is to tell of another way out; the
+   caller lets go of it. */
 static Tcl_Obj *fcgi_trace(Tcl_Interp *interp, int code) {
-  Tcl_Obj *trace = NULL;
-  Tcl_Obj *key = Tcl_NewStringObj("-errorinfo", -1);
-  Tcl_Obj *options = Tcl_GetReturnOptions(interp, code);
-  Tcl_IncrRefCount(key);
-  Tcl_IncrRefCount(options);
-  Tcl_DictObjGet(NULL, options, key, &trace);
-  trace = trace ? Tcl_DuplicateObj(trace)
-                : Tcl_ObjPrintf("the handler was left with code %d", code);
-  Tcl_DecrRefCount(options);
-  Tcl_DecrRefCount(key);
+  Tcl_Obj *trace = fcgi_returned(interp, code, "-errorinfo");
+  if (!trace) {
+    trace = Tcl_ObjPrintf("the handler was left with code %d", code);
+    Tcl_IncrRefCount(trace);
+  }
   return trace;
 }
 
@@ -269,7 +296,6 @@ static void fcgi_report(void *data, shim_server *server) {
   Tcl_Interp *interp = closure->interp;
   Tcl_Obj *trace =
       fcgi_trace(interp, Tcl_RestoreInterpState(interp, closure->parked));
-  Tcl_IncrRefCount(trace);
   const char *text = Tcl_GetString(trace);
   shim_server_log(server, text, strlen(text));
   Tcl_DecrRefCount(trace);

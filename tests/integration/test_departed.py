@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from support.fcgi_client import Client, fetch, wait_until
 from support.paths import SOURCE
+from support.probe import probe_command
 from support.process import Process
+from support.told import SWIG
 
 PYTHON = """
 import fastcgi, threading
@@ -87,3 +89,30 @@ def test_no_traceback(directory: Path, kind: str):
         text = app.output()
     assert "traceback" not in text.lower(), text
     assert "failed" not in text, text
+
+
+def leave_thrice(kind: str, directory: Path, path: str) -> str:
+    """What a program over the SWIG module says of clients that leave while it writes."""
+    address = f"unix:{directory}/{kind}-{path}.sock"
+    with Process(probe_command(kind, address), directory / f"{kind}-{path}.log") as app:
+        app.wait_for_address(address)
+        for _ in range(3):
+            with Client(address) as client:
+                client.send_request(uri=f"/{path}")
+                assert client.socket.recv(1000)
+        assert fetch(address, uri="/?free").body == b"QUERY_STRING=free\n"
+        assert app.stop() == 0, app.output()
+        return app.output()
+
+
+@pytest.mark.parametrize("kind", [name.replace("-", "_") for name in SWIG])
+def test_no_traceback_in_the_swig_languages(directory: Path, kind: str):
+    text = leave_thrice(kind, directory, "write")
+    assert text.count("probe: write ended\n") == 3, text
+    assert "aborted" not in text, text
+    assert "swig_probe" not in text, text
+
+
+@pytest.mark.parametrize("kind", [name.replace("-", "_") for name in SWIG])
+def test_another_error_is_told_where_a_client_has_left(directory: Path, kind: str):
+    assert leave_thrice(kind, directory, "fault").count("a fault of its own") == 3
