@@ -174,9 +174,14 @@ OURS += ("FASTCGI_SHARE=",)
 
 
 def report(address: str) -> tuple[dict[int, str], dict[str, int], dict[str, str]]:
+    return read_report(fetch(address, uri="/", COMMAND=REPORT).body.decode())
+
+
+def read_report(text: str) -> tuple[dict[int, str], dict[str, int], dict[str, str]]:
     """Descriptors, signal masks and environment of a program that is started."""
-    lines = fetch(address, uri="/", COMMAND=REPORT).body.decode().splitlines()
-    files = dict(line.split()[-3::2] for line in lines if " -> " in line)
+    lines = text.splitlines()
+    links = (line.split(" -> ") for line in lines if " -> " in line)
+    files = {name.split()[-1]: target for name, target in links}
     masks = dict(line.split(":\t") for line in lines if line.startswith("Sig"))
     named = dict(line.split("=", 1) for line in lines if "=" in line and " -> " not in line)
     return (

@@ -10,11 +10,14 @@ from pathlib import Path
 import pytest
 from support.fcgi_client import wait_until
 from support.paths import BUILD
-from support.probe import APPS
+from support.probe import APPS, probe_command
 from support.process import Process
+from support.told import SWIG
 from support.web_servers import Apache, Lighttpd, WebServer
 
 APPLICATIONS = [("python", "handler"), ("python", "wsgi"), ("lua", "handler")]
+# The probe answers one path so.
+SWIG_APPLICATIONS = [name.replace("-", "_") for name in SWIG]
 
 
 class ApacheProxy(Apache):
@@ -64,3 +67,20 @@ def test_head(name: str, language: str, kind: str, directory: Path):
         for how in ("iterate", "write")[language == "lua" :]:  # Lua's iterators have no end.
             wait_until(lambda how=how: f"endless: {how} ended" in app.output(), what=how)
         assert "Traceback" not in app.output()
+
+
+@pytest.mark.parametrize("language", SWIG_APPLICATIONS)
+@pytest.mark.parametrize("name", ["lighttpd", "apache"])
+def test_head_in_the_swig_languages(name: str, language: str, directory: Path):
+    path = directory / f"{language}-{name}.sock"
+    with ExitStack() as stack:
+        app = Process(probe_command(language, f"unix:{path}"), path.with_suffix(".log"))
+        stack.enter_context(app).wait_for_address(f"unix:{path}")
+        path.chmod(0o666)
+        directory.chmod(0o755)
+        port = stack.enter_context(front(name, directory, path)).port
+        assert ask(port, "HEAD", "/write") == (200, b"")
+        assert ask(port, "GET", "/?free") == (200, b"QUERY_STRING=free\n")
+        assert app.stop() == 0, app.output()
+        assert "probe: write ended" in app.output()
+        assert "swig_probe" not in app.output(), app.output()

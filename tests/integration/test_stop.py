@@ -31,7 +31,7 @@ SECONDS = 20
 LONG = "3600"
 
 KINDS = {"loop": NAMES, "call": ["c", "python", "python-module", "lua", "run", *SWIG]}
-KINDS["code"] = ["python", "python-workers", "lua"]
+KINDS["code"] = ["python", "python-workers", "lua", "lua-workers", *SWIG]
 ALL = [(kind, name) for kind, names in KINDS.items() for name in names]
 
 

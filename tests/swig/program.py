@@ -10,13 +10,13 @@ from swig.languages import LANGUAGES, command
 
 
 class Program(Process):
-    """A program of these parts that serves `address`, its only argument."""
+    """A program of these parts that serves `address`, its first argument."""
 
-    def __init__(self, language: str, folder: Path, *parts: str):
+    def __init__(self, language: str, folder: Path, *parts: str, words: tuple[str, ...] = ()):
         self.address = f"unix:{folder}/program.sock"
         path = (folder / "program").with_suffix(LANGUAGES[language].suffix)
         path.write_text("\n".join(parts))
-        super().__init__([*command(language, path), self.address], folder / "log")
+        super().__init__([*command(language, path), self.address, *words], folder / "log")
         self.wait_for_address(self.address)
 
     def ask(self, path: str = "/") -> bytes:

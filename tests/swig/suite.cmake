@@ -27,7 +27,8 @@ if(TARGET fcgi_swig_lua)
 endif()
 
 foreach(language ${swig_languages})
-  set(things scenario bytes spec examples exits forks paths shared)
+  set(things scenario bytes spec examples exits forks paths shared programs
+             answers)
   if(NOT language MATCHES "^(python|lua)$") # They have theirs without SWIG.
     list(APPEND things guestbook)
   endif()
@@ -36,6 +37,13 @@ foreach(language ${swig_languages})
     fcgi_add_pytest(${name} swig 300 swig/test_${thing}.py)
     set_property(TEST ${name} APPEND PROPERTY ENVIRONMENT
                  "FASTCGI_LANGUAGES=${language}")
+  endforeach()
+  foreach(thing endings gone stderr) # Against the probe of the language.
+    set(name integration.${thing}.swig_${language})
+    fcgi_add_pytest(${name} "swig;integration" 300
+                    integration/test_${thing}.py)
+    set_property(TEST ${name} APPEND PROPERTY ENVIRONMENT
+                 "FASTCGI_LANGUAGES=swig_${language}")
   endforeach()
   set(name conformance.server.swig_${language})
   fcgi_add_pytest(${name} "swig;conformance" 120 conformance/test_server.py)

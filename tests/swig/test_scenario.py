@@ -108,6 +108,7 @@ def test_promises_of_a_head(scenario):
     ]:
         assert scenario.ask("/promise", LENGTH=length).status == 500
         wait_until(lambda: why in scenario.output(), what=why)  # noqa: B023
+    assert scenario.output().count("header Transfer-Encoding,") == 1
 
 
 @pytest.mark.parametrize("path", ["/odd", "/leave"])

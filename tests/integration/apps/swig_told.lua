@@ -19,5 +19,8 @@ server:serve(function(request)
   while told == "call" do -- A signal ends one.
     require "socket".sleep(1000)
   end
+  if told == "code" then -- A call in C.
+    string.find(("a"):rep(100000), ("a-"):rep(20) .. "b")
+  end
   request:reply(200, "text/plain", "fine\n")
 end)

@@ -16,5 +16,8 @@ $server->serve(function ($request) {
     while ($told === 'call') { // A signal ends one.
         sleep(1000);
     }
+    if ($told === 'code') { // A call in C.
+        strpos(str_repeat('a', 20000000), str_repeat('a', 10000000) . 'b');
+    }
     $request->reply(200, 'text/plain', "fine\n");
 });

@@ -16,5 +16,6 @@ $server->serve(sub {
     }
     1 while $told eq 'loop';
     sleep 1000 while $told eq 'call'; # A signal ends one.
+    ('a' x 10000) =~ /a*a*a*a*a*a*[bc]/ if $told eq 'code'; # A call in C.
     $request->reply(200, 'text/plain', "fine\n");
 });

@@ -19,6 +19,8 @@ def answer(request):
         pass
     if told == "call":
         time.sleep(1000)
+    if told == "code":  # A call in C that keeps the GIL.
+        sum(range(10**15))
     request.reply(200, "text/plain", b"fine\n")
 
 

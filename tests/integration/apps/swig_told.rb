@@ -11,5 +11,6 @@ server.serve do |request|
   File.write(ENV.fetch("MARK"), "") unless told.empty?
   loop {} if told == "loop"
   sleep 1000 while told == "call" # A signal may end one.
+  ("a" * 20_000_000).index("#{"a" * 10_000_000}b") if told == "code" # A call in C.
   request.reply(200, "text/plain", "fine\n")
 end

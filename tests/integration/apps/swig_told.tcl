@@ -12,6 +12,8 @@ proc answer {request} {
     while {$told eq "loop"} {}
     if {$told eq "call"} {
         after 1000000
+    } elseif {$told eq "code"} { # A call in C.
+        string first [string repeat a 4000000]b [string repeat a 8000000]
     }
     $request reply 200 text/plain "fine\n"
 }
