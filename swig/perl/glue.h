@@ -92,8 +92,7 @@ static SV *fcgi_proxy(pTHX_ shim_request *request) {
 
 static shim_outcome fcgi_failure(pTHX_ SV *error) {
   SV **code = NULL;
-  if (sv_isa(error, "FastCGI::Swig::Error") &&
-      SvTYPE(SvRV(error)) == SVt_PVHV)
+  if (sv_isa(error, "FastCGI::Swig::Error") && SvTYPE(SvRV(error)) == SVt_PVHV)
     code = hv_fetchs((HV *)SvRV(error), "code", 0);
   return shim_failure(code && SvPOK(*code) ? SvPV_nolen(*code) : NULL);
 }
