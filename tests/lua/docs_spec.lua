@@ -76,8 +76,8 @@ describe("docs/lua.md", function()
 
   it("starts and asks the smallest program as it says", function()
     local serve, ask = page:match("\n    (fcgi%-lua hello[^\n]+)\n    (fcgi call [^\n]+)\n")
-    local printed = run(("%s 2>log & server=$!; until [ -S hello.sock ]; do sleep 0.05; done; %s; kill $server; wait")
-      :format(serve, ask))
+    local listens = "until fcgi call unix:hello.sock / >probe 2>&1; do sleep 0.05; done"
+    local printed = run(("%s 2>log & server=$!; %s; %s; kill $server; wait"):format(serve, listens, ask))
     assert.equal("Hello from /there\n", printed)
   end)
 
