@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The input of a request: collected until the program has it, then read. */
 #include "os/clock.h"
+#include "os/filename.h"
 #include "server/request.h"
 #include "server/server.h"
 #include <errno.h>
@@ -49,7 +50,7 @@ static int hold(fcgi_request *request, fcgi__spool *body,
   if (error == FCGI_ERR_SYSTEM)
     fcgi__server_log(server, FCGI_LOG_ERROR,
                      "cannot keep a request body in %s: %s", server->temp_dir,
-                     strerror(errno));
+                     fcgi__filename_error(errno));
   return error;
 }
 
@@ -70,8 +71,10 @@ static void collect(fcgi_request *request, fcgi__spool *body,
     fcgi__request_answer_alone(request, 500);
 }
 
-/* Without room for it, the rest is cut off: the program has the request, so it
-   is the one to end it. */
+/* A reader has the reading go on, though other streams are beyond their windows
+   already: where memory is full, what comes for those goes to a file. Without
+   room for it, the rest is cut off: the program has the request, so it is the
+   one to end it. */
 static void queue_input(fcgi_request *request, fcgi__spool *body,
                         const fcgi_event *event) {
   fcgi__connection *connection = request->connection;
@@ -80,7 +83,10 @@ static void queue_input(fcgi_request *request, fcgi__spool *body,
       fcgi__connection_share(connection, server->config.input_window);
   uint64_t most =
       connection->life.spill ? server->config.limit_request_body : limit;
-  if (hold(request, body, event, connection->life.spill ? limit : 0))
+  size_t memory = connection->life.spill ? limit : 0;
+  if (fcgi__connection_is_full(connection))
+    memory = 1;
+  if (hold(request, body, event, memory))
     fcgi__request_cut_input(request);
   else if (fcgi__spool_unread(body) >= most)
     fcgi__connection_pause(connection);

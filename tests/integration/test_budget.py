@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What one connection makes a server hold, by the memory of its process."""
 
+import json
 import re
 import socket
 import struct
@@ -12,7 +13,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from support.fcgi_client import Client, get_params, nginx_params, pairs, stream, wait_until
+from support.fcgi_client import (
+    Client,
+    get_params,
+    head,
+    nginx_params,
+    pairs,
+    post_params,
+    stream,
+    wait_until,
+)
 from support.paths import BUILD, EXAMPLES, tool
 from support.probe import APPS, probe_command
 from support.process import Process
@@ -110,6 +120,53 @@ def test_bodies_of_many_requests(app: tuple[Process, str]):
         for number in range(1, 1025):
             push(peer, 4 * record(STDIN, number, b"b" * 60000))
         assert settled(process) - before < 48 * MIB
+
+
+BODY = 300_000
+STEP = 8_000
+UPLOADS = 8
+
+
+def send_in_turns(client: Client, bodies: dict[int, bytes]) -> None:
+    """Pieces of all bodies, one after another, and then the ends."""
+    for at in range(0, BODY, STEP):
+        for number, body in bodies.items():
+            client.send(record(STDIN, number, body[at : at + STEP]))
+    for number in bodies:
+        client.send(record(STDIN, number))
+
+
+def held(asking: Client) -> int:
+    """What the status page says that requests hold."""
+    answer = asking.request(uri="/status?json")
+    assert answer.status == 200, answer
+    return json.loads(answer.body)["fastcgi"]["total"]["memory"]
+
+
+@pytest.mark.parametrize("mode", ["streamed", "collected"])
+def test_more_bodies_than_there_is_memory_for(language: str, mode: str, directory: Path):
+    """Eight share two threads and a connection that may hold a fifth of one: none waits for
+    another's end, and each is right."""
+    address = f"unix:{directory}/{language}-{mode}.sock"
+    env = {"FASTCGI_CONNECTION_MEMORY": "64K", "FASTCGI_STATUS_PATH": "/status"}
+    if mode == "collected":
+        env["PROBE_COLLECT"] = "1"
+    bodies = {number: bytes([96 + number]) * BODY for number in range(1, UPLOADS + 1)}
+    with Process(
+        probe_command(language, address, 2), directory / f"{language}-{mode}.log", env=env
+    ) as running:
+        running.wait_for_address(address)
+        with Client(address) as client, Client(address) as asking:
+            idle = held(asking)
+            client.send(*(head(number, post_params(BODY)) for number in bodies))
+            wait_until(lambda: held(asking) >= idle + UPLOADS * 200, what="open requests")
+            with ThreadPoolExecutor(1) as pool:
+                sent = pool.submit(send_in_turns, client, bodies)
+                answers = client.responses(bodies)
+                sent.result()
+            for number, answer in answers.items():
+                assert (answer.status, answer.body) == (200, bodies[number]), number
+            wait_until(lambda: held(asking) == idle, what="memory to be given back")
 
 
 @pytest.mark.parametrize("launcher", ["python", "fcgi-lua", "run"])

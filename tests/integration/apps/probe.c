@@ -180,6 +180,10 @@ int main(int argc, char **argv) {
   fcgi_server_config config = {.size = sizeof config, .body = FCGI_BODY_STREAM};
   job work = {NULL, argc > 2 ? (unsigned)atoi(argv[2]) : 1};
   int failed = 0;
+  if (getenv("PROBE_COLLECT"))
+    config.body = FCGI_BODY_COLLECT;
+  if (getenv("PROBE_TELLS"))
+    config.log_levels = ~0u;
   for (int i = 3; i < argc && !failed; i++)
     failed = set_option(&config, argv[i]);
   if (!failed)

@@ -78,6 +78,6 @@ end
 
 return {
   handler = answer,
-  stream = true,
+  stream = not os.getenv "PROBE_COLLECT",
   roles = { shout = { number = 77, handler = shout } },
 }

@@ -75,6 +75,6 @@ if __name__ == "__main__":
         answer,
         sys.argv[1],
         threads=int(sys.argv[2]) if len(sys.argv) > 2 else 1,
-        stream=True,
+        stream="PROBE_COLLECT" not in os.environ,
         roles={"shout": fastcgi.Role(shout, 77)},
     )
