@@ -13,11 +13,13 @@
    Returns the number of our slot, or -1. */
 static int inherit(fcgi__observer *observer, const char *text) {
   int said[3]; /* Our process id, the descriptor, and our slot. */
-  if (fcgi__number_list(text, said, 3) < 0 || said[0] != getpid())
+  int is_said = fcgi__number_list(text, said, 3) == 0;
+  if (!*text || (is_said && said[0] != getpid()))
     return -1;
-  if (fcgi__board_attach(&observer->board, said[1]) == 0) {
+  if (is_said && fcgi__board_attach(&observer->board, said[1]) == 0) {
     if (fcgi__board_slot_at(&observer->board, said[2]))
       return said[2];
+    observer->board.fd = -1; /* Whosever it is. */
     fcgi__board_free(&observer->board);
   }
   fcgi__logs_log(observer->logs, FCGI_LOG_WARNING,

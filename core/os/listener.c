@@ -158,9 +158,7 @@ static int open_abstract(const fcgi__opening *o, fcgi__listener *out,
   return error < 0 ? close_with(fd, error) : 0;
 }
 
-/* 1 for a listening socket, else 0 with errno: EBADF, ENOTSOCK, or EINVAL for
-   a socket that does not listen. */
-static int is_listening(int fd) {
+int fcgi__listener_is_one(int fd) {
   int listening = 0;
   socklen_t len = sizeof listening;
   if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) < 0)
@@ -231,7 +229,7 @@ static int adopt(const fcgi__opening *o, fcgi__listener *out, int fd) {
 
 /* 0, or an error: it does not listen. */
 static int check_passed(const fcgi__opening *o, int fd) {
-  if (is_listening(fd))
+  if (fcgi__listener_is_one(fd))
     return 0;
   const char *reason = errno == EBADF ? "it is not open"
                        : errno == ENOTSOCK
@@ -267,7 +265,7 @@ static int passed_count(void) {
 }
 
 int fcgi__listener_is_inherited(void) {
-  return passed_count() > 0 || is_listening(STDIN_FILENO);
+  return passed_count() > 0 || fcgi__listener_is_one(STDIN_FILENO);
 }
 
 /* Why variables that are there give us no listener. */
@@ -298,7 +296,8 @@ static int open_passed(const fcgi__opening *o, fcgi__listener *out, size_t max,
     if (error < 0)
       return error;
   }
-  if (is_listening(STDIN_FILENO)) /* Ours passes the first there too. */
+  /* Ours passes the first there too. */
+  if (fcgi__listener_is_one(STDIN_FILENO))
     empty_input();
   return (size_t)count < max ? count : (int)max;
 }
@@ -308,7 +307,7 @@ static int open_inherited(const fcgi__opening *o, fcgi__listener *out,
   int count = passed_count();
   if (count > 0)
     return open_passed(o, out, max, count);
-  if (is_listening(STDIN_FILENO)) {
+  if (fcgi__listener_is_one(STDIN_FILENO)) {
     int error = adopt(o, &out[0], STDIN_FILENO);
     return error < 0 ? error : 1;
   }

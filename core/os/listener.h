@@ -58,6 +58,10 @@ int fcgi__listener_check(const char *address,
    one of them is not good. */
 int fcgi__listener_is_same(const char *a, const char *b);
 
+/* 1 for a listening socket, else 0 with errno: EBADF, ENOTSOCK, or EINVAL for
+   a socket that does not listen. */
+int fcgi__listener_is_one(int fd);
+
 /* 1 when `address` NULL has something to open. */
 int fcgi__listener_is_inherited(void);
 

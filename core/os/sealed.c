@@ -62,13 +62,17 @@ int fcgi__sealed_new(const char *name, size_t size) {
   return fd;
 }
 
+int fcgi__sealed_is_one(int fd) {
+  struct stat found;
+  return fstat(fd, &found) == 0 && S_ISREG(found.st_mode) && keeps_its_size(fd);
+}
+
 int fcgi__sealed_map(int fd, size_t least, void **memory, size_t *size) {
   struct stat found;
   void *mapped;
   if (fstat(fd, &found) != 0)
     return FCGI_ERR_SYSTEM;
-  if (!S_ISREG(found.st_mode) || !keeps_its_size(fd) ||
-      found.st_size < (off_t)least)
+  if (!fcgi__sealed_is_one(fd) || found.st_size < (off_t)least)
     return FCGI_ERR_PROTOCOL;
   mapped = mmap(NULL, (size_t)found.st_size, PROT_READ | PROT_WRITE, MAP_SHARED,
                 fd, 0);

@@ -11,6 +11,10 @@
    `name` is for people who look at a process. */
 int fcgi__sealed_new(const char *name, size_t size);
 
+/* 1: `fd` is such memory, as far as can be told; of size and content nothing is
+   said. */
+int fcgi__sealed_is_one(int fd);
+
 /* Map what is behind `fd`, which stays the caller's. 0 with its size;
    FCGI_ERR_PROTOCOL when it is no such memory or has fewer than `least` bytes,
    or FCGI_ERR_SYSTEM with errno. */

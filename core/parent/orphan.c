@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 #ifdef __linux__
@@ -43,16 +44,32 @@ static void start_timer(int timer, int ms) {
 
 #endif
 
-void fcgi__orphan_find(fcgi__orphan *orphan, const char *text) {
+/* What stands between may have closed it, and something else be there now. */
+static int is_lifeline(int fd) {
+  struct stat found;
+  int flags = fcntl(fd, F_GETFL);
+  return flags >= 0 && (flags & O_ACCMODE) == O_RDONLY &&
+         fstat(fd, &found) == 0 && S_ISFIFO(found.st_mode);
+}
+
+const char *fcgi__orphan_find(fcgi__orphan *orphan, const char *text) {
   int said[4]; /* Our process id, our parent's, milliseconds, the pipe. */
-  if (fcgi__number_list(text, said, 4) < 0 || said[0] != getpid() ||
-      said[1] == 0)
-    return;
-  orphan->lifeline = said[3];
-  if (make_timer(&orphan->timer) < 0)
-    return;
-  orphan->patience_ms = said[2];
-  atomic_store(&orphan->parent, (long)said[1]);
+  int hears;
+  if (!*text)
+    return NULL;
+  if (fcgi__number_list(text, said, 4) < 0)
+    return "it is not PID:PARENT:MS:LIFELINE";
+  if (said[0] != getpid())
+    return NULL;
+  if (said[1] == 0)
+    return "it names no parent";
+  hears = said[3] == 0 || is_lifeline(said[3]);
+  orphan->lifeline = hears ? said[3] : 0;
+  if (make_timer(&orphan->timer) == 0) {
+    orphan->patience_ms = said[2];
+    atomic_store(&orphan->parent, (long)said[1]);
+  }
+  return hears ? NULL : "its last number is no pipe that can be read";
 }
 
 int fcgi__orphan_is_one(const fcgi__orphan *orphan) {

@@ -14,8 +14,8 @@ typedef struct fcgi__orphan {
 } fcgi__orphan;
 
 /* See in `text`, PID:PARENT:MS:LIFELINE of FASTCGI_SUPERVISOR, who started this
-   process. */
-void fcgi__orphan_find(fcgi__orphan *orphan, const char *text);
+   process. Returns NULL, or what is wrong with it; of that nothing is used. */
+const char *fcgi__orphan_find(fcgi__orphan *orphan, const char *text);
 
 /* 1 when that one lives no more. Async-signal-safe, as is the next. */
 int fcgi__orphan_is_one(const fcgi__orphan *orphan);

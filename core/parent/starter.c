@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "parent/starter.h"
 #include "base/number.h"
+#include "os/sealed.h"
 #include "parent/notify.h"
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -20,8 +22,9 @@ static void keep_dictionaries(void) {
   int said[3]; /* Our process id, the first descriptor, their number. */
   if (!text || fcgi__number_list(text, said, 3) < 0 || said[0] != getpid())
     return;
-  for (int i = 0; i < said[2] && i < 16; i++)
-    fcntl(said[1] + i, F_SETFD, FD_CLOEXEC);
+  for (int i = 0; i < said[2] && i < 16 && said[1] <= INT_MAX - i; i++)
+    if (fcgi__sealed_is_one(said[1] + i))
+      fcntl(said[1] + i, F_SETFD, FD_CLOEXEC);
 }
 
 void fcgi__starter_hear(fcgi__starter *starter) {

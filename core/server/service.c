@@ -39,6 +39,16 @@ static void begin_watching(fcgi_server *server) {
   fcgi__spare_start(server, atomic_load(&server->observer.slot) && wanted);
 }
 
+static void find_parent(fcgi_server *server) {
+  const char *text = server->starter.supervisor;
+  const char *wrong = fcgi__orphan_find(&server->orphan, text);
+  if (wrong)
+    fcgi__server_log(server, FCGI_LOG_WARNING,
+                     "FASTCGI_SUPERVISOR=\"%.64s\": %s; only a signal stops "
+                     "this worker",
+                     text, wrong);
+}
+
 /* A process that answers one CGI request is no service. No thread goes on to
    serve before all has begun, or its first requests would have no deadline. */
 static void begin(fcgi_server *server) {
@@ -49,7 +59,7 @@ static void begin(fcgi_server *server) {
       sched_yield();
     return;
   }
-  fcgi__orphan_find(&server->orphan, server->starter.supervisor);
+  find_parent(server);
   begin_watching(server);
   fcgi__logs_start(server->observer.logs);
   fcgi__starter_forget();

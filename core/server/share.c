@@ -153,7 +153,7 @@ static void take_overdue(fcgi_server *server) {
   int patience = server->config.request_timeout_ms;
   for (int i = 0; patience > 0 && i < OVERDUE_MOST; i++) {
     int64_t since = fcgi__queue_since(&server->share.queue);
-    if (since == 0 || fcgi__now() < since + patience)
+    if (since == 0 || fcgi__now() - patience < since)
       return;
     fcgi__share_take(server);
   }

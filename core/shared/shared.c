@@ -7,6 +7,7 @@
 #include "shared/visit.h"
 #include <fastcgi/error.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -127,12 +128,29 @@ uint64_t fcgi__shared_glance(const fcgi_shared *d, fcgi_shared_count which) {
 
 /* --- The program's -------------------------------------------------------- */
 
+int fcgi__shared_named(int *first) {
+  const char *text = getenv(FCGI__SHARED_VARIABLE);
+  int said[3]; /* Our process id, the first descriptor, their number. */
+  *first = -1;
+  if (!text || !*text)
+    return 0;
+  if (fcgi__number_list(text, said, 3) < 0 ||
+      said[1] > INT_MAX - FCGI__SHARED_DICTIONARIES ||
+      said[2] > FCGI__SHARED_DICTIONARIES)
+    return -1;
+  if (said[0] != getpid())
+    return 0;
+  *first = said[1];
+  return said[2];
+}
+
 /* The one of that name among those of the supervisor. */
 static int find(fcgi_shared **out, const char *name, int first, int count) {
   int error = FCGI_ERR_STATE;
-  for (int i = 0; i < count && i < FCGI__SHARED_DICTIONARIES; i++) {
+  for (int i = 0; i < count; i++) {
     int failed;
-    fcntl(first + i, F_SETFD, FD_CLOEXEC);
+    if (fcgi__sealed_is_one(first + i))
+      fcntl(first + i, F_SETFD, FD_CLOEXEC);
     failed = fcgi__shared_attach(out, first + i);
     if (!failed && strcmp((*out)->name, name) == 0)
       return 0;
@@ -156,15 +174,14 @@ static int make_private(fcgi_shared **out, const char *name, uint64_t size) {
 
 int fcgi_shared_open(fcgi_shared **out, const char *name,
                      const fcgi_shared_config *config) {
-  const char *text = getenv(FCGI__SHARED_VARIABLE);
   fcgi_shared_config ours = {.size = sizeof ours};
-  int said[3], error; /* Our process id, the first descriptor, their number. */
+  int first, count = fcgi__shared_named(&first), error;
   *out = NULL;
   if (!name || !is_name(name) ||
       fcgi__config_copy(&ours, sizeof ours, 0, config))
     return FCGI_ERR_INVALID;
-  if (text && fcgi__number_list(text, said, 3) == 0 && said[0] == getpid())
-    error = find(out, name, said[1], said[2]);
+  if (first >= 0)
+    error = find(out, name, first, count);
   else
     error = make_private(out, name,
                          ours.private_size ? ours.private_size : PRIVATE_SIZE);

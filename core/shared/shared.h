@@ -11,6 +11,11 @@
 
 enum { FCGI__SHARED_DICTIONARIES = 16 }; /* Most that a supervisor has. */
 
+/* How many numbers, from `*first` on, the variable names for this process; what
+   stands there is not looked at. 0 with -1 in `*first` when it is for another
+   process or missing; -1, with that too, when it is malformed. */
+int fcgi__shared_named(int *first);
+
 /* Make one of `size` bytes: a handle, and a descriptor to pass on, which is the
    caller's. 0, or FCGI_ERR_INVALID, FCGI_ERR_NOMEM, FCGI_ERR_SYSTEM. */
 int fcgi__shared_make(fcgi_shared **out, const char *name, uint64_t size,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/dictionaries.h"
 #include "base/number.h"
+#include "os/sealed.h"
 #include "supervisor/spawn.h"
 #include <errno.h>
 #include <fastcgi/error.h>
@@ -62,26 +63,35 @@ int fcgi__dictionaries_check(const fcgi_supervisor_config *config, char *why,
 
 /* --- Those that there are ------------------------------------------------- */
 
+/* What is no such memory is somebody else's, and stays where it is. */
+static void take(fcgi__supervisor *s, fcgi__dictionary *found, int fd) {
+  const char *wrong = "no dictionary";
+  if (fcgi__sealed_is_one(fd)) {
+    wrong = "of another version";
+    fd = fcgi__spawn_lift(fd);
+    if (fd >= 0 && fcgi__shared_attach(&found->memory, fd) == 0) {
+      found->fd = fd;
+      return;
+    }
+    if (fd >= 0)
+      close(fd);
+  }
+  fcgi__supervisor_log(s, FCGI_LOG_WARNING,
+                       "a shared dictionary of the old supervisor is %s, and "
+                       "is left",
+                       wrong);
+}
+
 /* From the supervisor that is replaced. Its numbers are those that workers
    get. */
 static void inherit(fcgi__supervisor *s, fcgi__dictionary *found) {
-  const char *text = getenv(FCGI__SHARED_VARIABLE);
-  int said[3];
-  if (!text || fcgi__number_list(text, said, 3) < 0 || said[0] != getpid())
-    return;
-  for (int i = 0; i < said[2] && i < FCGI__SHARED_DICTIONARIES; i++) {
-    int fd = fcgi__spawn_lift(said[1] + i);
-    if (fd < 0)
-      continue;
-    if (fcgi__shared_attach(&found[i].memory, fd) == 0) {
-      found[i].fd = fd;
-      continue;
-    }
-    close(fd);
+  int first, count = fcgi__shared_named(&first);
+  if (count < 0)
     fcgi__supervisor_log(s, FCGI_LOG_WARNING,
-                         "a shared dictionary of the old supervisor is of "
-                         "another version, and is left");
-  }
+                         FCGI__SHARED_VARIABLE
+                         " is ignored: it must be PID:FIRST:COUNT");
+  for (int i = 0; i < count; i++)
+    take(s, &found[i], first + i);
 }
 
 static void drop(fcgi__dictionary *dictionary) {

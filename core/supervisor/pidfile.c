@@ -63,10 +63,16 @@ static int fail(const char *path, const char *reason, char *why,
   return -1;
 }
 
+/* The first line, "" where there is none. */
+static void read_line(int fd, char *text, size_t room) {
+  ssize_t len = pread(fd, text, room - 1, 0);
+  text[len > 0 ? len : 0] = '\0';
+  text[strcspn(text, "\n")] = '\0';
+}
+
 static int refuse_held(int fd, const char *path, char *why, size_t why_len) {
-  char text[24] = "";
-  ssize_t len = pread(fd, text, sizeof text - 1, 0);
-  text[len > 0 ? strcspn(text, "\n") : 0] = '\0';
+  char text[24];
+  read_line(fd, text, sizeof text);
   snprintf(why, why_len,
            "pid file %s: another supervisor, pid %s, holds it; stop that one, "
            "or name another file",
@@ -156,6 +162,17 @@ int fcgi__pidfile_check(const char *path, char *why, size_t why_len) {
   if (problem)
     reason = fcgi__filename_error(problem);
   return reason ? fail(path, reason, why, why_len) : 0;
+}
+
+int fcgi__pidfile_is_one(int fd) {
+  char text[24];
+  struct stat found;
+  int flags = fcntl(fd, F_GETFL);
+  if (flags < 0 || (flags & O_ACCMODE) != O_RDWR || fstat(fd, &found) < 0 ||
+      !S_ISREG(found.st_mode) || found.st_size >= (off_t)sizeof text)
+    return 0;
+  read_line(fd, text, sizeof text);
+  return found.st_size == 0 || fcgi__number_is(text);
 }
 
 void fcgi__pidfile_write(const fcgi__pidfile *file) {

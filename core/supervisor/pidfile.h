@@ -20,6 +20,10 @@ int fcgi__pidfile_open(fcgi__pidfile *file, const char *path, char *why,
    holds it: 0, or -1 with one line in `why`. */
 int fcgi__pidfile_check(const char *path, char *why, size_t why_len);
 
+/* 1: `fd`, which another process of ours has passed on, may be written to as
+   one: a file with a process id, or nothing, in it. */
+int fcgi__pidfile_is_one(int fd);
+
 /* Write our process id. */
 void fcgi__pidfile_write(const fcgi__pidfile *file);
 

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/upgrade.h"
 #include "base/number.h"
+#include "os/carrier.h"
 #include "os/clock.h"
+#include "os/listener.h"
 #include "supervisor/dictionaries.h"
 #include "supervisor/sockets.h"
 #include "supervisor/spawn.h"
@@ -185,6 +187,71 @@ void fcgi__upgrade_own(fcgi__supervisor *s) {
   }
 }
 
+/* --- The new one ---------------------------------------------------------- */
+
+/* What the variable says. */
+typedef struct fcgi__bequest {
+  int pid;       /* Whom it is for. */
+  int listeners; /* Number of them. */
+  int owned;     /* Those with socket files to remove, by bits. */
+  int pidfile;   /* 1: there is one. */
+} fcgi__bequest;
+
+static int is_directory(int fd) {
+  struct stat found;
+  return fstat(fd, &found) == 0 && S_ISDIR(found.st_mode);
+}
+
+/* What is wrong with it, or NULL. */
+static const char *check_numbers(const fcgi__bequest *b) {
+  return b->listeners == 0 || b->listeners > FCGI__SOCKETS ||
+                 b->owned >> b->listeners != 0 || b->pidfile > 1
+             ? "its numbers are none that a supervisor writes"
+             : NULL;
+}
+
+/* The same of the descriptors, in their order. Other things may stand there,
+   and are not ours to move or to close. */
+static const char *check_descriptors(const fcgi__bequest *b) {
+  int next = FCGI__PASSED_FIRST;
+  for (int i = 0; i < b->listeners; i++)
+    if (!fcgi__listener_is_one(next++))
+      return "what stands where the listeners should be is none";
+  for (int i = 0; i < 2; i++)
+    if (!fcgi__carrier_is_one(next++))
+      return "there is no pair of sockets for connections";
+  if (b->pidfile && !fcgi__pidfile_is_one(next++))
+    return "there is no pid file";
+  for (int i = 0; i < b->listeners; i++)
+    if ((unsigned)b->owned & 1u << i && !is_directory(next++))
+      return "there are no directories of the sockets";
+  return NULL;
+}
+
+/* 1 with what it says, 0 where nothing is said to this process. */
+static int read_bequest(const fcgi__supervisor *s, fcgi__bequest *b) {
+  const char *text = getenv(variable), *wrong;
+  int said[4];
+  if (!text || !*text)
+    return 0;
+  if (fcgi__number_list(text, said, 4) < 0) {
+    wrong = "it must be PID:LISTENERS:OWNED:PIDFILE";
+  } else if (said[0] != getpid()) {
+    return 0;
+  } else {
+    *b = (fcgi__bequest){said[0], said[1], said[2], said[3]};
+    wrong = check_numbers(b);
+    if (!wrong)
+      wrong = check_descriptors(b);
+  }
+  if (wrong)
+    fcgi__supervisor_log(s, FCGI_LOG_WARNING,
+                         "%s=\"%.64s\" is ignored: %s; this supervisor takes "
+                         "over from no other",
+                         variable, text, wrong);
+  return !wrong;
+}
+
 static int take_listeners(fcgi__supervisor *s, unsigned count) {
   const char *names = getenv("LISTEN_FDNAMES");
   for (unsigned i = 0; i < count; i++) {
@@ -211,19 +278,18 @@ static int take_directories(fcgi__supervisor *s, int next) {
 }
 
 int fcgi__upgrade_inherit(fcgi__supervisor *s) {
-  const char *text = getenv(variable);
-  int said[4], next; /* Our process id and the rest, as above. */
-  if (!text || fcgi__number_list(text, said, 4) < 0 || said[0] != getpid() ||
-      said[1] == 0 || said[1] > FCGI__SOCKETS)
+  fcgi__bequest said;
+  int next;
+  if (!read_bequest(s, &said))
     return 0;
-  if (take_listeners(s, (unsigned)said[1]))
+  if (take_listeners(s, (unsigned)said.listeners))
     return -1;
-  s->owned = (unsigned)said[2];
-  next = FCGI__PASSED_FIRST + said[1];
+  s->owned = (unsigned)said.owned;
+  next = FCGI__PASSED_FIRST + said.listeners;
   s->handover[0] = fcgi__spawn_lift(next);
   s->handover[1] = fcgi__spawn_lift(next + 1);
   next += 2;
-  if (said[3])
+  if (said.pidfile)
     s->pidfile =
         (fcgi__pidfile){.fd = fcgi__spawn_lift(next++), .path = s->config.pid};
   if (s->handover[0] < 0 || s->handover[1] < 0)

@@ -19,7 +19,8 @@ void fcgi__upgrade_child_ended(fcgi__supervisor *s, pid_t pid, int status);
 void fcgi__upgrade_tick(fcgi__supervisor *s, long long now);
 
 /* The other side: take listeners, the pair for connections and the pid file
-   from the old one. 1 when there is one, 0 when not, -1 with errno. */
+   from the old one. 1 when there is one, 0 when not, -1 with errno. What is
+   said of one and is not so has a line, and nothing of it is touched. */
 int fcgi__upgrade_inherit(fcgi__supervisor *s);
 
 /* We are ready, and what the old one made is ours to remove. */

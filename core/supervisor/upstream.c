@@ -20,7 +20,8 @@ static void take_name(char *out, size_t len, const char *variable) {
 
 void fcgi__upstream_find(fcgi__supervisor *s) {
   take_name(s->upstream, sizeof s->upstream, "NOTIFY_SOCKET");
-  take_name(s->predecessor, sizeof s->predecessor, "FASTCGI_UPGRADE_NOTIFY");
+  if (!s->owns) /* It has its listeners from one. */
+    take_name(s->predecessor, sizeof s->predecessor, "FASTCGI_UPGRADE_NOTIFY");
   s->upstream_ms = s->upstream[0] ? fcgi__notify_interval() : 0;
   s->upstream_due = fcgi__now();
 }

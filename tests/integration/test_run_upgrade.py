@@ -131,3 +131,30 @@ def test_storm_of_reloads_and_upgrades_leaves_one_generation(directory: Path):
         with Client(supervisor.address) as client:
             assert client.ask(get_params()).body == b"Hello\n"
         stop(pid_in(supervisor))
+
+
+@pytest.mark.parametrize(
+    ("value", "complaint"),
+    [
+        ("nonsense", "it must be PID:LISTENERS:OWNED:PIDFILE"),
+        ("$$:1:0:0", "what stands where the listeners should be is none"),
+        ("$$:99:0:0", "its numbers are none that a supervisor writes"),
+    ],
+)
+def test_a_variable_that_is_wrong_takes_nothing(directory: Path, value: str, complaint: str):
+    """What has the numbers of listeners and carriers stays what it is."""
+    name = f"wrong-{sum(value.encode())}"
+    notes = directory / f"{name}.txt"
+    notes.write_text("mine\n")
+    script = f'exec 3<>{notes} 4<>{notes} 5<>{notes}; FASTCGI_UPGRADE="{value}" exec "$@"'
+    program = directory / f"{name}.sh"
+    program.write_text(f'#!/bin/sh\nset -- {BUILD}/tools/fcgi "$@"\n{script}\n')
+    program.chmod(0o755)
+    with Supervisor(directory, [EXAMPLES / "hello"], name=name, program=program) as supervisor:
+        supervisor.wait_for_line(f"FASTCGI_UPGRADE=.* is ignored: {complaint}")
+        supervisor.ready()
+        for number in (3, 4, 5):
+            assert Path(f"/proc/{supervisor.pid}/fd/{number}").samefile(notes)
+        with Client(supervisor.address) as client:
+            assert client.ask(get_params()).body == b"Hello\n"
+    assert notes.read_text() == "mine\n"

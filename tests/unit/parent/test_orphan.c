@@ -11,10 +11,16 @@
 
 enum { PATIENCE_MS = 200, LONG_MS = 60000 };
 
-static void find(fcgi__orphan *orphan, long pid, long parent) {
+static const char *find_with(fcgi__orphan *orphan, long pid, long parent,
+                             int lifeline) {
   char text[80];
-  snprintf(text, sizeof text, "%ld:%ld:%d:7", pid, parent, PATIENCE_MS);
-  fcgi__orphan_find(orphan, text);
+  snprintf(text, sizeof text, "%ld:%ld:%d:%d", pid, parent, PATIENCE_MS,
+           lifeline);
+  return fcgi__orphan_find(orphan, text);
+}
+
+static void find(fcgi__orphan *orphan, long pid, long parent) {
+  find_with(orphan, pid, parent, 0);
 }
 
 static void expect_none(const fcgi__orphan *orphan) {
@@ -35,10 +41,14 @@ static void test_who_is_not_meant_has_no_supervisor(void **state) {
 
 static void test_who_has_its_supervisor_is_none(void **state) {
   fcgi__orphan orphan = {.timer = 0};
+  int ends[2];
   (void)state;
-  find(&orphan, (long)getpid(), (long)getppid());
-  assert_int_equal(orphan.lifeline, 7);
+  assert_int_equal(pipe(ends), 0);
+  assert_null(find_with(&orphan, (long)getpid(), (long)getppid(), ends[0]));
+  assert_int_equal(orphan.lifeline, ends[0]);
   assert_false(fcgi__orphan_is_one(&orphan));
+  close(ends[0]);
+  close(ends[1]);
 }
 
 /* How a worker with this supervisor ends when its server is to stop, which is

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What comes to the socket for connections and is none: nothing of it stays. */
+/* What comes to the sockets for connections, of a reload and of workers that
+   share, and is none: nothing of it stays. */
+#include "board/scoreboard.h"
+#include "server/server.h"
 #include "support/serving.h"
 
 #include <dirent.h>
@@ -17,17 +20,51 @@ enum { MOST = 250 };
 typedef struct place {
   fcgi_server *server; /* That takes connections over. */
   int pair[2];         /* To it. */
+  int is_queue;        /* 1: as workers do that share. */
 } place;
 
-static int set_up(void **state) {
+/* As a supervisor's variables do it: a place on the scoreboard, and the pair.
+ */
+static void join_queue(place *p) {
+  fcgi_server_event event = {.size = sizeof event};
+  fcgi__starter *starter = &p->server->starter;
+  fcgi__queue *queue = &p->server->share.queue;
+  fcgi__board board;
+  char address[64];
+  snprintf(address, sizeof address, "unix:@fastcgi-garbage-%ld",
+           (long)getpid());
+  assert_int_equal(fcgi_server_listen(p->server, address), 0);
+  assert_int_equal(fcgi__board_new(&board, 1), 0);
+  snprintf(starter->board, sizeof starter->board, "%ld:%d:0", (long)getpid(),
+           dup(board.fd));
+  fcgi__board_free(&board);
+  atomic_store(&queue->out, p->pair[0]);
+  atomic_store(&queue->in, p->pair[1]);
+  assert_int_equal(fcgi_server_next(p->server, &event, 0), 0);
+  assert_int_equal(atomic_load(&queue->in), p->pair[1]);
+}
+
+static int open_place(void **state, int is_queue) {
   const fcgi_server_config config = {.size = sizeof config};
   place *p = calloc(1, sizeof *p);
+  p->is_queue = is_queue;
   assert_int_equal(
       socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, p->pair), 0);
   assert_int_equal(fcgi_server_new(&p->server, &config, NULL, 0), 0);
-  assert_int_equal(fcgi_server_take_over(p->server, p->pair[1]), 0);
+  if (is_queue)
+    join_queue(p);
+  else
+    assert_int_equal(fcgi_server_take_over(p->server, p->pair[1]), 0);
   *state = p;
   return 0;
+}
+
+static int set_up(void **state) {
+  return open_place(state, 0);
+}
+
+static int set_up_queue(void **state) {
+  return open_place(state, 1);
 }
 
 static int tear_down(void **state) {
@@ -120,8 +157,11 @@ static void test_another_text(void **state) {
   int ends[2];
   assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
   expect_refused(p, ends[1], 1, "x", 1);
-  expect_refused(p, ends[1], 1, "cc", 2);
-  expect_refused(p, ends[1], 1, "cccccccccccccccccccc", 20);
+  expect_refused(p, ends[1], 1, "xcccccccccccccccccccccccccccccccc", 33);
+  if (!p->is_queue) { /* Only there a note follows. */
+    expect_refused(p, ends[1], 1, "cc", 2);
+    expect_refused(p, ends[1], 1, "cccccccccccccccccccc", 20);
+  }
   expect_refused(p, ends[1], 1, "", 0);
   expect_refused(p, ends[1], 0, "c", 1);
   close(ends[0]);
@@ -149,6 +189,27 @@ static void test_what_is_no_connection(void **state) {
   assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends), 0);
   refuse_and_close(p, ends[0]);
   close(ends[1]);
+  expect_served(p);
+}
+
+/* A worker of another version may say less or more, or what is not so. */
+static void test_any_note_is_good(void **state) {
+  static const unsigned char bytes[] = {0, 1, 0x7f, 0x80, 0xff};
+  static const size_t lengths[] = {1, 9, 17, 20, 25, 66, 200};
+  place *p = *state;
+  for (size_t i = 0; i < sizeof bytes * sizeof lengths / sizeof *lengths; i++) {
+    char text[200];
+    int ends[2], before = count_descriptors();
+    memset(text, bytes[i % sizeof bytes], sizeof text);
+    text[0] = 'c';
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+    send_message(p, text, lengths[i / sizeof bytes], &ends[1], 1);
+    close(ends[1]);
+    serve(p);
+    close(ends[0]);
+    serve(p);
+    assert_int_equal(count_descriptors(), before);
+  }
   expect_served(p);
 }
 
@@ -220,6 +281,8 @@ static void test_a_socket_that_makes_calls_wait(void **state) {
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define QUEUE_TEST(name)                                                       \
+  cmocka_unit_test_setup_teardown(name, set_up_queue, tear_down)
 
 int main(void) {
   const struct CMUnitTest tests[] = {
@@ -230,5 +293,13 @@ int main(void) {
       TEST(test_an_end_after_empty_messages),
       TEST(test_a_socket_that_makes_calls_wait),
   };
-  return cmocka_run_group_tests_name("handover_garbage", tests, NULL, NULL);
+  const struct CMUnitTest of_queue[] = {
+      QUEUE_TEST(test_more_descriptors_than_one),
+      QUEUE_TEST(test_another_text),
+      QUEUE_TEST(test_what_is_no_connection),
+      QUEUE_TEST(test_an_empty_message_is_no_end),
+      QUEUE_TEST(test_any_note_is_good),
+  };
+  return cmocka_run_group_tests_name("handover_garbage", tests, NULL, NULL) |
+         cmocka_run_group_tests_name("queue_garbage", of_queue, NULL, NULL);
 }
