@@ -1,17 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /* Files that bodies are kept in and answers are sent from. */
 #include "os/file.h"
+#include "os/clock.h"
+#include "os/filename.h"
 #include <errno.h>
 #include <fastcgi/error.h>
 #include <fastcgi/request.h>
 #include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 enum {
+  ATTEMPTS = 100,      /* At a name for a temporary file. */
   BLOCK = 16384,       /* Bytes copied at once. */
   COPY_MOST = 64 << 20 /* What the kernel makes up as it is read is shorter. */
 };
@@ -73,19 +77,55 @@ static int64_t copy_rest(int from, uint64_t offset, int to) {
   return got < 0 ? FCGI_ERR_SYSTEM : done;
 }
 
+/* The directory itself, by the rules for what lies in one. */
+static int open_directory(const char *dir) {
+  char path[PATH_MAX];
+  const char *name;
+  if (snprintf(path, sizeof path, "%s/.", dir) < (int)sizeof path)
+    return fcgi__filename_directory(path, &name);
+  errno = ENAMETOOLONG;
+  return -1;
+}
+
+/* A name that nobody else has at this moment. */
+static int make_named(int at) {
+  for (int i = 0; i < ATTEMPTS; i++) {
+    char name[64];
+    int fd;
+    snprintf(name, sizeof name, "fastcgi-%ld-%" PRIu64 "-%d", (long)getpid(),
+             fcgi__now_us(), i);
+    fd = openat(at, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd >= 0)
+      unlinkat(at, name, 0);
+    if (fd >= 0 || errno != EEXIST)
+      return fd;
+  }
+  return -1;
+}
+
 int fcgi__file_temporary(const char *dir) {
-  char path[512];
-  int fd = -1;
+  int at = open_directory(dir), fd = -1, saved;
+  if (at < 0)
+    return -1;
 #ifdef O_TMPFILE
-  fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+  fd = openat(at, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 #endif
-  if (fd >= 0 ||
-      snprintf(path, sizeof path, "%s/fastcgi-XXXXXX", dir) >= (int)sizeof path)
-    return fd;
-  fd = mkostemp(path, O_CLOEXEC);
-  if (fd >= 0)
-    unlink(path);
+  if (fd < 0)
+    fd = make_named(at);
+  saved = errno;
+  close(at);
+  errno = saved;
   return fd;
+}
+
+int fcgi__file_check_directory(const char *dir) {
+  int at = open_directory(dir), problem = 0;
+  if (at < 0)
+    return errno;
+  if (faccessat(at, ".", W_OK | X_OK, AT_EACCESS) < 0)
+    problem = errno;
+  close(at);
+  return problem;
 }
 
 int64_t fcgi__file_copy(int fd, uint64_t offset, const char *dir, int *copy) {

@@ -6,8 +6,12 @@
 #include <stdint.h>
 
 /* A file without a name in `dir` where the file system has such, else one whose
-   name goes at once: its descriptor, or -1 with errno. */
+   name goes at once: its descriptor, or -1 with errno. Root follows no links of
+   others (filename.h has the rule, and the text for errno). */
 int fcgi__file_temporary(const char *dir);
+
+/* Whether one can be made there: 0 or errno. Nothing is made. */
+int fcgi__file_check_directory(const char *dir);
 
 /* Copy what follows `offset` to a file without a name in `dir`, because nobody
    knows how much that is: its length, and `*copy` to be closed, or an error. */

@@ -3,6 +3,8 @@
    environment says, else the default. And the roles that are served. */
 #include "base/config.h"
 #include "options/config.h"
+#include "os/file.h"
+#include "os/filename.h"
 #include "server/server.h"
 #include <errno.h>
 #include <fastcgi/error.h>
@@ -11,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -125,24 +126,14 @@ void fcgi__server_settings_keep(fcgi_server *server) {
   fcgi__service_limit(server);
 }
 
-/* 0, or errno: no files can be made there. */
-static int check_directory(const char *path) {
-  struct stat found;
-  if (stat(path, &found) != 0)
-    return errno;
-  if (!S_ISDIR(found.st_mode))
-    return ENOTDIR;
-  return access(path, W_OK | X_OK) == 0 ? 0 : errno;
-}
-
 int fcgi__server_check_temp(fcgi_server *server) {
-  int problem = check_directory(server->temp_dir);
+  int problem = fcgi__file_check_directory(server->temp_dir);
   if (!problem || server->listener_count > 0)
     return 0;
   snprintf(server->message, sizeof server->message,
            "no long body can be kept in %s \"%.200s\": %s; %s",
            server->temp_named ? "temp_dir" : "the temporary directory",
-           server->temp_dir, strerror(problem),
+           server->temp_dir, fcgi__filename_error(problem),
            "name a directory that this user can write to");
   if (server->temp_named) {
     errno = problem;

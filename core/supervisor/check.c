@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/check.h"
 #include "observe/access.h"
+#include "os/file.h"
 #include "os/filename.h"
 #include <errno.h>
 #include <fastcgi/error.h>
 #include <fastcgi/options.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -53,21 +53,12 @@ static int check_logs(const fcgi__supervisor *s, char *why, size_t why_len) {
 
 static int check_temp(const fcgi__supervisor *s, char *why, size_t why_len) {
   const char *path = given(s, "temp_dir");
-  struct stat found;
-  int problem = 0;
-  if (!path)
-    return 0;
-  if (stat(path, &found) < 0)
-    problem = errno;
-  else if (!S_ISDIR(found.st_mode))
-    problem = ENOTDIR;
-  else if (access(path, W_OK | X_OK) < 0)
-    problem = errno;
+  int problem = path ? fcgi__file_check_directory(path) : 0;
   if (problem)
     snprintf(why, why_len,
              "no long body can be kept in temp_dir \"%.200s\": %s; name a "
              "directory that this user can write to",
-             path, strerror(problem));
+             path, fcgi__filename_error(problem));
   return problem ? -1 : 0;
 }
 

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* What root opens in a directory whose owner is somebody else. */
 #include "observe/logfile.h"
+#include "os/file.h"
 #include "os/filename.h"
 #include "support/unit.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -128,6 +130,42 @@ static void test_root_writes_to_no_file_with_a_second_name(void **state) {
   assert_non_null(strstr(fcgi__filename_error(EMLINK), "second name"));
 }
 
+static void expect_temporary(const char *dir) {
+  struct stat file;
+  int fd = fcgi__file_temporary(dir);
+  if (fd < 0)
+    fail_msg("%s: %s", dir, strerror(errno));
+  assert_int_equal(fstat(fd, &file), 0);
+  assert_int_equal(file.st_nlink, 0);
+  assert_int_equal(file.st_mode & 07777, 0600);
+  assert_int_equal(fcgi__file_check_directory(dir), 0);
+  close(fd);
+}
+
+static void refuse_temporary(const char *dir, int error) {
+  errno = 0;
+  assert_int_equal(fcgi__file_temporary(dir), -1);
+  assert_int_equal(errno, error);
+  assert_int_equal(fcgi__file_check_directory(dir), error);
+}
+
+/* Of bodies that memory has no room for. */
+static void test_temporary_files_have_the_same_rule(void **state) {
+  place *p = *state;
+  char long_path[PATH_MAX + 1];
+  expect_temporary(p->home);
+  expect_temporary(p->path[THEIRS]);
+  expect_temporary(p->path[OURS]);
+  expect_temporary(".");
+  memset(long_path, '/', sizeof long_path - 1);
+  long_path[PATH_MAX] = '\0';
+  refuse_temporary(long_path, ENAMETOOLONG);
+  refuse_temporary(p->path[SECRET], ENOTDIR);
+  refuse_temporary("/nowhere", ENOENT);
+  needs_root();
+  refuse_temporary(p->path[THEIR_FOLDER], ELOOP);
+}
+
 static void test_links_in_a_circle_end(void **state) {
   place *p = *state;
   char path[112];
@@ -165,6 +203,7 @@ int main(void) {
       TEST(test_root_follows_its_own_links),
       TEST(test_root_follows_links_of_proc),
       TEST(test_root_writes_to_no_file_with_a_second_name),
+      TEST(test_temporary_files_have_the_same_rule),
       TEST(test_links_in_a_circle_end),
       TEST(test_what_is_not_there_is_said),
       TEST(test_somebody_else_opens_what_he_may),
