@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "observe/logs.h"
 #include "os/clock.h"
+#include "support/lateness.h"
 #include "support/unit.h"
 
 #include <fcntl.h>
@@ -13,7 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { LINES = 40, LINE = 4000, LATE_MS = 100, MOST_MS = 20000 };
+enum { LINES = 40, LINE = 4000, LATE_MS = 100, END_MS = 1000, MORE_MS = 100 };
 
 /* A log that is a named pipe. */
 typedef struct piped {
@@ -85,17 +86,29 @@ static void test_a_late_reader_gets_them(void **state) {
   assert_int_equal((size_t)total, LINES * LINE);
 }
 
-/* The end is late once, not once for the flush and once more. */
+/* The end is late once, by a second, not once for the flush and once more. */
 static void test_nobody_reads(void **state) {
   piped *p = *state;
-  long long began = fcgi__now(), flushed;
+  long long began = fcgi__now();
+  lateness first, rest;
   add_lines(p);
+  lateness_begin(&first);
   fcgi__logs_flush(p->logs);
-  flushed = fcgi__now();
-  assert_in_range(flushed - began, 900, MOST_MS);
+  assert_true(fcgi__now() - began >= END_MS);
+  lateness_expect(&first, END_MS);
+  lateness_begin(&rest);
   fcgi__logs_flush(p->logs);
   fcgi__logs_end(p->logs);
-  assert_in_range(fcgi__now() - flushed, 0, 900);
+  lateness_expect(&rest, MORE_MS);
+}
+
+static void test_nobody_reads_at_the_end(void **state) {
+  piped *p = *state;
+  lateness all;
+  add_lines(p);
+  lateness_begin(&all);
+  fcgi__logs_end(p->logs);
+  lateness_expect(&all, END_MS + MORE_MS);
 }
 
 int main(void) {
@@ -103,6 +116,8 @@ int main(void) {
       cmocka_unit_test_setup_teardown(test_a_late_reader_gets_them, set_up,
                                       tear_down),
       cmocka_unit_test_setup_teardown(test_nobody_reads, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(test_nobody_reads_at_the_end, set_up,
+                                      tear_down),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
