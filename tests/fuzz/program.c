@@ -182,7 +182,9 @@ void program_call(program *p, script *s) {
   fcgi_request *r = p->open[what >> 5];
   if (!r)
     return;
-  if ((what & 31) < 10)
+  if ((what & 29) == 29)
+    kept_call(p->kept, r, s);
+  else if ((what & 31) < 10)
     use(r, s, what & 31);
   else if (what & 1)
     use(r, s, what % 10);

@@ -4,6 +4,7 @@
 #ifndef FUZZ_PROGRAM_H
 #define FUZZ_PROGRAM_H
 
+#include "fuzz/kept.h"
 #include "fuzz/script.h"
 
 #include <fastcgi/fastcgi.h>
@@ -13,6 +14,7 @@ enum { PROGRAM_REQUESTS = 8 };
 typedef struct program {
   fcgi_request *open[PROGRAM_REQUESTS]; /* Not ended; NULL: a free place. */
   int events;                           /* 1: it hears of CLOSE too. */
+  kept *kept;                           /* What requests take; lent. */
 } program;
 
 /* Take an event. Where there is no room, the request is answered at once. */

@@ -60,6 +60,7 @@ static int child(world *w) {
   fuzz_require(fcgi_server_take_over(server, w->next) == FCGI_ERR_STATE);
   fuzz_require(fcgi_server_run(server, &none, NULL) == FCGI_ERR_STATE);
   fuzz_require(fcgi_server_set_roles(server, &role, 1) == FCGI_ERR_STATE);
+  fuzz_require(fcgi_server_keep(server, NULL) == FCGI_ERR_STATE);
   fuzz_require(fcgi_server_wait_ms(server) == -1);
   look_at(w);
   fcgi_server_free(server);

@@ -208,6 +208,9 @@ void world_start(world *w, script *s) {
   if (who & 128)
     fcgi_server_set_tracer(w->server, describe, w);
   listen_at(w, more, how);
+  if (who & 64)
+    kept_start(&w->kept, w->server, &config.allocator);
+  w->program.kept = &w->kept;
   w->program.events = config.events != 0;
   w->every = options & 128 ? 2 + (long)every % 61 : 0;
   for (int i = 0; i < WORLD_WEBS; i++)
@@ -216,11 +219,13 @@ void world_start(world *w, script *s) {
 
 void world_finish(world *w) {
   counting_arm(&w->memory, -1);
+  w->kept.mood = 0;
   if (w->runs)
     world_run(w);
   for (int i = 0; i < WORLD_WEBS; i++)
     web_leave(&w->webs[i]);
   fcgi_server_free(w->server);
+  kept_finish(&w->kept);
   end_cgi(w);
   fuzz_require(w->memory.blocks == 0);
   close(w->in);

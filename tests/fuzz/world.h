@@ -24,6 +24,7 @@ typedef struct world {
   int pause_ms;        /* How long those are. */
   int forks;           /* So many children may still be made. */
   web webs[WORLD_WEBS]; /* The web servers. */
+  kept kept;            /* What requests take. */
   program program;      /* Makes calls on requests. */
 } world;
 
