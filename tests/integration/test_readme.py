@@ -2,7 +2,9 @@
 """The README's examples, run as they stand there."""
 
 import os
+import platform
 import re
+import shutil
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -24,6 +26,34 @@ HELLO, FORM = 0, 1
 def block(language: str, which: int = HELLO) -> str:
     """A code block of the language."""
     return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.M)[which]
+
+
+# Where each version stands in what a program prints.
+PRINTED = {
+    "gcc": (["-dumpfullversion"], r"^(\d+\.\d+)"),
+    "python3": (["--version"], r"^Python (\S+)"),
+    "lua5.4": (["-v"], r"^Lua (\S+)"),
+    "nginx": (["-v"], r"nginx/(\S+)"),
+    "apache2": (["-v"], r"Apache/(\d+\.\d+)"),
+    "lighttpd": (["-v"], r"^lighttpd/(\S+)"),
+    "haproxy": (["-v"], r"version ([\d.]+)"),
+    "caddy": (["version"], r"^v?([\d.]+)"),
+}
+
+
+@pytest.mark.parametrize("program", PRINTED)
+def test_versions_are_those_of_the_systems_named(program: str):
+    if platform.freedesktop_os_release().get("VERSION_ID") not in ("12", "13"):
+        pytest.skip("a system that the README does not name")
+    words, pattern = PRINTED[program]
+    path = "/usr/bin:/usr/sbin" if program == "python3" else f"{os.environ['PATH']}:/usr/sbin"
+    found = shutil.which(program, path=path)
+    if not found:
+        pytest.skip(f"{program} is not installed")
+    done = subprocess.run([found, *words], capture_output=True, text=True, check=True)
+    (version,) = re.findall(pattern, done.stdout + done.stderr)[:1]
+    table = re.search(r"^\| runs on .*?\n\n", README, re.DOTALL | re.M)[0]
+    assert re.search(rf"(?<![\d.]){re.escape(version)}(?![\d])", table), version
 
 
 @contextmanager
