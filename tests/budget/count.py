@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -168,25 +169,33 @@ def bench(path: Path, in_flight: int, count: int) -> None:
     subprocess.run(words, check=True, stdout=subprocess.DEVNULL, timeout=PATIENCE)
 
 
+def served(folder: Path, name: str, command: list, send: Callable[[Path], None]) -> int:
+    """A server in whole, which is asked over its socket and then stopped."""
+    path = folder / f"{name}.sock"
+    words = [str(word).replace("{path}", str(path)) for word in command]
+    traced = [*callgrind(folder, name), *words]
+    with subprocess.Popen(traced, env=environment(), cwd=folder) as server:
+        try:
+            wait(path, server)
+            send(path)
+        finally:
+            server.terminate()
+            server.wait(PATIENCE)
+    return collected(folder, name)
+
+
 def count_server(folder: Path, name: str, command: list, in_flight: int = 1) -> float:
-    """A server that is asked over a socket and then stopped; both counts at once."""
+    """Both counts at once."""
     requests = varied(capture(folder)) if name.endswith("-varied") else []
 
+    def send(path: Path, count: int) -> None:
+        if requests:
+            ask(path, requests, count)
+        else:
+            bench(path, in_flight, count)
+
     def total(count: int) -> int:
-        path = folder / f"{name}-{count}.sock"
-        words = [str(word).replace("{path}", str(path)) for word in command]
-        traced = [*callgrind(folder, f"{name}-{count}"), *words]
-        with subprocess.Popen(traced, env=environment(), cwd=folder) as server:
-            try:
-                wait(path, server)
-                if requests:
-                    ask(path, requests, count)
-                else:
-                    bench(path, in_flight, count)
-            finally:
-                server.terminate()
-                server.wait(PATIENCE)
-        return collected(folder, f"{name}-{count}")
+        return served(folder, f"{name}-{count}", command, lambda path: send(path, count))
 
     with ThreadPoolExecutor(2) as pool:
         few, many = pool.map(total, (FEW, MANY))

@@ -153,6 +153,42 @@ def test_launchers_refuse_a_value_alike(directory: Path):
             assert said["run"].startswith(begin)
 
 
+# More than any option of the kind may be.
+BEYOND = {
+    "count": "99999999999999999999",
+    "processes": "99999999999999999999",
+    "seconds": "9999999999999999",
+    "bytes": "99999999999999G",
+    "mode": "10000",
+}
+
+
+def test_launchers_refuse_what_is_beyond_a_range_alike(directory: Path):
+    """A number is not cut to the bits that there are for it."""
+    asked = [(one.flag, BEYOND[one.kind]) for one in PARSED if one.kind in BEYOND]
+    assert len(asked) > 25
+    for flag, text in asked:
+        said = said_by_launchers(directory, flag, text)
+        if flag == "--workers":
+            said["run"] = said["run"].replace("from 1 to", "from 0 to")
+        assert len(set(said.values())) == 1, said
+        assert said["run"].startswith(f"{flag}={text}: must be ")
+
+
+@pytest.mark.parametrize("flag", ["--user", "--group", "--socket-user", "--socket-group"])
+def test_launchers_take_no_owner_for_another(directory: Path, flag: str):
+    """4294967296 is 0 in 32 bits, and 4294967295 means nobody in particular."""
+    words = ["--bind", f"unix:{directory}/owners.sock", "--workers", "1", flag]
+    for text in ("4294967295", "4294967296", "18446744073709551616", "-1", "0x0"):
+        for name, command in LAUNCHERS.values():
+            behind = ["--", "true"] if name == "fcgi: run: " else ["app"]
+            done = run([*command, *words, text, *behind], directory)
+            assert done.returncode == 1, (name, text, done.stderr)
+            assert f"{flag.rpartition('-')[2]} {text}: " in done.stderr
+            assert done.stderr.count("\n") == 1, done.stderr
+    assert not (directory / "owners.sock").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "toml"),
     [

@@ -3,6 +3,7 @@
 limits, variables of another process."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,10 +13,11 @@ import pytest
 from support.fcgi_client import fetch, wait_until
 from support.paths import BUILD, EXAMPLES
 from support.process import Process
-from support.supervisor import Supervisor
+from support.supervisor import children
 from support.tool import fcgi
 
 TOOL = BUILD / "tools" / "fcgi"
+FCGI_LUA = BUILD / "lua" / "bin" / "fcgi-lua"
 
 PYTHON = """
 with open("{seen}", "a") as seen:
@@ -55,12 +57,11 @@ def started_in_a_release(directory: Path, kind: str) -> tuple[list, dict]:
     options = ["--allow-root", "--pid", directory / "pid", "--bind", f"unix:{directory}/s"]
     workers = [*options, "--workers", "1"]
     shell = f"cat release >> {seen}; echo >> {seen}; exec {EXAMPLES / 'hello'}"
-    launcher = BUILD / "lua" / "bin" / "fcgi-lua"
     words = {
         "run": [TOOL, "run", *options, "--", "sh", "-c", shell],
         "python": [sys.executable, "-m", "fastcgi", "app:app", *workers],
-        "lua": [launcher, "app.lua", *workers],
-        "lua-absolute": [launcher, link / "app.lua", *workers],
+        "lua": [FCGI_LUA, "app.lua", *workers],
+        "lua-absolute": [FCGI_LUA, link / "app.lua", *workers],
     }
     return words[kind], {"PWD": str(link)}
 
@@ -88,13 +89,35 @@ def test_release_behind_a_link(directory: Path, number: signal.Signals, kind: st
             wait_until(lambda: not (directory / "s").exists(), 30, "the socket's removal")
 
 
-def test_relative_socket_below_another_directory(directory: Path):
+def words_of(kind: str, folder: Path, *options: object, first: str = "true") -> list:
+    """What starts the workers: each runs the line of sh, and then serves what is in the folder."""
+    (folder / "app.py").write_text(
+        f"import subprocess\nsubprocess.run(['sh', '-c', {first!r}])\n"
+        "def app(request):\n    return 200, {}, b'hello'\n"
+    )
+    (folder / "app.lua").write_text(
+        f"os.execute [=[{first}]=]\nreturn function() return 200, {{}}, 'hello' end\n"
+    )
+    return {
+        "run": [TOOL, "run", *options, "--", "sh", "-c", f"{first}; exec {EXAMPLES / 'hello'}"],
+        "python": [sys.executable, "-m", "fastcgi", "app:app", *options],
+        "lua": [FCGI_LUA, "app.lua", *options],
+    }[kind]
+
+
+@pytest.fixture(params=["run", "python", "lua"])
+def launcher(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+def test_relative_socket_below_another_directory(directory: Path, launcher: str):
     """Also the supervisor that has taken over removes it."""
-    directory = directory / "relative"
+    directory = directory / f"relative-{launcher}"
     (directory / "below").mkdir(parents=True)
     pid_file = directory / "pid"
-    words = [TOOL, "run", "--allow-root", "--pid", pid_file, "--chdir", "below"]
-    command = [*words, "--bind", "unix:app.sock", "--", EXAMPLES / "hello"]
+    options = ["--allow-root", "--pid", pid_file, "--chdir", "below"]
+    options += ["--bind", "unix:app.sock", "--workers", "1"]
+    command = words_of(launcher, directory / "below", *options)
     with Process(command, directory / "log", cwd=directory) as process:
         path = directory / "below" / "app.sock"
         process.wait_for_address(f"unix:{path}")
@@ -103,36 +126,49 @@ def test_relative_socket_below_another_directory(directory: Path):
         os.kill(process.pid, signal.SIGUSR2)
         wait_until(lambda: pid_file.read_text() not in ("", first), 30, "a successor")
         assert path.is_socket()
+        assert fetch(f"unix:{path}").status == 200
         os.kill(int(pid_file.read_text()), signal.SIGTERM)
         wait_until(lambda: not path.exists(), 30, "the socket's removal")
 
 
-def test_ready_worker_killed_during_the_first_start(directory: Path):
+def test_ready_worker_killed_during_the_first_start(directory: Path, launcher: str):
     """The other one is not ready before its file is there."""
+    directory = directory / f"first-{launcher}"
+    directory.mkdir()
     gate, turns = directory / "gate", directory / "turns"
     turns.mkdir()
-    program = (
-        f"mkdir {turns}/first 2>/dev/null || while [ ! -e {gate} ]; do sleep 0.1; done; "
-        f"exec {EXAMPLES / 'hello'}"
-    )
-    with Supervisor(directory, ["sh", "-c", program], name="first") as supervisor:
-        wait_until(lambda: "is ready after" in supervisor.output(), 30, "one worker")
-        (line,) = [text for text in supervisor.output().splitlines() if "is ready after" in text]
+    first = f"mkdir {turns}/first 2>/dev/null || while [ ! -e {gate} ]; do sleep 0.1; done"
+    address = f"unix:{directory}/first.sock"
+    options = ["--allow-root", "--bind", address, "--workers", "2", "--log-level", "debug"]
+    command = words_of(launcher, directory, *options, first=first)
+    with Process(command, directory / "log", cwd=directory) as process:
+        wait_until(lambda: "is ready after" in process.output(), 30, "one worker")
+        (line,) = [text for text in process.output().splitlines() if "is ready after" in text]
         os.kill(int(line.split("worker ")[1].split()[0]), signal.SIGKILL)
-        wait_until(lambda: "starting another" in supervisor.output(), 30, "a replacement")
+        wait_until(lambda: "starting another" in process.output(), 30, "a replacement")
         gate.touch()
-        supervisor.ready()
-        assert "cannot start" not in supervisor.output()
+        wait_until(lambda: "workers are ready after" in process.output(), 30, "both")
+        assert "cannot start" not in process.output()
+        assert fetch(address).status == 200
 
 
-def test_few_descriptors_are_said():
-    command = f"ulimit -n 64; exec {TOOL} run --allow-root --bind unix:none.sock -- true"
-    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60)
+def test_few_descriptors_are_said(directory: Path, launcher: str):
+    options = ["--allow-root", "--bind", "unix:none.sock", "--workers", "1"]
+    command = words_of(launcher, directory, *options)
+    done = subprocess.run(
+        ["sh", "-c", 'ulimit -n 64; exec "$@"', "sh", *command],
+        cwd=directory,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    name = {"run": "fcgi", "python": "fastcgi", "lua": "fcgi-lua"}[launcher]
     assert done.returncode == 1
     assert done.stderr == (
-        "fcgi: the limit of open files is 64, and a supervisor needs 144; raise it "
+        f"{name}: the limit of open files is 64, and a supervisor needs 144; raise it "
         "(ulimit -n, LimitNOFILE=)\n"
     )
+    assert not (directory / "none.sock").exists()
 
 
 def test_listeners_of_another_process_are_named():
@@ -149,8 +185,15 @@ def test_listeners_of_another_process_are_named():
     assert 'LISTEN_PID="1" names another process' in done.stderr
 
 
-def test_as_many_workers_as_processors(directory: Path):
-    with Supervisor(directory, [EXAMPLES / "hello"], workers="auto", name="auto") as supervisor:
-        supervisor.ready()
-        assert 1 <= len(supervisor.workers()) <= len(os.sched_getaffinity(0))
+def test_as_many_workers_as_processors(directory: Path, launcher: str):
+    address = f"unix:{directory}/auto-{launcher}.sock"
+    command = words_of(launcher, directory, "--allow-root", "--bind", address, "--workers", "auto")
+    with Process(command, directory / f"auto-{launcher}.log", cwd=directory) as process:
+        ready = r"workers? (is|are) ready after"
+        wait_until(lambda: re.search(ready, process.output()), what=process.output())
+        assert 1 <= len(children(process.pid)) <= len(os.sched_getaffinity(0))
+        assert fetch(address).status == 200
+
+
+def test_many_is_no_number_of_workers():
     assert fcgi("run", "--workers", "many", "--", "x").returncode == 2

@@ -15,12 +15,12 @@ import termios
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
-from support.fcgi_client import Client, wait_until
+from support.fcgi_client import Client, get_params, wait_until
 from support.nginx import reserve_port
 from support.paths import BUILD, EXAMPLES, INCLUDE, SOURCE
 from support.process import Process
@@ -277,6 +277,72 @@ def test_top_names_the_worker_of_a_request(directory: Path):
     (request,) = [row for row in rows if "/kept/hang" in row]
     assert request[:2] == [str(site.app.pid), "handler"]
     assert re.fullmatch(r"[\d.]+s", request[2])
+
+
+WAITING = """
+import os, time
+
+def app(request):
+    while not os.path.exists({folder!r} + request.path):
+        time.sleep(0.01)
+    return 200, {{}}, b""
+"""
+
+
+def test_top_has_the_oldest_request_first(directory: Path):
+    """Whatever places they have on the scoreboard: the youngest has that of one that is over."""
+    folder = directory / "oldest"
+    folder.mkdir()
+    (folder / "waiting.py").write_text(WAITING.format(folder=str(folder)))
+    address = f"unix:{folder}/app.sock"
+    command = [sys.executable, "-m", "fastcgi", "waiting:app", "--chdir", folder]
+    command += ["--bind", address, "--threads", "3", "--status-path", "/status"]
+    with Process(command, folder / "log") as app, ExitStack() as stack:
+        app.wait_for_address(address)
+        clients = {name: stack.enter_context(Client(address)) for name in "abcd"}
+        asking = stack.enter_context(Client(address))
+
+        def active() -> int:
+            text = asking.request(uri="/status?json").body
+            return json.loads(text)["fastcgi"]["total"]["active"]
+
+        def ask(name: str, others: int) -> None:
+            clients[name].send_request(uri=f"/{name}")
+            wait_until(lambda: active() == others + 1, what=f"/{name} to begin")
+
+        for others, name in enumerate("abc"):
+            ask(name, others)
+        (folder / "a").touch()
+        assert clients["a"].collect().status == 200
+        wait_until(lambda: active() == 2, what="/a to end")
+        ask("d", 2)
+        shown = fcgi("top", app.pid, "--once", "--interval", "0.2").stdout.decode()
+        for name in "bcd":
+            (folder / name).touch()
+            assert clients[name].collect().status == 200
+    rows = [line.split() for line in shown.splitlines()]
+    assert [row[-1] for row in rows if "handler" in row] == ["/b", "/c", "/d"]
+
+
+NAP = BUILD / "tests" / "integration" / "nap"
+
+
+@pytest.mark.parametrize("nap_ms", [0.2, 2, 20, 200, 2000])
+def test_top_rounds_to_what_it_knows(directory: Path, nap_ms: float):
+    """The histogram knows a latency to a quarter, so there are two digits of it."""
+    address = f"unix:{directory}/nap{nap_ms}.sock"
+    env = {"FASTCGI_STATUS_PATH": "/status"}
+    with Process([NAP, address], directory / "nap.log", env=env) as app:
+        app.wait_for_address(address)
+        with Client(address) as client:
+            assert client.ask(get_params("/", f"sleep={nap_ms}")).status == 200
+        lines = fcgi("top", app.pid, "--once", "--interval", "0.2").stdout.decode().splitlines()
+    worker = [str(app.pid), "ready"]
+    (latency,) = [line.split()[-1] for line in lines if line.split()[:2] == worker]
+    number, unit = re.fullmatch(
+        r"(0\.\d\d|[1-9]\.\d|[1-9]\d|[1-9]\d0|\d\.\d(?=s)|\d+(?=s))(ms|s)", latency
+    ).groups()
+    assert float(number) * (1 if unit == "ms" else 1000) >= 0.75 * nap_ms
 
 
 def test_top_on_a_terminal(hello):
