@@ -62,12 +62,14 @@ foreach(thing ${echo_tests})
   endforeach()
 endforeach()
 
-foreach(thing gone raw_answers syscalls send_file stderr budget endless c_examples command_line flask demo readme
+foreach(thing gone raw_answers syscalls send_file stderr budget endless
+              c_examples c_databases command_line flask demo readme
               tool_alone authorizer spec cgi roles haproxy faults_peers
               faults_files faults_processes faults_calls run run_arguments run_deploy numbers options refused
               run_limits run_inbox run_upgrade run_config run_shared
               dashboard forms docs_run docs_deploy docs_troubleshooting paths path_bytes
-              chunked slow_log pull_loops run_programs run_share run_systemd status logs monitors departed bench bench_report docs_state)
+              chunked slow_log pull_loops run_programs run_share run_systemd status logs monitors departed trouble bench bench_report
+              docs_state)
   fcgi_add_pytest(integration.${thing} integration 300
                   integration/test_${thing}.py)
 endforeach()
@@ -87,6 +89,7 @@ fcgi_add_test(soak.reload "soak;long" 300 ${Python_EXECUTABLE} soak/reload.py
 
 # Of the release build, which ./dev test makes beforehand.
 fcgi_add_pytest(budget.instructions budget 300 budget/test_budget.py)
+fcgi_add_pytest(budget.growth budget 300 budget/test_growth.py)
 
 # The conformance cases over a socket, against each language's server.
 foreach(language c python lua)
