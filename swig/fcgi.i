@@ -22,6 +22,7 @@
 %rename(Server) shim_server;
 %rename(Request) shim_request;
 %rename(Shared) shim_shared;
+%rename(Resource) shim_resource;
 %rename(version) fcgi_version;
 %nodefaultctor;
 %nodefaultdtor;
@@ -31,6 +32,7 @@ const char *fcgi_version(void);
 typedef struct shim_server {} shim_server;
 typedef struct shim_request {} shim_request;
 typedef struct shim_shared {} shim_shared;
+typedef struct shim_resource {} shim_resource;
 
 %extend shim_server {
   shim_server(void) { return shim_server_new(); }
@@ -46,6 +48,7 @@ typedef struct shim_shared {} shim_shared;
            const char *on_error = "log500");
   void serve(shim_error *error, shim_handler *handler,
              const char *on_error = "log500");
+  void keep(shim_error *error, shim_resource *resource);
   void stop(bool graceful = true);
   bool stopped(void);
   bool forked(void);
@@ -113,5 +116,25 @@ typedef struct shim_shared {} shim_shared;
                double timeout = 10, double ttl = 0);
   bool unlock(shim_error *error, const char *key, size_t key_len,
               int64_t token);
+  int64_t count(shim_error *error, const char *name, size_t name_len);
+}
+
+%extend shim_resource {
+  shim_resource(shim_error *error, shim_function *function) {
+    return shim_resource_new(error, function);
+  }
+  ~shim_resource() { shim_resource_free($self); }
+  void on(shim_error *error, const char *name, size_t name_len,
+          shim_function *function);
+  void set(shim_error *error, const char *name, size_t name_len, double value);
+  void set_text(shim_error *error, const char *name, size_t name_len,
+                const char *value, size_t value_len);
+  shim_value get(shim_error *error, shim_request *request);
+  shim_value take(shim_error *error, shim_request *request = NULL);
+  void give(shim_error *error, shim_request *request = NULL);
+  void invalidate(shim_error *error, shim_request *request = NULL);
+  void drain(shim_error *error);
+  void close(shim_error *error);
+  void renew(shim_error *error);
   int64_t count(shim_error *error, const char *name, size_t name_len);
 }

@@ -14,6 +14,8 @@
 typedef struct shim_server shim_server;
 typedef struct shim_request shim_request;
 typedef struct shim_shared shim_shared;
+typedef struct shim_resource shim_resource;
+typedef struct shim_log shim_log;
 
 /* The code of an error that the language keeps itself: see shim_handler. */
 enum { SHIM_PARKED = -100 };
@@ -53,11 +55,28 @@ typedef struct shim_handler {
   /* Answer a request, whose handle the callee then owns; or, with NULL, see to
      signals: that comes at least once a second. Nothing is thrown through. */
   shim_outcome (*call)(void *closure, shim_request *request);
-  /* Give the parked error to shim_server_log and drop it. `server` may be
-     NULL. */
-  void (*report)(void *closure, shim_server *server);
+  /* Give the parked error to shim_log_write and drop it. `log` may be NULL. */
+  void (*report)(void *closure, const shim_log *log);
   void *closure; /* The language's own. */
 } shim_handler;
+
+/* A function of the language, which the receiver drops. */
+typedef struct shim_function {
+  void *reference; /* The language's own; NULL: there is none. */
+  /* Call it with `value`, a reference, or with nothing where that is NULL. A
+     reference to what it returns goes into `*result` unless that is NULL; NULL
+     for nothing. 1: it returned; 0: it returned false; -1: it failed, and `why`
+     has one line. Nothing is thrown through. */
+  int (*call)(void *reference, void *value, void **result, char *why,
+              size_t len);
+  /* Drop a reference to a function or to what one returned. */
+  void (*drop)(void *reference);
+} shim_function;
+
+/* A reference to what a function returned, lent. */
+typedef struct shim_value {
+  void *reference; /* NULL: there is none. */
+} shim_value;
 
 void shim_bytes_free(shim_bytes *bytes);
 void shim_pairs_free(shim_pairs *pairs);
@@ -106,8 +125,13 @@ void shim_server_serve(shim_server *server, shim_error *error,
    has, NULL for another error. */
 shim_outcome shim_failure(const char *code);
 
-/* fcgi_server_log, of a server that runs, or of none: it waits for nobody. */
-void shim_server_log(shim_server *server, const char *text, size_t len);
+/* Have the loops of the server open the resource if it is eager, count it in
+   the status, tidy it up, and close what their thread has when they end. */
+void shim_server_keep(shim_server *server, shim_error *error,
+                      shim_resource *resource);
+
+/* fcgi_server_log, for what a handler failed with: it waits for nobody. */
+void shim_log_write(const shim_log *log, const char *text, size_t len);
 
 /* fcgi_server_stop. Never fails. */
 void shim_server_stop(shim_server *server, bool graceful);
@@ -251,5 +275,51 @@ bool shim_shared_unlock(shim_shared *shared, shim_error *error, const char *key,
 /* A number of FCGI_SHARED_COUNT_MAP by its name. */
 int64_t shim_shared_count(shim_shared *shared, shim_error *error,
                           const char *name, size_t name_len);
+
+/* --- Resources ----------------------------------------------------------- */
+
+/* What `function` opens, one for each thread. NULL and an error when out of
+   memory; the function is dropped then too. */
+shim_resource *shim_resource_new(shim_error *error, shim_function *function);
+
+/* Give up a handle. With the last one, what is open is closed. */
+void shim_resource_free(shim_resource *resource);
+
+/* Set a function that gets what was opened: "configure", "check", "reset" or
+   "close"; and options: times in seconds, negative for no limit, and texts. All
+   of it before the first use. */
+void shim_resource_on(shim_resource *resource, shim_error *error,
+                      const char *name, size_t name_len,
+                      shim_function *function);
+void shim_resource_set(shim_resource *resource, shim_error *error,
+                       const char *name, size_t name_len, double value);
+void shim_resource_set_text(shim_resource *resource, shim_error *error,
+                            const char *name, size_t name_len,
+                            const char *value, size_t value_len);
+
+/* fcgi_resource_get: until the end of the request's handler, or of the request
+   where it has none. */
+shim_value shim_resource_get(shim_resource *resource, shim_error *error,
+                             shim_request *request);
+
+/* fcgi_resource_take, _give and _invalidate, for a request or, with NULL, for
+   the calling thread. */
+shim_value shim_resource_take(shim_resource *resource, shim_error *error,
+                              shim_request *request);
+void shim_resource_give(shim_resource *resource, shim_error *error,
+                        shim_request *request);
+void shim_resource_invalidate(shim_resource *resource, shim_error *error,
+                              shim_request *request);
+
+/* Close what rests, and the others when they are given back; for good. */
+void shim_resource_drain(shim_resource *resource, shim_error *error);
+void shim_resource_close(shim_resource *resource, shim_error *error);
+
+/* fcgi_resource_renew. */
+void shim_resource_renew(shim_resource *resource, shim_error *error);
+
+/* A number of fcgi_resource_stats by its name, or "closed_" and a cause. */
+int64_t shim_resource_count(shim_resource *resource, shim_error *error,
+                            const char *name, size_t name_len);
 
 #endif

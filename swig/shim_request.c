@@ -33,6 +33,9 @@ void shim_request_free(shim_request *request) {
   if (!request || atomic_fetch_sub(&request->handles, 1) > 1)
     return;
   shim_request_conclude(request, true);
+  shim_request_give_back(request);
+  fcgi_holder_free(request->holder);
+  free(request->refused);
   forget_headers(request);
   shim_server_free(request->server);
   free(request);
@@ -62,6 +65,8 @@ void shim_request_release(shim_request *request) {
 void shim_request_finish(shim_request *request, shim_error *error, int code) {
   atomic_store(&request->core, NULL);
   forget_headers(request);
+  if (!request->running)
+    shim_request_give_back(request);
   if (code < 0)
     shim_fail(error, code, NULL);
   shim_request_release(request);

@@ -3,6 +3,7 @@
    the core, and a loop that was left can be entered again. */
 #include "shim_private.h"
 #include <string.h>
+#include <time.h>
 
 /* How often a handler may see to signals that came just before a wait. */
 enum { TICK_MS = 1000 };
@@ -13,11 +14,19 @@ typedef struct loop {
   const shim_handler *handler; /* What answers. */
   bool raise;                  /* A failure ends it. */
   bool parked;                 /* An error waits in the closure. */
+  shim_log log;                /* For what fails. */
+  long long due;               /* When resources are tidied up, in ms. */
 } loop;
 
 shim_outcome shim_failure(const char *code) {
   const char *aborted = fcgi_error_name(FCGI_ERR_ABORTED);
   return code && strcmp(code, aborted) == 0 ? SHIM_ABORTED : SHIM_FAILED;
+}
+
+void shim_log_write(const shim_log *log, const char *text, size_t len) {
+  const char *refused = log ? log->refused : NULL;
+  if (log && !(refused && memmem(text, len, refused, strlen(refused))))
+    fcgi_server_log(log->server->core, FCGI_LOG_ERROR, text, len);
 }
 
 /* 1 to go on. That its request was aborted, as by a client that has left, is no
@@ -32,19 +41,58 @@ static int judge(loop *self, shim_outcome outcome) {
     return 0;
   }
   self->handler->report(self->handler->closure,
-                        outcome == SHIM_ABORTED ? NULL : self->server);
+                        outcome == SHIM_ABORTED ? NULL : &self->log);
   return 1;
 }
 
+/* The core's request when it is to be answered once more; the first failure is
+   told by the core. */
+static fcgi_request *answer_once(loop *self, shim_request *request,
+                                 shim_outcome *outcome) {
+  fcgi_request *again = NULL;
+  request->running = true;
+  *outcome = self->handler->call(self->handler->closure, request);
+  request->running = false;
+  shim_request_give_back(request);
+  if (*outcome == SHIM_FAILED)
+    again = shim_request_again(request);
+  if (again)
+    self->handler->report(self->handler->closure, NULL);
+  shim_request_conclude(request, *outcome != SHIM_DONE);
+  return again;
+}
+
 /* Two handles: the language's own, and one to see what became of it. */
-static shim_outcome answer(loop *self, fcgi_request *core) {
-  shim_request *request = shim_request_new(self->server, core, 2);
-  if (!request)
-    return SHIM_DONE;
-  shim_outcome outcome = self->handler->call(self->handler->closure, request);
-  shim_request_conclude(request, outcome != SHIM_DONE);
-  shim_request_free(request);
-  return outcome;
+static int answer(loop *self, fcgi_request *core) {
+  shim_outcome outcome = SHIM_DONE;
+  int go_on = 1;
+  while (core) {
+    shim_request *request = shim_request_new(self->server, core, 2);
+    if (!request)
+      break;
+    core = answer_once(self, request, &outcome);
+    self->log.refused = request->refused;
+    go_on = core || judge(self, outcome);
+    self->log.refused = NULL;
+    shim_request_free(request);
+  }
+  return go_on;
+}
+
+static long long now_ms(void) {
+  struct timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return (long long)time.tv_sec * 1000 + time.tv_nsec / 1000000;
+}
+
+/* A server has a status from its first wait on. */
+static void tend(loop *self) {
+  if (!atomic_load(&self->server->kept) || now_ms() < self->due)
+    return;
+  if (self->due == 0)
+    shim_server_show(self->server);
+  shim_server_tidy(self->server, FCGI_RESOURCE_REAP);
+  self->due = now_ms() + TICK_MS;
 }
 
 static int turn(void *data) {
@@ -52,13 +100,16 @@ static int turn(void *data) {
   const shim_handler *handler = self->handler;
   fcgi_server_event event = {.size = sizeof event};
   int result, go_on = 1;
+  shim_server_prepare(self->server);
   do {
     result = fcgi_server_next(self->server->core, &event, TICK_MS);
     if (result == 0)
       go_on = judge(self, handler->call(handler->closure, NULL));
     else if (result > 0)
-      go_on = judge(self, answer(self, event.request));
+      go_on = answer(self, event.request);
+    tend(self);
   } while (result >= 0 && go_on);
+  shim_server_tidy(self->server, FCGI_RESOURCE_LEAVE);
   if (result == FCGI_ERR_CLOSED)
     atomic_store(&self->server->stopped, 1);
   return result < 0 && result != FCGI_ERR_CLOSED ? result : 0;
@@ -89,13 +140,13 @@ static void run(loop *self, shim_error *error, const char *on_error,
 
 void shim_server_run(shim_server *server, shim_error *error,
                      shim_handler *handler, const char *on_error) {
-  loop self = {.server = server, .handler = handler};
+  loop self = {.server = server, .handler = handler, .log = {.server = server}};
   run(&self, error, on_error, false);
 }
 
 void shim_server_serve(shim_server *server, shim_error *error,
                        shim_handler *handler, const char *on_error) {
-  loop self = {.server = server, .handler = handler};
+  loop self = {.server = server, .handler = handler, .log = {.server = server}};
   run(&self, error, on_error, true);
 }
 

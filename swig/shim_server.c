@@ -71,6 +71,7 @@ void shim_server_free(shim_server *server) {
     return;
   shim_server_close(server);
   fcgi_options_free(server->options);
+  shim_server_let_go(server);
   free(server);
 }
 
@@ -160,11 +161,6 @@ shim_text shim_server_address(shim_server *server, shim_error *error,
     shim_fail(error, code, NULL);
   shim_server_leave(server);
   return found;
-}
-
-void shim_server_log(shim_server *server, const char *text, size_t len) {
-  if (server)
-    fcgi_server_log(server->core, FCGI_LOG_ERROR, text, len);
 }
 
 void shim_server_stop(shim_server *server, bool graceful) {

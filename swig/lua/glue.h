@@ -2,6 +2,8 @@
 /* C for Lua 5.4, compiled into the wrapper. */
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #define FCGI_RAISE(code, text)                                                 \
@@ -250,15 +252,114 @@ static shim_outcome fcgi_call(void *data, shim_request *request) {
   return failed == SHIM_FAILED ? fcgi_failure(closure) : failed;
 }
 
-static void fcgi_report(void *data, shim_server *server) {
+static void fcgi_report(void *data, const shim_log *log) {
   fcgi_closure *closure = data;
   lua_State *L = closure->L;
   lua_getupvalue(L, closure->keeper, 1);
   const char *trace = lua_tostring(L, -1);
   trace = trace ? trace : "the handler failed";
-  shim_server_log(server, trace, strlen(trace));
+  shim_log_write(log, trace, strlen(trace));
   lua_pop(L, 1);
   lua_pushnil(L);
   lua_replace(L, closure->error);
   closure->parked = 0;
+}
+
+/* --- Functions of resources ------------------------------------------------
+ */
+
+/* What the registry holds. It is called in a coroutine of its own: any other
+   may be gone by then. */
+typedef struct fcgi_reference {
+  lua_State *calls; /* That coroutine. */
+  int at;           /* Where the registry has it. */
+} fcgi_reference;
+
+/* One call. */
+typedef struct fcgi_calling {
+  const fcgi_reference *function; /* What is called. */
+  const fcgi_reference *value;    /* With what; NULL: with nothing. */
+  void **result;                  /* Where the reference goes; NULL: nowhere. */
+  fcgi_guard *guard;              /* Of os.exit, NULL before the first loop. */
+  int outcome;                    /* 0: it has returned false. */
+} fcgi_calling;
+
+static lua_State *fcgi_calls(lua_State *L) {
+  static const char name[] = "fcgi_swig.calls";
+  if (lua_getfield(L, LUA_REGISTRYINDEX, name) != LUA_TTHREAD) {
+    lua_pop(L, 1);
+    lua_newthread(L);
+    lua_pushvalue(L, -1);
+    lua_setfield(L, LUA_REGISTRYINDEX, name);
+  }
+  lua_State *calls = lua_tothread(L, -1);
+  lua_pop(L, 1);
+  return calls;
+}
+
+/* Of what is at the top, which is popped. */
+static void *fcgi_refer(lua_State *L) {
+  lua_State *calls = fcgi_calls(L);
+  int at = luaL_ref(L, LUA_REGISTRYINDEX);
+  fcgi_reference *reference = malloc(sizeof *reference);
+  if (!reference) {
+    luaL_unref(L, LUA_REGISTRYINDEX, at);
+    luaL_error(L, "out of memory");
+  }
+  *reference = (fcgi_reference){calls, at};
+  return reference;
+}
+
+/* Protected: nil and a message are an error, as LuaSQL has it. */
+static int fcgi_call_function(lua_State *L) {
+  fcgi_calling *calling = lua_touserdata(L, 1);
+  if (lua_getfield(L, LUA_REGISTRYINDEX, "fcgi_swig.exit") == LUA_TUSERDATA) {
+    calling->guard = lua_touserdata(L, -1);
+    calling->guard->inside++;
+  }
+  lua_rawgeti(L, LUA_REGISTRYINDEX, calling->function->at);
+  if (calling->value)
+    lua_rawgeti(L, LUA_REGISTRYINDEX, calling->value->at);
+  lua_call(L, calling->value != NULL, 2);
+  if (lua_isnil(L, -2) && !lua_isnil(L, -1))
+    return lua_error(L);
+  lua_pop(L, 1);
+  calling->outcome = !lua_isboolean(L, -1) || lua_toboolean(L, -1);
+  if (calling->result)
+    *calling->result = lua_isnil(L, -1) ? NULL : fcgi_refer(L);
+  return 0;
+}
+
+/* One line of the error at the top. */
+static void fcgi_line(lua_State *L, char *why, size_t len) {
+  lua_pushcfunction(L, fcgi_shown);
+  lua_pushvalue(L, -2);
+  const char *text = lua_pcall(L, 1, 1, 0) == LUA_OK
+                         ? lua_tostring(L, -1)
+                         : "an error that cannot be shown";
+  snprintf(why, len, "%.*s", (int)strcspn(text, "\n"), text);
+}
+
+static int fcgi_function_call(void *function, void *value, void **result,
+                              char *why, size_t len) {
+  fcgi_calling calling = {function, value, result, NULL, -1};
+  lua_State *L = calling.function->calls;
+  int top = lua_gettop(L);
+  if (!lua_checkstack(L, LUA_MINSTACK))
+    return snprintf(why, len, "the stack is full"), -1;
+  lua_pushcfunction(L, fcgi_call_function);
+  lua_pushlightuserdata(L, &calling);
+  int failed = lua_pcall(L, 1, 0, 0) != LUA_OK;
+  if (calling.guard)
+    calling.guard->inside--;
+  if (failed)
+    fcgi_line(L, why, len);
+  lua_settop(L, top);
+  return failed ? -1 : calling.outcome;
+}
+
+static void fcgi_function_drop(void *data) {
+  fcgi_reference *reference = data;
+  luaL_unref(reference->calls, LUA_REGISTRYINDEX, reference->at);
+  free(reference);
 }

@@ -121,7 +121,7 @@ static shim_outcome fcgi_call(void *data, shim_request *request) {
 }
 
 /* What is thrown may be an object whose own text fails. */
-static void fcgi_report(void *data, shim_server *server) {
+static void fcgi_report(void *data, const shim_log *log) {
   dTHX;
   fcgi_closure *closure = data;
   SV *name = newSVpvs("FastCGI::Swig::_text");
@@ -129,8 +129,70 @@ static void fcgi_report(void *data, shim_server *server) {
   STRLEN len;
   fcgi_call_sv(aTHX_ name, copy);
   const char *text = SvPVutf8(get_sv("FastCGI::Swig::_said", GV_ADD), len);
-  shim_server_log(server, text, len);
+  shim_log_write(log, text, len);
   SvREFCNT_dec(name);
   SvREFCNT_dec(closure->error);
   closure->error = NULL;
+}
+
+/* --- Functions of resources ------------------------------------------------
+ */
+
+/* One line of what was thrown, which may be an object. */
+static void fcgi_line(pTHX_ SV *error, char *why, size_t len) {
+  SV *name = sv_2mortal(newSVpvs("FastCGI::Swig::_text"));
+  fcgi_call_sv(aTHX_ name, sv_mortalcopy(error));
+  const char *text = SvPVutf8_nolen(get_sv("FastCGI::Swig::_said", GV_ADD));
+  snprintf(why, len, "%.*s", (int)strcspn(text, "\n"), text);
+}
+
+/* In scalar context: what it returned, mortal; NULL when it died, with $@ set.
+   Nothing it returns is asked whether it is true unless that is a plain value:
+   an object's own answer might die. */
+static SV *fcgi_call_scalar(pTHX_ SV *function, SV *argument) {
+  SV *returned;
+  dSP;
+  PUSHSTACKi(PERLSI_UNKNOWN);
+  PUSHMARK(SP);
+  if (argument)
+    XPUSHs(sv_mortalcopy(argument));
+  PUTBACK;
+  call_sv(function, G_SCALAR | G_EVAL);
+  SPAGAIN;
+  returned = POPs;
+  PUTBACK;
+  POPSTACK;
+  return SvROK(ERRSV) || SvTRUE(ERRSV) ? NULL : returned;
+}
+
+/* $@ stays what it was: something may be given back where it is looked at. */
+static int fcgi_function_call(void *function, void *value, void **result,
+                              char *why, size_t len) {
+  dTHX;
+  int outcome = -1;
+  if (PL_phase == PERL_PHASE_DESTRUCT)
+    return snprintf(why, len, "Perl is ending"), -1;
+  ENTER;
+  SAVETMPS;
+  SV *inside = get_sv("FastCGI::Swig::_inside", GV_ADD);
+  SV *before = sv_mortalcopy(ERRSV);
+  sv_setiv(inside, SvIV(inside) + 1);
+  SV *returned = fcgi_call_scalar(aTHX_ function, value);
+  sv_setiv(inside, SvIV(inside) - 1);
+  if (!returned)
+    fcgi_line(aTHX_ ERRSV, why, len);
+  else {
+    outcome = SvROK(returned) || SvTRUE(returned);
+    if (result)
+      *result = SvOK(returned) ? newSVsv(returned) : NULL;
+  }
+  sv_setsv(ERRSV, before);
+  FREETMPS;
+  LEAVE;
+  return outcome;
+}
+
+static void fcgi_function_drop(void *reference) {
+  dTHX;
+  SvREFCNT_dec((SV *)reference);
 }

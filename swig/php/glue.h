@@ -175,7 +175,7 @@ static shim_outcome fcgi_call(void *data, shim_request *request) {
   return request ? outcome : SHIM_LEAVE;
 }
 
-static void fcgi_show(const fcgi_closure *closure, shim_server *server) {
+static void fcgi_show(const fcgi_closure *closure, const shim_log *log) {
   static const char lost[] = "an error that cannot be shown";
   static const char left[] = "exit was called: it ends the request, as the "
                              "process serves others";
@@ -184,23 +184,23 @@ static void fcgi_show(const fcgi_closure *closure, shim_server *server) {
   ZVAL_UNDEF(&text);
   if (zend_is_unwind_exit(error)) {
     EG(exit_status) = closure->status;
-    shim_server_log(server, left, sizeof left - 1);
+    shim_log_write(log, left, sizeof left - 1);
     return;
   }
   zend_call_method_with_0_params(error, error->ce, NULL, "__tostring", &text);
   if (Z_TYPE(text) == IS_STRING)
-    shim_server_log(server, Z_STRVAL(text), Z_STRLEN(text));
+    shim_log_write(log, Z_STRVAL(text), Z_STRLEN(text));
   else
-    shim_server_log(server, lost, sizeof lost - 1);
+    shim_log_write(log, lost, sizeof lost - 1);
   zval_ptr_dtor(&text);
   if (EG(exception))
     zend_clear_exception();
 }
 
-static void fcgi_report(void *data, shim_server *server) {
+static void fcgi_report(void *data, const shim_log *log) {
   fcgi_closure *closure = data;
   zend_try {
-    fcgi_show(closure, server);
+    fcgi_show(closure, log);
     OBJ_RELEASE(closure->error);
   }
   zend_catch {
@@ -208,4 +208,62 @@ static void fcgi_report(void *data, shim_server *server) {
   }
   zend_end_try();
   closure->error = NULL;
+}
+
+/* --- Functions of resources ------------------------------------------------
+ */
+
+static void *fcgi_refer(zval *value) {
+  zval *reference = malloc(sizeof *reference);
+  if (reference)
+    ZVAL_COPY_DEREF(reference, value);
+  return reference;
+}
+
+/* One line of the exception that was thrown, which is taken. */
+static void fcgi_line(char *why, size_t len) {
+  zend_object *error = EG(exception);
+  zval room;
+  if (zend_is_unwind_exit(error) || zend_is_graceful_exit(error)) {
+    snprintf(why, len, "exit was called");
+  } else {
+    zval *text = zend_read_property(zend_get_exception_base(error), error,
+                                    "message", 7, 1, &room);
+    const char *line = Z_TYPE_P(text) == IS_STRING ? Z_STRVAL_P(text) : "";
+    snprintf(why, len, "%s: %.*s", ZSTR_VAL(error->ce->name),
+             (int)strcspn(line, "\n"), line);
+  }
+  zend_clear_exception();
+}
+
+/* A fatal error leaves all of it, up to the loop or the end of the script: the
+   core holds no lock meanwhile. */
+static int fcgi_function_call(void *function, void *value, void **result,
+                              char *why, size_t len) {
+  zval returned, argument;
+  int status = EG(exit_status), outcome = -1;
+  if (EG(exception) || EG(flags) & EG_FLAGS_IN_SHUTDOWN)
+    return snprintf(why, len, "PHP is ending the script"), -1;
+  ZVAL_UNDEF(&returned);
+  if (value)
+    ZVAL_COPY(&argument, (zval *)value);
+  call_user_function(NULL, NULL, (zval *)function, &returned, value != NULL,
+                     &argument);
+  if (EG(exception)) {
+    fcgi_line(why, len);
+    EG(exit_status) = status;
+  } else {
+    outcome = Z_TYPE(returned) != IS_FALSE;
+    if (result)
+      *result = Z_TYPE(returned) > IS_NULL ? fcgi_refer(&returned) : NULL;
+  }
+  zval_ptr_dtor(&returned);
+  if (value)
+    zval_ptr_dtor(&argument);
+  return outcome;
+}
+
+static void fcgi_function_drop(void *reference) {
+  zval_ptr_dtor(reference);
+  free(reference);
 }

@@ -201,18 +201,64 @@ static PyObject *fcgi_trace(PyObject *error) {
   return bytes;
 }
 
-static void fcgi_report(void *data, shim_server *server) {
+static void fcgi_report(void *data, const shim_log *log) {
   static const char lost[] = "an error that cannot be shown\n";
   fcgi_closure *closure = data;
   PyGILState_STATE gil = PyGILState_Ensure();
   PyObject *bytes = fcgi_trace(closure->error);
   if (bytes)
-    shim_server_log(server, PyBytes_AS_STRING(bytes),
-                    (size_t)PyBytes_GET_SIZE(bytes));
+    shim_log_write(log, PyBytes_AS_STRING(bytes),
+                   (size_t)PyBytes_GET_SIZE(bytes));
   else
-    shim_server_log(server, lost, sizeof lost - 1);
+    shim_log_write(log, lost, sizeof lost - 1);
   PyErr_Clear();
   Py_XDECREF(bytes);
   Py_CLEAR(closure->error);
+  PyGILState_Release(gil);
+}
+
+/* --- Functions of resources ------------------------------------------------
+ */
+
+/* One line of the exception that is set, which is taken. */
+static void fcgi_line(char *why, size_t len) {
+  fcgi_closure closure = {NULL, NULL};
+  fcgi_park(&closure);
+  PyObject *text =
+      closure.error
+          ? PyUnicode_FromFormat("%s: %S", Py_TYPE(closure.error)->tp_name,
+                                 closure.error)
+          : NULL;
+  const char *line = text ? PyUnicode_AsUTF8(text) : NULL;
+  line = line ? line : "an error that cannot be shown";
+  snprintf(why, len, "%.*s", (int)strcspn(line, "\n"), line);
+  PyErr_Clear();
+  Py_XDECREF(text);
+  Py_XDECREF(closure.error);
+}
+
+/* An exception that is set stays so: something may be given back by the end of
+   an object. */
+static int fcgi_function_call(void *function, void *value, void **result,
+                              char *why, size_t len) {
+  PyObject *type, *before, *trace;
+  PyGILState_STATE gil = PyGILState_Ensure();
+  PyErr_Fetch(&type, &before, &trace);
+  PyObject *answer = value ? PyObject_CallOneArg(function, value)
+                           : PyObject_CallNoArgs(function);
+  int outcome = !answer ? -1 : answer != Py_False;
+  if (!answer)
+    fcgi_line(why, len);
+  else if (result)
+    *result = answer == Py_None ? NULL : Py_NewRef(answer);
+  Py_XDECREF(answer);
+  PyErr_Restore(type, before, trace);
+  PyGILState_Release(gil);
+  return outcome;
+}
+
+static void fcgi_function_drop(void *reference) {
+  PyGILState_STATE gil = PyGILState_Ensure();
+  Py_DECREF((PyObject *)reference);
   PyGILState_Release(gil);
 }

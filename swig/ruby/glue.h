@@ -63,7 +63,8 @@ static void *fcgi_pointer(VALUE object, swig_type_info *type) {
   void *handle = NULL;
   int result = SWIG_ConvertPtr(object, &handle, type, 0);
   if (!SWIG_IsOK(result) && result != SWIG_ObjectPreviouslyDeletedError)
-    rb_raise(rb_eTypeError, "a server, request or dictionary is needed");
+    rb_raise(rb_eTypeError,
+             "a server, request, dictionary or resource is needed");
   return handle;
 }
 
@@ -151,7 +152,7 @@ static shim_outcome fcgi_call(void *closure, shim_request *request) {
 /* What a failure is told with. */
 typedef struct fcgi_reporting {
   fcgi_closure *closure; /* Has the error. */
-  shim_server *server;   /* Has the log. */
+  const shim_log *log;   /* Gets it. */
 } fcgi_reporting;
 
 static VALUE fcgi_show(VALUE data) {
@@ -161,8 +162,7 @@ static VALUE fcgi_show(VALUE data) {
                    ? rb_str_new_cstr("the handler was left by break or throw\n")
                    : rb_funcall(error, rb_intern("full_message"), 0);
   StringValue(text);
-  shim_server_log(reporting->server, RSTRING_PTR(text),
-                  (size_t)RSTRING_LEN(text));
+  shim_log_write(reporting->log, RSTRING_PTR(text), (size_t)RSTRING_LEN(text));
   return Qnil;
 }
 
@@ -173,16 +173,120 @@ static void *fcgi_report_locked(void *data) {
   int state;
   rb_protect(fcgi_show, (VALUE)reporting, &state);
   if (state)
-    shim_server_log(reporting->server, lost, sizeof lost - 1);
+    shim_log_write(reporting->log, lost, sizeof lost - 1);
   rb_set_errinfo(Qnil);
   closure->error = Qnil;
   closure->state = 0;
   return NULL;
 }
 
-static void fcgi_report(void *closure, shim_server *server) {
-  fcgi_reporting reporting = {closure, server};
+static void fcgi_report(void *closure, const shim_log *log) {
+  fcgi_reporting reporting = {closure, log};
   rb_thread_call_with_gvl(fcgi_report_locked, &reporting);
+}
+
+/* --- Functions of resources ------------------------------------------------
+ */
+
+/* Not in a public header, and made for this. */
+extern int ruby_thread_has_gvl_p(void);
+
+static void *fcgi_refer(VALUE value) {
+  VALUE *slot = malloc(sizeof *slot);
+  if (!slot)
+    return NULL;
+  *slot = value;
+  rb_gc_register_address(slot);
+  return slot;
+}
+
+/* One call. */
+typedef struct fcgi_asking {
+  VALUE *function; /* What is called. */
+  VALUE *value;    /* With what; NULL: with nothing. */
+  void **result;   /* Where the reference goes; NULL: nowhere. */
+  char *why;       /* Where the line about a failure goes. */
+  size_t len;      /* Its room. */
+  int outcome;     /* As shim_function has it. */
+} fcgi_asking;
+
+static VALUE fcgi_ask_protected(VALUE data) {
+  fcgi_asking *asking = (fcgi_asking *)data;
+  VALUE answer = rb_funcallv(*asking->function, rb_intern("call"),
+                             asking->value != NULL, asking->value);
+  asking->outcome = answer != Qfalse;
+  if (asking->result)
+    *asking->result = NIL_P(answer) ? NULL : fcgi_refer(answer);
+  return Qnil;
+}
+
+static VALUE fcgi_message_of(VALUE error) {
+  VALUE text = rb_funcall(error, rb_intern("message"), 0);
+  StringValue(text);
+  return text;
+}
+
+/* One line of the error that is set. */
+static void fcgi_line(char *why, size_t len) {
+  VALUE error = rb_errinfo();
+  int state = 1;
+  VALUE text = Qnil;
+  if (fcgi_is_a(error, rb_eException)) {
+    rb_set_errinfo(Qnil);
+    text = rb_protect(fcgi_message_of, error, &state);
+  }
+  if (state) {
+    snprintf(why, len, "it was left without an error that can be shown");
+    return;
+  }
+  int count = (int)RSTRING_LEN(text);
+  const char *line = RSTRING_PTR(text),
+             *end = memchr(line, '\n', (size_t)count);
+  snprintf(why, len, "%s: %.*s", rb_obj_classname(error),
+           end ? (int)(end - line) : count, line);
+  RB_GC_GUARD(text);
+}
+
+/* What a rescue looks at stays as it was. While Ruby collects, nothing can be
+   called. */
+static void *fcgi_ask_locked(void *data) {
+  fcgi_asking *asking = data;
+  int state;
+  if (rb_during_gc()) {
+    snprintf(asking->why, asking->len, "Ruby is collecting garbage");
+    return NULL;
+  }
+  VALUE before = rb_errinfo();
+  rb_protect(fcgi_ask_protected, (VALUE)asking, &state);
+  if (!state)
+    return NULL;
+  fcgi_line(asking->why, asking->len);
+  asking->outcome = -1;
+  rb_set_errinfo(fcgi_is_a(before, rb_eException) ? before : Qnil);
+  return NULL;
+}
+
+static int fcgi_function_call(void *function, void *value, void **result,
+                              char *why, size_t len) {
+  fcgi_asking asking = {function, value, result, why, len, -1};
+  if (ruby_thread_has_gvl_p())
+    fcgi_ask_locked(&asking);
+  else
+    rb_thread_call_with_gvl(fcgi_ask_locked, &asking);
+  return asking.outcome;
+}
+
+static void *fcgi_drop_locked(void *slot) {
+  rb_gc_unregister_address(slot);
+  free(slot);
+  return NULL;
+}
+
+static void fcgi_function_drop(void *slot) {
+  if (ruby_thread_has_gvl_p())
+    fcgi_drop_locked(slot);
+  else
+    rb_thread_call_with_gvl(fcgi_drop_locked, slot);
 }
 
 /* --- Calls without the lock ----------------------------------------------- */
@@ -200,17 +304,20 @@ typedef struct fcgi_job {
   shim_request *request;                       /* Of the others; accepted. */
   void (*plain)(shim_request *, shim_error *); /* Which call of no arguments. */
   shim_bytes (*read)(shim_request *, shim_error *, int64_t); /* Which read. */
-  shim_bytes bytes;    /* What was read. */
-  const char *text;    /* Policy, path or type. */
-  size_t text_len;     /* Its length. */
-  const void *data;    /* To write. */
-  size_t len;          /* Number of bytes. */
-  int64_t offset;      /* In a file. */
-  int64_t size;        /* To read or send. */
-  int status;          /* Of an answer or its end. */
-  shim_shared *shared; /* Whose lock is taken. */
-  double ttl;          /* Of that lock. */
-  int64_t token;       /* What was got for it. */
+  shim_bytes bytes;        /* What was read. */
+  const char *text;        /* Policy, path or type. */
+  size_t text_len;         /* Its length. */
+  const void *data;        /* To write. */
+  size_t len;              /* Number of bytes. */
+  int64_t offset;          /* In a file. */
+  int64_t size;            /* To read or send. */
+  int status;              /* Of an answer or its end. */
+  shim_shared *shared;     /* Whose lock is taken. */
+  double ttl;              /* Of that lock. */
+  int64_t token;           /* What was got for it. */
+  shim_resource *resource; /* Which is taken. */
+  shim_value (*take)(shim_resource *, shim_error *, shim_request *); /* How. */
+  shim_value value; /* What was got for it. */
 } fcgi_job;
 
 static void fcgi_work_accept(fcgi_job *job) {
@@ -250,6 +357,10 @@ static void fcgi_work_end(fcgi_job *job) {
 static void fcgi_work_lock(fcgi_job *job) {
   job->token = shim_shared_lock(job->shared, job->error, job->text,
                                 job->text_len, job->seconds, job->ttl);
+}
+
+static void fcgi_work_take(fcgi_job *job) {
+  job->value = job->take(job->resource, job->error, job->request);
 }
 
 static void *fcgi_work(void *data) {

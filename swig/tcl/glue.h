@@ -291,14 +291,76 @@ static Tcl_Obj *fcgi_trace(Tcl_Interp *interp, int code) {
   return trace;
 }
 
-static void fcgi_report(void *data, shim_server *server) {
+static void fcgi_report(void *data, const shim_log *log) {
   fcgi_closure *closure = data;
   Tcl_Interp *interp = closure->interp;
   Tcl_Obj *trace =
       fcgi_trace(interp, Tcl_RestoreInterpState(interp, closure->parked));
   const char *text = Tcl_GetString(trace);
-  shim_server_log(server, text, strlen(text));
+  shim_log_write(log, text, strlen(text));
   Tcl_DecrRefCount(trace);
   Tcl_ResetResult(interp);
   closure->parked = NULL;
+}
+
+/* --- Functions of resources ------------------------------------------------
+ */
+
+/* A command prefix, or what one returned. */
+typedef struct fcgi_reference {
+  Tcl_Interp *interp; /* Where it is. */
+  Tcl_Obj *object;    /* The command, or the value. */
+} fcgi_reference;
+
+static fcgi_reference *fcgi_refer(Tcl_Interp *interp, Tcl_Obj *object) {
+  fcgi_reference *reference = (fcgi_reference *)ckalloc(sizeof *reference);
+  *reference = (fcgi_reference){interp, object};
+  Tcl_IncrRefCount(object);
+  return reference;
+}
+
+static int fcgi_evaluate(Tcl_Interp *interp, Tcl_Obj *prefix, Tcl_Obj *word) {
+  Tcl_Obj *command = Tcl_DuplicateObj(prefix);
+  fcgi_proxies *proxies = fcgi_proxies_of(interp);
+  Tcl_IncrRefCount(command);
+  if (word)
+    Tcl_ListObjAppendElement(NULL, command, word);
+  proxies->inside++;
+  int code = Tcl_EvalObjEx(interp, command, TCL_EVAL_GLOBAL | TCL_EVAL_DIRECT);
+  proxies = Tcl_GetAssocData(interp, "fastcgi_swig", NULL);
+  if (proxies)
+    proxies->inside--;
+  Tcl_DecrRefCount(command);
+  return code;
+}
+
+/* The result and the error of what runs stay as they were. */
+static int fcgi_function_call(void *function, void *value, void **result,
+                              char *why, size_t len) {
+  const fcgi_reference *at = function, *given = value;
+  Tcl_Interp *interp = at->interp;
+  int flag, outcome = -1;
+  if (Tcl_InterpDeleted(interp))
+    return snprintf(why, len, "the interpreter is deleted"), -1;
+  Tcl_InterpState before = Tcl_SaveInterpState(interp, TCL_OK);
+  int code = fcgi_evaluate(interp, at->object, given ? given->object : NULL);
+  Tcl_Obj *returned = Tcl_GetObjResult(interp);
+  if (code != TCL_OK) {
+    const char *text = Tcl_GetString(returned);
+    snprintf(why, len, "%.*s", (int)strcspn(text, "\n"), text);
+  } else {
+    outcome =
+        Tcl_GetBooleanFromObj(NULL, returned, &flag) != TCL_OK || flag != 0;
+    if (result)
+      *result =
+          Tcl_GetCharLength(returned) > 0 ? fcgi_refer(interp, returned) : NULL;
+  }
+  Tcl_RestoreInterpState(interp, before);
+  return outcome;
+}
+
+static void fcgi_function_drop(void *data) {
+  fcgi_reference *reference = data;
+  Tcl_DecrRefCount(reference->object);
+  ckfree((char *)reference);
 }

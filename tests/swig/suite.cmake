@@ -27,8 +27,8 @@ if(TARGET fcgi_swig_lua)
 endif()
 
 foreach(language ${swig_languages})
-  set(things scenario bytes spec examples exits forks paths shared programs
-             answers)
+  set(things scenario bytes spec examples exits forks paths resource
+             shared programs answers)
   if(NOT language MATCHES "^(python|lua)$") # They have theirs without SWIG.
     list(APPEND things guestbook)
   endif()
