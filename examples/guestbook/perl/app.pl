@@ -3,7 +3,7 @@
 #
 #   perl app.pl unix:guestbook.sock
 #
-# It opens SQLite once, at its first request, and never again. Needs the SWIG
+# It opens SQLite at its first request and keeps it as a resource. Needs the SWIG
 # module FastCGI::Swig and DBD::SQLite; without an address it serves the listener
 # that it inherits.
 use strict;
@@ -31,8 +31,7 @@ sub read_whole {
 
 # --- The connection -------------------------------------------------------------
 
-my $kept;
-
+# What is kept: a connection, and what the page tells about it.
 sub open_connection {
     my %fresh = (opened => time, requests => 0, id => sprintf '%08x', int rand 2**32);
     $fresh{database} = DBI->connect("dbi:SQLite:dbname=$DATABASE", '', '',
@@ -46,10 +45,24 @@ sub open_connection {
     return \%fresh;
 }
 
+sub undo {
+    my ($conn) = @_;
+    $conn->{database}->rollback unless $conn->{database}{AutoCommit};
+}
+
+# Replacing a connection to a local file gains nothing: it stays open as long as the process.
+my $guestbook = FastCGI::Swig::Resource->new(\&open_connection);
+$guestbook->on('reset', \&undo);
+$guestbook->on('close', sub { $_[0]{database}->disconnect });
+$guestbook->set_text('name', 'guestbook');
+$guestbook->set('acquire_timeout', 2);
+$guestbook->set($_, -1) for qw(max_age max_idle);
+
 sub connection {
-    $kept ||= open_connection();
-    $kept->{requests}++;
-    return $kept;
+    my ($request) = @_;
+    my $conn = eval { $guestbook->get($request) } // die {away => "$@"};
+    $conn->{requests}++;
+    return $conn;
 }
 
 # --- The page -------------------------------------------------------------------
@@ -212,7 +225,7 @@ sub sign {
 
 sub serve {
     my ($request, $path) = @_;
-    my ($conn, $method) = (connection(), $request->param('REQUEST_METHOD') // '');
+    my ($conn, $method) = (connection($request), $request->param('REQUEST_METHOD') // '');
     return status($request, $conn) if $path =~ m{/status\z};
     return answer($request, 200, $HTML, page($conn, $path)) if $method =~ /\A(?:GET|HEAD)\z/;
     return sign($request, $conn, $path) if $method eq 'POST';
@@ -226,9 +239,10 @@ sub handle {
     my $path = own_path($request);
     return if eval { serve($request, $path); 1 };
     my $error = $@;
-    die $error if !$DBI::err || $request->ended;
-    $request->log("guestbook: $DATABASE: $DBI::errstr");
-    answer($request, 503, $HTML, page(undef, $path, "The database cannot be used now: $DBI::errstr."));
+    my $why = ref $error eq 'HASH' ? $error->{away} : $DBI::err ? $DBI::errstr : undef;
+    die $error if !defined $why || $request->ended;
+    $request->log("guestbook: $DATABASE: $why");
+    answer($request, 503, $HTML, page(undef, $path, "The database cannot be used now: $why."));
 }
 
 my $server = FastCGI::Swig::Server->new;

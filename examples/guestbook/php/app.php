@@ -4,7 +4,7 @@
 //
 //   php -d extension=/path/to/fastcgi_swig.so app.php unix:guestbook.sock
 //
-// It opens SQLite once, at its first request, and never again. Needs the SWIG
+// It opens SQLite at its first request and keeps it as a resource. Needs the SWIG
 // module fastcgi_swig and PDO's SQLite; without an address it serves the listener
 // that it inherits.
 
@@ -25,12 +25,12 @@ class Mistake extends Exception
     }
 }
 
-/** The one connection, and what the page tells about it. */
+/** A connection, and what the page tells about it. */
 class Connection
 {
     public $requests = 0;
     public readonly string $id;
-    private readonly PDO $database;
+    public readonly PDO $database;
     private readonly float $opened;
 
     public function __construct()
@@ -277,17 +277,37 @@ function serve($request, $connection, $path)
     };
 }
 
-$connection = null;
+$guestbook = new FastCGIResource(fn() => new Connection());
+$guestbook->on('reset', function ($connection) {
+    if ($connection->database->inTransaction()) {
+        $connection->database->rollBack();
+    }
+});
+// Replacing a connection to a local file gains nothing: it stays open as long as the process.
+$guestbook->set_text('name', 'guestbook');
+$guestbook->set('acquire_timeout', 2);
+$guestbook->set('max_age', -1);
+$guestbook->set('max_idle', -1);
+
+function connection($guestbook, $request)
+{
+    try {
+        return $guestbook->get($request);
+    } catch (FastCGIError $error) {
+        throw new PDOException($error->getMessage());
+    }
+}
+
 $server = new FastCGIServer();
 if ($argc > 1) {
     $server->listen($argv[1]);
 } else {
     $server->listen_inherited();
 }
-$server->serve(function ($request) use (&$connection) {
+$server->serve(function ($request) use ($guestbook) {
     $path = own_path($request);
     try {
-        $connection ??= new Connection();
+        $connection = connection($guestbook, $request);
         $connection->requests++;
         serve($request, $connection, $path);
     } catch (PDOException $error) {

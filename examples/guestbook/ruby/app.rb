@@ -3,7 +3,7 @@
 #
 #   ruby app.rb unix:guestbook.sock
 #
-# It opens SQLite once, at its first request, and never again. Needs the SWIG
+# It opens SQLite at its first request and keeps it as a resource. Needs the SWIG
 # module fastcgi_swig and the gem sqlite3; without an address it serves the
 # listener that it inherits.
 require "cgi/util"
@@ -30,7 +30,7 @@ class Mistake < StandardError
   end
 end
 
-# The one connection, and what the page tells about it.
+# A connection, and what the page tells about it.
 class Connection
   attr_reader :id, :requests
 
@@ -65,6 +65,14 @@ class Connection
     @database.execute("SELECT at, name, message FROM entries ORDER BY id DESC LIMIT ?", [SHOWN])
   end
 
+  def undo
+    @database.rollback if @database.transaction_active?
+  end
+
+  def close
+    @database.close
+  end
+
   private
 
   def prepare
@@ -77,6 +85,22 @@ class Connection
     @database.execute("CREATE TABLE IF NOT EXISTS entries (id INTEGER PRIMARY KEY, " \
                       "at INTEGER NOT NULL, name TEXT NOT NULL, message TEXT NOT NULL)")
   end
+end
+
+# Replacing a connection to a local file gains nothing: it stays open as long as
+# its thread.
+GUESTBOOK = FastCGI::Swig::Resource.new { Connection.new }
+GUESTBOOK.on("reset", &:undo)
+GUESTBOOK.on("close", &:close)
+GUESTBOOK.set_text("name", "guestbook")
+GUESTBOOK.set("acquire_timeout", 2)
+GUESTBOOK.set("max_age", -1)
+GUESTBOOK.set("max_idle", -1)
+
+def connection(request)
+  GUESTBOOK.get(request).used
+rescue FastCGI::Swig::Error => error
+  raise SQLite3::CantOpenException, error.message
 end
 
 # --- The page -----------------------------------------------------------------
@@ -218,13 +242,11 @@ def serve(request, connection, path)
   end
 end
 
-connection = nil
 server = FastCGI::Swig::Server.new
 ARGV[0] ? server.listen(ARGV[0]) : server.listen_inherited
 server.serve do |request|
   path = own_path(request)
-  connection ||= Connection.new
-  serve(request, connection.used, path)
+  serve(request, connection(request), path)
 rescue SQLite3::Exception => error
   request.log("guestbook: #{DATABASE}: #{error.message}")
   notice = "The database cannot be used now: #{error.message}."

@@ -3,7 +3,7 @@
 #
 #   tclsh app.tcl unix:guestbook.sock
 #
-# It opens SQLite once, at its first request, and never again. Needs the SWIG
+# It opens SQLite at its first request and keeps it as a resource. Needs the SWIG
 # module fastcgi_swig and the package sqlite3; without an address it serves the
 # listener that it inherits.
 package require fastcgi_swig
@@ -59,16 +59,33 @@ proc open_connection {} {
         book close
         return -options $options $message
     }
-    return [dict create id [format %08x [expr {int(rand() * 2**32)}]] \
+    set ::connection [dict create id [format %08x [expr {int(rand() * 2**32)}]] \
         opened [clock milliseconds] requests 0]
+    return book
 }
 
-proc use_connection {} {
-    global connection
-    if {$connection eq ""} {
-        set connection [open_connection]
+# SQLite tells nobody here whether a transaction is open.
+proc undo {book} {
+    catch {$book eval ROLLBACK}
+}
+
+# Replacing a connection to a local file gains nothing: it stays open as long as
+# the process.
+fastcgi::Resource guestbook open_connection
+guestbook on reset undo
+guestbook on close {apply {{book} {$book close}}}
+guestbook set_text name guestbook
+guestbook set acquire_timeout 2
+guestbook set max_age -1
+guestbook set max_idle -1
+
+proc use_connection {request} {
+    try {
+        guestbook get $request
+    } trap FCGI {message} {
+        throw {GUESTBOOK DATABASE} $message
     }
-    dict incr connection requests
+    dict incr ::connection requests
 }
 
 proc age {} {
@@ -273,7 +290,7 @@ proc refuse {request path} {
 }
 
 proc serve {request path} {
-    use_connection
+    use_connection $request
     if {[string match */status $path]} {
         return [answer_status $request]
     }
