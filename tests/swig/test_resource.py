@@ -165,6 +165,19 @@ def test_takes_leave_nothing_behind(program: Keeper):
     assert program.counts()[:3] == [1, 0, 1]
 
 
+def test_what_was_closed_is_let_go(program: Keeper):
+    def replace(times: int) -> None:
+        with Client(program.address) as client:
+            for _ in range(times):
+                assert client.request(uri="/break").status == 200
+
+    replace(1000)
+    before = program.rss_bytes()
+    replace(2000)
+    assert program.rss_bytes() - before < 1 << 20
+    wait_until(lambda: program.closed() == 3000)
+
+
 @pytest.mark.skipif("perl" not in CHOSEN, reason="the example is in Perl")
 def test_the_example_of_the_readme_runs(tmp_path: Path, monkeypatch):
     page = (SOURCE / "swig" / "README.md").read_text()
