@@ -99,7 +99,8 @@ pages["/drain"] = function() db:drain() end
 pages["/caught"] = function(r) return code(db.get, r) end
 pages["/counts"] = function()
   local counts = {}
-  for i, name in ipairs { "open", "in_use", "opened", "unended", "closed_invalidated", "closed_check", "closed_reset" } do
+  local names = { "open", "in_use", "opened", "unended", "closed_invalidated", "closed_check", "closed_reset" }
+  for i, name in ipairs(names) do
     counts[i] = db:count(name)
   end
   return table.concat(counts, " ")
