@@ -278,7 +278,7 @@ static int take_directories(fcgi__supervisor *s, int next) {
 }
 
 int fcgi__upgrade_inherit(fcgi__supervisor *s) {
-  fcgi__bequest said;
+  fcgi__bequest said = {.listeners = 0};
   int next;
   if (!read_bequest(s, &said))
     return 0;

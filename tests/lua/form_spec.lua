@@ -38,9 +38,15 @@ local function multipart(body, read, options)
   return posted(body .. "--B--\r\n", "multipart/form-data; boundary=B", read, options)
 end
 
--- How many files without names this process has open.
-local function open_files()
+local function nameless_files()
   return tonumber((support.shell("ls -l /proc/$PPID/fd | grep -c '(deleted)'")))
+end
+
+local inherited = nameless_files()
+
+-- How many files without names this process has opened.
+local function open_files()
+  return nameless_files() - inherited
 end
 
 describe("req:query", function()
