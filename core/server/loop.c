@@ -296,6 +296,14 @@ static int most_reports(fcgi_server *server, int others, int shares) {
   return others > 0 || (several && !shares) ? 1 : REPORTS;
 }
 
+/* How long to wait where requests are in the list: they came after the look at
+   it. What is withheld may be all of it. */
+static int wait_beside_ready(const fcgi_server *server, int timeout) {
+  if (!atomic_load(&server->withholds))
+    return 0;
+  return timeout < 0 || timeout > LOOK_MS ? LOOK_MS : timeout;
+}
+
 /* Wait once and serve what came. 0 when a signal came, SERVED, TAKEN with the
    only request that came, or an error; `now` is the time after that. */
 static int wait_once(fcgi_server *server, fcgi_server_event *event, int hold,
@@ -315,9 +323,10 @@ static int wait_once(fcgi_server *server, fcgi_server_event *event, int hold,
   alive = fcgi__service_wait(server);
   shares = fcgi__share_is_used(&server->share); /* Or is by now. */
   timeout = wait_ms(server, alive < until ? alive : until, *now);
-  if (atomic_load(&server->ready_count) > 0 ||
-      (shares && fcgi__held_any(&server->share.held)))
-    timeout = 0; /* It came after the look at the list. */
+  if (atomic_load(&server->ready_count) > 0)
+    timeout = wait_beside_ready(server, timeout);
+  if (shares && fcgi__held_any(&server->share.held))
+    timeout = 0;
   idle = shares ? fcgi__share_enter(server) : NULL;
   count = ask_poller(server, reports, most_reports(server, others, shares),
                      timeout);
@@ -361,7 +370,7 @@ static int pop_ready(fcgi_server *server, fcgi_server_event *event, int hold,
                      int looked) {
   fcgi_request *request;
   long long now;
-  int found = 0;
+  int found;
   if (atomic_load_explicit(&server->ready_count, memory_order_relaxed) == 0)
     return 0;
   now = looked ? atomic_load(&server->looked) : fcgi__now();
@@ -373,10 +382,7 @@ static int pop_ready(fcgi_server *server, fcgi_server_event *event, int hold,
     fcgi__request_look(request);
     pthread_mutex_lock(&server->lock);
   }
-  if (server->turn_first) {
-    fcgi__ready_pop(server, event, hold);
-    found = 1;
-  }
+  found = fcgi__ready_pop(server, event, hold);
   pthread_mutex_unlock(&server->lock);
   if (found && atomic_load(&server->ready_count) > 0 &&
       atomic_load(&server->sleepers) > 0)

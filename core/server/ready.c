@@ -254,7 +254,8 @@ int fcgi__ready_take_own(fcgi__connection *connection, fcgi_server_event *event,
   if (!own)
     return 0;
   if (atomic_load_explicit(&server->ready_count, memory_order_relaxed) == 0 &&
-      atomic_load(&server->stop_wanted) == atomic_load(&server->stopping)) {
+      atomic_load(&server->stop_wanted) == atomic_load(&server->stopping) &&
+      !atomic_load_explicit(&server->withholds, memory_order_relaxed)) {
     connection->life.own = NULL;
     give(server, own, event, FCGI_EVENT_REQUEST, hold);
     return 1;
@@ -265,12 +266,35 @@ int fcgi__ready_take_own(fcgi__connection *connection, fcgi_server_event *event,
   return 0;
 }
 
+static fcgi_request *first_given(const fcgi__connection *connection) {
+  fcgi_request *at = connection->ready_first;
+  while (at && !at->turn.given)
+    at = at->turn.next;
+  return at;
+}
+
+/* The request whose event is next, or NULL. While requests are withheld, those
+   that the program has may still have something to hear. */
+static fcgi_request *next_of(fcgi_server *server) {
+  fcgi__connection *at = fcgi__ready_turn(server);
+  fcgi_request *found = NULL;
+  if (!at || !atomic_load_explicit(&server->withholds, memory_order_relaxed))
+    return at ? at->ready_first : NULL;
+  for (at = server->turn_first; at && !found; at = at->turn_next)
+    found = first_given(at);
+  return found;
+}
+
 /* A request with several events goes to the end of its list after each. Once
    none is pending it may be gone. */
-void fcgi__ready_pop(fcgi_server *server, fcgi_server_event *event, int hold) {
-  fcgi_request *request = fcgi__ready_turn(server)->ready_first;
-  unsigned events = pending(request);
-  fcgi_event_type type = first_of(events);
+int fcgi__ready_pop(fcgi_server *server, fcgi_server_event *event, int hold) {
+  fcgi_request *request = next_of(server);
+  unsigned events;
+  fcgi_event_type type;
+  if (!request)
+    return 0;
+  events = pending(request);
+  type = first_of(events);
   take_out(server, request);
   give(server, request, event, type, hold);
   events &= ~(1u << type);
@@ -279,4 +303,5 @@ void fcgi__ready_pop(fcgi_server *server, fcgi_server_event *event, int hold) {
     push(server, request);
   else if (type == FCGI_EVENT_CLOSE && !hold)
     fcgi__request_free(request);
+  return 1;
 }

@@ -281,6 +281,12 @@ const char *fcgi_server_message(const fcgi_server *server) {
   return server->message;
 }
 
+void fcgi_server_set_events(fcgi_server *server, unsigned events) {
+  const unsigned request = 1u << FCGI_EVENT_REQUEST;
+  atomic_store(&server->withholds, !(events & request));
+  atomic_store(&server->events, events | request);
+}
+
 int fcgi_server_fd(fcgi_server *server) {
   if (fcgi_server_forked(server))
     return fcgi__server_refuse_fork(server);

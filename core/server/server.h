@@ -121,6 +121,7 @@ struct fcgi_server {
                                             have waited until they left. */
   atomic_llong accept_again;             /* When to look for room again. */
   atomic_uint events;                    /* 1u << type to give out. */
+  atomic_int withholds;                  /* 1: REQUEST is not given out. */
   atomic_uint dropped;                   /* fcgi__hop_bit of header fields that
                                             were left out and told of. */
   fcgi__observer observer;               /* Counters and logs. */
@@ -201,9 +202,10 @@ fcgi__connection *fcgi__ready_turn(fcgi_server *server);
    held. */
 fcgi_request *fcgi__ready_doubtful(fcgi_server *server, long long now);
 
-/* Take the next event out; the server's lock is held and there is one. A
-   request whose CLOSE is taken out unheld is freed. */
-void fcgi__ready_pop(fcgi_server *server, fcgi_server_event *event, int hold);
+/* Take the next event out: 1, or 0 where there is none, or only requests that
+   are withheld. The server's lock is held. A request whose CLOSE is taken out
+   unheld is freed. */
+int fcgi__ready_pop(fcgi_server *server, fcgi_server_event *event, int hold);
 
 /* The library ends the request: take its events out of the ready list, unless
    `only_look` and the program has the request. 1 when it has. */

@@ -346,6 +346,11 @@ FCGI_EXPORT int fcgi_server_run(fcgi_server *server,
 FCGI_EXPORT int fcgi_server_next(fcgi_server *server, fcgi_server_event *event,
                                  int timeout_ms);
 
+/* Sets which events fcgi_server_next returns from now on: an or of 1u << type.
+   Without REQUEST, requests that come wait until a later call asks for REQUEST
+   again. Call it on the thread that calls fcgi_server_next. */
+FCGI_EXPORT void fcgi_server_set_events(fcgi_server *server, unsigned events);
+
 /* Returns a descriptor for another event loop. It is readable while the server
    has work: then call fcgi_server_next with timeout 0 until that returns 0. Do
    the same when the time of fcgi_server_wait_ms has passed.
