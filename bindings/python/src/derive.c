@@ -61,14 +61,15 @@ int derive_set(PyObject *dict, const char *key, PyObject *value) {
   return failed ? -1 : 0;
 }
 
-/* Python has none where descriptor 2 was closed; an application counts on it
-   (PEP 3333). */
+int derive_is_https(const params_text *https, const params_text *scheme) {
+  if (https->data != NULL && *https->data != '\0')
+    return strcasecmp(https->data, "off") != 0 && strcmp(https->data, "0") != 0;
+  return scheme->data != NULL && strcasecmp(scheme->data, "https") == 0;
+}
+
 static int is_https(const derive_sources *from) {
-  const char *https = from->at[DERIVE_HTTPS].data;
-  const char *scheme = from->at[DERIVE_REQUEST_SCHEME].data;
-  if (https != NULL && *https != '\0')
-    return strcasecmp(https, "off") != 0 && strcmp(https, "0") != 0;
-  return scheme != NULL && strcasecmp(scheme, "https") == 0;
+  return derive_is_https(&from->at[DERIVE_HTTPS],
+                         &from->at[DERIVE_REQUEST_SCHEME]);
 }
 
 /* Our value of a parameter, and where it goes. */

@@ -52,6 +52,9 @@ int derive_source(const char *name, size_t len);
 /* Find those that are read here. */
 void derive_find(const fcgi_params *params, derive_sources *out);
 
+/* Whether the client came over HTTPS, by HTTPS, or else by REQUEST_SCHEME. */
+int derive_is_https(const params_text *https, const params_text *scheme);
+
 /* Put in what PEP 3333 requires and a web server may leave out. */
 int derive_defaults(PyObject *base);
 

@@ -8,6 +8,8 @@ enum {
   QUIET = 64 /* Requests that need no room before it is given up. */
 };
 
+/* Python has none where descriptor 2 was closed; an application counts on it
+   (PEP 3333). */
 static PyObject *wsgi_errors(void) {
   PyObject *errors = PySys_GetObject("stderr");
   if (errors != NULL && errors != Py_None)
