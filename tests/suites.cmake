@@ -63,7 +63,7 @@ foreach(thing ${echo_tests})
 endforeach()
 
 foreach(thing gone raw_answers syscalls send_file stderr budget endless
-              c_examples c_databases command_line flask demo readme
+              c_examples c_databases command_line flask asgi demo readme
               tool_alone authorizer spec cgi roles haproxy faults_peers
               faults_files faults_processes faults_calls run run_arguments run_deploy numbers options refused
               run_limits run_inbox run_upgrade run_config run_shared

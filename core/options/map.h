@@ -44,9 +44,11 @@
          ":PORT (loopback) or fd:N."))                                         \
   X(threads, COUNT("N", "1", 1, 4096), WORKER, APPS, GUNICORN,                 \
     HELP("Threads that serve requests in each process."))                      \
-  X(interface, CHOICE("KIND", "auto", "auto, handler, wsgi"), WORKER, PYTHON,  \
+  X(interface, CHOICE("KIND", "auto", "auto, handler, wsgi, asgi"), WORKER,    \
+    PYTHON,                                                                    \
     HELP("How the application is called: handler with a request, wsgi as PEP " \
-         "3333 says; auto finds out from its parameters."))                    \
+         "3333 says, asgi as ASGI 3.0 says; auto finds out from its "          \
+         "parameters."))                                                       \
   X(role, TEXT("ROLE=MODULE:HANDLER", "none"), WORKER, PYTHON, REPEATED,       \
     HELP("Handler of a further role: authorizer=..., filter=..., or "          \
          "NAME:NUMBER[:STREAMS]=... for a custom role, whose STREAMS are "     \
@@ -151,6 +153,20 @@
     IN_SUPERVISOR(int, graceful_timeout_ms), OR_NONE("no limit"), GUNICORN,    \
     HELP("Longest time that a graceful stop waits for running requests; then " \
          "they are aborted."))
+
+#define FCGI_OPTION_MAP_ASGI(X)                                                \
+  X(lifespan, CHOICE("MODE", "auto", "auto, on, off"), WORKER, PYTHON,         \
+    HELP("Whether the application is told of start and stop: on requires that "\
+         "it understands this, auto finds out."))                              \
+  X(limit_concurrency, COUNT("N", NULL, 1, INT_MAX), UNSET("no limit"),        \
+    WORKER, PYTHON, OR_NONE("no limit"),                                       \
+    HELP("Most requests that run at once in each process; others wait."))      \
+  X(disconnect_grace, SECONDS("TIME", "3s", 1, INT_MAX), WORKER, PYTHON,       \
+    OR_NONE("no limit"),                                                       \
+    HELP("Longest time that a request whose client has left goes on; then its "\
+         "task is cancelled."))                                                \
+  X(loop, CHOICE("KIND", "auto", "auto, asyncio, uvloop"), WORKER, PYTHON,     \
+    HELP("Event loop; auto is uvloop where it is installed, else asyncio."))
 
 #define FCGI_OPTION_MAP_LIMITS(X)                                              \
   X(limit_params_size, BYTES("BYTES", "256K", 1, MOST_SIZE), SERVER,           \
@@ -304,6 +320,7 @@
 #define FCGI_OPTION_GROUPS(GROUP)                                              \
   GROUP("Serving", FCGI_OPTION_MAP_SERVING)                                    \
   GROUP("Processes", FCGI_OPTION_MAP_PROCESSES)                                \
+  GROUP("ASGI", FCGI_OPTION_MAP_ASGI)                                          \
   GROUP("Limits", FCGI_OPTION_MAP_LIMITS)                                      \
   GROUP("Time", FCGI_OPTION_MAP_TIME)                                          \
   GROUP("Access", FCGI_OPTION_MAP_ACCESS)                                      \

@@ -26,7 +26,7 @@ def factory(word="made"):
 number = 3
 class space:
     inner = handler
-async def asgi(scope, receive, send):
+async def awaited(request):
     pass
 """
 
@@ -119,7 +119,7 @@ def run(tmp_path, *arguments):
         (["app:app", "--bogus"], 2, "--bogus"),
         (["app:app", "--threads", "0"], 2, "--threads=0: must be a whole number from 1 to 4096"),
         (["app:app", "--threads", "many"], 2, "--threads"),
-        (["app:app", "--interface", "asgi"], 2, "--interface"),
+        (["app:app", "--interface", "cgi"], 2, "--interface"),
         (
             ["app:app", "--socket-mode", "999"],
             2,
@@ -145,7 +145,7 @@ def run(tmp_path, *arguments):
         (["app:1+1"], 1, "write module:name or module:factory()"),
         (["app:factory("], 1, "write module:name or module:factory()"),
         (["./app.py"], 1, "is not the name of a module"),
-        (["app:asgi"], 1, "asynchronous"),
+        (["app:awaited"], 1, "asynchronous"),
         (["app:app", "--chdir", "/nowhere"], 1, "/nowhere: No such file or directory"),
         (["app:app", "--bind", "nonsense"], 1, "nonsense"),
         (["app:app", "--bind", "unix:missing/x.sock"], 1, "missing/x.sock"),

@@ -44,6 +44,7 @@ def test_its_tests_pass(code):
         ("report", "/", "200 OK", "[(0,)]"),
         ("digits", "/?6", "200 OK", "0x78"),
         ("visits", "/", "200 OK", "1"),
+        ("ticks", "/", "200 OK", "tick\n" * 3 + "end\n"),
     ],
 )
 def test_its_handlers_answer(code, name, uri, line, text):
@@ -118,6 +119,7 @@ def test_pages_name_what_is_public():
 def test_detect_interface_does_what_it_says():
     assert fastcgi.detect_interface(lambda request: None) == "handler"
     assert fastcgi.detect_interface(lambda environ, start_response: []) == "wsgi"
+    assert fastcgi.detect_interface(lambda scope, receive, send: None) == "asgi"
     with pytest.raises(TypeError):
         fastcgi.detect_interface(lambda: None)
 

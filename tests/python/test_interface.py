@@ -11,7 +11,7 @@ import fastcgi
 import pytest
 from fastcgi.testing import Client
 
-HOW = "--interface handler or --interface wsgi"
+HOW = "--interface handler, wsgi or asgi"
 
 
 def handler(request):
@@ -95,6 +95,71 @@ async def awaited(request):
     pass
 
 
+class Called:
+    async def __call__(self, scope, receive, send):
+        await answer(scope, receive, send)
+
+    async def method(self, scope, receive, send):
+        await answer(scope, receive, send)
+
+
+class Awaited:
+    """As Starlette's HTTPEndpoint: the class itself is the application."""
+
+    def __init__(self, scope, receive, send):
+        self.all = scope, receive, send
+
+    def __await__(self):
+        return answer(*self.all).__await__()
+
+
+class Second:
+    """ASGI 2."""
+
+    def __init__(self, scope):
+        self.scope = scope
+
+    async def __call__(self, receive, send):
+        pass
+
+
+async def answer(scope, receive, send):
+    assert scope["type"] == "http"
+    await send({"type": "http.response.start", "status": 200})
+    await send({"type": "http.response.body", "body": b"asgi"})
+
+
+@pytest.mark.parametrize(
+    "app",
+    [
+        answer,
+        passes(answer),
+        functools.partial(lambda extra, scope, receive, send: answer(scope, receive, send), 1),
+        functools.partial(answer),
+        lambda scope, receive, send: answer(scope, receive, send),
+        Called(),
+        Called().method,
+        Awaited,
+    ],
+)
+def test_asgi_is_found_out(app):
+    assert fastcgi.detect_interface(app) == "asgi"
+    with Client(app) as client:
+        assert client.get("/").body == b"asgi"
+
+
+def test_asgi_that_is_not_found_out_can_be_named():
+    with Client(lambda a, b, c: answer(a, b, c), interface="asgi") as client:
+        assert client.get("/").body == b"asgi"
+
+
+@pytest.mark.parametrize("interface", ["handler", "wsgi"])
+def test_a_coroutine_is_served_as_nothing_else(interface):
+    client = Client(answer, interface=interface)
+    with pytest.raises(TypeError, match=f"is asynchronous, which {interface} is not"):
+        client.close()
+
+
 @pytest.mark.parametrize(
     ("app", "interface"),
     [
@@ -174,12 +239,13 @@ def needy(request, *, db):
         (Needs, "Needs is a class"),
         (Named, "Named is a class"),
         (needy, "needs the keyword argument 'db'"),
-        (asgi, "asgi is asynchronous"),
-        (awaited, "awaited is asynchronous"),
-        (functools.partial(asgi, 1), "is asynchronous"),
+        (awaited, "awaited is asynchronous and takes 1 argument: an ASGI application takes"),
+        (functools.partial(asgi, 1), "is asynchronous and takes 2 arguments"),
         (passes(awaited), "awaited is asynchronous"),
         (Both().coroutine, "is asynchronous"),
-        (lambda a, b, c: None, "takes 3 arguments: neither a handler nor WSGI"),
+        (Second, "Second is an application of ASGI 2"),
+        (Called, rf"Called is a class: name an instance of it with \(\), .*{HOW}"),
+        (lambda a, b, c: None, f"takes 3 arguments: neither a handler nor WSGI; .*{HOW}"),
         (sys.exc_info, "takes no argument"),
         (getattr, f"does not tell which arguments it takes; .*{HOW}|takes 2"),
         (Anything(), rf"Anything does not tell which arguments it takes; .*{HOW}"),

@@ -14,6 +14,7 @@ import tempfile
 import fastcgi
 import pytest
 from fastcgi import _core
+from support.asgi import START, answers, body, read
 from support.fcgi_client import Client
 
 TEXT = [("Content-Type", "text/plain")]
@@ -97,8 +98,35 @@ def wsgi_bytes_io(environ, start_response):
     return environ["wsgi.file_wrapper"](io.BytesIO(b"abc"), 2)
 
 
+async def asgi_whole(scope, receive, send):
+    scope["cycle"] = scope
+    await answers(START, body(b"x"))(scope, receive, send)
+
+
+async def asgi_pieces(scope, receive, send):
+    data, _ = await read(receive)
+    await answers(START, body(data, more=True), body(b"y", more=True), body(b""))(
+        scope, receive, send
+    )
+
+
+async def asgi_fails(scope, receive, send):
+    await send(START)
+    raise ValueError
+
+
+async def asgi_wrong(scope, receive, send):
+    with contextlib.suppress(ValueError):
+        await send({**START, "headers": [(b"a b", b"c")]})
+
+
+async def asgi_file(scope, receive, send):
+    await answers(START, {"type": "http.response.pathsend", "path": __file__})(scope, receive, send)
+
+
 APPS = [whole, blocks, fails, wrong, reads, writes, replies, wsgi_list, wsgi_blocks, wsgi_again,
-        wsgi_fails, wsgi_file, wsgi_bytes_io]  # fmt: skip
+        wsgi_fails, wsgi_file, wsgi_bytes_io, asgi_whole, asgi_pieces, asgi_fails, asgi_wrong,
+        asgi_file]  # fmt: skip
 
 
 def rounds(client, count):
@@ -135,7 +163,8 @@ def test_counts_of_types_are_stable(serve, app, monkeypatch):
 
 def test_memory_is_stable(serve, monkeypatch):
     monkeypatch.setattr(sys, "stderr", io.StringIO())
-    servings = [serve(app) for app in (whole, reads, wsgi_list, wsgi_blocks)]
+    apps = (whole, reads, wsgi_list, wsgi_blocks, asgi_whole, asgi_pieces)
+    servings = [serve(app) for app in apps]
     clients = [Client(serving.address) for serving in servings]
     for client in clients:
         assert rounds(client, ROUNDS)

@@ -36,9 +36,24 @@ def test_the_sources_are_strict(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["python/hello.py", "python/echo.py", "python/hello_wsgi.py",
+                                  "python/hello_asgi.py",
                                   "guestbook/python/app.py"])  # fmt: skip
 def test_the_examples_are_strict(tmp_path, name):
     run("mypy", "--strict", "--cache-dir", str(tmp_path), str(ROOT / "examples" / name))
+
+
+def test_applications_of_frameworks_have_their_types(tmp_path):
+    """What they say of their own parameters fits."""
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import fastcgi\n"
+        "from fastapi import FastAPI\n"
+        "from starlette.applications import Starlette\n"
+        "fastcgi.serve(Starlette(), lifespan='on', limit_concurrency=9, disconnect_grace=1.5)\n"
+        "fastcgi.Server('unix:x', loop='uvloop').serve(FastAPI(), interface='asgi')\n"
+        "fastcgi.main(FastAPI())\n"
+    )
+    run("mypy", "--strict", "--cache-dir", str(tmp_path / "cache"), str(program))
 
 
 def test_the_sources_are_clean():

@@ -12,10 +12,11 @@ from typing import Any
 from . import _core
 from ._app import AppError, add_path, load_app
 from ._config import PROCESSES, SERVER, USAGE, ConfigError, RoleArgument, Settings, load
-from ._interface import detect_interface
+from ._interface import check_interface, detect_interface
+from ._loop import NAMES as LOOP
 from ._roles import Role
 from ._say import say
-from ._server import Server
+from ._server import Server, check_alone
 from ._signals import stop_on_signals
 from ._supervisor import (
     OWN,
@@ -64,9 +65,14 @@ def load_all(settings: Settings) -> tuple[Any, Any, dict[str, Any]]:
     app = load_app(name, settings.read("factory"))
     interface = settings.read("interface")
     try:
-        return app, detect_interface(app) if interface == "auto" else interface, roles
+        if interface == "auto":
+            interface = detect_interface(app)
+        check_interface(app, interface)
     except TypeError as error:
         raise AppError(f"{name}: {error}") from None
+    if interface == "asgi":
+        check_alone(settings.read("threads"), bool(roles))
+    return app, interface, roles
 
 
 def served(settings: Settings, interface: str) -> str:
@@ -78,7 +84,7 @@ def served(settings: Settings, interface: str) -> str:
 
 
 def make_server(settings: Settings, roles: dict[str, Any]) -> Server:
-    given = settings.some([*SERVER, "threads", "stream", "log_level"])
+    given = settings.some([*SERVER, *LOOP, "threads", "stream", "log_level"])
     return Server(roles=roles, **given)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Tell a native handler, called with a request, from a WSGI application."""
+"""Tell a native handler, called with a request, from a WSGI or an ASGI application."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import functools
 import inspect
 from typing import Any, Literal, NoReturn
 
-HOW = "say which with --interface handler or --interface wsgi (interface= in Python)"
+HOW = "say which with --interface handler, wsgi or asgi (interface= in Python)"
+
+Interface = Literal["handler", "wsgi", "asgi"]
 
 # Packages whose callables take any arguments, and are WSGI: the adapters
 # werkzeug.Request.application and webob.dec.wsgify, and checkers around others.
@@ -17,6 +19,9 @@ ADAPTERS = ("paste", "webob", "webtest", "werkzeug", "wsgiref")
 # What the first and the second parameter of a WSGI application are called.
 ENVIRON = ("environ", "env", "environment")
 START = ("start_response", "start_resp", "startresponse")
+
+# What the parameters of an ASGI application are called.
+MESSAGES = ["scope", "receive", "send"]
 
 # What the only parameter of a factory is called, and never a request.
 FACTORY_NAMES = (
@@ -82,17 +87,37 @@ def _refuse_factory(app: Any, why: str) -> NoReturn:
     _refuse(app, f"{why}, like a factory: name its result with (), or {HOW}")
 
 
-def _check_awaited(app: Any) -> None:
+def is_async(app: Any) -> bool:
+    """Whether calling it gives a coroutine."""
     function = inner = _function(app)
     with contextlib.suppress(ValueError):  # What has every attribute wraps itself.
         inner = inspect.unwrap(function)
-    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(inner):
-        _refuse(app, "is asynchronous; this needs a handler or WSGI")
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(inner)
 
 
-def _of_class(app: type, shape: _Shape) -> Literal["wsgi"]:
-    """Called with two arguments it may make the iterable of PEP 3333; a handler
-    it is never, for what it makes is no answer."""
+def _of_async(app: Any) -> Literal["asgi"]:
+    """A wrapper that takes any arguments passes on what the coroutine takes."""
+    shape = _Shape(app)
+    inner = getattr(app, "__wrapped__", None)
+    if shape.variadic and shape.required == 0 and callable(inner):
+        return _of_async(inner)
+    if shape.takes(3) and not shape.keywords:
+        return "asgi"
+    _refuse(
+        app,
+        f"is asynchronous and takes {shape.required} argument{'s' * (shape.required != 1)}: an "
+        "ASGI application takes three, scope, receive and send",
+    )
+
+
+def _of_class(app: type, shape: _Shape) -> Literal["wsgi", "asgi"]:
+    """Called with two arguments it may make the iterable of PEP 3333, with three what
+    can be awaited; a handler it is never, for what it makes is no answer."""
+    if shape.takes(3) and hasattr(app, "__await__"):
+        return "asgi"
+    call = app.__dict__.get("__call__")
+    if inspect.iscoroutinefunction(call) and _Shape(call).names[1:] == MESSAGES[1:]:
+        _refuse(app, "is an application of ASGI 2; asgiref.compatibility makes it one of 3")
     iterable = hasattr(app, "__iter__") or hasattr(app, "__getitem__")
     is_called = any("__call__" in base.__dict__ for base in app.__mro__)
     if shape.takes(2) and (iterable or not is_called):
@@ -136,11 +161,11 @@ def _of_one(app: Any, shape: _Shape, wrapped: bool) -> Literal["handler"]:
 def _of_neither(app: Any, shape: _Shape) -> NoReturn:
     if shape.most == 0:
         _refuse_factory(app, "takes no argument")
-    hint = "; ASGI is not served" if shape.required == 3 else ""
+    hint = f"; {HOW}" if shape.takes(3) else ""
     _refuse(app, f"takes {shape.required} arguments: neither a handler nor WSGI{hint}")
 
 
-def detect(app: Any, wrapped: bool = False) -> Literal["handler", "wsgi"]:
+def detect(app: Any, wrapped: bool = False) -> Interface:
     """See detect_interface; ``wrapped``: a decorator is around it."""
     try:
         shape = _Shape(app)
@@ -152,6 +177,8 @@ def detect(app: Any, wrapped: bool = False) -> Literal["handler", "wsgi"]:
         return _of_class(app, shape)
     if shape.keywords:
         _refuse(app, f"needs the keyword argument '{shape.keywords[0]}': no handler, and not WSGI")
+    if shape.takes(3) and shape.names[-3:] == MESSAGES:
+        return "asgi"
     if shape.takes(1) and shape.takes(2):
         return _of_both(app, shape)
     if shape.takes(2):
@@ -161,13 +188,19 @@ def detect(app: Any, wrapped: bool = False) -> Literal["handler", "wsgi"]:
     _of_neither(app, shape)
 
 
-def detect_interface(app: object) -> Literal["handler", "wsgi"]:
-    """Tell a handler, called with one argument, from a WSGI application.
+def detect_interface(app: object) -> Interface:
+    """Tell a handler, called with one argument, from a WSGI application, called with two,
+    and an ASGI application, called with three and awaited.
 
-    What is neither, such as an asynchronous application or a factory, and what
-    may be both raises TypeError, which says what to do.
+    What is none of them, such as a factory, and what may be several raises TypeError,
+    which says what to do.
     """
     if not callable(app):
         raise TypeError(f"{app!r} is not callable")
-    _check_awaited(app)
-    return detect(app)
+    return _of_async(app) if is_async(app) else detect(app)
+
+
+def check_interface(app: object, interface: str) -> None:
+    """Refuse what can never be served so."""
+    if interface in ("handler", "wsgi") and callable(app) and is_async(app):
+        _refuse(app, f"is asynchronous, which {interface} is not; ASGI is --interface asgi")

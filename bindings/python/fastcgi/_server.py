@@ -7,13 +7,14 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 from . import _core
 from ._abort import Canceller, Raiser, Watch
 from ._django import closing_connections
 from ._exits import end_fork, traceable_interrupts
-from ._interface import detect_interface
+from ._interface import check_interface, detect_interface
+from ._loop import settle, take_options
 from ._resource import close_all, prepare
 from ._roles import Role, Streams, collect
 from ._signals import forget_starter, stop_on_signals
@@ -21,9 +22,10 @@ from ._signals import forget_starter, stop_on_signals
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
-    from ._types import Application, Handler, ServeOptions, ServerOptions
+    from ._types import ASGI, Application, Handler, ServeOptions, ServerOptions
 
-Interface = Literal["auto", "handler", "wsgi"]
+Interface = Literal["auto", "handler", "wsgi", "asgi"]
+Chosen = Literal["handler", "wsgi", "asgi"]
 F = TypeVar("F", bound="Handler")
 
 SIGNAL_SECONDS = 0.5  # From one look for signals to the next.
@@ -71,7 +73,9 @@ class Server(_core.Server):
         **options: Unpack[ServerOptions],
     ) -> None:
         _core.Options().give("threads", threads)
-        super().__init__(**_core_options(options))
+        given = _core_options(options)
+        self._loop_options = take_options(given)
+        super().__init__(**given)
         self.threads = 1 if threads is None else threads
         self._watch = Watch()
         self._roles = collect(roles)
@@ -109,17 +113,23 @@ class Server(_core.Server):
         self,
         app: Application | None = None,
         *,
-        interface: Literal["handler", "wsgi"] = "handler",
+        interface: Chosen = "handler",
         multithread: bool = False,
         roles: dict[int, Handler] | None = None,
     ) -> None:
         """Serve ``app`` on the calling thread until stopped; other threads may
-        call it too. ``roles`` has handlers by number: those of the server.
+        call it too, but for ASGI. ``roles`` has handlers by number: those of the
+        server.
         """
         handlers = self._roles.handlers() if roles is None else roles
         forget_starter()
         prepare(self)
         with traceable_interrupts(), closing_connections(self):
+            if interface == "asgi":
+                from ._asgi import Serving
+
+                Serving(self, cast("ASGI", app), settle(self._loop_options)).run()
+                return
             super().run(app, interface=interface, multithread=multithread, roles=handlers or None)
 
     def serve(self, app: Application | None = None, *, interface: Interface = "auto") -> None:
@@ -141,13 +151,18 @@ class Server(_core.Server):
         if not self.forked:
             close_all()
 
-    def _choose(self, app: Application | None, interface: Interface) -> Literal["handler", "wsgi"]:
+    def _choose(self, app: Application | None, interface: Interface) -> Chosen:
         if app is None and self._roles:
             self.set_roles(self._roles.rows(responder=False))
             return "handler"
         if 1 in self._roles.handlers():
             raise ValueError("give an application or a handler of role 'responder', not both")
-        return detect_interface(app) if interface == "auto" else interface
+        chosen = detect_interface(app) if interface == "auto" else interface
+        check_interface(app, chosen)
+        if chosen == "asgi":
+            check_alone(self.threads, bool(self._roles))
+            self.set_roles([(1, 1, "responder")])
+        return chosen
 
     def _on_abort(
         self, request: _core.Request, canceller: Callable[[], object], record: int
@@ -166,9 +181,7 @@ class Server(_core.Server):
         """What Request.raise_on_abort calls."""
         return Raiser(self._watch, request, bool(record), self)
 
-    def _serve_threads(
-        self, app: Application | None, interface: Literal["handler", "wsgi"]
-    ) -> None:
+    def _serve_threads(self, app: Application | None, interface: Chosen) -> None:
         raised: list[BaseException] = []
 
         def work() -> None:
@@ -200,6 +213,17 @@ class Server(_core.Server):
             raise
         if raised:
             raise raised[0]
+
+
+def check_alone(threads: int, has_roles: bool) -> None:
+    """An event loop serves HTTP requests of one ASGI application, and nothing beside it."""
+    if threads != 1:
+        raise ValueError(
+            f"threads={threads} is for handlers and WSGI: an ASGI application has one event loop "
+            "in each process; give more workers instead"
+        )
+    if has_roles:
+        raise ValueError("roles have handlers beside a handler or WSGI, and not beside ASGI")
 
 
 def _wait_for(worker: threading.Thread) -> None:
@@ -252,7 +276,7 @@ def serve(
     """Serve ``app`` until SIGTERM or SIGINT, which let running requests
     finish; a second signal, or the end of ``graceful_timeout``, stops at once.
 
-    ``app`` is ``def handler(request)`` or a WSGI application; ``roles`` has
+    ``app`` is ``def handler(request)``, or a WSGI or ASGI application; ``roles`` has
     handlers of other roles by name, and with them ``app`` may be None. Signals are
     handled when the main thread calls; their handlers are put back.
 

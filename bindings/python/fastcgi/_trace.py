@@ -8,6 +8,12 @@ import site
 import sys
 import sysconfig
 import traceback
+from collections.abc import Iterator
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ._exchange import Exchange
 
 OURS = os.path.dirname(__file__)
 FRAMES = 40  # More of one stack are left out: the log has room for so many lines.
@@ -25,14 +31,39 @@ def _is_users(frame: traceback.FrameSummary, libraries: tuple[str, ...]) -> bool
     return not (frame.filename.startswith("<") or path.startswith(libraries))
 
 
-def stack(thread: int) -> str:
-    """The stack of a thread, with the user's own frames first; "" when it runs
-    no Python. Each frame has its depth: 0 is what runs now.
-    """
+def _awaited(step: Any) -> Iterator[tuple[FrameType, int]]:
+    """The frames of a coroutine that waits, the innermost last."""
+    while step is not None:
+        frame = getattr(step, "cr_frame", None) or getattr(step, "gi_frame", None)
+        frame = frame or getattr(step, "ag_frame", None)
+        if frame is not None:
+            yield frame, frame.f_lineno
+        for name in ("cr_await", "gi_yieldfrom", "ag_await"):
+            if hasattr(step, name):
+                step = getattr(step, name)
+                break
+        else:
+            return
+
+
+def _calls(thread: int, exchange: Exchange | None) -> traceback.StackSummary | None:
+    """Of the task of a request that waits, or else of the thread."""
+    task = None if exchange is None else exchange.task
+    coroutine: Any = None if task is None else task.get_coro()
+    if coroutine is not None and not coroutine.cr_running:
+        return traceback.StackSummary.extract(_awaited(coroutine))
     frame = sys._current_frames().get(thread)
-    if frame is None:
+    return None if frame is None else traceback.extract_stack(frame)
+
+
+def stack(thread: int, exchange: Exchange | None = None) -> str:
+    """The stack of a thread, or of a task that waits in it, with the user's own frames
+    first; "" when it runs no Python. Each frame has its depth: 0 is what runs now.
+    """
+    found = _calls(thread, exchange)
+    if found is None:
         return ""
-    calls = list(enumerate(reversed(traceback.extract_stack(frame))))
+    calls = list(enumerate(reversed(found)))
     libraries = _libraries()
     calls.sort(key=lambda call: not _is_users(call[1], libraries))
     return "\n".join(

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias, TypedDict
 
 from typing_extensions import Buffer
@@ -15,7 +15,8 @@ Body: TypeAlias = Buffer | str | Iterable[Buffer | str] | None
 Answer: TypeAlias = tuple[int, Headers, Body] | None
 Handler: TypeAlias = Callable[[Request], Answer]
 WSGI: TypeAlias = Callable[[dict[str, Any], Any], Iterable[bytes]]
-Application: TypeAlias = Handler | WSGI
+ASGI: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
+Application: TypeAlias = Handler | WSGI | ASGI
 SharedValue: TypeAlias = bytes | str | int | float | bool
 
 
@@ -119,7 +120,20 @@ class Options(TypedDict, total=False):
     # End of these.
 
 
-class ServeOptions(Options, total=False):
+class LoopOptions(Options, total=False):
+    """What concerns ASGI applications."""
+
+    # Whether the application is told of start and stop. Default: auto.
+    lifespan: Literal["auto", "on", "off"] | None
+    # Most requests that run at once in each process; others wait. Default: no limit.
+    limit_concurrency: int | None
+    # Longest time that a request whose client has left goes on. Default: 3s.
+    disconnect_grace: float | None
+    # Event loop; auto is uvloop where it is installed, else asyncio. Default: auto.
+    loop: Literal["auto", "asyncio", "uvloop"] | None
+
+
+class ServeOptions(LoopOptions, total=False):
     """What serve and main take beside them; all need `workers`."""
 
     # Of processes: ./dev options writes these.
@@ -166,7 +180,7 @@ class ServeOptions(Options, total=False):
     # End of those.
 
 
-class ServerOptions(Options, total=False):
+class ServerOptions(LoopOptions, total=False):
     """What Server takes beside them."""
 
     stream: bool  # Hand requests out before their body has come: False.

@@ -145,6 +145,16 @@ int options_give(fcgi_options *options, const fcgi_option *option,
   }
 }
 
+/* What an ASGI application's event loop heeds. */
+static int is_of_asgi(const fcgi_option *option) {
+  static const char *const names[] = {"lifespan", "limit_concurrency",
+                                      "disconnect_grace", "loop"};
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+    if (strcmp(option->name, names[i]) == 0)
+      return 1;
+  return 0;
+}
+
 /* What is for servers, and of what is for workers what the core does. */
 static int is_of_server(const fcgi_option *option) {
   return option->scope == FCGI_OPTION_FOR_SERVER ||
@@ -161,7 +171,7 @@ static int is_of_workers(const fcgi_option *option) {
 
 /* What serve() and main() have. */
 static int is_of_serve(const fcgi_option *option) {
-  return is_of_server(option) || is_of_workers(option) ||
+  return is_of_server(option) || is_of_workers(option) || is_of_asgi(option) ||
          strcmp(option->name, "threads") == 0 ||
          strcmp(option->name, "interface") == 0;
 }

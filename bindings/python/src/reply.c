@@ -98,19 +98,39 @@ static void take_length(reply *self, const fcgi_header *header) {
   self->length = length;
 }
 
+/* The header points into the two objects. */
+static int add_pair(reply *self, const fcgi_header *header, PyObject *name,
+                    PyObject *value) {
+  if (make_room(self) < 0)
+    return -1;
+  if (is_length(header))
+    take_length(self, header);
+  self->owners[2 * self->count] = Py_NewRef(name);
+  self->owners[2 * self->count + 1] = Py_NewRef(value);
+  self->headers[self->count++] = *header;
+  return 0;
+}
+
 int reply_pair(reply *self, PyObject *name, PyObject *value) {
   fcgi_header header;
   header.name = text_of(name, "name", &header.name_len);
   header.value =
       header.name ? text_of(value, "value", &header.value_len) : NULL;
-  if (header.value == NULL || make_room(self) < 0)
+  return header.value == NULL ? -1 : add_pair(self, &header, name, value);
+}
+
+int reply_bytes_pair(reply *self, PyObject *name, PyObject *value) {
+  if (!PyBytes_Check(name) || !PyBytes_Check(value)) {
+    PyErr_Format(PyExc_TypeError,
+                 "a header's name and value must be bytes, not %.100s and "
+                 "%.100s",
+                 Py_TYPE(name)->tp_name, Py_TYPE(value)->tp_name);
     return -1;
-  if (is_length(&header))
-    take_length(self, &header);
-  self->owners[2 * self->count] = Py_NewRef(name);
-  self->owners[2 * self->count + 1] = Py_NewRef(value);
-  self->headers[self->count++] = header;
-  return 0;
+  }
+  const fcgi_header header = {
+      PyBytes_AS_STRING(name), (size_t)PyBytes_GET_SIZE(name),
+      PyBytes_AS_STRING(value), (size_t)PyBytes_GET_SIZE(value)};
+  return add_pair(self, &header, name, value);
 }
 
 int reply_header(reply *self, const char *name, const char *value) {

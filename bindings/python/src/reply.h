@@ -50,6 +50,9 @@ int reply_headers(reply *self, PyObject *headers);
 /* Take one header from two strings. -1 with an exception. */
 int reply_pair(reply *self, PyObject *name, PyObject *value);
 
+/* The same from two bytes objects, as ASGI has them. */
+int reply_bytes_pair(reply *self, PyObject *name, PyObject *value);
+
 /* Take one header from C strings that outlive the reply. */
 int reply_header(reply *self, const char *name, const char *value);
 

@@ -31,6 +31,8 @@ void request_renew(request_object *self, fcgi_request *handle) {
   self->id = fcgi_request_id(handle);
   self->begun = 0;
   self->exhausted = 0;
+  self->looped = 0;
+  self->taken = 0;
   atomic_store_explicit(&self->uses, 0, memory_order_relaxed);
 }
 
@@ -47,6 +49,8 @@ int request_is_unused(const request_object *self, Py_ssize_t refs) {
 
 void request_empty(request_object *self) {
   Py_CLEAR(self->params);
+  Py_CLEAR(self->exchange);
+  asgi_drop_head(self);
   PyMem_Free(self->ahead);
   self->ahead = NULL;
   self->ahead_at = self->ahead_len = 0;
@@ -118,6 +122,8 @@ fcgi_request *request_claim(request_object *self, int quiet) {
     while (atomic_load(&self->looks) > 0 &&
            !fcgi_server_forked(self->server->core)) /* Who looks is not here. */
       sched_yield();
+    if (self->looped)
+      fcgi_request_set_user_data(self->handle, NULL);
     return self->handle;
   }
   if (!quiet)
@@ -165,11 +171,13 @@ static int request_traverse(PyObject *object, visitproc visit, void *arg) {
   Py_VISIT(Py_TYPE(object));
   Py_VISIT(self->server);
   Py_VISIT(self->params);
+  Py_VISIT(self->exchange);
   return 0;
 }
 
 static int request_clear(PyObject *object) {
   Py_CLEAR(((request_object *)object)->params);
+  Py_CLEAR(((request_object *)object)->exchange);
   return 0;
 }
 
@@ -426,6 +434,28 @@ static PyMethodDef request_methods[] = {
     {"send_file", FAST(answer_method_send_file), METH_VARARGS | METH_KEYWORDS,
      "send_file($self, file, offset=0, length=None)\n--\n\n"
      "Send a file, given as a descriptor or an object with fileno()."},
+    {"_scope", FAST(asgi_method_scope), METH_FASTCALL,
+     "_scope($self, template, state, /)\n--\n\n"
+     "The scope of ASGI, made of copies of both; None where a WebSocket is "
+     "asked for."},
+    {"_receive", asgi_method_read, METH_NOARGS,
+     "_receive($self)\n--\n\n"
+     "The next bytes of the body and whether more may follow; None where they "
+     "have not\ncome yet."},
+    {"_head", FAST(asgi_method_head), METH_FASTCALL,
+     "_head($self, status, headers, /)\n--\n\n"
+     "Take the head of the answer, which is sent with the first bytes after "
+     "it."},
+    {"_send", FAST(asgi_method_send), METH_FASTCALL,
+     "_send($self, data, offset, more, /)\n--\n\n"
+     "Send what can be sent of data from offset on. Returns where the rest "
+     "begins, or -1\nfor none; then the request has ended unless more "
+     "follows."},
+    {"_send_path", asgi_method_send_path, METH_O,
+     "_send_path($self, path, /)\n--\n\nSend a file and end the request."},
+    {"_failed", FAST(asgi_method_failed), METH_FASTCALL,
+     "_failed($self, error, what, /)\n--\n\n"
+     "Give the request up. An error goes to the log, below the line what."},
     {"end", FAST(answer_method_end), METH_VARARGS | METH_KEYWORDS,
      "end($self, app_status=0)\n--\n\nEnd the request."},
     {"fail", answer_method_fail, METH_NOARGS,

@@ -27,6 +27,11 @@ typedef struct request_object {
   uint16_t id;           /* The id on its connection. */
   char begun;            /* 1 once the answer has begun. */
   char exhausted;        /* 1 when reading after the end gives b"". */
+  char looped;           /* 1: an event loop of Python's has it, for whose
+                            events the handle refers to this object. */
+  PyObject *exchange;    /* ASGI: who hears of the events, or NULL. */
+  struct reply *head;    /* ASGI: of an answer that has not begun, or NULL. */
+  int64_t taken;         /* ASGI: bytes of the body that were received. */
 } request_object;
 
 /* Make the object for a request just handed out; on failure the request is
@@ -87,6 +92,9 @@ Py_ssize_t body_read(request_object *self, char *data, Py_ssize_t len,
    buffer has been written then. Sets no exception. */
 int file_is_plain(PyObject *file);
 
+/* The head of the answer is not needed any more. */
+void asgi_drop_head(request_object *self);
+
 /* Methods of the type, by file. */
 PyObject *body_method_read(PyObject *self, PyObject *const *args,
                            Py_ssize_t count);
@@ -111,6 +119,16 @@ PyObject *answer_method_send_file(PyObject *self, PyObject *args,
 PyObject *answer_method_end(PyObject *self, PyObject *args, PyObject *kwargs);
 PyObject *answer_method_fail(PyObject *self, PyObject *unused);
 PyObject *retry_method_want(PyObject *self, PyObject *unused);
+PyObject *asgi_method_scope(PyObject *self, PyObject *const *args,
+                            Py_ssize_t count);
+PyObject *asgi_method_read(PyObject *self, PyObject *unused);
+PyObject *asgi_method_head(PyObject *self, PyObject *const *args,
+                           Py_ssize_t count);
+PyObject *asgi_method_send(PyObject *self, PyObject *const *args,
+                           Py_ssize_t count);
+PyObject *asgi_method_send_path(PyObject *self, PyObject *path);
+PyObject *asgi_method_failed(PyObject *self, PyObject *const *args,
+                             Py_ssize_t count);
 PyObject *abort_get_reason(PyObject *self, void *unused);
 PyObject *abort_method_on(PyObject *self, PyObject *args, PyObject *kwargs);
 PyObject *abort_method_raise(PyObject *self, PyObject *args, PyObject *kwargs);

@@ -97,6 +97,7 @@ static void server_dealloc(PyObject *object) {
   if (atomic_load(&self->holds) > 0)
     server_drop(self);
   Py_CLEAR(self->roles);
+  asgi_forget_headers(self);
   type->tp_free(object);
   Py_DECREF(type);
 }
@@ -196,6 +197,11 @@ static PyObject *get_stopping(PyObject *object, void *unused) {
     server_drop(self);
   }
   return PyBool_FromLong(stopping);
+}
+
+static PyObject *get_hurried(PyObject *object, void *unused) {
+  (void)unused;
+  return PyBool_FromLong(atomic_load(&((server_object *)object)->hurried));
 }
 
 static PyObject *server_fileno(PyObject *object, PyObject *unused) {
@@ -400,6 +406,7 @@ static PyGetSetDef server_getset[] = {
      "its\nrequests belong.",
      NULL},
     {"_stopping", get_stopping, NULL, "True once it was told to stop.", NULL},
+    {"_hurried", get_hurried, NULL, "True once that was to be at once.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
@@ -428,6 +435,18 @@ static PyMethodDef server_methods[] = {
     {"reopen_logs", server_reopen_logs, METH_NOARGS,
      "reopen_logs($self)\n--\n\n"
      "Open access log and error log anew, once they were renamed."},
+    {"_open_loop", asgi_method_open, METH_NOARGS,
+     "_open_loop($self)\n--\n\n"
+     "Take requests by _turn from now on, from this thread."},
+    {"_withhold", asgi_method_withhold, METH_O,
+     "_withhold($self, flag, /)\n--\n\n"
+     "Take no further requests, only what happens to those that run; or do "
+     "again."},
+    {"_turn", asgi_method_turn, METH_O,
+     "_turn($self, begin, /)\n--\n\n"
+     "Give what is there: requests to begin(), which returns whose stir() and "
+     "abort()\nare called for the rest. Returns the seconds until the next "
+     "call is due, None\nfor none, and False once all is over."},
     {"_heed", server_heed, METH_VARARGS,
      "_heed($self, signals, /)\n--\n\n"
      "Stop by the numbers of signals that come as bytes from a descriptor, "

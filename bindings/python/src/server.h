@@ -20,6 +20,8 @@ typedef struct server_object {
   atomic_int stopped;    /* 1 once the core said that all is finished. */
   atomic_int hurried;    /* 1 once stopped at once: what runs is aborted. */
   PyObject *roles;       /* Names by number, a dict, or NULL: the standard's. */
+  PyObject **headers;    /* ASGI: the last header of each known name, a pair
+                            of bytes, or NULL. */
   int inherits;          /* 1: a listener of its is another process's too. */
   int collects;          /* 1: a request begins when its body is whole. */
 } server_object;
@@ -52,5 +54,11 @@ PyObject *roles_name(server_object *self, unsigned number);
 
 /* Server.run: serve on the calling thread. */
 PyObject *loop_method_run(PyObject *self, PyObject *args, PyObject *kwargs);
+
+/* What an event loop of Python's calls. */
+PyObject *asgi_method_open(PyObject *self, PyObject *unused);
+PyObject *asgi_method_withhold(PyObject *self, PyObject *flag);
+PyObject *asgi_method_turn(PyObject *self, PyObject *begin);
+void asgi_forget_headers(server_object *self);
 
 #endif

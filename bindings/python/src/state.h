@@ -28,6 +28,21 @@
   X(tell, "tell")                                                              \
   X(join, "join")                                                              \
   X(status, "Status")                                                          \
+  X(stir, "stir")                                                              \
+  X(abort, "abort")                                                            \
+  X(asgi, "asgi")                                                              \
+  X(extensions, "extensions")                                                  \
+  X(state_key, "state")                                                        \
+  X(http_version, "http_version")                                              \
+  X(method, "method")                                                          \
+  X(scheme, "scheme")                                                          \
+  X(path, "path")                                                              \
+  X(raw_path, "raw_path")                                                      \
+  X(query_string, "query_string")                                              \
+  X(root_path, "root_path")                                                    \
+  X(headers, "headers")                                                        \
+  X(client, "client")                                                          \
+  X(server, "server")                                                          \
   X(fastcgi_aborted, "fastcgi.aborted")
 
 /* One class for each code of FCGI_ERROR_MAP, in its order. */

@@ -161,8 +161,8 @@ static void test_given_say_what_is_wrong(void **state) {
           "--log-queue", "1Z"),
       WRONG("--umask=999: must be an octal mode from 000 to 777 (such as 027)",
             "--umask=999"),
-      WRONG("--interface=asgi: must be one of auto, handler, wsgi",
-            "--interface=asgi"),
+      WRONG("--interface=cgi: must be one of auto, handler, wsgi, asgi",
+            "--interface=cgi"),
       WRONG("--workers=5000: must be a whole number from 0 to 4096, or auto",
             "-w", "5000"),
       WRONG("--root-path=pre: must be a path that begins with /, below 256 "
