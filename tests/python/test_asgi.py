@@ -328,7 +328,7 @@ def test_tasks_may_be_eager():
             raise NotImplementedError
         await answers(START, body(b"x"))(scope, receive, send)
 
-    with Client(app, limit_concurrency=1) as client:
+    with Client(app, limit_concurrency=1, loop="asyncio") as client:
         assert [client.get("/").body for _ in range(3)] == [b"x"] * 3
 
 
