@@ -165,8 +165,8 @@ def test_references(server, address):
     server.stop()
     thread.join(60)
     objects, nones = zip(*counts, strict=True)
-    assert abs(objects[2] - objects[1]) < 50
-    assert abs(nones[2] - nones[1]) < 50
+    assert abs(objects[2] - objects[1]) < 500  # One for each request would be 1,000;
+    assert abs(nones[2] - nones[1]) < 500  # the interpreter has some of its own.
 
 
 def test_a_refused_number_is_told_as_it_was_given(server):
