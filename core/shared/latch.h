@@ -5,7 +5,7 @@
 #ifndef FCGI_SHARED_LATCH_H
 #define FCGI_SHARED_LATCH_H
 
-#include "shared/owner.h"
+#include "os/owner.h"
 
 enum { FCGI__LATCH_PATIENCE_MS = 10000 }; /* The longest wait. */
 

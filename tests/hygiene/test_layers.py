@@ -56,9 +56,19 @@ LAYERS = {
         "server",
     },
     "serve": {"base", "os", "server", "serve"},
-    "supervisor": {"base", "os", "board", "parent", "observe", "options", "shared", "supervisor"},
+    "supervisor": {
+        "base",
+        "os",
+        "board",
+        "parent",
+        "observe",
+        "options",
+        "resource",
+        "shared",
+        "supervisor",
+    },
 }
-MOST_FILES = 43  # Of sources and headers, in a folder.
+MOST_FILES = 45  # Of sources and headers, in a folder.
 PURE_LAYERS = {"base", "wire", "session", "include"}
 
 CORE_SOURCES = [p for p in sources(".c", ".h") if p.is_relative_to(CORE)]

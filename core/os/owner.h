@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Processes as one number each, by which others can tell that one has ended. */
-#ifndef FCGI_SHARED_OWNER_H
-#define FCGI_SHARED_OWNER_H
+#ifndef FCGI_OS_OWNER_H
+#define FCGI_OS_OWNER_H
 
 #include "os/process.h"
 #include <stdatomic.h>

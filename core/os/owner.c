@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "shared/owner.h"
+#include "os/owner.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
