@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from support.fcgi_client import fetch, wait_until
 from support.paths import BUILD
-from support.supervisor import Supervisor, state
+from support.supervisor import Supervisor
 
 PROGRAM = BUILD / "tests" / "integration" / "sharing"
 
@@ -23,14 +23,6 @@ def ask(address: str, told: str = "") -> tuple[int, int, int]:
 def sharing(directory: Path, *options: object, size: str = "1M", **more) -> Supervisor:
     words = ["--shared", f"cache={size}", *options]
     return Supervisor(directory, [PROGRAM], *words, **more)
-
-
-def upgrade(supervisor: Supervisor) -> int:
-    old = int(supervisor.pid_file.read_text())
-    os.kill(old, signal.SIGUSR2)
-    wait_until(lambda: supervisor.pid_file.read_text() not in ("", f"{old}\n", f"{old}"), 20)
-    wait_until(lambda: state(old) in ("", "Z"), 20, "the end of the old one")
-    return int(supervisor.pid_file.read_text())
 
 
 def test_it_is_kept_over_reloads_and_kills(directory: Path):
@@ -54,7 +46,7 @@ def test_it_is_kept_over_an_upgrade(directory: Path):
         for count in range(1, 11):
             assert ask(supervisor.address)[1:] == (1, count)
         for count in range(11, 13):
-            upgrade(supervisor)
+            supervisor.upgrade()
             assert ask(supervisor.address)[1:] == (1, count)
 
 
@@ -68,7 +60,7 @@ def test_another_size_makes_another_one(directory: Path):
         supervisor.reload()
         assert "a reload does not change shared" in supervisor.output()
         assert ask(supervisor.address)[1:] == (1, 2)
-        upgrade(supervisor)
+        supervisor.upgrade()
         assert ask(supervisor.address)[1:] == (1, 1)
         supervisor.wait_for_line("shared dictionary cache has another size now, and is empty")
 

@@ -14,19 +14,6 @@ from support.reload import front, worker_command
 from support.supervisor import Supervisor, children, copy_for_all, processes, state
 
 
-def pid_in(supervisor: Supervisor) -> int:
-    return int(supervisor.pid_file.read_text() or 0)
-
-
-def upgrade(supervisor: Supervisor) -> int:
-    """SIGUSR2 to whoever is in the pid file: the new one's process id."""
-    old = pid_in(supervisor)
-    os.kill(old, signal.SIGUSR2)
-    wait_until(lambda: pid_in(supervisor) not in (0, old), 20, "a new process id")
-    wait_until(lambda: state(old) in ("", "Z"), 20, "the old one to end")
-    return pid_in(supervisor)
-
-
 def stop(pid: int) -> None:
     """It is nobody's child here."""
     os.kill(pid, signal.SIGTERM)
@@ -40,7 +27,7 @@ def test_upgrade_under_load_refuses_nobody(directory: Path, kind: str):
         with front(kind, directory, supervisor.address) as load:
             for _ in range(3):
                 time.sleep(0.2)
-                pid = upgrade(supervisor)
+                pid = supervisor.upgrade()
             result = load.finish()
         assert result.failed == 0, result
         assert result.requests > 300
@@ -58,7 +45,7 @@ def test_upgrade_after_privileges_were_dropped(directory: Path):
     options = ["--user", "nobody"]
     with Supervisor(directory, [hello], *options, name="dropped", program=tool) as supervisor:
         supervisor.ready()
-        pid = upgrade(supervisor)
+        pid = supervisor.upgrade()
         assert Path(f"/proc/{pid}/environ").stat().st_uid == 0, (
             "others of its user cannot look inside"
         )
@@ -84,7 +71,7 @@ def test_failed_upgrade_leaves_the_old_one_serving(directory: Path):
             r"the new supervisor, pid \d+, exited with status 3 before it was ready"
         )
         assert supervisor.workers() == workers
-        assert pid_in(supervisor) == supervisor.pid
+        assert supervisor.serving_pid() == supervisor.pid
         assert (directory / "failed.sock").exists()
         with Client(supervisor.address) as client:
             assert client.ask(get_params()).body == b"Hello\n"
@@ -114,23 +101,23 @@ def test_storm_of_reloads_and_upgrades_leaves_one_generation(directory: Path):
     with Supervisor(directory, [program], name="storm2") as supervisor:
         supervisor.ready()
         for i in range(60):
-            pid = pid_in(supervisor)
+            pid = supervisor.serving_pid()
             if pid:
                 os.kill(pid, signal.SIGUSR2 if i % 3 == 0 else signal.SIGHUP)
             time.sleep(0.02)
 
         def quiet() -> bool:
-            pid = pid_in(supervisor)
+            pid = supervisor.serving_pid()
             workers = children(pid)
             time.sleep(0.5)
             found = set(processes(str(program)))
             return len(workers) == 2 and found == workers | {pid}
 
         wait_until(quiet, 30, "one generation to be left")
-        assert pid_in(supervisor) != supervisor.pid
+        assert supervisor.serving_pid() != supervisor.pid
         with Client(supervisor.address) as client:
             assert client.ask(get_params()).body == b"Hello\n"
-        stop(pid_in(supervisor))
+        stop(supervisor.serving_pid())
 
 
 @pytest.mark.parametrize(

@@ -116,6 +116,18 @@ class Supervisor(Process):
         self.wait_for_line(r"workers? (is|are) ready after")
         return self
 
+    def upgrade(self) -> int:
+        """SIGUSR2 to whoever is in the pid file: the new one's process id."""
+        old = self.serving_pid()
+        os.kill(old, signal.SIGUSR2)
+        wait_until(lambda: self.serving_pid() not in (0, old), 20, "a new process id")
+        wait_until(lambda: state(old) in ("", "Z"), 20, "the old one to end")
+        return self.serving_pid()
+
+    def serving_pid(self) -> int:
+        """The supervisor, or the one that has taken its place; 0 while it is being written."""
+        return int(self.pid_file.read_text() or 0)
+
     def workers(self) -> set[int]:
         return children(self.pid)
 
