@@ -15,8 +15,16 @@ static void hear(char *out, size_t size, const char *name) {
     snprintf(out, size, "%s", text);
 }
 
-/* Programs that a handler starts do not get the dictionaries of the workers,
-   which a handler may open at any time. */
+/* Programs that a handler starts do not get the memory of the workers, which a
+   handler may open at any time. */
+static void keep_quota(void) {
+  const char *text = getenv("FASTCGI_QUOTA");
+  int said[2]; /* Our process id, and the descriptor. */
+  if (text && fcgi__number_list(text, said, 2) == 0 && said[0] == getpid() &&
+      said[1] > 0)
+    fcntl(said[1], F_SETFD, FD_CLOEXEC);
+}
+
 static void keep_dictionaries(void) {
   const char *text = getenv("FASTCGI_SHARED_MEMORY");
   int said[3]; /* Our process id, the first descriptor, their number. */
@@ -35,6 +43,7 @@ void fcgi__starter_hear(fcgi__starter *starter) {
   if (alive_ms > 0)
     starter->alive_ms = alive_ms;
   keep_dictionaries();
+  keep_quota();
 }
 
 void fcgi__starter_forget(void) {

@@ -42,6 +42,8 @@ static const char *fault_of(const fcgi_resource_config *config) {
     return "max_age_ms and max_idle_ms are times, or FCGI_WAIT_FOREVER";
   if (!config->steps && !config->open)
     return "there is no callback to open one";
+  if (config->limit_total > FCGI_RESOURCE_TOTAL)
+    return "limit_total is 1024 at most";
   return NULL;
 }
 
@@ -125,10 +127,18 @@ static int has_room(const fcgi__policy *policy) {
   return policy->scope == FCGI_RESOURCE_THREAD || policy->used < policy->most;
 }
 
-/* Who is first in the queue makes the next attempt. */
+static long long sooner(long long one, long long other) {
+  return one < other ? one : other;
+}
+
+/* Who is first in the queue makes the next attempt. Other processes do not wake
+   it: where it needs a slot of the quota, it looks from time to time. */
 long long fcgi__policy_look_at(const fcgi__policy *policy, const fcgi__ask *ask,
                                long long now) {
   long long end = end_of(policy, ask);
+  if (policy->quota && policy->first == ask->queue && has_room(policy) &&
+      (!policy->away || (!policy->trying && policy->try_at <= now)))
+    return sooner(end, now + FCGI__QUOTA_POLL_MS);
   if (!policy->away || policy->trying || policy->first != ask->queue ||
       !has_room(policy) || policy->try_at > end)
     return end;
@@ -165,10 +175,11 @@ static unsigned fault_of_idle(const fcgi__policy *policy,
   if (what != FCGI_RESOURCE_REAP ||
       (policy->scope == FCGI_RESOURCE_THREAD && handle->thread == 0))
     return 1 + FCGI_RESOURCE_BY_STOPPED;
-  return now - handle->rested >= policy->max_idle &&
-                 policy->stats.open > policy->least
-             ? 1 + FCGI_RESOURCE_BY_IDLE
-             : 0;
+  if (fcgi__policy_gives_way(policy, handle, now) ||
+      (now - handle->rested >= policy->max_idle &&
+       policy->stats.open > policy->least))
+    return 1 + FCGI_RESOURCE_BY_IDLE;
+  return 0;
 }
 
 static int is_short(const fcgi__policy *policy, fcgi_resource_tidying what,
@@ -191,11 +202,10 @@ int fcgi__policy_tidy(fcgi__policy *policy, fcgi_resource_tidying what,
       return fcgi__policy_close(policy, at, fault, FCGI__RESTING);
     }
   }
-  if (!is_short(policy, what, now))
+  if (!is_short(policy, what, now) ||
+      fcgi__policy_empty(policy, thread, 0, now, out))
     return FCGI_RESOURCE_READY;
-  *out = fcgi__policy_empty(policy, thread);
-  return *out ? fcgi__policy_open(policy, *out, FCGI__RESTING)
-              : FCGI_RESOURCE_READY;
+  return fcgi__policy_open(policy, *out, FCGI__RESTING);
 }
 
 /* Their memory stays: a callback of the parent's that has come along may still
@@ -208,6 +218,7 @@ void fcgi__policy_forget(fcgi__policy *policy) {
     at->step = FCGI_RESOURCE_READY;
     at->holder = NULL;
     at->thread = 0;
+    at->slot = 0;
   }
   policy->all = NULL;
   policy->first = NULL;
@@ -218,6 +229,7 @@ void fcgi__policy_forget(fcgi__policy *policy) {
   policy->stats = (fcgi_resource_stats){.size = sizeof policy->stats};
   policy->sink = NULL;
   policy->row = NULL;
+  policy->noted = policy->quota != NULL;
   fcgi__told_forget(policy->told);
 }
 
@@ -257,6 +269,7 @@ void fcgi__policy_count_in(fcgi__policy *policy, fcgi__sink *sink,
   }
   move(policy, (uint64_t)-1);
   policy->row = row;
+  policy->noted = policy->row || policy->quota;
   move(policy, 1);
   if (sink && !policy->shown)
     catch_up(policy);

@@ -40,13 +40,32 @@ static void claim(const fcgi__policy *policy, fcgi_handle *handle,
     handle->thread = ask->thread;
 }
 
+/* Outside of the usual way, which looks once whether anybody counts. */
+static __attribute__((noinline)) void note_take(const fcgi__policy *policy,
+                                                const fcgi_handle *handle) {
+  fcgi__policy_note(policy, FCGI_METRIC_RESOURCES_IN_USE, 1);
+  if (handle->slot)
+    fcgi__quota_use(policy->quota, handle->slot);
+}
+
+/* What another worker waits for is closed, so it need not be reset. */
+static __attribute__((noinline)) void
+note_give(const fcgi__policy *policy, fcgi_handle *handle, long long now) {
+  fcgi__policy_note(policy, FCGI_METRIC_RESOURCES_IN_USE, (uint64_t)-1);
+  if (!handle->doom && fcgi__policy_gives_way(policy, handle, now))
+    handle->doom = 1 + FCGI_RESOURCE_BY_IDLE;
+  if (handle->slot)
+    fcgi__quota_rest(policy->quota, handle->slot, now);
+}
+
 static int hold(fcgi__policy *policy, fcgi_handle *handle) {
   handle->state = FCGI__HANDLE_HELD;
   handle->step = FCGI_RESOURCE_READY;
   handle->depth = 1;
   policy->stats.taken++;
   policy->stats.in_use++;
-  fcgi__policy_note(policy, FCGI_METRIC_RESOURCES_IN_USE, 1);
+  if (policy->noted)
+    note_take(policy, handle);
   if (handle->holder)
     fcgi__holder_add(handle->holder, handle);
   return FCGI_RESOURCE_READY;
@@ -128,7 +147,7 @@ int fcgi__policy_may_open(const fcgi__policy *policy, long long now) {
 
 /* Handles stay where they are when they are empty, so that there are never more
    than were open at once. */
-fcgi_handle *fcgi__policy_empty(fcgi__policy *policy, uintptr_t thread) {
+static fcgi_handle *find_empty(fcgi__policy *policy, uintptr_t thread) {
   fcgi_handle *at = policy->all;
   while (at && (at->state != FCGI__HANDLE_EMPTY ||
                 (policy->scope == FCGI_RESOURCE_THREAD && at->thread)))
@@ -145,6 +164,24 @@ fcgi_handle *fcgi__policy_empty(fcgi__policy *policy, uintptr_t thread) {
   return at;
 }
 
+int fcgi__policy_empty(fcgi__policy *policy, uintptr_t thread, int asks,
+                       long long now, fcgi_handle **handle) {
+  unsigned slot = 0;
+  if (policy->quota) {
+    slot = fcgi__quota_take(policy->quota, asks, now);
+    policy->crowded = slot == 0;
+    if (!slot)
+      return FCGI__RESOURCE_WAIT;
+  }
+  if (!*handle)
+    *handle = find_empty(policy, thread);
+  if (*handle)
+    (*handle)->slot = slot;
+  else if (slot)
+    fcgi__quota_give(policy->quota, slot);
+  return *handle ? 0 : FCGI_ERR_NOMEM;
+}
+
 int fcgi__policy_open(fcgi__policy *policy, fcgi_handle *handle,
                       fcgi__errand errand) {
   if (handle->state == FCGI__HANDLE_EMPTY)
@@ -156,12 +193,10 @@ int fcgi__policy_open(fcgi__policy *policy, fcgi_handle *handle,
 }
 
 static int take_new(fcgi__policy *policy, const fcgi__ask *ask,
-                    fcgi_handle *handle, fcgi_handle **out) {
-  int step;
-  if (!handle)
-    handle = fcgi__policy_empty(policy, ask->thread);
-  if (!handle)
-    return FCGI_ERR_NOMEM;
+                    fcgi_handle *handle, long long now, fcgi_handle **out) {
+  int step = fcgi__policy_empty(policy, ask->thread, 1, now, &handle);
+  if (step)
+    return step;
   *out = handle;
   step = fcgi__policy_open(policy, handle, FCGI__TAKING);
   claim(policy, handle, ask);
@@ -191,7 +226,7 @@ static int take_own(fcgi__policy *policy, const fcgi__ask *ask, long long now,
     return take_existing(policy, ask, own, now, out);
   if (must_queue(policy, ask) || !fcgi__policy_may_open(policy, now))
     return FCGI__RESOURCE_WAIT;
-  return take_new(policy, ask, own, out);
+  return take_new(policy, ask, own, now, out);
 }
 
 static int take_any(fcgi__policy *policy, const fcgi__ask *ask, long long now,
@@ -202,9 +237,10 @@ static int take_any(fcgi__policy *policy, const fcgi__ask *ask, long long now,
   rests = idle(policy);
   if (rests)
     return take_existing(policy, ask, rests, now, out);
+  policy->crowded = 0;
   if (policy->used >= policy->most || !fcgi__policy_may_open(policy, now))
     return FCGI__RESOURCE_WAIT;
-  return take_new(policy, ask, NULL, out);
+  return take_new(policy, ask, NULL, now, out);
 }
 
 int fcgi__policy_take(fcgi__policy *policy, fcgi__ask *ask, long long now,
@@ -232,6 +268,8 @@ static int rest(fcgi__policy *policy, fcgi_handle *handle, long long now) {
     claim(policy, handle, waiter->ask);
     waiter->given = handle;
     waiter->wake(waiter);
+    if (policy->quota && !policy->first)
+      fcgi__quota_withdraw(policy->quota);
   } else {
     handle->state = FCGI__HANDLE_IDLE;
     handle->holder = NULL;
@@ -246,6 +284,9 @@ static void vacate(fcgi__policy *policy, fcgi_handle *handle) {
   handle->value = NULL;
   handle->holder = NULL;
   handle->doom = handle->tries = 0;
+  if (handle->slot)
+    fcgi__quota_give(policy->quota, handle->slot);
+  handle->slot = 0;
   policy->used--;
   fcgi__policy_wake(policy);
 }
@@ -277,7 +318,8 @@ int fcgi__policy_give(fcgi__policy *policy, fcgi_handle *handle, int end,
   if (handle->holder)
     fcgi__holder_remove(handle->holder, handle);
   policy->stats.in_use--;
-  fcgi__policy_note(policy, FCGI_METRIC_RESOURCES_IN_USE, (uint64_t)-1);
+  if (policy->noted)
+    note_give(policy, handle, now);
   *place = handle->place;
   handle->place = NULL;
   handle->kept = 0;
@@ -404,6 +446,8 @@ static int opened(fcgi__policy *policy, fcgi_handle *handle, long long now) {
     fcgi__policy_wake_all(policy);
   }
   handle->tries = 0;
+  if (handle->slot)
+    fcgi__quota_rest(policy->quota, handle->slot, now);
   return handle->errand == FCGI__TAKING ? hold(policy, handle)
                                         : rest_or_close(policy, handle, now);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* What becomes of the handles of a resource, as a state machine: it makes no
-   system call, knows no thread and no database, and gets the time, in
-   milliseconds, as an argument. Its caller has a lock around each call.
+   system call unless a quota looks for dead processes, knows no thread and no
+   database, and gets the time, in milliseconds, as an argument. Its caller has
+   a lock around each call.
 
    Whatever a handle needs is a step that the caller carries out without the
    lock and reports; meanwhile the handle is BUSY and nobody else's. */
@@ -11,6 +12,7 @@
 #include "base/alloc.h"
 #include "base/row.h"
 #include "resource/holder.h"
+#include "resource/quota.h"
 #include "resource/sink.h"
 #include "resource/told.h"
 #include <fastcgi/resource.h>
@@ -49,6 +51,7 @@ struct fcgi_handle {
   unsigned depth;          /* Takes that are not given back. */
   unsigned trust;          /* The policy's when it last proved to work. */
   unsigned round;          /* The policy's when it was opened. */
+  unsigned slot;           /* Its slot of the quota; 0: it needs none. */
   uint8_t state;           /* A fcgi__handle_state. */
   uint8_t errand;          /* A fcgi__errand. */
   uint8_t step;            /* The fcgi_resource_step under way. */
@@ -134,7 +137,18 @@ typedef struct fcgi__policy {
   int shown;                 /* 1: there has been one. */
   fcgi__told *told;          /* What a pool of the program's counts, or NULL;
                                 then `row` is NULL. */
+  fcgi__quota *quota;        /* What all workers may have; NULL: no limit. */
+  int crowded;               /* 1: the last one had to wait for that. */
+  int noted;                 /* 1: there is a row or a quota. */
 } fcgi__policy;
+
+/* 1: another worker waits for the handle, which is to be closed once it
+   rests. */
+static inline int fcgi__policy_gives_way(const fcgi__policy *policy,
+                                         const fcgi_handle *handle,
+                                         long long now) {
+  return handle->slot && fcgi__quota_is_asked(policy->quota, handle->slot, now);
+}
 
 /* Count for the status of a server, where there is one. */
 static inline void fcgi__policy_note(const fcgi__policy *policy,
@@ -212,13 +226,15 @@ void fcgi__policy_forget(fcgi__policy *policy);
 /* Count a take that has waited for so long. */
 void fcgi__policy_waited(fcgi__policy *policy, long long ms);
 
-/* For the files of the policy: an empty handle for `ask` that is to be opened
-   now, as part of an errand; and what is wrong with a handle that rests, as
+/* For the files of the policy: an empty handle for a thread, `handle` unless
+   that is NULL, that may be opened now, FCGI__RESOURCE_WAIT, or an error; open
+   it as part of an errand; and what is wrong with a handle that rests, as
    1 + a fcgi_resource_cause, or 0. */
+int fcgi__policy_empty(fcgi__policy *policy, uintptr_t thread, int asks,
+                       long long now, fcgi_handle **handle);
 int fcgi__policy_open(fcgi__policy *policy, fcgi_handle *handle,
                       fcgi__errand errand);
 int fcgi__policy_may_open(const fcgi__policy *policy, long long now);
-fcgi_handle *fcgi__policy_empty(fcgi__policy *policy, uintptr_t thread);
 unsigned fcgi__policy_fault(const fcgi__policy *policy,
                             const fcgi_handle *handle, long long now);
 int fcgi__policy_close(fcgi__policy *policy, fcgi_handle *handle, unsigned doom,

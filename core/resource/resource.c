@@ -3,6 +3,7 @@
 #include "resource/resource.h"
 #include "base/config.h"
 #include "os/clock.h"
+#include "resource/await.h"
 #include <fastcgi/error.h>
 #include <stdio.h>
 #include <string.h>
@@ -52,6 +53,37 @@ static int explain(int error, char *why, size_t len) {
   return error;
 }
 
+static const char *text_of(int error) {
+  switch (error) {
+  case FCGI_ERR_LIMIT:
+    return "the supervisor has as many names with limit_total as it can; give "
+           "one name to several, or restart it";
+  case FCGI_ERR_DAMAGED:
+    return "the supervisor has no table for limit_total that this version "
+           "knows; restart it";
+  case FCGI_ERR_STATE:
+    return "limit_total cannot be kept in another namespace of processes than "
+           "that of the supervisor";
+  default:
+    return fcgi_error_text(error);
+  }
+}
+
+/* A thread has no use for what another one has. */
+static int set_limit(fcgi_resource *resource, unsigned limit, char *why,
+                     size_t len) {
+  int error =
+      limit == 0
+          ? 0
+          : fcgi__quota_open(&resource->policy.quota, resource->name, limit,
+                             resource->policy.scope == FCGI_RESOURCE_THREAD,
+                             &resource->allocator);
+  resource->policy.noted = resource->policy.quota != NULL;
+  if (error)
+    snprintf(why, len, "resource '%s': %s", resource->name, text_of(error));
+  return error;
+}
+
 static int make(fcgi_resource **out, const fcgi_resource_config *config,
                 char *why, size_t len) {
   const fcgi_allocator allocator = fcgi__allocator(&config->allocator);
@@ -67,8 +99,12 @@ static int make(fcgi_resource **out, const fcgi_resource_config *config,
     return error;
   }
   init(resource, config);
-  *out = resource;
-  return 0;
+  error = set_limit(resource, config->limit_total, why, len);
+  if (error)
+    fcgi_resource_free(resource);
+  else
+    *out = resource;
+  return error;
 }
 
 int fcgi_resource_new(fcgi_resource **out, const fcgi_resource_config *config,
@@ -79,7 +115,9 @@ int fcgi_resource_new(fcgi_resource **out, const fcgi_resource_config *config,
     why = unwanted;
     len = sizeof unwanted;
   }
-  if (!config || fcgi__config_copy(&copy, sizeof copy, sizeof copy, config))
+  if (!config ||
+      fcgi__config_copy(&copy, sizeof copy,
+                        offsetof(fcgi_resource_config, limit_total), config))
     return snprintf(why, len,
                     "the configuration has the size of another "
                     "version"),
@@ -100,8 +138,11 @@ void fcgi_resource_free(fcgi_resource *resource) {
   while (resource->policy.all) {
     fcgi_handle *handle = resource->policy.all;
     resource->policy.all = handle->next;
+    if (handle->slot)
+      fcgi__quota_give(resource->policy.quota, handle->slot);
     fcgi__free(&allocator, handle);
   }
+  fcgi__quota_close(resource->policy.quota);
   pthread_mutex_destroy(&resource->lock);
   fcgi__process_clear(&resource->process);
   fcgi__free(&allocator, resource->policy.told);
@@ -117,6 +158,8 @@ void fcgi_resource_renew(fcgi_resource *resource) {
   pthread_mutex_init(&resource->lock, NULL);
   pthread_setspecific(resource->key, NULL);
   fcgi__policy_forget(&resource->policy);
+  if (resource->policy.quota)
+    fcgi__quota_renew(resource->policy.quota);
   resource->policy.random ^= (uint64_t)getpid() << 32;
   resource->message[0] = resource->cause[0] = '\0';
   fcgi__process_init(&resource->process);
@@ -171,6 +214,8 @@ int fcgi_resource_tidy_ms(const fcgi_resource *resource) {
   long long ms =
       policy->max_age < policy->max_idle ? policy->max_age : policy->max_idle;
   ms /= LOOKS;
+  if (policy->quota)
+    return FCGI__QUOTA_LOOK_MS;
   if (ms > LONGEST_MS)
     ms = LONGEST_MS;
   return ms < SHORTEST_MS ? SHORTEST_MS : (int)ms;
@@ -186,11 +231,26 @@ int fcgi_resource_count(fcgi_resource *resource, fcgi_resource_stats *out) {
     stats = resource->policy.told ? fcgi__told_sum(&resource->policy)
                                   : resource->policy.stats;
     stats.away = resource->policy.away;
+    if (resource->policy.quota)
+      fcgi__quota_count(resource->policy.quota, fcgi__now(), &stats);
     pthread_mutex_unlock(&resource->lock);
   }
   memcpy(out, &stats, size < sizeof stats ? size : sizeof stats);
   out->size = size;
   return 0;
+}
+
+unsigned fcgi__resource_limit_before(fcgi_resource *resource) {
+  unsigned before = 0;
+  if (fcgi__process_is_other(&resource->process))
+    return 0;
+  pthread_mutex_lock(&resource->lock);
+  if (resource->policy.quota) {
+    before = resource->policy.quota->before;
+    resource->policy.quota->before = 0;
+  }
+  pthread_mutex_unlock(&resource->lock);
+  return before;
 }
 
 void fcgi_resource_message(fcgi_resource *resource, char *out, size_t len) {

@@ -7,7 +7,8 @@
 #include "resource/policy.h"
 #include <pthread.h>
 
-enum { FCGI__RESOURCE_NAME = 64 }; /* Bytes of a name, with its NUL. */
+/* Bytes of a name, with its NUL. */
+enum { FCGI__RESOURCE_NAME = FCGI__QUOTA_NAME };
 
 struct fcgi_resource {
   fcgi_allocator allocator;        /* Of the resource and its handles. */

@@ -71,6 +71,11 @@ static void explain(fcgi_resource *resource, int error) {
   if (error == FCGI_ERR_TIMEOUT && policy->away)
     snprintf(out, len, "resource '%s' cannot be opened: %.160s", name,
              resource->cause[0] ? resource->cause : "open has failed");
+  else if (error == FCGI_ERR_TIMEOUT && policy->crowded)
+    snprintf(out, len,
+             "resource '%s': all that limit_total allows the workers were in "
+             "use for %lld ms; raise it, or have them for a shorter time",
+             name, policy->acquire);
   else if (error == FCGI_ERR_TIMEOUT)
     snprintf(
         out, len,

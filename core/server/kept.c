@@ -13,7 +13,10 @@
 #include <string.h>
 #include <time.h>
 
-enum { LOOK_MS = 20 }; /* Between two looks of a thread that waits. */
+enum {
+  LOOK_MS = 20,     /* Between two looks of a thread that waits. */
+  CROWDED_MS = 5000 /* A server is not kept by what others use for longer. */
+};
 
 int fcgi_server_keep(fcgi_server *server, fcgi_resource *resource) {
   int error = 0;
@@ -36,11 +39,26 @@ int fcgi_server_keep(fcgi_server *server, fcgi_resource *resource) {
   return error;
 }
 
+/* Whoever declared it before hears nothing of it. */
+static void tell_limit(fcgi_server *server, fcgi_resource *resource) {
+  fcgi_resource_stats stats = {.size = sizeof stats};
+  unsigned before = fcgi__resource_limit_before(resource);
+  if (!before)
+    return;
+  fcgi_resource_count(resource, &stats);
+  fcgi__server_log(server, FCGI_LOG_WARNING,
+                   "resource '%s': limit_total is %u for all workers from now "
+                   "on; another worker or resource of this name has declared "
+                   "%u",
+                   fcgi_resource_name(resource), stats.limit_total, before);
+}
+
 void fcgi_server_count_resource(fcgi_server *server, fcgi_resource *resource) {
   fcgi__kept_resources *kept = &server->kept_resources;
   const fcgi__board *board = &server->observer.board;
   if (fcgi_server_forked(server))
     return;
+  tell_limit(server, resource);
   pthread_mutex_lock(&server->lock);
   fcgi__board_slot *slot = atomic_load(&server->observer.slot);
   if (slot && !kept->sink)
@@ -264,11 +282,27 @@ static int is_away(fcgi_resource *resource) {
   return stats.away;
 }
 
+/* Others use all that limit_total allows, so what it connects to is there. */
+static int is_crowded(fcgi_resource *resource) {
+  fcgi_resource_stats stats = {.size = sizeof stats};
+  fcgi_resource_count(resource, &stats);
+  return !stats.away && stats.limit_total && stats.total >= stats.limit_total;
+}
+
+static int do_without(fcgi_server *server, fcgi_resource *resource) {
+  fcgi__server_log(server, FCGI_LOG_WARNING,
+                   "resource '%s': others use all that limit_total allows; the "
+                   "server is ready without one",
+                   fcgi_resource_name(resource));
+  return 0;
+}
+
 /* Until it is open, for as long as nobody stops the server: however long a take
    may wait, a look at that comes between. */
 static int open_one(fcgi_server *server, fcgi_resource *resource) {
   char before[FCGI_RESOURCE_WHY] = "", message[FCGI_RESOURCE_WHY] = "";
-  const long long late = fcgi__now() + fcgi__resource_longest_wait(resource);
+  const long long began = fcgi__now(),
+                  late = began + fcgi__resource_longest_wait(resource);
   void *value;
   while (!atomic_load(&server->stop_wanted)) {
     int error =
@@ -277,6 +311,8 @@ static int open_one(fcgi_server *server, fcgi_resource *resource) {
       return fcgi_resource_give(resource, NULL);
     if (error != FCGI_ERR_TIMEOUT)
       return fail(server, resource, error);
+    if (fcgi__now() >= began + CROWDED_MS && is_crowded(resource))
+      return do_without(server, resource);
     if (is_away(resource) || fcgi__now() >= late)
       fcgi_resource_message(resource, message, sizeof message);
     if (strcmp(message, before) != 0)

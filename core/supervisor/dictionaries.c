@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-_Static_assert(FCGI__PASSED_FIRST + 2 * FCGI__SOCKETS + 4 +
+_Static_assert(FCGI__PASSED_FIRST + 2 * FCGI__SOCKETS + 5 +
                        FCGI__SHARED_DICTIONARIES <=
                    FCGI__PASSED_FLOOR,
                "what is passed lies below what is passed from");

@@ -15,6 +15,7 @@ static const char *const personal[] = {
     "FASTCGI_WORKER",     "FASTCGI_SCOREBOARD",
     "FASTCGI_SUPERVISOR", "FASTCGI_FILE_OPTIONS",
     "FASTCGI_SHARE",      "FASTCGI_SHARED_MEMORY",
+    "FASTCGI_QUOTA",
 };
 
 static int is_named(const char *variable, const char *name) {

@@ -9,6 +9,7 @@
 #include "supervisor/inbox.h"
 #include "supervisor/limits.h"
 #include "supervisor/plan.h"
+#include "supervisor/quota.h"
 #include "supervisor/settings.h"
 #include "supervisor/sockets.h"
 #include "supervisor/spawn.h"
@@ -290,6 +291,7 @@ static int open_all(fcgi__supervisor *s, char *why, size_t len) {
     return -1;
   if (open_share(s, why, len) || fcgi__dictionaries_open(s, why, len))
     return -1;
+  fcgi__supervisor_quota_open(s);
   if (fcgi__identity_become(&s->identity, why, len))
     return -1;
   return fcgi__inbox_open(s) ? fail(why, len, "no socket for the workers") : 0;
@@ -314,6 +316,7 @@ static void close_all(fcgi__supervisor *s) {
   close_fd(s->notify);
   fcgi__board_free(&s->board);
   fcgi__dictionaries_close(s);
+  fcgi__supervisor_quota_close(s);
   close_fd(s->start_directory);
   fcgi__plan_free(s);
   free(s->workers);
@@ -374,7 +377,7 @@ int fcgi_supervisor_run(const fcgi_supervisor_config *config) {
     return status;
   }
   s->start_directory = s->handover[0] = s->handover[1] = s->notify = -1;
-  s->share[0] = s->share[1] = -1;
+  s->share[0] = s->share[1] = s->quota = -1;
   s->pidfile.fd = s->board.fd = -1;
   for (size_t i = 0; i < FCGI__SOCKETS; i++)
     s->directories[i] = -1;

@@ -131,6 +131,8 @@ typedef struct fcgi__supervisor {
   fcgi__dictionary dictionaries[FCGI__SHARED_DICTIONARIES]; /* Those of the
                                                                workers. */
   size_t dictionary_count;      /* Number of `dictionaries`. */
+  int quota;                    /* Descriptor of the table of
+                                   limit_total; -1: there is none. */
   uint32_t dropped;             /* Packets that were dropped at
                                    guarded listeners. */
   uint32_t dropped_told;        /* Those of them that the log has

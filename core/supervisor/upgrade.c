@@ -5,6 +5,7 @@
 #include "os/clock.h"
 #include "os/listener.h"
 #include "supervisor/dictionaries.h"
+#include "supervisor/quota.h"
 #include "supervisor/sockets.h"
 #include "supervisor/spawn.h"
 #include "supervisor/upstream.h"
@@ -21,8 +22,9 @@
 
 /* PID:LISTENERS:OWNED:PIDFILE. OWNED has bit i set when listener i is a socket
    file of ours to remove; PIDFILE is 1 when the pid file's descriptor follows
-   the pair. The directories of those socket files come behind it, and then the
-   dictionaries, of which FASTCGI_SHARED_MEMORY tells. */
+   the pair. The directories of those socket files come behind it, then the
+   dictionaries and the table of limit_total, of which FASTCGI_SHARED_MEMORY and
+   FASTCGI_QUOTA tell. */
 static const char variable[] = "FASTCGI_UPGRADE";
 enum { PATIENCE_MS = 10000 }; /* Beyond what the workers may take. */
 
@@ -36,16 +38,18 @@ static unsigned owned_mask(const fcgi__supervisor *s) {
 
 static int describe(const fcgi__supervisor *s, fcgi__environment *e,
                     size_t passed) {
+  const int quota = FCGI__PASSED_FIRST + (int)passed - (s->quota >= 0);
   char rest[64];
   int failed;
   snprintf(rest, sizeof rest, ":%zu:%u:%d", s->listener_count, owned_mask(s),
            s->pidfile.fd >= 0);
-  failed = fcgi__environment_copy(e) ||
-           fcgi__environment_set(e, "FASTCGI_UPGRADE_NOTIFY", "%s",
-                                 s->notify_name) ||
-           fcgi__environment_set_pid(e, variable, rest) ||
-           fcgi__dictionaries_describe(
-               s, e, FCGI__PASSED_FIRST + (int)(passed - s->dictionary_count));
+  failed =
+      fcgi__environment_copy(e) ||
+      fcgi__environment_set(e, "FASTCGI_UPGRADE_NOTIFY", "%s",
+                            s->notify_name) ||
+      fcgi__environment_set_pid(e, variable, rest) ||
+      fcgi__dictionaries_describe(s, e, quota - (int)s->dictionary_count) ||
+      fcgi__supervisor_quota_describe(s, e, quota);
   if (!failed && s->listener_names[0])
     failed =
         fcgi__environment_set(e, "LISTEN_FDNAMES", "%s", s->listener_names);
@@ -63,11 +67,12 @@ static size_t list_passed(const fcgi__supervisor *s, int *passed) {
   for (size_t i = 0; i < s->listener_count; i++)
     if (s->listeners[i].file.name[0])
       passed[count++] = s->listeners[i].file.directory;
-  return count + fcgi__dictionaries_pass(s, passed + count);
+  count += fcgi__dictionaries_pass(s, passed + count);
+  return count + fcgi__supervisor_quota_pass(s, passed + count);
 }
 
 static pid_t spawn(const fcgi__supervisor *s) {
-  int passed[2 * FCGI__SOCKETS + 3 + FCGI__SHARED_DICTIONARIES];
+  int passed[2 * FCGI__SOCKETS + 4 + FCGI__SHARED_DICTIONARIES];
   int start = fcgi__supervisor_start_directory(s);
   fcgi__environment environment;
   const fcgi__spawn how = {

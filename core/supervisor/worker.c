@@ -8,6 +8,7 @@
 #include "supervisor/generation.h"
 #include "supervisor/limits.h"
 #include "supervisor/plan.h"
+#include "supervisor/quota.h"
 #include "supervisor/sockets.h"
 #include "supervisor/spawn.h"
 #include "supervisor/upgrade.h"
@@ -91,12 +92,14 @@ static int describe_share(const fcgi__supervisor *s, fcgi__environment *e,
   return fcgi__environment_set_pid(e, "FASTCGI_SHARE", ends);
 }
 
-/* The dictionaries come last of all. */
-static int describe_dictionaries(const fcgi__supervisor *s,
-                                 fcgi__environment *e, int lifeline) {
-  int before = (int)s->listener_count + 2 + (s->board.fd >= 0) +
-               (lifeline >= 0) + 2 * (s->share[0] >= 0);
-  return fcgi__dictionaries_describe(s, e, FCGI__PASSED_FIRST + before);
+/* The dictionaries and the table of limit_total come last of all. */
+static int describe_memory(const fcgi__supervisor *s, fcgi__environment *e,
+                           int lifeline) {
+  int first = FCGI__PASSED_FIRST + (int)s->listener_count + 2 +
+              (s->board.fd >= 0) + (lifeline >= 0) + 2 * (s->share[0] >= 0);
+  return fcgi__dictionaries_describe(s, e, first) ||
+         fcgi__supervisor_quota_describe(s, e,
+                                         first + (int)s->dictionary_count);
 }
 
 static int describe(const fcgi__supervisor *s, const fcgi_supervisor_config *c,
@@ -136,7 +139,8 @@ static size_t list_passed(const fcgi__supervisor *s, int *passed,
     passed[count++] = lifeline;
   for (int i = 0; i < 2 && s->share[0] >= 0; i++)
     passed[count++] = s->share[i];
-  return count + fcgi__dictionaries_pass(s, passed + count);
+  count += fcgi__dictionaries_pass(s, passed + count);
+  return count + fcgi__supervisor_quota_pass(s, passed + count);
 }
 
 /* The directory by its name, which may lead elsewhere than at the last reload:
@@ -160,13 +164,12 @@ static int describe_all(const fcgi__supervisor *s, unsigned generation,
   return describe(s, c, e) ||
          describe_server(c, fcgi__plan_options(s, generation), e) ||
          describe_slot(s, e, slot) || describe_supervisor(s, c, e, lifeline) ||
-         describe_share(s, e, lifeline) ||
-         describe_dictionaries(s, e, lifeline);
+         describe_share(s, e, lifeline) || describe_memory(s, e, lifeline);
 }
 
 static pid_t spawn(const fcgi__supervisor *s, unsigned generation, int slot,
                    int lifeline) {
-  int passed[FCGI__SOCKETS + 6 + FCGI__SHARED_DICTIONARIES],
+  int passed[FCGI__SOCKETS + 7 + FCGI__SHARED_DICTIONARIES],
       directory = open_directory(s);
   fcgi__environment environment;
   const fcgi__spawn how = {

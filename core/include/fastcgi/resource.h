@@ -71,7 +71,7 @@ typedef enum fcgi_resource_step {
   X(RESET, reset)             /* The reset failed. */                          \
   X(INVALIDATED, invalidated) /* fcgi_resource_invalidate said so. */          \
   X(AGE, age)                 /* It was older than max_age_ms. */              \
-  X(IDLE, idle)               /* It rested for longer than max_idle_ms. */     \
+  X(IDLE, idle)               /* It rested for max_idle_ms, or gave way. */    \
   X(DRAINED, drained)         /* fcgi_resource_drain said so. */               \
   X(KEPT, kept)               /* It was not given back. */                     \
   X(STOPPED, stopped)         /* Its thread or the resource has ended. */
@@ -84,8 +84,9 @@ typedef enum fcgi_resource_cause {
 } fcgi_resource_cause;
 
 enum {
-  FCGI_RESOURCE_WAITS = 16, /* Buckets of the times of waiting. */
-  FCGI_RESOURCE_WHY = 256   /* Bytes of a cause, with its NUL. */
+  FCGI_RESOURCE_WAITS = 16,  /* Buckets of the times of waiting. */
+  FCGI_RESOURCE_WHY = 256,   /* Bytes of a cause, with its NUL. */
+  FCGI_RESOURCE_TOTAL = 1024 /* Highest limit_total. */
 };
 
 /* A field left 0 takes its default. Fields that end in _ms are milliseconds,
@@ -131,6 +132,13 @@ typedef struct fcgi_resource_config {
   int (*reset)(void *value, void *user_data);
   /* Close it; it may be broken. NULL: nothing is done. */
   void (*close)(void *value, void *user_data);
+
+  unsigned limit_total; /* Most handles that are open in all workers of a
+                           supervisor together, of all resources of this name;
+                           without one, of this resource. Whoever needs one
+                           more has the one closed that has rested for longest.
+                           The limit that was declared last holds. Default:
+                           none. */
 } fcgi_resource_config;
 
 /* What has been counted. The caller sets `size`. */
@@ -150,11 +158,18 @@ typedef struct fcgi_resource_stats {
                                             those of less than 2^n ms, the last
                                             one all others. */
   uint64_t waited_ms;                    /* Sum of these waits. */
+  unsigned total;       /* With limit_total: handles of all workers that are
+                           open or being opened, */
+  unsigned limit_total; /* of how many; 0: there is no such limit. */
+  uint64_t abandoned;   /* Handles that killed workers have left; what they had
+                           open may live until its query ends. */
 } fcgi_resource_stats;
 
 /* Makes a resource; nothing is opened yet. FCGI_ERR_INVALID for values that
    make no sense, FCGI_ERR_NOMEM, FCGI_ERR_LIMIT without a free key for data of
-   threads. On failure `why`, unless NULL, gets one line for a person. */
+   threads or a free row for limit_total, FCGI_ERR_DAMAGED or FCGI_ERR_STATE
+   where the table of the supervisor cannot be used. On failure `why`, unless
+   NULL, gets one line for a person. */
 FCGI_EXPORT int fcgi_resource_new(fcgi_resource **out,
                                   const fcgi_resource_config *config, char *why,
                                   size_t len);
