@@ -320,6 +320,11 @@ describe("a resource", function()
     raises("option 'max_age' must be from 0.001", fcgi.resource, { open = print, max_age = -1 })
     raises("option 'acquire_timeout' must be", fcgi.resource, { open = print, acquire_timeout = math.huge })
     raises("option 'minimum' must be 0 or 1", fcgi.resource, { open = print, minimum = 2 })
+    for _, wrong in ipairs { 0, -1, 1025, 2.5, math.huge } do
+      raises("option 'limit_total' must be a whole number from 1 to 1024", fcgi.resource,
+        { open = print, limit_total = wrong })
+    end
+    assert.equal(7, fcgi.resource({ open = print, limit_total = 7 }):stats().limit_total)
     raises("table expected", fcgi.resource, print)
     assert.equal("fcgi.resource: x", tostring(fcgi.resource { open = print, name = "x", max_age = math.huge }))
   end)

@@ -170,6 +170,51 @@ class TestTaking:
             thread.join()
         assert str(raised[0]).startswith("resource 'db': none of 1 was free within 50 ms")
 
+    @pytest.mark.parametrize("scope", ["thread", "pool"])
+    def test_a_limit_of_all_workers(
+        self, maker: Maker, serve: Callable[..., Any], scope: Any
+    ) -> None:
+        """More threads than it allows: what rests in one is closed for another."""
+        db = fastcgi.resource(maker, scope=scope, limit_total=2, acquire_timeout=60, name="db")
+        most = 0
+
+        def handler(request: Any) -> Any:
+            nonlocal most
+            with db as value:
+                most = max(most, db.stats()["in_use"])
+                time.sleep(0.02)
+                return text_of(value.number)
+
+        served = serve(handler, threads=6)
+        clients = [Client(served.address) for _ in range(6)]
+        for _ in range(5):
+            for client in clients:
+                client.send_request("GET", "/")
+            assert [client.collect().status for client in clients] == [200] * 6
+            assert maker.open <= 2
+        for client in clients:
+            client.close()
+        stats = db.stats()
+        assert (most, stats["limit_total"], stats["abandoned"]) == (2, 2, 0)
+        assert stats["total"] == maker.open
+        assert (len(maker.made) > 2) == (scope == "thread")
+
+    def test_a_limit_that_is_in_use(self, maker: Maker) -> None:
+        db = fastcgi.resource(maker, scope="pool", limit_total=1, acquire_timeout=0.05, name="db")
+        raised: list[str] = []
+
+        def work() -> None:
+            with pytest.raises(fastcgi.Unavailable) as error, db:
+                pass
+            raised.append(str(error.value))
+
+        with db:
+            thread = threading.Thread(target=work)
+            thread.start()
+            thread.join()
+        assert raised[0].startswith("resource 'db': all that limit_total allows the workers")
+        assert maker.open == 1
+
     def test_a_hundred_thousand_leave_nothing(self, maker: Maker) -> None:
         db = fastcgi.resource(maker, reset=False)
         with db:

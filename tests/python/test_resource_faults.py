@@ -232,6 +232,10 @@ class TestFailing:
             ({"close": 0}, TypeError),
             ({"configure": "SET x"}, TypeError),
             ({"retries": 3}, TypeError),
+            ({"limit_total": 0}, ValueError),
+            ({"limit_total": 1025}, ValueError),
+            ({"limit_total": True}, TypeError),
+            ({"limit_total": 2.5}, TypeError),
         ],
     )
     def test_wrong_options(self, options: Any, error: type[Exception]) -> None:

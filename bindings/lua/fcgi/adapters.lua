@@ -5,6 +5,7 @@
 
 local NEVER, FOREVER = -2, -1 -- FCGI_WAIT_NEVER, FCGI_WAIT_FOREVER.
 local MOST_SECONDS = 2000000 -- More milliseconds do not fit.
+local MOST_TOTAL = 1024 -- FCGI_RESOURCE_TOTAL.
 
 -- The first row of a query of LuaSQL, as a list; nil and why not.
 local function row(connection, query)
@@ -178,6 +179,7 @@ local kinds = {
   close = "function or false",
   broken = "function or false",
   minimum = "number",
+  limit_total = "number",
   eager = "boolean",
   retry = "string",
   acquire_timeout = "number",
@@ -208,6 +210,10 @@ local function check_kinds(options)
   end
   if options.minimum and options.minimum ~= 0 and options.minimum ~= 1 then
     error("option 'minimum' must be 0 or 1: each Lua state has one", 0)
+  end
+  local limit = options.limit_total
+  if limit and not (math.tointeger(limit) and limit >= 1 and limit <= MOST_TOTAL) then
+    error(("option 'limit_total' must be a whole number from 1 to %d"):format(MOST_TOTAL), 0)
   end
 end
 
@@ -303,5 +309,6 @@ return function(options)
       options.minimum or 0,
       options.eager and 1 or 0,
       options.retry == "safe" and 1 or 0,
+      math.tointeger(options.limit_total or 0),
     }
 end

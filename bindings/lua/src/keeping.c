@@ -8,6 +8,11 @@
 #include <time.h>
 #include <unistd.h>
 
+enum {
+  CROWDED_MS = 5000
+}; /* A state does not wait for longer before it
+      serves, while others use all. */
+
 #define KEEPER "fcgi.keeper"
 #define GUARD  "fcgi.opened"
 
@@ -275,14 +280,23 @@ void fcgi_lua_keeper_leave(lua_State *L, fcgi_lua_keeper *keeper) {
   tidy_all(L, keeper, FCGI_RESOURCE_ALL);
 }
 
-/* 1: it is open, or never will be. */
+/* Others use all that limit_total allows, so what it connects to is there. */
+static int is_crowded(const fcgi_resource_stats *stats) {
+  return !stats->away && stats->limit_total &&
+         stats->total >= stats->limit_total;
+}
+
+/* 1: it is open, never will be, or others use all of them for too long. */
 static int has_opened(lua_State *L, fcgi_lua_resource *self) {
   fcgi_resource_stats stats = {.size = sizeof stats};
-  int code = fcgi_lua_resource_take(L, self);
+  fcgi_resource_count(self->core, &stats);
+  int code = fcgi_lua_resource_take(
+      L, self, stats.limit_total ? now_ms() + CROWDED_MS : 0);
   if (code == 0)
     fcgi_lua_resource_give(L, self);
   fcgi_resource_count(self->core, &stats);
-  return stats.opened > 0 || (code < 0 && code != FCGI_ERR_TIMEOUT);
+  return stats.opened > 0 || is_crowded(&stats) ||
+         (code < 0 && code != FCGI_ERR_TIMEOUT);
 }
 
 static void open_one(lua_State *L, fcgi_lua_resource *self,

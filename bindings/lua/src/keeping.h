@@ -35,8 +35,10 @@ typedef struct fcgi_lua_resource {
 int fcgi_lua_resource_finish(lua_State *L, fcgi_lua_resource *self,
                              fcgi_handle *handle, int step);
 
-/* Take it for the state, and give one take back: 0, or an error of the core. */
-int fcgi_lua_resource_take(lua_State *L, fcgi_lua_resource *self);
+/* Take it for the state, waiting until then on the clock of the core or, for 0,
+   as its options say; and give one take back: 0, or an error of the core. */
+int fcgi_lua_resource_take(lua_State *L, fcgi_lua_resource *self,
+                           long long until);
 int fcgi_lua_resource_give(lua_State *L, fcgi_lua_resource *self);
 
 /* In a fork: forget what is the parent's. */

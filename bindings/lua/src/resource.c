@@ -66,6 +66,7 @@ static int make_core(lua_State *L, fcgi_lua_resource *self, char *why,
                                  .least = (unsigned)number_at(L, 5),
                                  .eager = number_at(L, 6),
                                  .retry = (fcgi_retry)number_at(L, 7),
+                                 .limit_total = (unsigned)number_at(L, 8),
                                  .steps = 1,
                                  .user_data = self};
   lua_getfield(L, 1, "name");
@@ -157,10 +158,10 @@ static void show(fcgi_lua_resource *self, fcgi_server *server) {
   self->shown = server;
 }
 
-int fcgi_lua_resource_take(lua_State *L, fcgi_lua_resource *self) {
+int fcgi_lua_resource_take(lua_State *L, fcgi_lua_resource *self,
+                           long long until) {
   const fcgi_lua_request *request = self->keeper->request;
   fcgi_handle *handle = NULL;
-  long long until = 0;
   int step;
   if (request && request->server->handle != self->shown)
     show(self, request->server->handle);
@@ -211,7 +212,7 @@ static int resource_get(lua_State *L) {
   fcgi_lua_resource *self = look_at(L, RESOURCES, RESOURCE);
   if (!self->core)
     return luaL_error(L, "the state is being closed");
-  int code = fcgi_lua_resource_take(L, self);
+  int code = fcgi_lua_resource_take(L, self, 0);
   if (code < 0)
     return refuse(L, self, code);
   self->gets++;
@@ -230,7 +231,7 @@ static int with_returned(lua_State *L, int status, lua_KContext context) {
 static int resource_with(lua_State *L) {
   fcgi_lua_resource *self = check(L);
   luaL_checkany(L, 2);
-  int code = fcgi_lua_resource_take(L, self);
+  int code = fcgi_lua_resource_take(L, self, 0);
   if (code < 0)
     return refuse(L, self, code);
   push_loan(L, self, 0);
@@ -379,6 +380,9 @@ static int resource_stats(lua_State *L) {
   put(L, "failed", stats.failed);
   put(L, "refused", stats.refused);
   put(L, "unended", stats.unended);
+  put(L, "total", stats.total);
+  put(L, "limit_total", stats.limit_total);
+  put(L, "abandoned", stats.abandoned);
 #define CAUSE(name, key)                                                       \
   put(L, "closed_" #key, stats.closed[FCGI_RESOURCE_BY_##name]);
   FCGI_RESOURCE_CAUSE_MAP(CAUSE)

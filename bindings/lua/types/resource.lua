@@ -15,8 +15,9 @@
 ---@field broken? false|fun(error: any, value: any): any whether what a handler has raised says that it is broken
 ---@field eager? boolean a server is ready only once one is open
 ---@field retry? "never"|"safe" "safe": a GET or HEAD that fails because it broke runs once more: "never"
+---@field limit_total? integer how many are open in all workers of a supervisor together
 ---@field minimum? 0|1 how many stay open though they rest: 0
----@field acquire_timeout? number longest wait while opening fails: 5
+---@field acquire_timeout? number longest wait while opening fails, or for limit_total: 5
 ---@field check_after? number rest after which it is checked before use; 0: each time, math.huge: it is not checked; 30
 ---@field max_age? number age at which it is replaced, less a random tenth; math.huge: never; 3600
 ---@field max_idle? number rest after which it is closed; math.huge: never; 600

@@ -35,6 +35,8 @@ Reset = Callable[[T], object] | Literal["session", "transaction", False]
 CLOSE_SECONDS = 5.0  # For closing all when a server has stopped.
 LOOK_SECONDS = 0.1  # From one attempt to open before serving to the next.
 MOST_SECONDS = 2_000_000.0  # More milliseconds do not fit.
+MOST_TOTAL = 1024  # FCGI_RESOURCE_TOTAL.
+CROWDED_SECONDS = 5.0  # A server is not kept for longer by what others use.
 FOREVER, NEVER = -1, -2  # FCGI_WAIT_FOREVER, FCGI_WAIT_NEVER.
 
 _all: list[weakref.ref[Any]] = []  # In the order in which they were made.
@@ -52,6 +54,17 @@ def _milliseconds(name: str, seconds: float | None, least: float, none: bool = T
     if not least <= seconds <= MOST_SECONDS:
         raise ValueError(f"{name} must be from {least:g} to {MOST_SECONDS:g} seconds")
     return NEVER if seconds == 0 else max(1, round(seconds * 1000))
+
+
+def _limit(limit: int | None) -> int:
+    """limit_total as the core has it, whose 0 is none."""
+    if limit is None:
+        return 0
+    if isinstance(limit, bool) or not isinstance(limit, int):
+        raise TypeError(f"limit_total must be a number or None, not {type(limit).__name__}")
+    if not 1 <= limit <= MOST_TOTAL:
+        raise ValueError(f"limit_total must be from 1 to {MOST_TOTAL}")
+    return limit
 
 
 def _callable(name: str, value: Any) -> None:
@@ -87,7 +100,9 @@ class resource(_core.Resource, Generic[T]):
     older than ``max_age`` is replaced; one that rests for ``max_idle`` is
     closed, but for ``minimum`` of them (None for either: never). With ``eager``
     a server is ready only once one is open. With ``retry="safe"`` a GET or HEAD
-    that fails because one broke runs once more.
+    that fails because one broke runs once more. ``limit_total`` is how many are
+    open in all workers of a supervisor together: whoever needs one more waits
+    until the one that has rested for longest is closed.
 
     How one is checked, reset, closed and found broken is known for sqlite3,
     psycopg, psycopg2, PyMySQL and redis. Else ``close()`` and ``rollback()`` are
@@ -111,6 +126,7 @@ class resource(_core.Resource, Generic[T]):
         max_age: float | None = 3600.0,
         max_idle: float | None = 600.0,
         retry: Retry = "never",
+        limit_total: int | None = None,
         configure: Callable[[T], object] | None = None,
         check: Callable[[T], object] | Literal[False] | None = None,
         reset: Reset[T] = "session",
@@ -142,6 +158,7 @@ class resource(_core.Resource, Generic[T]):
             _milliseconds("max_age", max_age, 0.001),
             _milliseconds("max_idle", max_idle, 0.001),
             retry == "safe",
+            _limit(limit_total),
         )
         self._eager = eager
         self._used = False
@@ -257,6 +274,18 @@ class resource(_core.Resource, Generic[T]):
     def _leave_parent(self) -> None:
         """What a fork does at once."""
 
+    def _open_one(self) -> None:
+        if self.stats()["limit_total"]:
+            self._enter_within(int(1000 * CROWDED_SECONDS))
+        else:
+            self.__enter__()
+        self.__exit__(None, None, None)
+
+    def _is_crowded(self) -> bool:
+        """Others use all that limit_total allows, so what is connected to is there."""
+        stats = self.stats()
+        return not stats["away"] and 0 < stats["limit_total"] <= stats["total"]
+
     def _prepare(self, server: _core.Server) -> None:
         """Before a server serves: have one open, if it is eager."""
         if self.forked:
@@ -265,9 +294,15 @@ class resource(_core.Resource, Generic[T]):
         before = ""
         while self._eager and not self.stats()["opened"] and not server._stopping:
             try:
-                with self:
-                    return
+                self._open_one()
+                return
             except _core.Unavailable as error:
+                if self._is_crowded():
+                    say(
+                        f"fastcgi: resource '{self.name}': others use all that limit_total "
+                        "allows; the server is ready without one"
+                    )
+                    return
                 if str(error) != before:
                     before = str(error)
                     say(f"fastcgi: {before}; the server is not ready before it is")

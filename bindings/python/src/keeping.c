@@ -339,13 +339,17 @@ int resource_wait_ms(core_state *state, int ms) {
   return tidy > 0 && (ms < 0 || tidy < ms) ? tidy : ms;
 }
 
+long long resource_now(void) {
+  struct timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return (long long)time.tv_sec * 1000 + time.tv_nsec / 1000000;
+}
+
 int resource_tidying_due(serve_loop *loop) {
   int ms = resource_wait_ms(loop->state, -1);
-  struct timespec time;
   if (ms < 0)
     return 0;
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  long long now = (long long)time.tv_sec * 1000 + time.tv_nsec / 1000000;
+  long long now = resource_now();
   int due = loop->tidy_at != 0 && now >= loop->tidy_at;
   if (due || loop->tidy_at == 0)
     loop->tidy_at = now + ms;
@@ -367,4 +371,40 @@ void resource_tidy_all(core_state *state, fcgi_resource_tidying what) {
   Py_XDECREF(done);
   Py_XDECREF(module);
   PyErr_Restore(type, value, traceback);
+}
+
+/* 0, or -1 with an exception. */
+static int put(PyObject *dict, const char *name, uint64_t number) {
+  PyObject *value = PyLong_FromUnsignedLongLong(number);
+  int failed = value == NULL ? -1 : PyDict_SetItemString(dict, name, value);
+  Py_XDECREF(value);
+  return failed;
+}
+
+static int put_causes(PyObject *dict, const fcgi_resource_stats *stats) {
+#define CAUSE(name, key)                                                       \
+  if (put(dict, "closed_" #key, stats->closed[FCGI_RESOURCE_BY_##name]) < 0)   \
+    return -1;
+  FCGI_RESOURCE_CAUSE_MAP(CAUSE)
+#undef CAUSE
+  return 0;
+}
+
+PyObject *resource_stats_dict(const fcgi_resource_stats *stats) {
+  PyObject *dict = PyDict_New();
+  if (dict == NULL || put(dict, "open", stats->open) < 0 ||
+      put(dict, "in_use", stats->in_use) < 0 ||
+      put(dict, "waiting", stats->waiting) < 0 ||
+      put(dict, "away", (uint64_t)stats->away) < 0 ||
+      put(dict, "taken", stats->taken) < 0 ||
+      put(dict, "opened", stats->opened) < 0 ||
+      put(dict, "failed", stats->failed) < 0 ||
+      put(dict, "refused", stats->refused) < 0 ||
+      put(dict, "unended", stats->unended) < 0 ||
+      put(dict, "total", stats->total) < 0 ||
+      put(dict, "limit_total", stats->limit_total) < 0 ||
+      put(dict, "abandoned", stats->abandoned) < 0 ||
+      put_causes(dict, stats) < 0)
+    Py_CLEAR(dict);
+  return dict;
 }

@@ -242,7 +242,8 @@ static int serve_all(serve_loop *loop) {
   for (;;) {
     fcgi_request *handle = NULL;
     int code = turn(loop, &handle);
-    if (code == 0 && resource_tidying_due(loop))
+    if ((code == 0 || (code == 1 && resource_gives_way(loop->state))) &&
+        resource_tidying_due(loop))
       resource_tidy_all(loop->state, FCGI_RESOURCE_REAP);
     if (code == FCGI_ERR_CLOSED) {
       atomic_store(&loop->server->stopped, 1);

@@ -49,14 +49,17 @@ static int make(resource_object *self, fcgi_resource_config *config,
     return -1;
   }
   self->open = Py_NewRef(open);
+  if (config->limit_total)
+    atomic_store(&self->state->gives_way, 1);
   note_tidying(self->state, self->core);
   return 0;
 }
 
 static int resource_init(PyObject *object, PyObject *args, PyObject *kwargs) {
   static const char *const names[] = {
-      "open",       "name",     "scope",  "size",    "minimum", "eager",
-      "acquire_ms", "check_ms", "age_ms", "idle_ms", "retry",   NULL};
+      "open",  "name",        "scope",    "size",   "minimum",
+      "eager", "acquire_ms",  "check_ms", "age_ms", "idle_ms",
+      "retry", "limit_total", NULL};
   resource_object *self = (resource_object *)object;
   fcgi_resource_config config = {.size = sizeof config,
                                  .steps = 1,
@@ -66,11 +69,11 @@ static int resource_init(PyObject *object, PyObject *args, PyObject *kwargs) {
   const char *scope;
   int retry;
   PyObject *open;
-  if (!args_parse(args, kwargs, "OssIIpiiiip:Resource", names, &open,
+  if (!args_parse(args, kwargs, "OssIIpiiiipI:Resource", names, &open,
                   &config.name, &scope, &config.most, &config.least,
                   &config.eager, &config.acquire_timeout_ms,
                   &config.check_after_ms, &config.max_age_ms,
-                  &config.max_idle_ms, &retry))
+                  &config.max_idle_ms, &retry, &config.limit_total))
     return -1;
   config.retry = retry ? FCGI_RETRY_SAFE : FCGI_RETRY_NEVER;
   if (self->core != NULL) {
@@ -210,11 +213,11 @@ static int begin(resource_object *self, fcgi_holder *holder, unsigned flags,
   return step;
 }
 
-static PyObject *take(resource_object *self, unsigned flags) {
+/* `until` is 0, or when waiting ends, on the clock of resource_now. */
+static PyObject *take(resource_object *self, unsigned flags, long long until) {
   fcgi_holder *holder = resource_holder(self->state);
   fcgi_handle *handle = NULL;
   PyObject *raised = NULL;
-  long long until = 0;
   int step;
   resource_show(self);
   do {
@@ -235,7 +238,15 @@ static PyObject *take(resource_object *self, unsigned flags) {
 static PyObject *resource_enter(PyObject *object, PyObject *unused) {
   (void)unused;
   resource_object *self = (resource_object *)object;
-  return is_made(self) ? take(self, 0) : NULL;
+  return is_made(self) ? take(self, 0, 0) : NULL;
+}
+
+static PyObject *resource_enter_within(PyObject *object, PyObject *args) {
+  resource_object *self = (resource_object *)object;
+  int ms;
+  if (!PyArg_ParseTuple(args, "i:_enter_within", &ms) || !is_made(self))
+    return NULL;
+  return take(self, 0, resource_now() + ms);
 }
 
 static PyObject *resource_get(PyObject *object, PyObject *unused) {
@@ -244,7 +255,7 @@ static PyObject *resource_get(PyObject *object, PyObject *unused) {
   if (!is_made(self))
     return NULL;
   if (resource_loop(self->state) != NULL)
-    return take(self, FCGI_TAKE_KEEP);
+    return take(self, FCGI_TAKE_KEEP, 0);
   PyErr_Format(
       self->state->errors[ERROR_STATE],
       "get() is for the thread of a handler, whose end gives back; use "
@@ -363,23 +374,6 @@ static PyObject *resource_tidy(PyObject *object, PyObject *args) {
   Py_RETURN_NONE;
 }
 
-/* 0, or -1 with an exception. */
-static int put(PyObject *dict, const char *name, uint64_t number) {
-  PyObject *value = PyLong_FromUnsignedLongLong(number);
-  int failed = value == NULL ? -1 : PyDict_SetItemString(dict, name, value);
-  Py_XDECREF(value);
-  return failed;
-}
-
-static int put_causes(PyObject *dict, const fcgi_resource_stats *stats) {
-#define CAUSE(name, key)                                                       \
-  if (put(dict, "closed_" #key, stats->closed[FCGI_RESOURCE_BY_##name]) < 0)   \
-    return -1;
-  FCGI_RESOURCE_CAUSE_MAP(CAUSE)
-#undef CAUSE
-  return 0;
-}
-
 static PyObject *resource_stats(PyObject *object, PyObject *unused) {
   resource_object *self = (resource_object *)object;
   fcgi_resource_stats stats = {.size = sizeof stats};
@@ -387,18 +381,7 @@ static PyObject *resource_stats(PyObject *object, PyObject *unused) {
   if (!is_made(self))
     return NULL;
   fcgi_resource_count(self->core, &stats);
-  PyObject *dict = PyDict_New();
-  if (dict == NULL || put(dict, "open", stats.open) < 0 ||
-      put(dict, "in_use", stats.in_use) < 0 ||
-      put(dict, "waiting", stats.waiting) < 0 ||
-      put(dict, "away", (uint64_t)stats.away) < 0 ||
-      put(dict, "taken", stats.taken) < 0 ||
-      put(dict, "opened", stats.opened) < 0 ||
-      put(dict, "failed", stats.failed) < 0 ||
-      put(dict, "refused", stats.refused) < 0 ||
-      put(dict, "unended", stats.unended) < 0 || put_causes(dict, &stats) < 0)
-    Py_CLEAR(dict);
-  return dict;
+  return resource_stats_dict(&stats);
 }
 
 static PyObject *get_name(PyObject *object, void *unused) {
@@ -461,6 +444,9 @@ static PyMethodDef resource_methods[] = {
      "_adapted($self)\n--\n\nCall _check and _reset, or not if they are None."},
     {"_tell", resource_tell, METH_O,
      "_tell($self, counts, /)\n--\n\nWhat a pool of its own has counted."},
+    {"_enter_within", resource_enter_within, METH_VARARGS,
+     "_enter_within($self, ms, /)\n--\n\n"
+     "__enter__() that waits for so long, whatever acquire_timeout is."},
     {"_tidy", resource_tidy, METH_VARARGS,
      "_tidy($self, what, /)\n--\n\nClose what is to be closed."},
     {NULL, NULL, 0, NULL},

@@ -55,11 +55,21 @@ PyObject *resource_tell(PyObject *object, PyObject *numbers);
    exception that it ends with stays set. */
 void resource_end_request(struct serve_loop *loop);
 
+/* What is counted, by name: new, or NULL with an exception. */
+PyObject *resource_stats_dict(const fcgi_resource_stats *stats);
+
+/* Milliseconds of the clock by which the core waits. */
+long long resource_now(void);
+
 /* How long a wait of at most `ms` may last, as fcgi_resource_tidy_ms says;
    whether it is time that this thread tidies up; and do it, or LEAVE.
    Exceptions are written to stderr. */
 int resource_wait_ms(core_state *state, int ms);
 int resource_tidying_due(struct serve_loop *loop);
+/* 1: also a thread that always has another request must tidy up in time. */
+static inline int resource_gives_way(core_state *state) {
+  return atomic_load_explicit(&state->gives_way, memory_order_relaxed);
+}
 void resource_tidy_all(core_state *state, fcgi_resource_tidying what);
 
 #endif

@@ -65,6 +65,8 @@ typedef struct core_state {
   PyObject *errors[ERROR_COUNT];     /* What each code raises. */
   PyObject *unavailable;             /* fastcgi.Unavailable */
   Py_tss_t serving;                  /* The serve_loop of a thread. */
+  atomic_int gives_way;              /* 1: another worker may wait for what a
+                                        resource has. */
   atomic_int tidy_ms;                /* How often threads that serve tidy up;
                                         0: there is no resource. */
   PyObject *names;                   /* Known parameter names, interned. */
