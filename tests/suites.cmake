@@ -80,6 +80,9 @@ foreach(thing stop stuck_stderr outage)
                   integration/test_${thing}.py)
 endforeach()
 
+fcgi_add_pytest(integration.limit_total integration 600
+                integration/test_limit_total.py)
+
 # Under load, so they take a while, and nothing else should load the machine.
 fcgi_add_pytest(integration.run_reload "integration;long" 600
                 integration/test_run_reload.py)
