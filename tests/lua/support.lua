@@ -181,6 +181,11 @@ local function start(self, command)
   return self
 end
 
+--- How many threads this process has, and for a moment those that were joined.
+function support.threads()
+  return tonumber(support.read_file("/proc/self/status"):match("Threads:\t(%d+)\n"))
+end
+
 --- Serve an application, given as a path or as Lua source, with the launcher.
 --- To be held in a <close> variable.
 function support.launch(app, options)

@@ -311,14 +311,9 @@ return { stream = true, handler = function(req)
 end }
 ]]
 
--- How many threads this process has: clients of other specs may have some.
-local function threads()
-  return tonumber(support.read_file("/proc/self/status"):match("Threads:\t(%d+)\n"))
-end
-
 describe("an application file", function()
   it("runs in a state of its own, on threads", function()
-    local before = threads()
+    local before = support.threads() -- Of clients of other specs.
     local app <close> = file([[
       local word = ...
       spec_global = true
@@ -338,8 +333,7 @@ describe("an application file", function()
     assert.is_nil(states["ww" .. tostring(_G)])
     assert.matches("^wwtable: ", (next(states)))
     assert.is_true(client:close())
-    -- The kernel counts one that was just joined.
-    support.wait_for(function() return threads() <= before end, "the end of the threads")
+    support.wait_for(function() return support.threads() <= before end, "the end of the threads")
   end)
 
   for way, how in pairs { read = "a blocking read", coroutine = "a read in a coroutine", poll = "a busy loop" } do

@@ -11,7 +11,7 @@ import threading
 import time
 
 import pytest
-from support.fcgi_client import Client, fetch, wait_until
+from support.fcgi_client import Client, fetch, wait_for_server, wait_until
 from support.paths import SOURCE
 from support.supervisor import children
 
@@ -166,7 +166,7 @@ def test_the_example_serves_as_program_and_as_cgi(command, tmp_path, gateway):
         assert done.process.returncode == 0
         return
     running = command(example, f"unix:{tmp_path}/x.sock")
-    wait_until((tmp_path / "x.sock").exists, 60, "the socket")
+    wait_for_server(f"unix:{tmp_path}/x.sock", 60)
     assert fetch(f"unix:{tmp_path}/x.sock").body == b"Hello\n"
     running.process.send_signal(signal.SIGTERM)
     assert running.finish()[0] == 0
