@@ -33,7 +33,6 @@ static void claim(const fcgi__policy *policy, fcgi_handle *handle,
   handle->state = FCGI__HANDLE_BUSY;
   handle->errand = FCGI__TAKING;
   handle->holder = ask->holder;
-  handle->place = NULL;
   handle->kept = (uint8_t)ask->keep;
   handle->unended = 0;
   if (policy->scope != FCGI_RESOURCE_THREAD)
@@ -322,11 +321,10 @@ int fcgi__policy_give(fcgi__policy *policy, fcgi_handle *handle, int end,
     note_give(policy, handle, now);
   *place = handle->place;
   handle->place = NULL;
-  handle->kept = 0;
+  if (handle->doom || !wants(policy, FCGI_RESOURCE_RESET))
+    return rest_or_close(policy, handle, now);
   handle->errand = FCGI__RESTING;
-  if (!handle->doom && wants(policy, FCGI_RESOURCE_RESET))
-    return begin(handle, FCGI_RESOURCE_RESET);
-  return rest_or_close(policy, handle, now);
+  return begin(handle, FCGI_RESOURCE_RESET);
 }
 
 void fcgi__policy_invalidate(fcgi__policy *policy, fcgi_handle *handle) {
@@ -344,6 +342,7 @@ void fcgi__policy_abandon(fcgi__policy *policy, fcgi_handle *handle) {
   fcgi__policy_note(policy, FCGI_METRIC_RESOURCES_IN_USE, (uint64_t)-1);
   policy->stats.unended++;
   handle->depth = handle->kept = 0;
+  handle->place = NULL;
   handle->doom = 1 + FCGI_RESOURCE_BY_KEPT;
   handle->state = FCGI__HANDLE_IDLE;
   handle->holder = NULL;
