@@ -215,7 +215,6 @@ void fcgi__policy_forget(fcgi__policy *policy) {
     if (at->state == FCGI__HANDLE_HELD && at->holder)
       fcgi__holder_drop(at->holder, at);
     at->state = FCGI__HANDLE_EMPTY;
-    at->place = NULL;
     at->step = FCGI_RESOURCE_READY;
     at->holder = NULL;
     at->thread = 0;
