@@ -320,7 +320,7 @@ describe("an upload of 20 MB", function()
         assert(asked:post(path, file("f", "a", "x") .. "--B--", { headers = headers }))
         local body = file("f", "a", ("0123456789\r\n--C\r"):rep(1250000)) .. "--B--"
         local response = assert(asked:post(path, body, { headers = headers }))
-        local size, grown = response.body:match("^(%d+) (%d+)$")
+        local size, grown = response.body:match("^(%d+) (%-?%d+)$") -- The kernel may count less, too.
         assert.equal(20000000, tonumber(size), response.body)
         assert.is_true(tonumber(grown) < 4096, grown .. " KiB")
       end
