@@ -16,6 +16,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from support.crowd import Busy
 from support.databases import Postgres, started
 from support.fcgi_client import fetch, wait_until
 from support.paths import BUILD
@@ -144,31 +145,19 @@ def staged(
             yield stage
 
 
-class Load:
+class Load(Busy):
     """Clients that ask all the time, and a watch on the connections meanwhile.
 
     PostgreSQL needs a moment to end the backend of a connection that was closed, so those count
     that were there at two looks; what is one too many stays open for longer than between these."""
 
     def __init__(self, stage: Stage, clients: int) -> None:
+        super().__init__(*[self._ask] * clients, self._watch)
         self.stage = stage
         self.answers = 0
         self.cut = 0
         self.wrong: list[object] = []
         self.most = 0
-        self._over = threading.Event()
-        targets = [self._ask] * clients + [self._watch]
-        self._threads = [threading.Thread(target=target) for target in targets]
-
-    def __enter__(self) -> Load:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        for thread in self._threads:
-            thread.join()
 
     def _ask(self) -> None:
         while not self._over.is_set():

@@ -6,14 +6,15 @@ import operator
 import os
 import signal
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
+from support.crowd import Busy
 from support.databases import Database, Postgres, Redis
 from support.fcgi_client import wait_until
 from support.paths import BUILD
@@ -35,26 +36,15 @@ PROGRAMS = {
 }
 
 
-class Crowd:
+class Crowd(Busy):
     """Clients that ask again and again over kept connections."""
 
     def __init__(self, site: Site):
+        super().__init__(*(partial(self._ask, number) for number in range(CLIENTS)))
         self._site = site
-        self._over = threading.Event()
-        self._threads = [threading.Thread(target=self._ask, args=(i,)) for i in range(CLIENTS)]
         self._served = [0] * CLIENTS  # Answers with 200 of each.
         self.answers: list[tuple[int, str | None, float]] = []  # Status, Retry-After, seconds.
         self.broken: list[BaseException] = []
-
-    def __enter__(self) -> "Crowd":
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        for thread in self._threads:
-            thread.join()
 
     def _ask(self, number: int) -> None:
         connection = self._site.connect()

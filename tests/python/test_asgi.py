@@ -334,7 +334,8 @@ def test_tasks_may_be_eager():
 
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop", "auto"])
 def test_the_loop_is_the_one_asked_for(loop):
-    uvloop = pytest.importorskip("uvloop")
+    import uvloop
+
     seen = []
 
     async def app(scope, receive, send):

@@ -316,8 +316,6 @@ def test_a_server_that_is_closed_ends():
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 def test_a_signal_ends_the_loop_as_it_says(tmp_path, loop):
     """In the main thread, as KeyboardInterrupt of Python's own."""
-    if loop == "uvloop":
-        pytest.importorskip("uvloop")
     heard = Heard()
 
     async def app(scope, receive, send):

@@ -139,8 +139,6 @@ def starlette(seen, tmp_path):
 
 @pytest.fixture(params=["asyncio", "uvloop"])
 def client(starlette, request):
-    if request.param == "uvloop":
-        pytest.importorskip("uvloop")
     assert fastcgi.detect_interface(starlette) == "asgi"
     with Client(starlette, loop=request.param, lifespan="on") as running:
         yield running

@@ -68,8 +68,6 @@ def start(command, tmp_path, write):
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_the_command_serves_until_a_signal(start, tmp_path, loop, number):
-    if loop == "uvloop":
-        pytest.importorskip("uvloop")
     running = start("--loop", loop)
     assert "serving app:app (asgi)" in running.wait_for("serving app:app")
     assert fetch(running.address).body == b"one end\n"
@@ -83,8 +81,6 @@ def test_the_command_serves_until_a_signal(start, tmp_path, loop, number):
 
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 def test_a_second_signal_ends_what_does_not_end(start, loop, tmp_path):
-    if loop == "uvloop":
-        pytest.importorskip("uvloop")
     (tmp_path / "hang.py").write_text(
         "import asyncio\n"
         "async def app(scope, receive, send):\n"

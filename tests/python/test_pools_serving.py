@@ -4,7 +4,6 @@ and a database that restarts."""
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import threading
@@ -18,6 +17,7 @@ import sqlalchemy
 from support.crowd import Crowd
 from support.databases import Postgres, started
 from support.fcgi_client import Client, fetch, wait_for_server, wait_until
+from support.forks import in_a_fork
 from support.pools import KINDS, Kind, make_engine, url_of
 from support.tool import fcgi
 
@@ -255,24 +255,6 @@ APP = {
         fastcgi.serve(handler, "unix:app.sock", workers=2, threads=4, allow_root=True)
     """,
 }
-
-
-def in_a_fork(work: Callable[[], object]) -> str:
-    """What it returns in a fork of this process, or raises there, as text."""
-    reads, writes = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            said = str(work())
-        except BaseException as error:
-            said = f"{type(error).__name__}: {error}"
-        os.write(writes, said.encode())
-        os._exit(0)
-    os.close(writes)
-    with open(reads, encoding="utf-8") as pipe:
-        said = pipe.read()
-    os.waitpid(pid, 0)
-    return said
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")

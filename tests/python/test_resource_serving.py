@@ -18,6 +18,7 @@ from typing import Any
 import fastcgi
 import pytest
 from support.fcgi_client import Client, fetch, wait_until
+from support.forks import in_a_fork
 from support.keeping import Maker, text_of
 from support.tool import fcgi
 
@@ -235,24 +236,6 @@ class TestServing:
         served = serve(handler)
         assert fetch(served.address).body == b"1"
         wait_until(lambda: maker.log == ["rollback 1", "close 1"])
-
-
-def in_a_fork(work: Callable[[], object]) -> str:
-    """What it returns in a fork of this process, or raises there, as text."""
-    reads, writes = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            said = str(work())
-        except BaseException as error:
-            said = f"{type(error).__name__}: {error}"
-        os.write(writes, said.encode())
-        os._exit(0)
-    os.close(writes)
-    with open(reads, encoding="utf-8") as pipe:
-        said = pipe.read()
-    os.waitpid(pid, 0)
-    return said
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")

@@ -5,20 +5,21 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
+
+from typing_extensions import Self
 
 from support.fcgi_client import fetch, wait_until
 
 
-class Crowd:
-    """Clients that ask again and again, and what they got."""
+class Busy:
+    """Threads that work, each its function, until `_over` is set at the end of the block."""
 
-    def __init__(self, address: str, count: int) -> None:
-        self.address = address
-        self.statuses: list[tuple[float, int, float]] = []  # When, what, how long it took.
+    def __init__(self, *work: Callable[[], None]) -> None:
         self._over = threading.Event()
-        self._threads = [threading.Thread(target=self._ask) for _ in range(count)]
+        self._threads = [threading.Thread(target=one) for one in work]
 
-    def __enter__(self) -> Crowd:
+    def __enter__(self) -> Self:
         for thread in self._threads:
             thread.start()
         return self
@@ -27,6 +28,15 @@ class Crowd:
         self._over.set()
         for thread in self._threads:
             thread.join()
+
+
+class Crowd(Busy):
+    """Clients that ask again and again, and what they got."""
+
+    def __init__(self, address: str, count: int) -> None:
+        super().__init__(*[self._ask] * count)
+        self.address = address
+        self.statuses: list[tuple[float, int, float]] = []  # When, what, how long it took.
 
     def _ask(self) -> None:
         while not self._over.is_set():
